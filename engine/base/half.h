@@ -1,0 +1,57 @@
+// IEEE binary16 and bfloat16 as stored bits, with round-to-nearest-even conversions. Exact for NaN-ness, infinities and
+// subnormals; NaN payloads are quieted.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+namespace assay {
+
+struct BF16 {
+  std::uint16_t bits = 0;
+};
+struct F16 {
+  std::uint16_t bits = 0;
+};
+
+inline float ToFloat(BF16 v) { return std::bit_cast<float>(static_cast<std::uint32_t>(v.bits) << 16); }
+
+inline BF16 ToBF16(float v) {
+  std::uint32_t u = std::bit_cast<std::uint32_t>(v);
+  if ((u & 0x7fffffffu) > 0x7f800000u) return {static_cast<std::uint16_t>((u >> 16) | 0x40u)};
+  u += 0x7fffu + ((u >> 16) & 1u);
+  return {static_cast<std::uint16_t>(u >> 16)};
+}
+
+inline float ToFloat(F16 v) {
+#ifdef __FLT16_MANT_DIG__
+  return static_cast<float>(std::bit_cast<_Float16>(v.bits));
+#else
+  const std::uint32_t sign = (v.bits & 0x8000u) << 16, magnitude = v.bits & 0x7fffu;
+  if (magnitude >= 0x7c00u) return std::bit_cast<float>(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
+  if (magnitude >= 0x400u) return std::bit_cast<float>(sign | ((magnitude << 13) + 0x38000000u));
+  const float subnormal = static_cast<float>(magnitude) * 0x1p-24f;
+  return (sign != 0) ? -subnormal : subnormal;
+#endif
+}
+
+inline F16 ToF16(float v) {
+#ifdef __FLT16_MANT_DIG__
+  return {std::bit_cast<std::uint16_t>(static_cast<_Float16>(v))};
+#else
+  const std::uint32_t u = std::bit_cast<std::uint32_t>(v);
+  const auto sign = static_cast<std::uint16_t>((u >> 16) & 0x8000u);
+  const std::uint32_t a = u & 0x7fffffffu;
+  if (a > 0x7f800000u) return {static_cast<std::uint16_t>(sign | 0x7e00u)};
+  if (a >= 0x477ff000u) return {static_cast<std::uint16_t>(sign | 0x7c00u)};
+  if (a >= 0x38800000u) {
+    const std::uint32_t r = a + 0xfffu + ((a >> 13) & 1u);
+    return {static_cast<std::uint16_t>(sign | ((r - 0x38000000u) >> 13))};
+  }
+  // Adding 0.5 aligns the subnormal result's last place with float's: the addition itself rounds to nearest even.
+  const float aligned = std::bit_cast<float>(a) + 0.5f;
+  return {static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(aligned) - 0x3f000000u))};
+#endif
+}
+
+}  // namespace assay

@@ -1,0 +1,48 @@
+// A source of weights: a Hugging Face folder, a GGUF file or a synthetic preset behind one interface.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/tensor.h"
+#include "engine/model/spec.h"
+#include "engine/model/tensors.h"
+
+namespace assay {
+
+struct StoredTensorInfo {
+  std::string name;  // in the file
+  std::string file;
+  DType type;
+  std::vector<std::int64_t> shape;  // row-major, outermost first
+  std::size_t bytes;
+  bool used;  // false: in the file but not read (dead K/V, vision tower)
+};
+
+// Thread-safe for concurrent Loads. Opening reads headers only; Load touches the bytes of one tensor.
+class WeightStore {
+ public:
+  virtual ~WeightStore() = default;
+  virtual const ModelSpec& spec() const = 0;
+  virtual bool Has(TensorKey key) const = 0;
+  // The tensor in the catalogue's shape and row order (interleaved Q/K un-permuted, split experts joined, "1 + w" norms
+  // added), its stored type kept where possible. With `recipe_only`, synthetic sources leave `data` null. Throws InputError
+  // that names file and tensor.
+  virtual HostTensor Load(TensorKey key, bool recipe_only = false) const = 0;
+  virtual std::vector<StoredTensorInfo> Listing() const = 0;
+  virtual std::string format() const = 0;  // "safetensors", "gguf", "synthetic"
+  // SHA-256 over the headers (names, types, shapes, offsets) and file sizes, or over preset and seed: identity for reports.
+  virtual std::string Identity() const = 0;
+};
+
+// Opens `model`: a folder with config.json, a .gguf file, or a preset's name. Presets are synthetic, with `seed`.
+// Throws InputError that says what was tried when it is none of these.
+std::unique_ptr<WeightStore> OpenModel(const std::string& model, std::uint64_t seed = 0);
+
+// Reads every element as float32: [experts, rows, cols]. For references, vectors and tests.
+std::vector<float> ToFloats(const HostTensor& tensor);
+
+}  // namespace assay
