@@ -1,0 +1,71 @@
+// Reference decoders: one user, one token at a time, straight line, readable next to the published formulas. They share
+// with the engine the facts (ModelSpec, WeightStore) and nothing of its mechanism: history is kept by absolute
+// position, grows and is masked; nothing wraps, nothing is aliased. Weights stay float32 as read; everything else is
+// float64.
+//
+// The calibrated twin is the same program in float32 that rounds where the engine rounds; its distance from the
+// reference is what tolerances are derived from.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/base/tensor.h"
+#include "engine/weights/store.h"
+
+namespace assay {
+
+// What a decoder has to say after one token.
+struct ReferenceStep {
+  std::vector<double> raw;     // [vocab] logits before the softcap; empty after Skip
+  std::vector<double> capped;  // [vocab] after it; equal to raw without one
+  // [layers + 1][hidden] with keep_hidden: the embedding, then the output of each layer but the last, then the final
+  // norm of the last layer's output, as transformers orders them.
+  std::vector<std::vector<double>> hidden;
+};
+
+struct ReferenceOptions {
+  bool keep_hidden = false;
+  // Nothing: the float64 reference. kF32, kF16 or kBF16: the twin of the engine's mode of that operand type.
+  std::optional<DType> twin;
+};
+
+// A decoder and its history. Copies made by Fork share the weights and may be used from different threads; one decoder
+// may not.
+class ReferenceDecoder {
+ public:
+  virtual ~ReferenceDecoder() = default;
+  // Appends one token. Throws InputError, with the history unchanged, for an id outside the vocabulary.
+  ReferenceStep Step(std::int32_t token) { return Append(token, true); }
+  // Appends one token without computing its logits.
+  void Skip(std::int32_t token) { Append(token, false); }
+  // Appends all of `tokens` and returns what follows the last. Throws InputError when there are none.
+  ReferenceStep Prefill(std::span<const std::int32_t> tokens);
+  // Forgets the tokens from `length` on. Throws InputError for a length that was never reached.
+  void Truncate(int length);
+  int length() const { return length_; }
+  virtual const ModelSpec& spec() const = 0;
+  virtual std::unique_ptr<ReferenceDecoder> Fork() const = 0;
+
+ protected:
+  // The token's forward pass at position length(), which overwrites whatever the history holds from there on.
+  virtual ReferenceStep Forward(std::int32_t token, bool want_logits) = 0;
+
+ private:
+  ReferenceStep Append(std::int32_t token, bool want_logits);
+  int length_ = 0;
+};
+
+// Reads the weights (all but the per-layer embedding table, of which rows are read when looked up) and picks the
+// program of the spec's family. Keeps no reference to `store`. Throws InputError for a spec that neither program
+// covers.
+std::unique_ptr<ReferenceDecoder> MakeReference(const WeightStore& store, const ReferenceOptions& options = {});
+
+// "float64 reference" or "bf16 twin": for provenance and messages.
+std::string Describe(const ReferenceOptions& options);
+
+}  // namespace assay

@@ -1,0 +1,242 @@
+// Gemma 4 as its publishers state it: numbered comments are the steps of the published forward pass.
+#include "oracles/reference/gemma4_decoder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <numeric>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "oracles/reference/arithmetic.h"
+#include "oracles/reference/formulas.h"
+#include "oracles/reference/linear.h"
+
+namespace assay {
+namespace {
+
+struct Experts {
+  Matrix router, gate_up, down;
+  std::vector<float> router_scale, expert_scale, pre_norm, post_dense_norm, post_norm;
+};
+
+struct Layer {
+  std::vector<float> attn_norm, query_norm, key_norm, post_attn_norm, ffn_norm, post_ffn_norm, post_ple_norm;
+  Matrix query, key, value, attn_out, gate, up, down, ple_gate, ple_out;
+  Experts moe;
+  float scalar = 1;
+};
+
+struct Weights {
+  ModelSpec spec;
+  Matrix embed, head, ple_project;
+  Table ple_embed;
+  std::vector<float> final_norm, ple_project_norm;
+  std::vector<Layer> layers;
+};
+
+template <class Arithmetic>
+Experts LoadExperts(const WeightStore& store, int l, const Arithmetic& arithmetic) {
+  Experts e;
+  e.router = LoadMatrix(store, {Role::kRouter, l}, Exact{});  // the engine routes in float32 in every mode
+  e.gate_up = LoadMatrix(store, {Role::kExpertGateUp, l}, arithmetic);
+  e.down = LoadMatrix(store, {Role::kExpertDown, l}, arithmetic);
+  e.router_scale = LoadVector(store, {Role::kRouterScale, l});
+  e.expert_scale = LoadVector(store, {Role::kExpertScale, l});
+  e.pre_norm = LoadVector(store, {Role::kPreExpertNorm, l});
+  e.post_dense_norm = LoadVector(store, {Role::kPostDenseNorm, l});
+  e.post_norm = LoadVector(store, {Role::kPostExpertNorm, l});
+  return e;
+}
+
+template <class Arithmetic>
+Layer LoadLayer(const WeightStore& store, int l, const Arithmetic& arithmetic) {
+  const ModelSpec& spec = store.spec();
+  const LayerSpec& geometry = spec.layers[static_cast<std::size_t>(l)];
+  const auto vector = [&](Role role) { return LoadVector(store, {role, l}); };
+  const auto matrix = [&](Role role) { return LoadMatrix(store, {role, l}, arithmetic); };
+  Layer layer;
+  layer.attn_norm = vector(Role::kAttnNorm);
+  layer.query = matrix(Role::kQuery);
+  layer.query_norm = vector(Role::kQueryNorm);
+  if (spec.OwnsKv(l)) {
+    layer.key = matrix(Role::kKey);
+    layer.key_norm = vector(Role::kKeyNorm);
+    if (!geometry.value_is_key) layer.value = matrix(Role::kValue);
+  }
+  layer.attn_out = matrix(Role::kAttnOut);
+  layer.post_attn_norm = vector(Role::kPostAttnNorm);
+  layer.ffn_norm = vector(Role::kFfnNorm);
+  layer.gate = matrix(Role::kGate);
+  layer.up = matrix(Role::kUp);
+  layer.down = matrix(Role::kDown);
+  layer.post_ffn_norm = vector(Role::kPostFfnNorm);
+  if (geometry.experts > 0) layer.moe = LoadExperts(store, l, arithmetic);
+  if (spec.ple_width > 0) {
+    layer.ple_gate = matrix(Role::kPleGate);
+    layer.ple_out = matrix(Role::kPleOut);
+    layer.post_ple_norm = vector(Role::kPostPleNorm);
+  }
+  if (store.Has({Role::kLayerScalar, l})) layer.scalar = vector(Role::kLayerScalar).at(0);
+  return layer;
+}
+
+template <class Arithmetic>
+std::shared_ptr<const Weights> LoadWeights(const WeightStore& store, const Arithmetic& arithmetic) {
+  auto w = std::make_shared<Weights>();
+  w->spec = store.spec();
+  w->embed = LoadMatrix(store, {Role::kEmbed}, arithmetic);
+  if (!w->spec.tied_head) w->head = LoadMatrix(store, {Role::kHead}, arithmetic);
+  w->final_norm = LoadVector(store, {Role::kFinalNorm});
+  if (w->spec.ple_width > 0) {
+    w->ple_embed = Table(store, {Role::kPleEmbed});
+    w->ple_project = LoadMatrix(store, {Role::kPleProject}, arithmetic);
+    w->ple_project_norm = LoadVector(store, {Role::kPleProjectNorm});
+  }
+  for (int l = 0; l < w->spec.layer_count(); ++l) w->layers.push_back(LoadLayer(store, l, arithmetic));
+  return w;
+}
+
+template <class Arithmetic>
+class Gemma4Decoder final : public ReferenceDecoder {
+ public:
+  using Real = typename Arithmetic::Real;
+  using Vec = std::vector<Real>;
+
+  Gemma4Decoder(std::shared_ptr<const Weights> weights, Arithmetic arithmetic, bool keep_hidden)
+      : weights_(std::move(weights)),
+        round_(arithmetic),
+        keep_hidden_(keep_hidden),
+        history_(weights_->layers.size()) {}
+
+  const ModelSpec& spec() const override { return weights_->spec; }
+  std::unique_ptr<ReferenceDecoder> Fork() const override { return std::make_unique<Gemma4Decoder>(*this); }
+
+ private:
+  ReferenceStep Forward(std::int32_t token, bool want_logits) override {
+    const Weights& w = *weights_;
+    const ModelSpec& s = w.spec;
+    ReferenceStep step;
+    const auto keep = [&](const Vec& x) {
+      if (keep_hidden_) step.hidden.emplace_back(x.begin(), x.end());
+    };
+
+    // 1. Embedding: x = E[id] * sqrt(H).
+    Vec x(w.embed.Row(token), w.embed.Row(token) + s.hidden);
+    x = Scaled(std::move(x), Real{s.embed_scale});
+    const Vec ple = s.ple_width > 0 ? PleInputs(token, x) : Vec{};
+    for (int l = 0; l < s.layer_count(); ++l) {
+      keep(x);
+      const Layer& layer = w.layers[static_cast<std::size_t>(l)];
+      Vec h = Attention(std::move(x), l);
+      Vec y = FeedForward(std::move(h), s.layers[static_cast<std::size_t>(l)], layer);
+      if (s.ple_width > 0) y = InjectPle(std::move(y), layer, ple, l);
+      x = Scaled(std::move(y), Real{layer.scalar});  // 3.11
+    }
+    // 4. Head: z = Wlm rms(x, w_final); logits = c tanh(z / c).
+    x = Rms(std::move(x), w.final_norm, s.norm_eps);
+    keep(x);
+    if (!want_logits) return step;
+    const Vec z = Multiply(s.tied_head ? w.embed : w.head, round_.Operand(std::move(x)));
+    step.raw.assign(z.begin(), z.end());
+    for (const Real logit : z) step.capped.push_back(Softcap(logit, s.softcap));
+    return step;
+  }
+
+  // 2. ple = (rms(Wmp x * H^-1/2, w_pp) + Eple[id] * sqrt(P)) * 2^-1/2, one row of P values for each layer.
+  Vec PleInputs(std::int32_t token, const Vec& x) const {
+    const Weights& w = *weights_;
+    const auto width = static_cast<std::size_t>(w.spec.ple_width);
+    const Vec t = Scaled(Widened<Real>(w.ple_embed.Row(token)), std::sqrt(static_cast<Real>(width)));
+    Vec c = Scaled(Multiply(w.ple_project, round_.Operand(x)), 1 / std::sqrt(static_cast<Real>(w.spec.hidden)));
+    c = Rms(std::move(c), w.ple_project_norm, width, w.spec.norm_eps);
+    return Scaled(Sum(std::move(c), t), 1 / std::sqrt(Real{2}));
+  }
+
+  // 3.1 to 3.6. A layer that shares KV reads the history of the layer that owns it, the current token's entry included.
+  Vec Attention(Vec x, int l) {
+    const ModelSpec& s = spec();
+    const LayerSpec& g = s.layers[static_cast<std::size_t>(l)];
+    const Layer& w = weights_->layers[static_cast<std::size_t>(l)];
+    const RopeSpec& rope = s.ropes[static_cast<std::size_t>(g.rope)];
+    const auto dim = static_cast<std::size_t>(g.head_dim);
+
+    const Vec n = round_.Operand(Rms(x, w.attn_norm, s.norm_eps));
+    Vec q = Rms(Multiply(w.query, n), w.query_norm, dim, s.norm_eps);
+    q = round_.Operand(Rope(std::move(q), rope, length()));
+    if (s.OwnsKv(l)) {
+      Vec k = Multiply(w.key, n);
+      Vec v = g.value_is_key ? k : Multiply(w.value, n);  // the raw projection: before the norm and before the rotation
+      k = Rope(Rms(std::move(k), w.key_norm, dim, s.norm_eps), rope, length());
+      v = Rms(std::move(v), {}, dim, s.norm_eps);
+      history_[static_cast<std::size_t>(l)].Write(length(), round_.Operand(std::move(k)), round_.Operand(std::move(v)));
+    }
+    const Vec o = Attend(q, history_[static_cast<std::size_t>(g.kv_source)], length(), g, s.attn_scale);
+    const Vec a = Multiply(w.attn_out, round_.Operand(o));
+    return Sum(std::move(x), Rms(a, w.post_attn_norm, s.norm_eps));
+  }
+
+  // 3.7 to 3.9. y = h + rms(f, w_post_ffw), f the dense branch, joined by the experts where there are any.
+  Vec FeedForward(Vec h, const LayerSpec& g, const Layer& w) const {
+    const ModelSpec& s = spec();
+    const Vec m = round_.Operand(Rms(h, w.ffn_norm, s.norm_eps));
+    Vec f = Multiply(w.down, round_.Operand(Gated(s.activation, Multiply(w.gate, m), Multiply(w.up, m))));
+    if (g.experts > 0) f = Sum(Rms(std::move(f), w.moe.post_dense_norm, s.norm_eps), Mixture(h, g, w.moe));
+    return Sum(std::move(h), Rms(std::move(f), w.post_ffn_norm, s.norm_eps));
+  }
+
+  // 3.8. The router looks at the residual itself; the weights of the chosen are renormalised, then scaled per expert.
+  Vec Mixture(const Vec& h, const LayerSpec& g, const Experts& w) const {
+    const ModelSpec& s = spec();
+    const Vec r = Scaled(Rms(h, w.router_scale, s.norm_eps), 1 / std::sqrt(static_cast<Real>(s.hidden)));
+    Vec p = Multiply(w.router, r);
+    Softmax(p);
+    std::vector<std::size_t> order(p.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return p[a] > p[b]; });
+    order.resize(static_cast<std::size_t>(g.top_k));
+    Real chosen = 0;
+    for (const std::size_t e : order) chosen += p[e];
+
+    const Vec m = round_.Operand(Rms(h, w.pre_norm, s.norm_eps));
+    Vec sum(h.size());
+    for (const std::size_t e : order) {
+      const Vec both = Multiply(w.gate_up, m, static_cast<std::int64_t>(e));
+      const auto middle = both.begin() + g.expert_ffn;
+      const Vec gated = Gated(s.activation, Vec(both.begin(), middle), Vec(middle, both.end()));
+      const Vec y = Multiply(w.down, round_.Operand(gated), static_cast<std::int64_t>(e));
+      const Real scale = w.expert_scale.empty() ? Real{1} : Real{w.expert_scale[e]};
+      sum = Sum(std::move(sum), Scaled(y, p[e] / chosen * scale));
+    }
+    return Rms(std::move(sum), w.post_norm, s.norm_eps);
+  }
+
+  // 3.10. y + rms(Wpp (gelu(Wpg y) * ple[l]), w_post_ple).
+  Vec InjectPle(Vec y, const Layer& w, const Vec& ple, int l) const {
+    const ModelSpec& s = spec();
+    const auto slice = ple.begin() + std::ptrdiff_t{l} * s.ple_width;
+    const Vec g = Gated(s.activation, Multiply(w.ple_gate, round_.Operand(y)), Vec(slice, slice + s.ple_width));
+    const Vec out = Multiply(w.ple_out, round_.Operand(g));
+    return Sum(std::move(y), Rms(out, w.post_ple_norm, s.norm_eps));
+  }
+
+  std::shared_ptr<const Weights> weights_;
+  Arithmetic round_;
+  bool keep_hidden_;
+  std::vector<History<Real>> history_;  // [layers]; those of layers that share KV stay empty
+};
+
+template <class Arithmetic>
+std::unique_ptr<ReferenceDecoder> Make(const WeightStore& store, bool keep_hidden, const Arithmetic& arithmetic) {
+  return std::make_unique<Gemma4Decoder<Arithmetic>>(LoadWeights(store, arithmetic), arithmetic, keep_hidden);
+}
+
+}  // namespace
+
+std::unique_ptr<ReferenceDecoder> MakeGemma4Reference(const WeightStore& store, const ReferenceOptions& options) {
+  Describe(options);
+  if (options.twin) return Make(store, options.keep_hidden, Rounded{*options.twin});
+  return Make(store, options.keep_hidden, Exact{});
+}
+
+}  // namespace assay
