@@ -1,0 +1,61 @@
+// What a kernel launcher needs to know beside its op's arguments. Launchers are declared in kernels.h and product.h, take
+// `const KernelContext&` and the args structs of Ops, and enqueue work on ctx.stream; CudaOps calls nothing else.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/base/tensor.h"
+#include "engine/ops/ops.h"
+
+namespace assay {
+
+// Scratch memory shared by all ops of one CudaOps: an op may use it from its first kernel to its last, and its contents
+// mean nothing afterwards. Growing is refused inside a capture; CudaOps::Reserve grows it beforehand.
+class WorkspaceSource {
+ public:
+  virtual void* Workspace(std::size_t bytes) = 0;  // 256-byte aligned, at least `bytes` long
+
+ protected:
+  ~WorkspaceSource() = default;
+};
+
+struct KernelContext {
+  cudaStream_t stream = nullptr;
+  Precision precision = Precision::kBf16;
+  bool batch_invariant = false;  // results of a row must not depend on how many rows there are
+  bool pdl = true;               // programmatic dependent launch: see launch.cuh
+  int sm_count = 0;
+  int compute_capability = 0;    // 90
+  WorkspaceSource* workspace_source = nullptr;
+  std::uint32_t* arrivals = nullptr;  // [kArrivals] zero between kernels: who counts in it leaves zeros behind
+  OpsCounters* counters = nullptr;
+
+  void* Workspace(std::size_t bytes) const { return workspace_source->Workspace(bytes); }
+};
+constexpr int kArrivals = 16384;
+
+// How a prepared weight lies in device memory. Rows of all experts follow each other: row = expert * rows + r.
+enum class WeightLayout : std::uint8_t {
+  kPlain,   // kF32, kF16, kBF16: row-major, `stride` elements from row to row, zeros from cols to stride
+  kSplit,   // kQ8_0, kQ4_0: quants and fp16 scales in planes of their own; see weight_view.cuh
+  kBlocks,  // any type as in the file (tables): rows unpadded, `stride` = bytes of a row
+};
+struct WeightView {
+  const void* data = nullptr;
+  const void* scales = nullptr;  // kSplit: fp16 [experts * rows][stride / 32]
+  std::int64_t rows = 0;         // of one expert
+  std::int64_t cols = 0;
+  std::int64_t stride = 0;
+  DType type = DType::kBF16;
+  WeightLayout layout = WeightLayout::kPlain;
+  int block = 1;        // elements per block of `type`
+  int block_bytes = 2;  // bytes per block
+};
+
+// The view of a weight that CudaOps prepared. One element: WeightElement(view, row, col) in weight_view.cuh.
+const WeightView& ViewOf(const Weight& weight);
+
+}  // namespace assay

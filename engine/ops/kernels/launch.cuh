@@ -1,0 +1,86 @@
+// Launching kernels with programmatic dependent launch.
+//
+// With ctx.pdl a kernel may start while its predecessors in the stream still run. Three rules make that safe; they hold for
+// every kernel of the project, whether or not it is launched this way:
+//   1. every thread of every block calls WaitForPredecessors() before it reads or writes any memory that another kernel of a
+//      step writes or reads (activations, caches, workspace, arrivals), early exits included. Weights and other memory
+//      written only at load may be read or prefetched before;
+//   2. activations are read through plain pointers: no const __restrict__, no __ldg, no ld.nc. The compiler may turn those
+//      into loads that bypass coherence or move above the wait;
+//   3. LetSuccessorsStart() is a hint only and may come at any place; successors still wait for full completion.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <type_traits>
+#include <utility>
+
+#include "engine/base/activation.h"
+#include "engine/memory/cuda_check.h"
+#include "engine/ops/kernels/kernel_context.h"
+
+namespace assay {
+
+__device__ __forceinline__ void WaitForPredecessors() {
+#if __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+#endif
+}
+__device__ __forceinline__ void LetSuccessorsStart() {
+#if __CUDA_ARCH__ >= 900
+  cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+
+// Enqueues kernel<<<grid, block, smem, ctx.stream>>>(args...) and counts it. Throws DeviceError on a failed launch. An empty
+// grid is not launched.
+template <class... Params, class... Args>
+void Launch(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t smem, const KernelContext& ctx, Args&&... args) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  if (smem > 48 * 1024) {
+    ASSAY_CUDA(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(smem)));
+  }
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = smem;
+  config.stream = ctx.stream;
+  cudaLaunchAttribute attribute = {};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &attribute;
+  config.numAttrs = ctx.pdl ? 1 : 0;
+  ASSAY_CUDA(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(std::forward<Args>(args))...));
+  if (ctx.counters != nullptr) ++ctx.counters->kernel_launches;
+}
+
+// Calls f with a value of the operand type: f(T{}), T one of float, __half, __nv_bfloat16.
+template <class F>
+decltype(auto) WithOperand(Precision precision, F&& f) {
+  if (precision == Precision::kFp32) return f(float{});
+  if (precision == Precision::kFp16) return f(__half{});
+  return f(__nv_bfloat16{});
+}
+
+__device__ __forceinline__ float AsFloat(float v) { return v; }
+__device__ __forceinline__ float AsFloat(__half v) { return __half2float(v); }
+__device__ __forceinline__ float AsFloat(__nv_bfloat16 v) { return __bfloat162float(v); }
+
+// Round to nearest even.
+template <class T>
+__device__ __forceinline__ T RoundTo(float v) {
+  if constexpr (std::is_same_v<T, float>) return v;
+  else if constexpr (std::is_same_v<T, __half>) return __float2half_rn(v);
+  else return __float2bfloat16_rn(v);
+}
+
+__device__ __forceinline__ float Activate(float x, Activation activation) {
+  if (activation == Activation::kSilu) return x / (1.0f + expf(-x));
+  const float inner = 0.7978845608028654f * (x + 0.044715f * x * x * x);
+  return 0.5f * x * (1.0f + tanhf(inner));
+}
+
+}  // namespace assay
