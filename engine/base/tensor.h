@@ -10,7 +10,7 @@
 
 namespace assay {
 
-// Stored types. Names and block layouts of the quantised ones are ggml's; see engine/weights/quant.h for the formulas.
+// Stored types. Names and block layouts of the quantised ones are ggml's; see engine/base/quant.h for the formulas.
 enum class DType : std::uint8_t {
   kF32, kF16, kBF16,
   kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kQ8_1,
