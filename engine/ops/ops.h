@@ -16,6 +16,8 @@
 #include <vector>
 
 #include "engine/base/activation.h"
+#include "engine/base/portable.h"
+#include "engine/base/ring.h"
 #include "engine/base/tensor.h"
 #include "engine/memory/memory.h"
 
@@ -34,12 +36,13 @@ struct Segment {
   std::int32_t first_position;
 };
 
-// The rows of a step. Arrays are device memory, so that a captured step reads fresh values.
+// The rows of a step. Arrays are device memory, so that a captured step reads fresh values. A row whose session is negative is
+// padding: it writes no cache, attends to nothing (zeros), and nobody reads what it yields.
 struct Rows {
   int count = 0;
   const std::int32_t* token = nullptr;     // [count]
   const std::int32_t* position = nullptr;  // [count]
-  const std::int32_t* session = nullptr;   // [count] index of the session's place in every cache
+  const std::int32_t* session = nullptr;   // [count] index of the session's place in every cache; < 0: padding
   int segments = 0;
   const Segment* segment = nullptr;        // [segments], covering the rows in order
   int longest_segment = 0;                 // upper bound of Segment::rows: 1 for a decode step
@@ -53,7 +56,11 @@ struct KvView {
   int slots = 0;
   int kv_heads = 0;
   int head_dim = 0;
-  std::int64_t session_stride() const { return std::int64_t{slots} * kv_heads * head_dim; }  // elements
+  ASSAY_HD std::int64_t session_stride() const { return std::int64_t{slots} * kv_heads * head_dim; }  // elements
+  // First element of a head's vector at `position` of `session`.
+  ASSAY_HD std::int64_t Offset(int session, int kv_head, int position) const {
+    return ((std::int64_t{session} * kv_heads + kv_head) * slots + RingSlot(position, slots)) * head_dim;
+  }
 };
 
 // A weight prepared by one Ops for its own products. Opaque; owned by the caller; freed before the Ops.

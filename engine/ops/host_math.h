@@ -1,0 +1,28 @@
+// Loops shared by the host ops: operand conversion, dot products in a fixed order, norms, activations.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/base/activation.h"
+#include "engine/ops/ops.h"
+
+namespace assay::host {
+
+// Operand <-> float32, `count` elements from element `offset` on.
+void LoadOperand(float* out, Precision precision, const void* operand, std::int64_t offset, std::int64_t count);
+void StoreOperand(void* operand, Precision precision, std::int64_t offset, const float* values, std::int64_t count);
+
+// out[r * out_stride] = sum_i w[i] * x[r * cols + i] for r < rows: sixteen interleaved partial sums over i, added pairwise. The
+// order depends on cols alone.
+void Dots(float* out, std::int64_t out_stride, const float* w, const float* x, std::int64_t rows, std::int64_t cols);
+float Dot(const float* a, const float* b, std::int64_t count);
+
+// y[i] += a * x[i].
+void Axpy(float* y, float a, const float* x, std::int64_t count);
+
+// (mean(x^2) + eps)^-1/2.
+float InverseRms(const float* x, std::int64_t count, float eps);
+
+float Activate(Activation activation, float x);
+
+}  // namespace assay::host

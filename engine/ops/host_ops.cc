@@ -1,0 +1,381 @@
+#include "engine/ops/host_ops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "engine/base/parallel.h"
+#include "engine/ops/host_math.h"
+#include "engine/ops/host_weight.h"
+
+namespace assay {
+
+using host::Activate;
+using host::Axpy;
+using host::Dot;
+using host::Dots;
+using host::InverseRms;
+using host::LoadOperand;
+using host::StoreOperand;
+
+namespace {
+
+constexpr std::int64_t kRowGrain = 1;      // rows of a batch are few and heavy
+constexpr std::int64_t kOutputGrain = 16;  // outputs of a product are many and light
+
+std::vector<float> Floats(std::int64_t count) { return std::vector<float>(static_cast<std::size_t>(count)); }
+
+std::vector<float> Loaded(Precision precision, const void* operand, std::int64_t count) {
+  std::vector<float> values = Floats(count);
+  LoadOperand(values.data(), precision, operand, 0, count);
+  return values;
+}
+
+// Rotates one head in place; half-split pairs.
+void Rotate(float* head, int head_dim, int position, const float* inv_freq) {
+  const int half = head_dim / 2;
+  for (int d = 0; d < half; ++d) {
+    const float angle = static_cast<float>(position) * inv_freq[d];
+    const float c = std::cos(angle), s = std::sin(angle), a = head[d], b = head[d + half];
+    head[d] = a * c - b * s;
+    head[d + half] = b * c + a * s;
+  }
+}
+
+void NormHead(float* head, const float* weight, int head_dim, float eps) {
+  const float scale = InverseRms(head, head_dim, eps);
+  for (int d = 0; d < head_dim; ++d) head[d] = head[d] * scale * (weight != nullptr ? weight[d] : 1.0f);
+}
+
+class HostGraph final : public StepGraph {
+ public:
+  HostGraph(std::function<void()> body, OpsCounters& counters) : body_(std::move(body)), counters_(counters) {}
+  void Launch() override {
+    ++counters_.graph_launches;
+    body_();
+  }
+
+ private:
+  std::function<void()> body_;
+  OpsCounters& counters_;
+};
+
+}  // namespace
+
+std::unique_ptr<Weight> HostOps::Prepare(const std::vector<HostTensor>& parts, WeightUse use) {
+  return std::make_unique<HostWeight>(parts, precision_, use);
+}
+
+void HostOps::Embed(const EmbedArgs& args) {
+  ++counters_.calls;
+  const HostWeight& table = AsHost(*args.table);
+  const std::int64_t width = table.cols;
+  ParallelFor(args.rows->count, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> scratch = Floats(width);
+    for (std::int64_t r = begin; r < end; ++r) {
+      const float* row = table.Row(0, args.rows->token[r], scratch.data());
+      float* x = args.x + r * width;
+      for (std::int64_t i = 0; i < width; ++i) x[i] = row[i] * args.scale;
+      if (args.operand != nullptr) StoreOperand(args.operand, precision_, r * width, x, width);
+    }
+  });
+}
+
+void HostOps::PleInput(const PleInputArgs& args) {
+  ++counters_.calls;
+  const HostWeight& table = AsHost(*args.table);
+  const std::int64_t all = std::int64_t{args.layers} * args.width;
+  const float root_half = std::sqrt(0.5f);
+  ParallelFor(args.rows->count, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> scratch = Floats(all), context = Floats(args.width);
+    for (std::int64_t r = begin; r < end; ++r) {
+      const float* token = table.Row(0, args.rows->token[r], scratch.data());
+      for (int l = 0; l < args.layers; ++l) {
+        const std::int64_t at = r * all + std::int64_t{l} * args.width;
+        for (int i = 0; i < args.width; ++i) context[static_cast<std::size_t>(i)] = args.context[at + i] * args.context_scale;
+        const float inverse = InverseRms(context.data(), args.width, args.eps);
+        for (int i = 0; i < args.width; ++i)
+          args.ple[at + i] = (context[static_cast<std::size_t>(i)] * inverse * args.norm[i] +
+                              token[std::int64_t{l} * args.width + i] * args.token_scale) * root_half;
+      }
+    }
+  });
+}
+
+void HostOps::Norm(const NormArgs& args) {
+  ++counters_.calls;
+  ParallelFor(args.rows, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> out = Floats(args.width);
+    for (std::int64_t r = begin; r < end; ++r) {
+      const float* x = args.x + r * args.width;
+      const float inverse = InverseRms(x, args.width, args.eps);
+      for (int i = 0; i < args.width; ++i) out[static_cast<std::size_t>(i)] = x[i] * inverse * args.weight[i];
+      StoreOperand(args.operand, precision_, r * args.width, out.data(), args.width);
+    }
+  });
+}
+
+void HostOps::Residual(const ResidualArgs& args) {
+  ++counters_.calls;
+  ParallelFor(args.rows, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> out = Floats(args.width);
+    for (std::int64_t r = begin; r < end; ++r) {
+      float* x = args.x + r * args.width;
+      const float* delta = args.delta + r * args.width;
+      const float inverse = args.post_norm != nullptr ? InverseRms(delta, args.width, args.eps) : 1.0f;
+      for (int i = 0; i < args.width; ++i) {
+        const float joined = args.post_norm != nullptr ? delta[i] * inverse * args.post_norm[i] : delta[i];
+        x[i] = (x[i] + joined) * args.scale;
+      }
+      if (args.operand == nullptr) continue;
+      const float next = args.next_norm != nullptr ? InverseRms(x, args.width, args.eps) : 1.0f;
+      for (int i = 0; i < args.width; ++i)
+        out[static_cast<std::size_t>(i)] = args.next_norm != nullptr ? x[i] * next * args.next_norm[i] : x[i];
+      StoreOperand(args.operand, precision_, r * args.width, out.data(), args.width);
+    }
+  });
+}
+
+void HostOps::Join(const JoinArgs& args) {
+  ++counters_.calls;
+  ParallelFor(args.rows, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      const float *a = args.a + r * args.width, *b = args.b + r * args.width;
+      const float of_a = InverseRms(a, args.width, args.eps), of_b = InverseRms(b, args.width, args.eps);
+      for (int i = 0; i < args.width; ++i)
+        args.sum[r * args.width + i] = a[i] * of_a * args.norm_a[i] + b[i] * of_b * args.norm_b[i];
+    }
+  });
+}
+
+void HostOps::MatMul(float* out, const Weight& weight, const void* x, int rows) {
+  ++counters_.calls;
+  const HostWeight& w = AsHost(weight);
+  const std::vector<float> inputs = Loaded(precision_, x, w.cols * rows);
+  ParallelFor(w.rows, kOutputGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> scratch = Floats(w.cols);
+    for (std::int64_t o = begin; o < end; ++o)
+      Dots(out + o, w.rows, w.Row(0, o, scratch.data()), inputs.data(), rows, w.cols);
+  });
+}
+
+void HostOps::GatedMatMul(void* operand, const Weight& weight, const void* x, int rows, Activation activation) {
+  ++counters_.calls;
+  const HostWeight& w = AsHost(weight);
+  const std::int64_t width = w.rows / 2;
+  const std::vector<float> inputs = Loaded(precision_, x, w.cols * rows);
+  ParallelFor(width, kOutputGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> scratch = Floats(w.cols), gate = Floats(rows), up = Floats(rows);
+    for (std::int64_t o = begin; o < end; ++o) {
+      Dots(gate.data(), 1, w.Row(0, o, scratch.data()), inputs.data(), rows, w.cols);
+      Dots(up.data(), 1, w.Row(0, width + o, scratch.data()), inputs.data(), rows, w.cols);
+      for (int r = 0; r < rows; ++r) {
+        const auto i = static_cast<std::size_t>(r);
+        const float value = Activate(activation, gate[i]) * up[i];
+        StoreOperand(operand, precision_, r * width + o, &value, 1);
+      }
+    }
+  });
+}
+
+void HostOps::PleGate(const PleGateArgs& args) {
+  ++counters_.calls;
+  const HostWeight& w = AsHost(*args.w);
+  const std::vector<float> inputs = Loaded(precision_, args.x, w.cols * args.rows);
+  ParallelFor(w.rows, kOutputGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> scratch = Floats(w.cols), gate = Floats(args.rows);
+    for (std::int64_t o = begin; o < end; ++o) {
+      Dots(gate.data(), 1, w.Row(0, o, scratch.data()), inputs.data(), args.rows, w.cols);
+      for (int r = 0; r < args.rows; ++r) {
+        const float value = Activate(args.activation, gate[static_cast<std::size_t>(r)]) * args.ple[r * args.ple_stride + o];
+        StoreOperand(args.operand, precision_, r * w.rows + o, &value, 1);
+      }
+    }
+  });
+}
+
+void HostOps::Qkv(const QkvArgs& args) {
+  ++counters_.calls;
+  const int head_dim = args.head_dim;
+  const int value_heads = args.kv == nullptr || args.value_is_key ? 0 : args.kv_heads;
+  const int key_heads = args.kv == nullptr ? 0 : args.kv_heads;
+  const std::int64_t width = std::int64_t{args.heads + key_heads + value_heads} * head_dim;
+  ParallelFor(args.rows->count, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> row = Floats(width), value = Floats(head_dim);
+    for (std::int64_t r = begin; r < end; ++r) {
+      for (std::int64_t i = 0; i < width; ++i)
+        row[static_cast<std::size_t>(i)] = args.qkv[r * width + i] + (args.bias != nullptr ? args.bias[i] : 0.0f);
+      const int position = args.rows->position[r];
+      for (int h = 0; h < args.heads; ++h) {
+        float* q = row.data() + std::int64_t{h} * head_dim;
+        if (args.q_norm != nullptr) NormHead(q, args.q_norm, head_dim, args.eps);
+        Rotate(q, head_dim, position, args.inv_freq);
+        StoreOperand(args.q, precision_, (r * args.heads + h) * head_dim, q, head_dim);
+      }
+      for (int h = 0; h < key_heads; ++h) {
+        float* k = row.data() + std::int64_t{args.heads + h} * head_dim;
+        const float* v = args.value_is_key ? k : k + std::int64_t{key_heads} * head_dim;
+        std::copy(v, v + head_dim, value.begin());
+        if (args.rows->session[r] < 0) continue;
+        if (args.v_norm) NormHead(value.data(), nullptr, head_dim, args.eps);
+        if (args.k_norm != nullptr) NormHead(k, args.k_norm, head_dim, args.eps);
+        Rotate(k, head_dim, position, args.inv_freq);
+        const std::int64_t at = args.kv->Offset(args.rows->session[r], h, position);
+        StoreOperand(args.kv->keys, precision_, at, k, head_dim);
+        StoreOperand(args.kv->values, precision_, at, value.data(), head_dim);
+      }
+    }
+  });
+}
+
+void HostOps::Attention(const AttentionArgs& args) {
+  ++counters_.calls;
+  const KvView& kv = *args.kv;
+  const int group = args.heads / kv.kv_heads, head_dim = kv.head_dim;
+  ParallelFor(std::int64_t{args.rows->count} * kv.kv_heads, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> q = Floats(std::int64_t{group} * head_dim), out = q, stored = Floats(head_dim), scores;
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t r = task / kv.kv_heads;
+      const int kv_head = static_cast<int>(task % kv.kv_heads);
+      const int position = args.rows->position[r], session = args.rows->session[r];
+      const int first = args.window > 0 ? std::max(0, position - args.window + 1) : 0, keys = position - first + 1;
+      const std::int64_t at = (r * args.heads + std::int64_t{kv_head} * group) * head_dim;
+      if (session < 0) {
+        std::fill(out.begin(), out.end(), 0.0f);
+        StoreOperand(args.out, precision_, at, out.data(), std::int64_t{group} * head_dim);
+        continue;
+      }
+      LoadOperand(q.data(), precision_, args.q, at, std::int64_t{group} * head_dim);
+      scores.assign(static_cast<std::size_t>(group) * static_cast<std::size_t>(keys), 0.0f);
+      for (int j = 0; j < keys; ++j) {
+        LoadOperand(stored.data(), precision_, kv.keys, kv.Offset(session, kv_head, first + j), head_dim);
+        Dots(scores.data() + j, keys, stored.data(), q.data(), group, head_dim);
+      }
+      std::fill(out.begin(), out.end(), 0.0f);
+      for (int g = 0; g < group; ++g) {
+        float* score = scores.data() + std::int64_t{g} * keys;
+        const float largest = *std::max_element(score, score + keys);
+        float sum = 0.0f;
+        for (int j = 0; j < keys; ++j) sum += score[j] = std::exp((score[j] - largest) * args.scale);
+        for (int j = 0; j < keys; ++j) score[j] /= sum;
+      }
+      for (int j = 0; j < keys; ++j) {
+        LoadOperand(stored.data(), precision_, kv.values, kv.Offset(session, kv_head, first + j), head_dim);
+        for (int g = 0; g < group; ++g)
+          Axpy(out.data() + std::int64_t{g} * head_dim, scores[static_cast<std::size_t>(g * keys + j)], stored.data(), head_dim);
+      }
+      StoreOperand(args.out, precision_, at, out.data(), std::int64_t{group} * head_dim);
+    }
+  });
+}
+
+void HostOps::Route(const RouteArgs& args) {
+  ++counters_.calls;
+  const float root = 1.0f / std::sqrt(static_cast<float>(args.hidden));
+  ParallelFor(args.rows, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> input = Floats(args.hidden), p = Floats(args.experts);
+    for (std::int64_t r = begin; r < end; ++r) {
+      const float* x = args.x + r * args.hidden;
+      const float inverse = InverseRms(x, args.hidden, args.eps);
+      for (int i = 0; i < args.hidden; ++i) input[static_cast<std::size_t>(i)] = x[i] * inverse * args.router_scale[i] * root;
+      for (int e = 0; e < args.experts; ++e)
+        p[static_cast<std::size_t>(e)] = Dot(args.router + std::int64_t{e} * args.hidden, input.data(), args.hidden);
+      const float largest = *std::max_element(p.begin(), p.end());
+      float sum = 0.0f;
+      for (float& value : p) sum += value = std::exp(value - largest);
+      for (float& value : p) value /= sum;
+      float chosen = 0.0f;
+      for (int k = 0; k < args.top_k; ++k) {
+        const auto best = std::max_element(p.begin(), p.end());  // the first of equals
+        args.expert[r * args.top_k + k] = static_cast<std::int32_t>(best - p.begin());
+        args.weight[r * args.top_k + k] = *best;
+        chosen += *best;
+        *best = -1.0f;
+      }
+      for (int k = 0; k < args.top_k; ++k) {
+        const std::int64_t at = r * args.top_k + k;
+        args.weight[at] = args.weight[at] / chosen * (args.expert_scale != nullptr ? args.expert_scale[args.expert[at]] : 1.0f);
+      }
+    }
+  });
+}
+
+void HostOps::ExpertGated(const ExpertGatedArgs& args) {
+  ++counters_.calls;
+  const HostWeight& w = AsHost(*args.w);
+  const std::int64_t width = w.rows / 2;
+  const std::vector<float> inputs = Loaded(precision_, args.x, w.cols * args.rows);
+  ParallelFor(std::int64_t{args.rows} * args.top_k, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> scratch = Floats(w.cols), out = Floats(width);
+    for (std::int64_t a = begin; a < end; ++a) {
+      const float* x = inputs.data() + a / args.top_k * w.cols;
+      for (std::int64_t o = 0; o < width; ++o) {
+        const float gate = Dot(w.Row(args.expert[a], o, scratch.data()), x, w.cols);
+        out[static_cast<std::size_t>(o)] =
+            Activate(args.activation, gate) * Dot(w.Row(args.expert[a], width + o, scratch.data()), x, w.cols);
+      }
+      StoreOperand(args.operand, precision_, a * width, out.data(), width);
+    }
+  });
+}
+
+void HostOps::ExpertDown(const ExpertDownArgs& args) {
+  ++counters_.calls;
+  const HostWeight& w = AsHost(*args.w);
+  const std::vector<float> inputs = Loaded(precision_, args.x, w.cols * args.rows * args.top_k);
+  ParallelFor(args.rows, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> scratch = Floats(w.cols);
+    for (std::int64_t r = begin; r < end; ++r) {
+      for (std::int64_t o = 0; o < w.rows; ++o) {
+        float sum = 0.0f;
+        for (std::int64_t a = r * args.top_k; a < (r + 1) * args.top_k; ++a)
+          sum += args.weight[a] * Dot(w.Row(args.expert[a], o, scratch.data()), inputs.data() + a * w.cols, w.cols);
+        args.out[r * w.rows + o] = sum;
+      }
+    }
+  });
+}
+
+void HostOps::Logits(const LogitsArgs& args) {
+  ++counters_.calls;
+  ParallelFor(args.rows, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      const float* raw = args.raw + r * args.vocab;
+      std::int32_t best = -1;
+      float best_value = 0.0f;
+      for (int i = 0; i < args.vocab; ++i) {
+        const float value = args.cap > 0.0f ? args.cap * std::tanh(raw[i] / args.cap) : raw[i];
+        if (args.capped != nullptr) args.capped[r * args.vocab + i] = value;
+        if (!std::isnan(value) && (best < 0 || value > best_value)) {
+          best = i;
+          best_value = value;
+        }
+      }
+      if (args.best != nullptr) args.best[r] = std::max(best, 0);
+    }
+  });
+}
+
+void HostOps::GatherRows(void* out, const void* in, const std::int32_t* index, int count, std::int64_t row_bytes) {
+  ++counters_.calls;
+  for (std::int64_t i = 0; i < count; ++i)
+    std::memcpy(static_cast<std::byte*>(out) + i * row_bytes, static_cast<const std::byte*>(in) + index[i] * row_bytes,
+                static_cast<std::size_t>(row_bytes));
+}
+
+void HostOps::Advance(const AdvanceArgs& args) {
+  ++counters_.calls;
+  for (int r = 0; r < args.rows; ++r) {
+    args.token[r] = args.best[r];
+    args.position[r] += 1;
+    args.segment[r].first_position = args.position[r];
+    args.history[std::int64_t{*args.step} * args.rows + r] = args.best[r];
+  }
+  *args.step += 1;
+}
+
+std::unique_ptr<StepGraph> HostOps::Capture(const std::function<void()>& body) {
+  return std::make_unique<HostGraph>(body, counters_);
+}
+
+}  // namespace assay

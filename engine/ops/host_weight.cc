@@ -1,0 +1,81 @@
+#include "engine/ops/host_weight.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/base/parallel.h"
+#include "engine/base/quant.h"
+#include "engine/ops/host_math.h"
+
+namespace assay {
+namespace {
+
+std::int64_t Stacked(const std::vector<HostTensor>& parts) {
+  Require(!parts.empty(), "weight without parts");
+  std::int64_t rows = 0;
+  for (const HostTensor& part : parts) {
+    Require(part.cols == parts[0].cols && part.experts == parts[0].experts,
+            "{}: cannot be stacked under {}: expected {} columns and {} experts, found {} and {}", part.where, parts[0].where,
+            parts[0].cols, parts[0].experts, part.cols, part.experts);
+    rows += part.rows;
+  }
+  return rows;
+}
+
+// True when products in `precision` read the same numbers from the stored bytes as a device that converts at load.
+bool KeepsStored(DType type, Precision precision, WeightUse use) {
+  return use == WeightUse::kTable || precision == Precision::kFp32 || type == OperandType(precision) ||
+         type == DType::kQ8_0 || type == DType::kQ4_0;
+}
+
+HostTensor Converted(const HostTensor& from, Precision precision) {
+  HostTensor to = from;
+  to.type = OperandType(precision);
+  to.bytes = StoredBytes(to.type, from.experts * from.rows, from.cols);
+  std::shared_ptr<std::byte[]> data(new std::byte[to.bytes]);
+  const std::size_t row_bytes = StoredBytes(from.type, 1, from.cols);
+  ParallelFor(from.experts * from.rows, 64, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> row(static_cast<std::size_t>(from.cols));
+    for (std::int64_t r = begin; r < end; ++r) {
+      DequantiseRow(from.type, from.data.get() + static_cast<std::size_t>(r) * row_bytes, row.data(), from.cols);
+      host::StoreOperand(data.get(), precision, r * from.cols, row.data(), from.cols);
+    }
+  });
+  to.data = std::shared_ptr<const std::byte>(data, data.get());
+  return to;
+}
+
+}  // namespace
+
+HostWeight::HostWeight(std::vector<HostTensor> parts, Precision precision, WeightUse use)
+    : Weight(parts.empty() ? 0 : parts[0].experts, Stacked(parts), parts[0].cols), parts_(std::move(parts)) {
+  for (HostTensor& part : parts_) {
+    Require(part.data != nullptr, "{}: host ops need the values, found a recipe only", part.where);
+    std::string format(Name(part.type));
+    if (!KeepsStored(part.type, precision, use)) {
+      format += std::string(" as ") + std::string(Name(OperandType(precision)));
+      part = Converted(part, precision);
+    }
+    if (format_.find(format) == std::string::npos) format_ += (format_.empty() ? "" : ", ") + format;
+    bytes_ += part.bytes;
+  }
+}
+
+const float* HostWeight::Row(std::int64_t expert, std::int64_t row, float* scratch) const {
+  const HostTensor* part = parts_.data();
+  while (row >= part->rows) row -= (part++)->rows;
+  const std::int64_t index = expert * part->rows + row;
+  const std::byte* data = part->data.get() + static_cast<std::size_t>(index) * StoredBytes(part->type, 1, cols);
+  if (part->type == DType::kF32 && reinterpret_cast<std::uintptr_t>(data) % alignof(float) == 0)
+    return reinterpret_cast<const float*>(data);
+  DequantiseRow(part->type, data, scratch, cols);
+  return scratch;
+}
+
+const HostWeight& AsHost(const Weight& w) {
+  const auto* host = dynamic_cast<const HostWeight*>(&w);
+  Require(host != nullptr, "weight of format {} was prepared by other ops than the host's", w.format());
+  return *host;
+}
+
+}  // namespace assay

@@ -1,0 +1,54 @@
+#include "engine/runtime/batch.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/base/check.h"
+
+namespace assay {
+namespace {
+constexpr int kWordsPerRow = 3 + static_cast<int>(sizeof(Segment) / sizeof(std::int32_t));
+}
+
+void RowList::Clear() { *this = RowList(); }
+
+void RowList::AddSegment(int session_index, int first_position, std::span<const std::int32_t> tokens) {
+  const int rows = static_cast<int>(tokens.size());
+  segment.push_back({count(), rows, session_index, first_position});
+  for (int i = 0; i < rows; ++i) {
+    token.push_back(tokens[static_cast<std::size_t>(i)]);
+    position.push_back(first_position + i);
+    session.push_back(session_index);
+  }
+  longest_segment = std::max(longest_segment, rows);
+  context_bound = std::max(context_bound, first_position + rows);
+}
+
+DeviceRows::DeviceRows(Memory& memory, int max_rows)
+    : memory_(memory),
+      max_rows_(max_rows),
+      data_(memory, static_cast<std::size_t>(max_rows) * kWordsPerRow * sizeof(std::int32_t), "row descriptions"),
+      staging_(static_cast<std::size_t>(max_rows) * kWordsPerRow) {}
+
+const Rows& DeviceRows::Set(const RowList& list) {
+  Require(list.count() <= max_rows_, "batch of {} rows: expected at most {}", list.count(), max_rows_);
+  const auto put = [&](const void* from, std::size_t bytes, const void* to) {
+    if (bytes == 0) return;
+    const std::size_t offset = static_cast<std::size_t>(static_cast<const std::byte*>(to) - data_.as<std::byte>());
+    std::memcpy(reinterpret_cast<std::byte*>(staging_.data()) + offset, from, bytes);
+  };
+  put(list.token.data(), list.token.size() * sizeof(std::int32_t), token());
+  put(list.position.data(), list.position.size() * sizeof(std::int32_t), position());
+  put(list.session.data(), list.session.size() * sizeof(std::int32_t), session());
+  put(list.segment.data(), list.segment.size() * sizeof(Segment), segment());
+  memory_.CopyIn(data_.data(), staging_.data(), data_.bytes());
+  rows_ = {list.count(), token(), position(), session(), static_cast<int>(list.segment.size()), segment(), list.longest_segment,
+           list.context_bound};
+  return rows_;
+}
+
+Rows DeviceRows::Single(int count, int context_bound) const {
+  return {count, token(), position(), session(), count, segment(), 1, context_bound};
+}
+
+}  // namespace assay

@@ -1,0 +1,48 @@
+// A step's rows: built on the host, uploaded in one copy, described to the ops as device arrays.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/memory/memory.h"
+#include "engine/ops/ops.h"
+
+namespace assay {
+
+// Rows as the host lists them: segments in order, each with its tokens.
+class RowList {
+ public:
+  void Clear();
+  void AddSegment(int session, int first_position, std::span<const std::int32_t> tokens);
+  int count() const { return static_cast<int>(token.size()); }
+
+  std::vector<std::int32_t> token, position, session;
+  std::vector<Segment> segment;
+  int longest_segment = 0;
+  int context_bound = 0;
+};
+
+// Device home of up to `max_rows` rows. The arrays keep their addresses, so recorded steps may point at them.
+class DeviceRows {
+ public:
+  DeviceRows(Memory& memory, int max_rows);
+  // Uploads and describes. The description is valid until the next Set.
+  const Rows& Set(const RowList& list);
+  // Addresses, for steps that advance their own state.
+  std::int32_t* token() const { return data_.as<std::int32_t>(); }
+  std::int32_t* position() const { return token() + max_rows_; }
+  std::int32_t* session() const { return token() + 2 * max_rows_; }
+  Segment* segment() const { return reinterpret_cast<Segment*>(token() + 3 * max_rows_); }
+  // A description of the first `count` rows as one-row segments, whatever was set last.
+  Rows Single(int count, int context_bound) const;
+
+ private:
+  Memory& memory_;
+  int max_rows_;
+  Buffer data_;  // token, position, session [max_rows] each, then segments [max_rows]
+  std::vector<std::int32_t> staging_;
+  Rows rows_;
+};
+
+}  // namespace assay

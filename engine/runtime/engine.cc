@@ -1,0 +1,335 @@
+#include "engine/runtime/engine.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "engine/runtime/batch.h"
+#include "engine/runtime/session.h"
+#include "engine/runtime/trunk.h"
+
+namespace assay {
+namespace {
+
+constexpr int kPaddingSession = -1;
+constexpr int kHistorySteps = 256;  // decode steps replayed before the tokens are read back
+
+// Batch sizes a decode step is recorded for: a step runs in the smallest that holds it, the rest of its rows are padding.
+constexpr std::array<int, 16> kBuckets{1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160, 192, 224, 256};
+
+int Bucket(int rows) {
+  const auto found = std::lower_bound(kBuckets.begin(), kBuckets.end(), rows);
+  Require(found != kBuckets.end(), "decode of {} sessions: expected at most {} in one step", rows, kBuckets.back());
+  return *found;
+}
+
+// Context lengths are recorded for in powers of two, so that a step's grid need not cover the whole capacity.
+int ContextBucket(int context, int capacity) {
+  int bound = 256;
+  while (bound < context) bound *= 2;
+  return std::min(bound, std::max(capacity, 1));
+}
+
+OpsLimits LimitsOf(const ModelSpec& spec, const KvPlan& plan, const EngineOptions& options, int rows) {
+  OpsLimits limits;
+  limits.max_rows = rows;
+  limits.max_sessions = options.max_sessions;
+  limits.vocab = spec.vocab;
+  limits.max_width = std::max<std::int64_t>(spec.hidden, std::int64_t{spec.ple_width} * spec.layer_count());
+  for (const KvCacheSpec& cache : plan.caches) limits.max_slots = std::max(limits.max_slots, cache.slots);
+  for (const LayerSpec& layer : spec.layers) {
+    limits.max_heads = std::max(limits.max_heads, layer.heads);
+    limits.max_head_dim = std::max(limits.max_head_dim, layer.head_dim);
+    limits.max_width = std::max<std::int64_t>({limits.max_width, 2 * std::int64_t{layer.ffn},
+                                               std::int64_t{layer.heads + 2 * layer.kv_heads} * layer.head_dim});
+    limits.experts = std::max(limits.experts, layer.experts);
+    limits.top_k = std::max(limits.top_k, layer.top_k);
+    limits.expert_ffn = std::max(limits.expert_ffn, layer.expert_ffn);
+  }
+  return limits;
+}
+
+// Throws before anything is allocated.
+const EngineOptions& Valid(const EngineOptions& options) {
+  Require(options.max_sessions >= 1, "engine: max_sessions {}: expected at least 1", options.max_sessions);
+  Require(options.max_rows >= 1, "engine: max_rows {}: expected at least 1", options.max_rows);
+  return options;
+}
+
+}  // namespace
+
+struct Engine::Impl {
+  Impl(const WeightStore& store, Ops& ops_in, const EngineOptions& options_in)
+      : spec(store.spec()),
+        ops(ops_in),
+        options(Valid(options_in)),
+        plan(MakeKvPlan(spec, options.capacity, options.max_chunk)),
+        max_rows(std::max(options.max_rows, Bucket(std::min(options.max_sessions, kBuckets.back())))),
+        logit_rows(std::min(max_rows, std::max(32, Bucket(std::min(options.max_sessions, kBuckets.back()))))),
+        weights(store, ops),
+        cache(ops.memory(), plan, OperandType(ops.precision()), options.max_sessions),
+        trunk(spec, weights, plan, ops, max_rows, logit_rows),
+        rows(ops.memory(), max_rows),
+        wanted(ops.memory(), max_rows),
+        wanted_index(ops.memory(), static_cast<std::size_t>(max_rows) * sizeof(std::int32_t), "wanted rows"),
+        history(ops.memory(), static_cast<std::size_t>(max_rows) * kHistorySteps * sizeof(std::int32_t), "decoded tokens"),
+        step(ops.memory(), sizeof(std::int32_t), "step counter"),
+        sessions(plan, options.max_sessions) {
+    ops.Reserve(LimitsOf(spec, plan, options, max_rows));
+  }
+
+  Gate CanStep(std::span<const Feed> feeds) const;
+  void Upload(std::span<const Feed> feeds, StepResult& result, Rows& all, Rows& few, const std::int32_t*& index);
+  void ReadLogits(int count, StepResult& result);
+  StepGraph& Graph(int bucket, int context_bound);
+  // Runs `work`; on failure the lengths stand as they were and a lost device marks the engine.
+  template <class Work>
+  void Guarded(Work&& work);
+
+  const ModelSpec spec;
+  Ops& ops;
+  const EngineOptions options;
+  const KvPlan plan;
+  const int max_rows, logit_rows;
+  ModelWeights weights;
+  KvCache cache;
+  Trunk trunk;
+  DeviceRows rows, wanted;
+  Buffer wanted_index, history, step;
+  SessionTable sessions;
+  std::map<std::pair<int, int>, std::unique_ptr<StepGraph>> graphs;  // by rows and context bound
+  bool healthy = true;
+};
+
+Engine::Engine(const WeightStore& store, Ops& ops, const EngineOptions& options)
+    : impl_(std::make_unique<Impl>(store, ops, options)) {}
+Engine::~Engine() = default;
+
+const ModelSpec& Engine::spec() const { return impl_->spec; }
+const KvPlan& Engine::kv_plan() const { return impl_->plan; }
+const EngineOptions& Engine::options() const { return impl_->options; }
+bool Engine::healthy() const { return impl_->healthy; }
+std::size_t Engine::weight_bytes() const { return impl_->weights.resident_bytes; }
+
+std::vector<std::string> Engine::notes() const {
+  std::vector<std::string> notes;
+  for (const auto& [format, count] : impl_->weights.formats) notes.push_back(fmt::format("{}: {} matrices", format, count));
+  return notes;
+}
+
+Gate Engine::CanOpen() const { return impl_->sessions.CanOpen(); }
+SessionId Engine::Open() { return impl_->sessions.Open(); }
+void Engine::Close(SessionId session) { impl_->sessions.Close(session); }
+int Engine::open_sessions() const { return impl_->sessions.open(); }
+
+int Engine::Length(SessionId session) const {
+  impl_->sessions.RequireOpen(session);
+  return impl_->sessions.Length(session);
+}
+
+SessionId Engine::Fork(SessionId session) {
+  impl_->sessions.RequireOpen(session);
+  const SessionId copy = impl_->sessions.Open();
+  impl_->cache.CopySession(copy.index, session.index);
+  impl_->sessions.CopyState(copy, session);
+  return copy;
+}
+
+Gate Engine::CanTruncate(SessionId session, int length) const { return impl_->sessions.CanTruncate(session, length); }
+void Engine::Truncate(SessionId session, int length) { impl_->sessions.Truncate(session, length); }
+Gate Engine::CanStep(std::span<const Feed> feeds) const { return impl_->CanStep(feeds); }
+
+Gate Engine::Impl::CanStep(std::span<const Feed> feeds) const {
+  if (!healthy) return Gate::No("the device was lost in an earlier step; this engine cannot go on");
+  if (feeds.empty()) return Gate::No("step of no sessions: expected at least one feed");
+  int count = 0;
+  std::vector<bool> seen(static_cast<std::size_t>(options.max_sessions));
+  for (std::size_t f = 0; f < feeds.size(); ++f) {
+    const Feed& feed = feeds[f];
+    if (const Gate open = sessions.IsOpen(feed.session); !open) return Gate::No("feed {}: {}", f, open.reason);
+    const auto place = static_cast<std::size_t>(feed.session.index);
+    if (seen[place]) return Gate::No("feed {}: session {} appears twice in one step", f, feed.session.index);
+    seen[place] = true;
+    const int tokens = static_cast<int>(feed.tokens.size()), length = sessions.Length(feed.session);
+    if (tokens == 0) return Gate::No("feed {}: no tokens for session {}, expected at least one", f, feed.session.index);
+    if (tokens > options.max_chunk)
+      return Gate::No("feed {}: {} tokens for session {}, expected at most max_chunk = {}", f, tokens, feed.session.index, options.max_chunk);
+    if (length + tokens > options.capacity)
+      return Gate::No("feed {}: session {} has {} tokens and would grow by {}, its capacity is {}", f, feed.session.index, length, tokens,
+                      options.capacity);
+    for (int i = 0; i < tokens; ++i)
+      if (const std::int32_t token = feed.tokens[static_cast<std::size_t>(i)]; token < 0 || token >= spec.vocab)
+        return Gate::No("feed {}: token {} of session {} is {}, expected 0..{}", f, i, feed.session.index, token, spec.vocab - 1);
+    count += tokens;
+  }
+  if (count > max_rows) return Gate::No("step of {} rows: expected at most max_rows = {}", count, max_rows);
+  return Gate::Yes();
+}
+
+template <class Work>
+void Engine::Impl::Guarded(Work&& work) {
+  try {
+    work();
+  } catch (const DeviceError& error) {
+    healthy = healthy && !error.lost;
+    throw;
+  }
+}
+
+void Engine::Impl::Upload(std::span<const Feed> feeds, StepResult& result, Rows& all, Rows& few, const std::int32_t*& index) {
+  RowList list, wanted_list;
+  std::vector<std::int32_t> indices;
+  for (std::size_t f = 0; f < feeds.size(); ++f) {
+    const Feed& feed = feeds[f];
+    const int tokens = static_cast<int>(feed.tokens.size()), length = sessions.Length(feed.session);
+    const int first = feed.want == Want::kAll ? 0 : feed.want == Want::kLast ? tokens - 1 : tokens;
+    for (int i = first; i < tokens; ++i) {
+      indices.push_back(list.count() + i);
+      wanted_list.AddSegment(feed.session.index, length + i, feed.tokens.subspan(static_cast<std::size_t>(i), 1));
+      result.feed.push_back(static_cast<int>(f));
+      result.position.push_back(length + i);
+    }
+    list.AddSegment(feed.session.index, length, feed.tokens);
+  }
+  all = rows.Set(list);
+  const bool everything = wanted_list.count() == list.count();
+  few = everything ? all : wanted.Set(wanted_list);
+  index = nullptr;
+  if (everything) return;
+  if (!indices.empty()) ops.memory().CopyIn(wanted_index.data(), indices.data(), indices.size() * sizeof(std::int32_t));
+  index = wanted_index.as<std::int32_t>();
+}
+
+void Engine::Impl::ReadLogits(int count, StepResult& result) {
+  const auto vocab = static_cast<std::size_t>(spec.vocab);
+  result.vocab = spec.vocab;
+  result.best.resize(static_cast<std::size_t>(count));
+  result.raw.resize(static_cast<std::size_t>(count) * vocab);
+  result.capped.resize(result.raw.size());
+  for (int first = 0; first < count; first += logit_rows) {
+    const int some = std::min(logit_rows, count - first);
+    const auto at = static_cast<std::size_t>(first);
+    trunk.Head(first, some, true, true);
+    ops.memory().CopyOut(result.best.data() + at, trunk.best(), static_cast<std::size_t>(some) * sizeof(std::int32_t));
+    ops.memory().CopyOut(result.raw.data() + at * vocab, trunk.raw(), static_cast<std::size_t>(some) * vocab * sizeof(float));
+    ops.memory().CopyOut(result.capped.data() + at * vocab, trunk.capped(), static_cast<std::size_t>(some) * vocab * sizeof(float));
+  }
+}
+
+StepResult Engine::Step(std::span<const Feed> feeds) {
+  const Gate gate = impl_->CanStep(feeds);
+  Require(gate.ok, "{}", gate.reason);
+  StepResult result;
+  impl_->Guarded([&] {
+    Rows all, few;
+    const std::int32_t* index = nullptr;
+    impl_->Upload(feeds, result, all, few, index);
+    for (const Feed& feed : feeds)
+      impl_->sessions.Touch(feed.session, impl_->sessions.Length(feed.session) + static_cast<int>(feed.tokens.size()));
+    impl_->trunk.Forward(all, few, index, impl_->cache, impl_->options.skip_tail);
+    impl_->ReadLogits(few.count, result);
+    impl_->ops.Synchronize();
+  });
+  for (const Feed& feed : feeds) impl_->sessions.Grow(feed.session, static_cast<int>(feed.tokens.size()));
+  return result;
+}
+
+StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want, int chunk) {
+  const int length = Length(session);
+  const int most = chunk == 0 ? impl_->options.max_chunk : chunk;
+  Require(most >= 1 && most <= impl_->options.max_chunk, "prefill in chunks of {}: expected 1..{}", chunk, impl_->options.max_chunk);
+  Require(!tokens.empty(), "prefill of session {}: empty prompt, expected at least one token", session.index);
+  Require(static_cast<std::int64_t>(tokens.size()) + length <= impl_->options.capacity,
+          "prefill of session {}: {} tokens after {}, its capacity is {}", session.index, tokens.size(), length, impl_->options.capacity);
+  StepResult result;
+  try {
+    for (std::size_t first = 0; first < tokens.size(); first += static_cast<std::size_t>(most)) {
+      const auto some = tokens.subspan(first, std::min(static_cast<std::size_t>(most), tokens.size() - first));
+      const bool last = first + some.size() == tokens.size();
+      const Feed feed{session, some, want == Want::kLast && !last ? Want::kNone : want};
+      StepResult part = Step(std::span(&feed, 1));
+      result.vocab = part.vocab;
+      const auto append = [](auto& to, const auto& from) { to.insert(to.end(), from.begin(), from.end()); };
+      append(result.feed, part.feed);
+      append(result.position, part.position);
+      append(result.best, part.best);
+      append(result.raw, part.raw);
+      append(result.capped, part.capped);
+    }
+  } catch (const Error& error) {
+    // Chunks before the failed one were whole steps; taking them back can outrun a ring, and then the session is unusable
+    // from its old length on: say so rather than go on with missing keys.
+    const Gate back = CanTruncate(session, length);
+    if (!back) {
+      impl_->sessions.Truncate(session, 0);
+      Throw<Error>("{}; session {} cannot return to its {} tokens and was emptied ({})", error.what(), session.index, length, back.reason);
+    }
+    impl_->sessions.Truncate(session, length);
+    throw;
+  }
+  return result;
+}
+
+StepGraph& Engine::Impl::Graph(int bucket, int context_bound) {
+  std::unique_ptr<StepGraph>& graph = graphs[{bucket, context_bound}];
+  if (!graph) {
+    const auto body = [this, bucket, context_bound] {
+      const Rows batch = rows.Single(bucket, context_bound);
+      trunk.Forward(batch, batch, nullptr, cache, options.skip_tail);
+      trunk.Head(0, bucket, false, true);
+      ops.Advance({rows.token(), rows.position(), rows.segment(), history.as<std::int32_t>(), step.as<std::int32_t>(), trunk.best(), bucket});
+    };
+    graph = ops.Capture(body);
+  }
+  return *graph;
+}
+
+std::vector<std::vector<std::int32_t>> Engine::Decode(std::span<const SessionId> ids, std::span<const std::int32_t> first, int steps) {
+  Impl& impl = *impl_;
+  Require(ids.size() == first.size(), "decode: {} sessions and {} first tokens", ids.size(), first.size());
+  Require(steps >= 1, "decode of {} steps: expected at least 1", steps);
+  std::vector<Feed> feeds;
+  for (std::size_t i = 0; i < ids.size(); ++i) feeds.push_back({ids[i], first.subspan(i, 1)});
+  const Gate gate = impl.CanStep(feeds);
+  Require(gate.ok, "decode: {}", gate.reason);
+  const int bucket = Bucket(static_cast<int>(ids.size()));
+  RowList list;
+  int longest = 0;
+  for (const Feed& feed : feeds) {
+    const int length = impl.sessions.Length(feed.session);
+    Require(length + steps <= impl.options.capacity, "decode of {} steps: session {} has {} tokens, its capacity is {}", steps,
+            feed.session.index, length, impl.options.capacity);
+    list.AddSegment(feed.session.index, length, feed.tokens);
+    longest = std::max(longest, length);
+  }
+  const std::int32_t pad = 0;
+  while (list.count() < bucket) list.AddSegment(kPaddingSession, 0, std::span(&pad, 1));
+
+  std::vector<std::vector<std::int32_t>> tokens(ids.size());
+  impl.Guarded([&] {
+    impl.rows.Set(list);
+    for (const SessionId id : ids) impl.sessions.Touch(id, impl.sessions.Length(id) + steps);
+    for (int done = 0; done < steps; done += kHistorySteps) {
+      const int some = std::min(kHistorySteps, steps - done);
+      impl.ops.memory().Fill(impl.step.data(), 0, sizeof(std::int32_t));
+      for (int s = 0; s < some; ++s) impl.Graph(bucket, ContextBucket(longest + done + s + 1, impl.options.capacity)).Launch();
+      std::vector<std::int32_t> read(static_cast<std::size_t>(some) * static_cast<std::size_t>(bucket));
+      impl.ops.memory().CopyOut(read.data(), impl.history.data(), read.size() * sizeof(std::int32_t));
+      for (int s = 0; s < some; ++s)
+        for (std::size_t i = 0; i < ids.size(); ++i)
+          tokens[i].push_back(read[static_cast<std::size_t>(s) * static_cast<std::size_t>(bucket) + i]);
+    }
+  });
+  for (const SessionId id : ids) impl.sessions.Grow(id, steps);
+  return tokens;
+}
+
+Engine::CacheBytes Engine::Cache(SessionId session, int layer) const {
+  impl_->sessions.RequireOpen(session);
+  Require(layer >= 0 && layer < impl_->spec.layer_count(), "cache of layer {}: expected 0..{}", layer, impl_->spec.layer_count() - 1);
+  const KvCache::Place place = impl_->cache.SessionPlace(session.index, layer);
+  const auto index = static_cast<std::size_t>(impl_->plan.cache_of_layer[static_cast<std::size_t>(layer)]);
+  return {impl_->plan.caches[index].writer, place.keys, place.values, place.bytes};
+}
+
+}  // namespace assay

@@ -1,0 +1,45 @@
+#include "engine/runtime/kv_cache.h"
+
+#include "engine/base/check.h"
+
+namespace assay {
+
+KvCache::KvCache(Memory& memory, const KvPlan& plan, DType type, int sessions)
+    : memory_(memory), plan_(plan), element_bytes_(static_cast<std::size_t>(Info(type).bytes)) {
+  for (const KvCacheSpec& cache : plan_.caches) {
+    const std::size_t bytes = cache.elements() * element_bytes_ * static_cast<std::size_t>(sessions);
+    const auto allocate = [&](const char* what) {
+      Buffer buffer(memory_, bytes, fmt::format("{} cache of layer {} for {} sessions of {} slots", what, cache.writer, sessions, cache.slots));
+      memory_.Fill(buffer.data(), 0, bytes);
+      return buffer;
+    };
+    keys_.push_back(allocate("key"));
+    values_.push_back(allocate("value"));
+    views_.push_back({keys_.back().data(), values_.back().data(), cache.slots, cache.kv_heads, cache.head_dim});
+  }
+}
+
+void KvCache::CopySession(int to, int from) {
+  for (const KvView& view : views_) {
+    const std::size_t bytes = static_cast<std::size_t>(view.session_stride()) * element_bytes_;
+    for (void* data : {view.keys, view.values}) {
+      auto* base = static_cast<std::byte*>(data);
+      memory_.Copy(base + static_cast<std::size_t>(to) * bytes, base + static_cast<std::size_t>(from) * bytes, bytes);
+    }
+  }
+}
+
+std::size_t KvCache::bytes() const {
+  std::size_t sum = 0;
+  for (const Buffer& buffer : keys_) sum += 2 * buffer.bytes();
+  return sum;
+}
+
+KvCache::Place KvCache::SessionPlace(int session, int layer) const {
+  const KvView& view = Layer(layer);
+  const std::size_t bytes = static_cast<std::size_t>(view.session_stride()) * element_bytes_;
+  const std::size_t offset = bytes * static_cast<std::size_t>(session);
+  return {static_cast<std::byte*>(view.keys) + offset, static_cast<std::byte*>(view.values) + offset, bytes};
+}
+
+}  // namespace assay

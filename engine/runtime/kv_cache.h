@@ -1,0 +1,38 @@
+// The caches of all sessions: one pair of buffers per cache of the plan, allocated once, by one path, with a place for every
+// session. Layers that share a cache share its view; a buffer has one owner, so it is freed once.
+#pragma once
+
+#include <vector>
+
+#include "engine/memory/memory.h"
+#include "engine/model/kv_plan.h"
+#include "engine/ops/ops.h"
+
+namespace assay {
+
+class KvCache {
+ public:
+  // Throws OutOfMemory; whatever had been allocated is free again.
+  KvCache(Memory& memory, const KvPlan& plan, DType type, int sessions);
+
+  const KvView& Layer(int layer) const { return views_[static_cast<std::size_t>(plan_.cache_of_layer[static_cast<std::size_t>(layer)])]; }
+  // Copies every key and value of place `from` to place `to`.
+  void CopySession(int to, int from);
+  std::size_t bytes() const;
+
+  struct Place {
+    void* keys;
+    void* values;
+    std::size_t bytes;  // of each
+  };
+  Place SessionPlace(int session, int layer) const;
+
+ private:
+  Memory& memory_;
+  KvPlan plan_;
+  std::size_t element_bytes_;
+  std::vector<Buffer> keys_, values_;  // one each per cache of the plan
+  std::vector<KvView> views_;
+};
+
+}  // namespace assay

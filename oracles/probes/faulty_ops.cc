@@ -1,0 +1,165 @@
+#include "oracles/probes/faulty_ops.h"
+
+#include <algorithm>
+
+#include "engine/base/check.h"
+
+namespace assay {
+
+const std::vector<FaultInfo>& Faults() {
+  static const std::vector<FaultInfo> faults{
+      {Fault::kWindowPlusOne, "window-plus-one", 4},        {Fault::kWindowMinusOne, "window-minus-one", 5},
+      {Fault::kWindowIsRing, "window-is-ring", 6},          {Fault::kScaleOff, "attention-scale", 27},
+      {Fault::kFirstRowPosition, "first-row-position", 25}, {Fault::kLateStep, "append-one-late", 39},
+      {Fault::kNewestKeyDropped, "newest-key-dropped", 41}, {Fault::kNeighbourCache, "neighbour-cache", 43},
+      {Fault::kRowSwap, "row-swap", 44},                    {Fault::kNoSoftcap, "no-softcap", 28},
+      {Fault::kNoValueNorm, "no-value-norm", 17},           {Fault::kNormedValueIsKey, "value-is-normed-key", 14},
+      {Fault::kNoLayerScalar, "no-layer-scalar", 34},       {Fault::kNoPostNorm, "no-post-norm", 35},
+      {Fault::kPleFirstRow, "ple-first-row", 31},           {Fault::kWrongActivation, "wrong-activation", 37},
+      {Fault::kExpertWeights, "expert-weights", 35},        {Fault::kStaleRow, "stale-row", 51},
+      {Fault::kLastTokenAgain, "token-swap", 44},
+  };
+  return faults;
+}
+
+void FaultyOps::Call(const char* op) {
+  if (calls_++ != throw_at_) return;
+  engaged_ = true;
+  throw DeviceError(fmt::format("{} of layer {}, {}: failure injected", op, site().layer, site().step), lost_);
+}
+
+const std::int32_t* FaultyOps::Edited(const std::int32_t* values, int count, int slot, const std::function<void(Ints&)>& edit) {
+  Ints copy(static_cast<std::size_t>(count));
+  memory().CopyOut(copy.data(), values, copy.size() * sizeof(std::int32_t));
+  const Ints before = copy;
+  edit(copy);
+  engaged_ = engaged_ || copy != before;
+  if (edited_[slot].bytes() < copy.size() * sizeof(std::int32_t)) edited_[slot] = Buffer(memory(), copy.size() * sizeof(std::int32_t), "edited rows");
+  memory().CopyIn(edited_[slot].data(), copy.data(), copy.size() * sizeof(std::int32_t));
+  return edited_[slot].as<std::int32_t>();
+}
+
+void FaultyOps::Embed(const EmbedArgs& args) {
+  Call("embed");
+  if (!Is(Fault::kLastTokenAgain)) return inner_.Embed(args);
+  Rows rows = *args.rows;
+  rows.token = Edited(rows.token, rows.count, 0, [](Ints& token) { std::fill(token.begin(), token.end(), token.back()); });
+  EmbedArgs changed = args;
+  changed.rows = &rows;
+  inner_.Embed(changed);
+}
+
+void FaultyOps::PleInput(const PleInputArgs& args) {
+  Call("per-layer embedding");
+  if (!Is(Fault::kPleFirstRow)) return inner_.PleInput(args);
+  Rows rows = *args.rows;
+  rows.token = Edited(rows.token, rows.count, 0, [](Ints& token) { std::fill(token.begin(), token.end(), token.front()); });
+  PleInputArgs changed = args;
+  changed.rows = &rows;
+  inner_.PleInput(changed);
+}
+
+void FaultyOps::Residual(const ResidualArgs& args) {
+  Call("residual");
+  ResidualArgs changed = args;
+  if (Is(Fault::kNoLayerScalar) && args.scale != 1.0f) {
+    changed.scale = 1.0f;
+    engaged_ = true;
+  }
+  if (Is(Fault::kNoPostNorm) && site().layer == 1 && args.post_norm != nullptr) {
+    changed.post_norm = nullptr;
+    engaged_ = true;
+  }
+  inner_.Residual(changed);
+}
+
+void FaultyOps::MatMul(float* out, const Weight& w, const void* x, int rows) {
+  Call("product");
+  const bool stale = Is(Fault::kStaleRow) && rows >= 3;
+  engaged_ = engaged_ || stale;
+  inner_.MatMul(out, w, x, stale ? rows - 1 : rows);
+}
+
+void FaultyOps::GatedMatMul(void* operand, const Weight& w, const void* x, int rows, Activation activation) {
+  Call("gated product");
+  if (Is(Fault::kWrongActivation)) {
+    engaged_ = true;
+    activation = activation == Activation::kSilu ? Activation::kGeluTanh : Activation::kSilu;
+  }
+  inner_.GatedMatMul(operand, w, x, rows, activation);
+}
+
+void FaultyOps::Qkv(const QkvArgs& args) {
+  Call("qkv");
+  QkvArgs changed = args;
+  Rows rows = *args.rows;
+  changed.rows = &rows;
+  if (Is(Fault::kFirstRowPosition))
+    rows.position = Edited(rows.position, rows.count, 1, [](Ints& position) { std::fill(position.begin(), position.end(), position.front()); });
+  if (Is(Fault::kLateStep) && rows.longest_segment == 1)
+    rows.position = Edited(rows.position, rows.count, 1, [](Ints& position) { for (std::int32_t& p : position) ++p; });
+  if (Is(Fault::kNoValueNorm) && args.v_norm && args.kv != nullptr) {
+    changed.v_norm = false;
+    engaged_ = true;
+  }
+  if (Is(Fault::kNormedValueIsKey) && args.value_is_key && args.kv != nullptr) {
+    changed.v_norm = false;
+    engaged_ = true;
+  }
+  inner_.Qkv(changed);
+}
+
+void FaultyOps::Attention(const AttentionArgs& args) {
+  Call("attention");
+  AttentionArgs changed = args;
+  Rows rows = *args.rows;
+  changed.rows = &rows;
+  const int window = args.window;
+  if (window > 0) {
+    if (Is(Fault::kWindowPlusOne)) changed.window = window + 1;
+    if (Is(Fault::kWindowMinusOne)) changed.window = window - 1;
+    if (Is(Fault::kWindowIsRing)) changed.window = args.kv->slots;
+    engaged_ = engaged_ || changed.window != window;
+  }
+  if (Is(Fault::kScaleOff)) {
+    changed.scale *= 1.1f;
+    engaged_ = true;
+  }
+  if (Is(Fault::kNewestKeyDropped))
+    rows.position = Edited(rows.position, rows.count, 1, [](Ints& position) { for (std::int32_t& p : position) p = std::max(0, p - 1); });
+  if (Is(Fault::kNeighbourCache))
+    rows.session = Edited(rows.session, rows.count, 2, [](Ints& session) { session.back() = session.front(); });
+  inner_.Attention(changed);
+}
+
+void FaultyOps::Route(const RouteArgs& args) {
+  Call("router");
+  inner_.Route(args);
+  if (!Is(Fault::kExpertWeights)) return;
+  std::vector<float> weight(static_cast<std::size_t>(args.rows) * static_cast<std::size_t>(args.top_k));
+  memory().CopyOut(weight.data(), args.weight, weight.size() * sizeof(float));
+  for (float& w : weight) w *= 0.7f;
+  memory().CopyIn(args.weight, weight.data(), weight.size() * sizeof(float));
+  engaged_ = true;
+}
+
+void FaultyOps::Logits(const LogitsArgs& args) {
+  Call("logits");
+  LogitsArgs changed = args;
+  if (Is(Fault::kNoSoftcap) && args.cap > 0.0f) {
+    changed.cap = 0.0f;
+    engaged_ = true;
+  }
+  if (Is(Fault::kRowSwap) && args.rows >= 2) {
+    const std::size_t vocab = static_cast<std::size_t>(args.vocab);
+    std::vector<float> two(2 * vocab);
+    auto* raw = const_cast<float*>(args.raw);
+    memory().CopyOut(two.data(), raw, two.size() * sizeof(float));
+    std::rotate(two.begin(), two.begin() + static_cast<std::ptrdiff_t>(vocab), two.end());
+    memory().CopyIn(raw, two.data(), two.size() * sizeof(float));
+    engaged_ = true;
+  }
+  inner_.Logits(changed);
+}
+
+}  // namespace assay
