@@ -1,0 +1,141 @@
+#include "oracles/compare/ranking.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "engine/base/check.h"
+#include "oracles/compare/tensors.h"
+
+namespace assay {
+namespace {
+
+template <class Real>
+int LowestArgMax(std::span<const Real> logits) {
+  Require(!logits.empty(), "argmax of no logits");
+  int best = -1;
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    if (!std::isnan(logits[i]) && (best < 0 || logits[i] > logits[static_cast<std::size_t>(best)]))
+      best = static_cast<int>(i);
+  return std::max(best, 0);
+}
+
+double LogSumExp(std::span<const double> logits) {
+  const double largest = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const double logit : logits) sum += std::exp(logit - largest);
+  return largest + std::log(sum);
+}
+
+// Index of the neighbour that explains why the candidate chose `token`, or -1.
+int Explainer(double own_distance, std::span<const double> candidate, int token, Neighbours neighbours) {
+  for (std::size_t n = 0; n < neighbours.size(); ++n)
+    if (ArgMax(neighbours[n]) == token && Compare(neighbours[n], candidate).rms < own_distance)
+      return static_cast<int>(n);
+  return -1;
+}
+
+}  // namespace
+
+int ArgMax(std::span<const double> logits) { return LowestArgMax(logits); }
+int ArgMax(std::span<const float> logits) { return LowestArgMax(logits); }
+
+std::vector<int> TopK(std::span<const double> logits, int k) {
+  std::vector<int> order;
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    if (!std::isnan(logits[i])) order.push_back(static_cast<int>(i));
+  const auto kept = std::min<std::size_t>(order.size(), static_cast<std::size_t>(std::max(k, 0)));
+  const auto before = [&](int a, int b) {
+    const double x = logits[static_cast<std::size_t>(a)], y = logits[static_cast<std::size_t>(b)];
+    return x != y ? x > y : a < b;
+  };
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(), before);
+  order.resize(kept);
+  return order;
+}
+
+double TopGap(std::span<const double> logits) {
+  const std::vector<int> best = TopK(logits, 2);
+  if (best.size() < 2) return std::numeric_limits<double>::infinity();
+  return logits[static_cast<std::size_t>(best[0])] - logits[static_cast<std::size_t>(best[1])];
+}
+
+Judgement JudgeArgmax(std::span<const double> reference, std::span<const double> candidate,
+                      const LogitTolerance& tolerance, std::string_view where, Neighbours neighbours) {
+  const Difference d = Compare(reference, candidate);
+  Judgement j{.bound = 2 * tolerance.tie, .metric = "argmax", .bound_from = tolerance.max_abs.from};
+  if (d.count == 0 || d.reference_nonfinite > 0) {
+    j.detail =
+        fmt::format("{}: no reference decision ({} logits, {} not finite)", where, d.count, d.reference_nonfinite);
+    return j;
+  }
+  const int a = ArgMax(reference), b = ArgMax(candidate);
+  if (a == b && d.nonfinite == 0) {
+    j.verdict = Verdict::kMatch;
+    return j;
+  }
+  j.value = reference[static_cast<std::size_t>(a)] - reference[static_cast<std::size_t>(b)];
+  j.headroom = Headroom(j.value, j.bound);
+  j.worst = fmt::format("{} token {}", where, b);
+  const std::vector<int> best = TopK(reference, tolerance.top_k);
+  const int explainer = Explainer(d.rms, candidate, b, neighbours);
+  std::string fault;
+  if (d.nonfinite > 0)
+    fault = fmt::format("{} candidate logits are not finite", d.nonfinite);
+  else if (!(j.value <= j.bound))
+    fault = "no tie";
+  else if (std::find(best.begin(), best.end(), b) == best.end())
+    fault = fmt::format("not among the reference's best {}", tolerance.top_k);
+  else if (explainer >= 0)
+    fault = fmt::format("it is the answer of neighbour {}, which these logits fit better", explainer);
+  j.verdict = fault.empty() ? Verdict::kTieFlip : Verdict::kWrong;
+  j.detail = fmt::format("expected token {}, found {}; the reference's gap is {:.3g}, a tie is at most {:.3g}{}{}", a,
+                         b, j.value, j.bound, fault.empty() ? "" : ": ", fault);
+  return j;
+}
+
+double FlipProbability(double gap, double sigma) {
+  if (sigma <= 0) return 0;
+  return 0.5 * std::erfc(gap / (2 * sigma));  // Phi(-z) = erfc(z / sqrt 2) / 2 with z = gap / (sigma sqrt 2)
+}
+
+int PoissonQuantile(double mean, double p) {
+  Require(mean >= 0 && mean < 1e6 && p > 0 && p < 1, "Poisson quantile {} of mean {}", p, mean);
+  // In logarithms, because e^-mean underflows for long runs.
+  double cumulative = 0;
+  for (int n = 0;; ++n) {
+    cumulative += std::exp(n * std::log(std::max(mean, 1e-300)) - mean - std::lgamma(n + 1.0));
+    if (cumulative >= p || n > mean + 40 * std::sqrt(mean) + 100) return n;
+  }
+}
+
+Judgement JudgeBudget(int observed, double expected, int rows, std::string_view metric) {
+  Judgement j{.metric = std::string(metric), .bound_from = "Poisson Q_0.999 of the expected number"};
+  j.value = observed;
+  if (rows == 0) {
+    j.detail = "no rows";
+    return j;
+  }
+  j.bound = PoissonQuantile(expected, kCalibrationQuantile);
+  j.verdict = j.value <= j.bound ? Verdict::kMatch : Verdict::kWrong;
+  j.headroom = Headroom(j.value, j.bound);
+  j.detail = fmt::format("{} in {} rows, {:.3g} expected, at most {:g} allowed", observed, rows, expected, j.bound);
+  return j;
+}
+
+double KlDivergence(std::span<const double> reference, std::span<const double> candidate) {
+  Require(reference.size() == candidate.size() && !reference.empty(), "KL divergence of {} and {} logits",
+          reference.size(), candidate.size());
+  const double p_norm = LogSumExp(reference), q_norm = LogSumExp(candidate);
+  double kl = 0;
+  for (std::size_t i = 0; i < reference.size(); ++i) {
+    const double log_p = reference[i] - p_norm;
+    kl += std::exp(log_p) * (log_p - (candidate[i] - q_norm));
+  }
+  return std::max(kl, 0.0);
+}
+
+}  // namespace assay

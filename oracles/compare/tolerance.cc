@@ -1,0 +1,93 @@
+#include "oracles/compare/tolerance.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "oracles/compare/ranking.h"
+#include "oracles/compare/tensors.h"
+
+namespace assay {
+
+Verdict Place(double error, const Tolerance& tolerance) {
+  if (error <= tolerance.calibrated) return Verdict::kMatch;
+  return error <= tolerance.hard ? Verdict::kDrift : Verdict::kWrong;
+}
+
+double Headroom(double error, double allowed) {
+  if (error == 0) return 0;
+  return allowed > 0 ? error / allowed : std::numeric_limits<double>::infinity();
+}
+
+double Quantile(std::vector<double> values, double p) {
+  Require(!values.empty(), "a quantile of no values");
+  const double rank = std::ceil(p * static_cast<double>(values.size()));
+  const auto index = static_cast<std::ptrdiff_t>(std::clamp(rank - 1, 0.0, static_cast<double>(values.size() - 1)));
+  std::nth_element(values.begin(), values.begin() + index, values.end());
+  return values[static_cast<std::size_t>(index)];
+}
+
+void Calibrator::Add(std::span<const double> reference, std::span<const double> twin) {
+  const Difference d = Compare(reference, twin);
+  Require(d.count > 0, "calibration: a row without logits");
+  Require(d.nonfinite == 0 && d.reference_nonfinite == 0,
+          "calibration: {} logits of the twin and {} of the reference are not finite", d.nonfinite,
+          d.reference_nonfinite);
+  max_.push_back(d.max_abs);
+  rms_.push_back(d.rms);
+  kl_.push_back(KlDivergence(reference, twin));
+  reference_max_ = std::max(reference_max_, d.reference_max);
+}
+
+Calibration Calibrator::Finish(std::string provenance) const {
+  Require(!max_.empty(), "calibration: no rows ({})", provenance);
+  return {.rows = static_cast<int>(max_.size()),
+          .max = Quantile(max_, kCalibrationQuantile),
+          .rms = Quantile(rms_, kCalibrationQuantile),
+          .typical_rms = Quantile(rms_, 0.5),
+          .kl = Quantile(kl_, kCalibrationQuantile),
+          .largest = *std::max_element(max_.begin(), max_.end()),
+          .reference_max = reference_max_,
+          .provenance = fmt::format("{}, {} rows", provenance, max_.size())};
+}
+
+LogitTolerance LogitTolerance::Fixed(double bound, double gap, const std::string& from) {
+  // The flips a fixed figure admits are those of its gap, so that gap is also the scale on which they are expected.
+  return {.max_abs = Tolerance::Fixed(bound, from),
+          .rms = Tolerance::Fixed(bound, from),
+          .tie = gap / 2,
+          .sigma = gap / 2,
+          .mean_kl = bound * bound / 2};
+}
+
+LogitTolerance LogitTolerance::From(const Calibration& c, double resolution) {
+  const double floor = resolution * c.reference_max;
+  const double max = std::max(kKappa * c.max, floor), rms = std::max(kKappa * c.rms, floor);
+  const std::string from = fmt::format("twin q999 x {:g}: {}", kKappa, c.provenance);
+  return {.max_abs = {max, kKappa * max, from},
+          .rms = {rms, kKappa * rms, from},
+          .tie = max,
+          .sigma = std::max(kKappa * c.typical_rms, floor),
+          .mean_kl = std::max(kKappa * kKappa * c.kl, floor * floor / 2)};
+}
+
+Judgement SelfCheck(const Calibration& c) {
+  const LogitTolerance tolerance = LogitTolerance::From(c);
+  const double allowed = tolerance.max_abs.calibrated;
+  return {.verdict = c.rows == 0            ? Verdict::kVoid
+                     : c.largest <= allowed ? Verdict::kMatch
+                                            : Verdict::kWrong,
+          .value = c.largest,
+          .bound = allowed,
+          .headroom = Headroom(c.largest, allowed),
+          .metric = "twin_self_check",
+          .worst = {},
+          .detail = fmt::format("the twin's largest error {:.3g}, its own tolerance {:.3g}", c.largest, allowed),
+          .bound_from = tolerance.max_abs.from};
+}
+
+}  // namespace assay
