@@ -18,8 +18,8 @@ namespace assay {
 
 // The logits after one token. The softcap hides upstream errors, so raw ones are compared where both sides have them.
 struct LogitRow {
-  std::span<const double> reference_raw, candidate_raw;        // both empty when not recorded
-  std::span<const double> reference_capped, candidate_capped;  // both empty when the same as raw
+  std::span<const double> reference_raw{}, candidate_raw{};        // both empty when not recorded
+  std::span<const double> reference_capped{}, candidate_capped{};  // both empty when the same as raw
 };
 
 class StreamJudge {

@@ -1,0 +1,103 @@
+#include "oracles/compare/tolerance.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "engine/base/check.h"
+#include "engine/base/random.h"
+#include "oracles/compare/stream.h"
+
+namespace assay {
+namespace {
+
+TEST(Quantile, IsTheNearestRank) {
+  std::vector<double> v(1000);
+  std::iota(v.begin(), v.end(), 1);
+  EXPECT_EQ(Quantile(v, 0.999), 999);
+  EXPECT_EQ(Quantile(v, 0.5), 500);
+  EXPECT_EQ(Quantile(v, 1.0), 1000);
+  EXPECT_EQ(Quantile({7, 3}, 0.999), 7);
+  EXPECT_THROW(Quantile({}, 0.5), InputError);
+}
+
+TEST(Place, ANanErrorIsWrong) {
+  const Tolerance t{1, 2, ""};
+  EXPECT_EQ(Place(1, t), Verdict::kMatch);
+  EXPECT_EQ(Place(2, t), Verdict::kDrift);
+  EXPECT_EQ(Place(2.1, t), Verdict::kWrong);
+  EXPECT_EQ(Place(std::numeric_limits<double>::quiet_NaN(), t), Verdict::kWrong);
+  EXPECT_EQ(Headroom(0, 0), 0);
+  EXPECT_TRUE(std::isinf(Headroom(1e-9, 0)));
+}
+
+// A made-up decoder: logits of the given step, and the same with noise of standard deviation `sigma`.
+std::vector<double> Logits(std::uint64_t step, double sigma = 0, std::uint64_t noise = 1) {
+  std::vector<double> out(64);
+  for (std::uint64_t i = 0; i < out.size(); ++i)
+    out[i] = 4 * RandomNormalish(step, i) + sigma * RandomNormalish(1000 * noise + step, i);
+  return out;
+}
+
+Calibration Calibrated(double sigma) {
+  Calibrator calibrator;
+  for (std::uint64_t step = 0; step < 500; ++step) calibrator.Add(Logits(step), Logits(step, sigma));
+  return calibrator.Finish("made up");
+}
+
+TEST(Calibration, RecoversTheNoiseAndItsTwinPasses) {
+  const Calibration c = Calibrated(0.01);
+  EXPECT_NEAR(c.typical_rms, 0.01, 0.001);
+  EXPECT_GT(c.max, 0.025);
+  EXPECT_LT(c.max, 0.035);
+  EXPECT_EQ(c.rows, 500);
+  EXPECT_EQ(SelfCheck(c).verdict, Verdict::kMatch);
+  EXPECT_EQ(c.provenance, "made up, 500 rows");
+}
+
+Verdict JudgeNoise(double sigma) {
+  StreamJudge judge(LogitTolerance::From(Calibrated(0.01)));
+  for (std::uint64_t step = 0; step < 300; ++step) {
+    const std::vector<double> reference = Logits(step), candidate = Logits(step, sigma, 7);
+    judge.Add({.reference_raw = reference, .candidate_raw = candidate}, "r");
+  }
+  Verdict worst = Verdict::kMatch;
+  for (const Judgement& j : judge.Finish()) worst = Worse(worst, j.verdict);
+  return worst;
+}
+
+TEST(Calibration, AdmitsTheTwinsNoiseAndRefusesMore) {
+  EXPECT_NE(JudgeNoise(0.010), Verdict::kWrong);
+  EXPECT_NE(JudgeNoise(0.015), Verdict::kWrong);
+  EXPECT_EQ(JudgeNoise(0.030), Verdict::kWrong) << "drift over budget";
+  EXPECT_EQ(JudgeNoise(0.100), Verdict::kWrong);
+}
+
+TEST(Calibration, SelfCheckFailsWhenOutliersAreCutOff) {
+  Calibration c = Calibrated(0.01);
+  c.largest = 3 * c.max;
+  EXPECT_EQ(SelfCheck(c).verdict, Verdict::kWrong);
+  EXPECT_EQ(SelfCheck({}).verdict, Verdict::kVoid);
+}
+
+TEST(Calibration, RefusesEmptyAndNonFinite) {
+  Calibrator calibrator;
+  EXPECT_THROW(calibrator.Finish("none"), InputError);
+  EXPECT_THROW(calibrator.Add({}, {}), InputError);
+  const std::vector<double> one{1}, nan{std::numeric_limits<double>::quiet_NaN()};
+  EXPECT_THROW(calibrator.Add(one, nan), InputError);
+  EXPECT_THROW(calibrator.Add(nan, one), InputError);
+}
+
+TEST(LogitTolerance, NeverFallsBelowTheResolutionOfFloat32) {
+  Calibration c = Calibrated(0);
+  EXPECT_EQ(c.max, 0);
+  EXPECT_GT(LogitTolerance::From(c).max_abs.calibrated, 0);
+  EXPECT_LT(LogitTolerance::From(c).max_abs.calibrated, 1e-4);
+}
+
+}  // namespace
+}  // namespace assay
