@@ -1,0 +1,94 @@
+// The container half of GGUF (versions 2 and 3, little-endian): metadata and tensor directory of one file, checked
+// before anything is allocated for what they claim. Knows nothing of models. Format: docs/gguf.md of ggml; the limits
+// enforced here are listed at the constants of gguf_reader.cc.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/base/tensor.h"
+#include "engine/weights/input_file.h"
+
+namespace assay {
+
+enum class GgufType : std::uint32_t {
+  kU8,
+  kI8,
+  kU16,
+  kI16,
+  kU32,
+  kI32,
+  kF32,
+  kBool,
+  kString,
+  kArray,
+  kU64,
+  kI64,
+  kF64,
+};
+
+// Where a value lies in the file. Nothing of it is kept in memory: a vocabulary is read only by who asks for it.
+struct GgufValue {
+  GgufType type{};  // of the elements, when is_array
+  bool is_array = false;
+  std::uint64_t count = 1;   // elements
+  std::uint64_t offset = 0;  // of the first element; of the length word when strings
+};
+
+struct GgufTensor {
+  std::string name;
+  DType type = DType::kF32;
+  int rank = 0;
+  std::array<std::int64_t, 4> dims{1, 1, 1, 1};  // fastest first; 1 beyond rank
+  std::uint64_t offset = 0;                      // in the file
+  std::size_t bytes = 0;
+};
+
+// Immutable once opened; reads are thread-safe. Memory: at most a few times the header's bytes.
+class GgufFile {
+ public:
+  // Throws InputError naming the file, the field and what was found when the file is not GGUF, of another version or
+  // byte order, one part of a split model, truncated, or contradicts itself (duplicate names, overlapping tensors,
+  // ...).
+  explicit GgufFile(const std::string& path);
+
+  const std::string& path() const { return file_->path(); }
+  const InputFile& file() const { return *file_; }
+  std::uint64_t data_start() const { return data_start_; }
+  const std::vector<GgufTensor>& tensors() const { return tensors_; }  // in file order
+  const GgufTensor* Find(std::string_view name) const;                 // null when absent
+  const GgufTensor& Tensor(std::string_view name) const;               // throws InputError when absent
+
+  const GgufValue* Value(std::string_view key) const;  // null when absent
+  // Each throws InputError naming key, expected and found when the key is absent or of another kind. Integers may be
+  // stored in any width and sign and bools as integers; Reals accepts f32 and f64 (integers too); scalars count as
+  // arrays of one. At most `limit` elements are accepted.
+  std::vector<std::int64_t> Integers(std::string_view key, std::uint64_t limit) const;
+  std::vector<double> Reals(std::string_view key, std::uint64_t limit) const;
+  std::string String(std::string_view key) const;
+
+ private:
+  class Cursor;
+  void ReadValue(Cursor& in, const std::string& key);
+  void ReadTensor(Cursor& in, std::uint64_t index);
+  void PlaceTensors(std::uint64_t header_end);
+  const GgufValue& Bounded(std::string_view key, std::uint64_t limit) const;
+
+  std::shared_ptr<const InputFile> file_;
+  std::uint64_t data_start_ = 0;
+  std::vector<GgufTensor> tensors_;
+  // Transparent lookup is not worth a custom hash: keys are few and asked for once.
+  std::unordered_map<std::string, GgufValue> values_;
+  std::unordered_map<std::string, std::size_t> tensor_index_;
+};
+
+// `text` with bytes outside printable ASCII escaped and cut to 80 characters: names from files are shown in messages.
+std::string Printable(std::string_view text);
+
+}  // namespace assay
