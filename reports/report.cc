@@ -1,0 +1,101 @@
+#include "reports/report.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <set>
+#include <tuple>
+
+namespace assay {
+namespace {
+
+// In order of severity.
+constexpr std::array<std::string_view, 5> kVerdicts = {"MATCH", "DRIFT", "TIE_FLIP", "VOID", "WRONG"};
+constexpr std::array<std::string_view, 4> kStatuses = {"pass", "fail", "skip", "error"};
+
+std::size_t Severity(std::string_view verdict) {
+  const auto at = std::find(kVerdicts.begin(), kVerdicts.end(), verdict);
+  if (at == kVerdicts.end()) throw ReportError(fmt::format("verdict '{}': expected MATCH, DRIFT, TIE_FLIP, VOID or WRONG", verdict));
+  return static_cast<std::size_t>(at - kVerdicts.begin());
+}
+
+// A headroom that is no number is worse than any number.
+double Rank(double headroom) { return std::isnan(headroom) ? std::numeric_limits<double>::infinity() : headroom; }
+
+std::vector<ToleranceInfo> Tolerances(const Report& report) {
+  std::map<std::pair<std::string, std::string>, ToleranceInfo> found;
+  for (const ReportCase& item : report.cases) {
+    for (const ReportJudgement& judgement : item.judgements) {
+      ToleranceInfo& info = found[{judgement.metric, judgement.bound_from}];
+      info.metric = judgement.metric;
+      info.bound_from = judgement.bound_from;
+      if (std::isfinite(judgement.bound)) info.largest_bound = std::max(info.largest_bound, judgement.bound);
+      ++info.comparisons;
+    }
+  }
+  std::vector<ToleranceInfo> result;
+  for (auto& [key, info] : found) result.push_back(std::move(info));
+  return result;
+}
+
+std::string RunVerdict(const Report& report, const ReportSummary& summary) {
+  const bool nothing = summary.statuses.at("pass") + summary.statuses.at("fail") + summary.statuses.at("error") == 0 &&
+                       report.benchmarks.empty();
+  const auto bench = [&](auto wanted) {
+    return std::any_of(report.benchmarks.begin(), report.benchmarks.end(),
+                       [&](const ReportBenchmark& row) { return wanted(Severity(row.parity)); });
+  };
+  if (summary.statuses.at("fail") + summary.statuses.at("error") > 0) return "FAIL";
+  if (bench([](std::size_t severity) { return severity == Severity("WRONG"); })) return "FAIL";
+  if (!report.complete || nothing) return "INCOMPLETE";
+  if (bench([](std::size_t severity) { return severity == Severity("VOID"); })) return "INCONCLUSIVE";
+  return "PASS";
+}
+
+}  // namespace
+
+const ReportJudgement* Worst(const ReportCase& item) {
+  const ReportJudgement* worst = nullptr;
+  for (const ReportJudgement& judgement : item.judgements) {
+    if (worst == nullptr || std::make_tuple(Severity(judgement.verdict), Rank(judgement.headroom)) >
+                                std::make_tuple(Severity(worst->verdict), Rank(worst->headroom))) {
+      worst = &judgement;
+    }
+  }
+  return worst;
+}
+
+std::string CaseVerdict(const ReportCase& item) {
+  const ReportJudgement* worst = Worst(item);
+  return worst == nullptr ? "VOID" : worst->verdict;
+}
+
+ReportSummary Summarise(const Report& report) {
+  ReportSummary summary;
+  for (const std::string_view name : kStatuses) summary.statuses[std::string(name)] = 0;
+  for (const std::string_view name : kVerdicts) summary.verdicts[std::string(name)] = 0;
+  for (const ReportCase& item : report.cases) {
+    const auto status = summary.statuses.find(item.status);
+    if (status == summary.statuses.end()) {
+      throw ReportError(fmt::format("case {}: status '{}': expected pass, fail, skip or error", item.id, item.status));
+    }
+    ++status->second;
+    ++summary.verdicts.at(CaseVerdict(item));
+    if (item.status == "skip") summary.skips.emplace_back(item.id, item.reason);
+  }
+  summary.tolerances = Tolerances(report);
+  summary.verdict = RunVerdict(report, summary);
+  return summary;
+}
+
+int ExitCode(std::string_view run_verdict) {
+  if (run_verdict == "PASS") return 0;
+  if (run_verdict == "FAIL") return 1;
+  if (run_verdict == "INCONCLUSIVE") return 3;
+  if (run_verdict == "INCOMPLETE") return 4;
+  throw ReportError(fmt::format("run verdict '{}': expected PASS, FAIL, INCONCLUSIVE or INCOMPLETE", run_verdict));
+}
+
+}  // namespace assay

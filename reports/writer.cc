@@ -1,0 +1,86 @@
+#include "reports/writer.h"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+namespace assay {
+namespace {
+
+[[noreturn]] void Fail(const char* doing, const std::string& path, int error) {
+  throw ReportError(fmt::format("{} {}: {}", doing, path, std::strerror(error)));
+}
+
+class Descriptor {
+ public:
+  Descriptor(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+    if (fd_ < 0) Fail("cannot open", path, errno);
+  }
+  ~Descriptor() { ::close(fd_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+void WriteAll(const std::string& path, std::string_view text) {
+  const Descriptor file(path, O_WRONLY | O_CREAT | O_EXCL);
+  while (!text.empty()) {
+    const ssize_t written = ::write(file.get(), text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) Fail("cannot write", path, errno);
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  if (::fsync(file.get()) != 0) Fail("cannot write", path, errno);
+}
+
+}  // namespace
+
+void WriteFileAtomically(const std::string& path, std::string_view text) {
+  const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  try {
+    WriteAll(temporary, text);
+    if (std::rename(temporary.c_str(), path.c_str()) != 0) Fail("cannot replace", path, errno);
+  } catch (...) {
+    std::remove(temporary.c_str());
+    throw;
+  }
+  const Descriptor directory(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY);
+  // Some file systems refuse to sync a folder; the file itself is safe by then.
+  if (::fsync(directory.get()) != 0 && errno != EINVAL) Fail("cannot sync", folder, errno);
+}
+
+std::string ReadFile(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) throw ReportError(fmt::format("cannot read {}: it is a folder", path));
+  std::ifstream in(path, std::ios::binary);
+  if (!in) Fail("cannot open", path, errno);
+  std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  if (in.bad()) throw ReportError(fmt::format("cannot read {}", path));
+  return text;
+}
+
+ReportFile::ReportFile(std::string path, Report begun) : path_(std::move(path)) {
+  begun.complete = false;
+  begun.finished.clear();
+  begun.problems.push_back("the run did not finish");
+  WriteFileAtomically(path_, ToJson(begun));
+}
+
+void ReportFile::Finish(Report report) {
+  report.complete = report.problems.empty();
+  WriteFileAtomically(path_, ToJson(report));
+}
+
+}  // namespace assay

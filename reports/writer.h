@@ -1,0 +1,30 @@
+// Report files that are whole or absent, whatever happens while they are written.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "reports/report.h"
+
+namespace assay {
+
+// Puts `text` at `path` in one step: temporary file beside it, fsync, rename, fsync of the folder. Whoever reads `path` sees the
+// old content or the new, never a part. Throws ReportError naming path and cause; then `path` is as it was.
+void WriteFileAtomically(const std::string& path, std::string_view text);
+
+// Reads a whole file. Throws ReportError naming it.
+std::string ReadFile(const std::string& path);
+
+// The report file of a run. On construction it holds the report so far, marked incomplete, so that a run that dies leaves a
+// file that says so; Finish replaces it.
+class ReportFile {
+ public:
+  ReportFile(std::string path, Report begun);
+  // Marks `report` complete unless it names problems.
+  void Finish(Report report);
+
+ private:
+  std::string path_;
+};
+
+}  // namespace assay
