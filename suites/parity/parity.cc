@@ -1,0 +1,66 @@
+#include "suites/parity/parity.h"
+
+#include <algorithm>
+
+namespace assay {
+
+Case MakeCase(const char* suite, const std::string& name, const Subject& subject, const std::string& rest,
+              std::function<void(Judge&)> body) {
+  Case c;
+  c.suite = suite;
+  c.name = name;
+  c.params = subject.label() + (rest.empty() ? "" : "_" + rest);
+  c.model = subject.model;
+  c.dtype = Name(subject.precision);
+  c.device = subject.device;
+  c.run = [body = std::move(body)] {
+    Judge judge;
+    body(judge);
+    return judge.Finish();
+  };
+  return c;
+}
+
+EngineOptions SmallOptions(const Subject& subject, int sessions, int capacity) {
+  const int window = SmallestWindow(StoreOf(subject).spec());
+  EngineOptions options;
+  options.max_sessions = sessions;
+  options.capacity = capacity;
+  options.max_chunk = std::min(capacity, window > 0 && window < 16 ? window + 3 : 64);
+  options.max_rows = std::max(64, sessions * 2);
+  return options;
+}
+
+StepResult AloneRows(Stage& stage, const Tokens& tokens) {
+  const SessionId session = stage.engine().Open();
+  StepResult all;
+  for (const std::int32_t token : tokens) {
+    const Feed feed{session, std::span(&token, 1)};
+    const StepResult one = stage.engine().Step(std::span(&feed, 1));
+    all.vocab = one.vocab;
+    all.feed.push_back(0);
+    all.position.push_back(one.position[0]);
+    all.best.push_back(one.best[0]);
+    all.raw.insert(all.raw.end(), one.raw.begin(), one.raw.end());
+    all.capped.insert(all.capped.end(), one.capped.begin(), one.capped.end());
+  }
+  stage.engine().Close(session);
+  return all;
+}
+
+void StreamChecker::Add(const StepResult& result, int row, const Tokens& tokens, const std::string& where) {
+  const ReferenceStep& reference = ReferenceRows(subject_, tokens)[static_cast<std::size_t>(result.position[static_cast<std::size_t>(row)])];
+  const std::vector<double> raw = Widen(result.Raw(row)), capped = Widen(result.Capped(row));
+  stream_.Add({reference.raw, raw, reference.capped, capped}, where);
+}
+
+void SameRows(Judge& judge, const Subject& subject, std::span<const float> expected, std::span<const float> found, bool same_plan,
+              const std::string& where) {
+  if (same_plan || subject.exact()) return judge.Bits(expected, found, where);
+  Tolerance both = ToleranceOf(subject).max_abs;
+  both.calibrated *= 2;
+  both.hard *= 2;
+  judge.Close(expected, found, both, where);
+}
+
+}  // namespace assay

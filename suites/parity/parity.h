@@ -1,0 +1,64 @@
+// Parity suites: does batched serving compute what one user alone would get? Each function lists the cases of one suite for one
+// subject; listing opens the model's header only, running does the work.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "suites/support/case.h"
+#include "suites/support/judge.h"
+#include "oracles/compare/stream.h"
+#include "suites/support/subject.h"
+
+namespace assay {
+
+// Prefill whole, chunked, packed and with the tail skipped, against the reference and each other.
+std::vector<Case> PrefillCases(const Subject& subject);
+// One token at a time against prefill, recorded greedy steps against steps with the host in between.
+std::vector<Case> DecodeCases(const Subject& subject);
+// N sessions of ragged lengths, teacher-forced for at least 16 steps, against the reference and against one user alone.
+std::vector<Case> BatchedDecodeCases(const Subject& subject);
+// Donor maps, writers, poisoned unused places, neighbours untouched.
+std::vector<Case> CacheAliasingCases(const Subject& subject);
+// Lengths around the window and the ring.
+std::vector<Case> RingWrapCases(const Subject& subject);
+// Sessions that join, leave, fork, go back; places used again.
+std::vector<Case> ScheduleCases(const Subject& subject);
+// Zero-tolerance relations: permutation, filler, duplicates, window locality, run to run.
+std::vector<Case> InvarianceCases(const Subject& subject);
+// Recorded text whose answers follow from earlier text: right or wrong whatever another decoder says. Empty for models
+// without recorded answers.
+std::vector<Case> KnownAnswerCases(const Subject& subject);
+// Steps that fail half-way, allocations that are refused.
+std::vector<Case> FailureCases(const Subject& subject);
+
+// Shared by the suites.
+
+Case MakeCase(const char* suite, const std::string& name, const Subject& subject, const std::string& rest,
+              std::function<void(Judge&)> body);
+
+// Engine sizes that make rings wrap within a few dozen tokens on small models and fit real ones.
+EngineOptions SmallOptions(const Subject& subject, int sessions, int capacity);
+
+// Feeds `tokens` one step at a time to a fresh session of its own engine run: row i holds the logits after token i.
+StepResult AloneRows(Stage& stage, const Tokens& tokens);
+
+// Adds every row of `result` to `stream`, compared with the reference at the row's position of `tokens`.
+class StreamChecker {
+ public:
+  StreamChecker(const Subject& subject) : subject_(subject), stream_(ToleranceOf(subject)) {}
+  void Add(const StepResult& result, int row, const Tokens& tokens, const std::string& where);
+  void Finish(Judge& judge) const { judge.Add(stream_.Finish()); }
+
+ private:
+  const Subject& subject_;
+  StreamJudge stream_;
+};
+
+// Rows that two runs of the engine computed for the same inputs: bit for bit where the device's arithmetic is the same
+// (`same_plan`, or the host always), else within the sum of both sides' tolerance.
+void SameRows(Judge& judge, const Subject& subject, std::span<const float> expected, std::span<const float> found, bool same_plan,
+              const std::string& where);
+
+}  // namespace assay
