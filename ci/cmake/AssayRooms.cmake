@@ -13,7 +13,8 @@ function(assay_flags target)
     target_link_options(${target} PUBLIC -fsanitize=${ASSAY_SANITIZE})
   endif()
   if(ASSAY_HAS_CUDA)
-    target_compile_definitions(${target} PRIVATE ASSAY_HAS_CUDA=1)
+    # nvcc's front end cannot evaluate fmt's compile-time check of format strings.
+    target_compile_definitions(${target} PRIVATE ASSAY_HAS_CUDA=1 $<$<COMPILE_LANGUAGE:CUDA>:FMT_CONSTEVAL=>)
   endif()
 endfunction()
 
