@@ -1,0 +1,208 @@
+#include "oracles/golden/trace.h"
+
+#include <fmt/core.h>
+
+#include <bit>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "engine/base/check.h"
+#include "engine/weights/safetensors.h"
+#include "engine/weights/strict_json.h"
+
+namespace assay {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "recorded values are read as they lie in the file");
+
+// A recorded trace larger than this is not one: 2^31 bytes of logits are 2000 rows of the largest vocabulary.
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 31;
+constexpr JsonLimits kJsonLimits{.bytes = std::size_t{1} << 29, .depth = 8, .values = 100'000'000};
+
+// The tensors of one safetensors file, each read with the type and shape its part must have.
+class TensorReader {
+ public:
+  explicit TensorReader(const std::string& path) : file_(path) {}
+
+  const SafetensorsFile& file() const { return file_; }
+  const std::string& path() const { return file_.file().path(); }
+
+  // [n], or nothing when absent. `expected` 0: any n >= 1.
+  std::vector<std::int32_t> Ints(const std::string& key, std::size_t expected) const {
+    const SafetensorsEntry* entry = Find(key, "I32", 1);
+    if (entry == nullptr) return {};
+    const auto n = static_cast<std::size_t>(entry->shape[0]);
+    Require(n >= 1 && (expected == 0 || n == expected), "{}: {}: expected [{}], found [{}]", path(), key,
+            expected == 0 ? "n >= 1" : std::to_string(expected), n);
+    return Read<std::int32_t>(*entry);
+  }
+
+  // Values of `rank` dimensions, which are written to `shape`; nothing when absent.
+  std::vector<float> Floats(const std::string& key, std::size_t rank, std::vector<std::int64_t>& shape) const {
+    const SafetensorsEntry* entry = Find(key, "F32", rank);
+    if (entry == nullptr) return {};
+    shape = entry->shape;
+    std::vector<float> values = Read<float>(*entry);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      Require(std::isfinite(values[i]), "{}: {}: element {} is {}: recorded values must be finite", path(), key, i,
+              values[i]);
+    return values;
+  }
+
+ private:
+  const SafetensorsEntry* Find(const std::string& key, std::string_view type, std::size_t rank) const {
+    const SafetensorsEntry* entry = file_.Find(key);
+    if (entry == nullptr) return nullptr;
+    Require(entry->type_name == type, "{}: {}: expected type {}, found {}", path(), key, type, entry->type_name);
+    Require(entry->shape.size() == rank, "{}: {}: expected {} dimensions, found {}", path(), key, rank,
+            entry->shape.size());
+    Require(entry->bytes <= kMostBytes, "{}: {}: {} bytes are more than the {} a recorded trace may have", path(), key,
+            entry->bytes, kMostBytes);
+    return entry;
+  }
+
+  template <class T>
+  std::vector<T> Read(const SafetensorsEntry& entry) const {
+    std::vector<T> values(entry.bytes / sizeof(T));
+    file_.file().Read(std::as_writable_bytes(std::span(values)), entry.offset, entry.name);
+    return values;
+  }
+
+  SafetensorsFile file_;
+};
+
+void RequireVocabulary(const std::string& file, const std::string& key, std::int64_t found, int& vocab) {
+  Require(found >= 1 && found <= (1 << 24), "{}: {}: a vocabulary of {}", file, key, found);
+  if (vocab == 0) vocab = static_cast<int>(found);
+  Require(found == vocab, "{}: {}: expected {} logits a row as in the rest of the file, found {}", file, key, vocab,
+          found);
+}
+
+void RequireTokens(const std::string& file, const std::string& key, const std::vector<std::int32_t>& tokens,
+                   int vocab) {
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    Require(tokens[i] >= 0 && tokens[i] < vocab, "{}: {}: element {} is {}, outside the vocabulary of {}", file, key, i,
+            tokens[i], vocab);
+}
+
+void ReadTokens(GoldenSequence& s, int& vocab, const TensorReader& reader) {
+  const auto key = [&](const char* part) { return fmt::format("{}.{}", part, s.name); };
+  s.tokens = reader.Ints(key("tokens"), 0);
+  if (s.tokens.empty()) {
+    for (const char* part : {"logits", "answer_mask", "hidden"})
+      Require(reader.file().Find(key(part)) == nullptr, "{}: {}: expected, because there is {}", reader.path(),
+              key("tokens"), key(part));
+    return;
+  }
+  std::vector<std::int64_t> shape;
+  s.logits = reader.Floats(key("logits"), 2, shape);
+  Require(!s.logits.empty(), "{}: {}: expected beside {}", reader.path(), key("logits"), key("tokens"));
+  RequireVocabulary(reader.path(), key("logits"), shape[1], vocab);
+  const auto length = static_cast<std::int64_t>(s.tokens.size());
+  Require(shape[0] <= length, "{}: {}: expected at most {} rows, found {}", reader.path(), key("logits"), length,
+          shape[0]);
+  s.rows = static_cast<int>(shape[0]);
+  s.answer = reader.Ints(key("answer_mask"), s.tokens.size());
+  s.hidden_states = reader.Floats(key("hidden"), 3, shape);
+  if (s.hidden_states.empty()) return;
+  Require(shape[0] >= 2 && shape[1] == length, "{}: {}: expected [layers + 1, {}, hidden], found [{}, {}, {}]",
+          reader.path(), key("hidden"), length, shape[0], shape[1], shape[2]);
+  s.hidden_entries = static_cast<int>(shape[0]);
+  s.hidden = static_cast<int>(shape[2]);
+}
+
+void ReadGreedy(GoldenSequence& s, int& vocab, const TensorReader& reader) {
+  const std::string text = "greedy." + s.name, logits = "greedy_logits." + s.name;
+  s.greedy = reader.Ints(text, 0);
+  std::vector<std::int64_t> shape;
+  s.greedy_logits = reader.Floats(logits, 2, shape);
+  Require(s.greedy.empty() == s.greedy_logits.empty(), "{}: {} without {}", reader.path(),
+          s.greedy.empty() ? logits : text, s.greedy.empty() ? text : logits);
+  if (s.greedy.empty()) return;
+  RequireVocabulary(reader.path(), logits, shape[1], vocab);
+  Require(shape[0] < static_cast<std::int64_t>(s.greedy.size()),
+          "{}: {}: expected fewer rows than the {} tokens of {}, found {}", reader.path(), logits, s.greedy.size(),
+          text, shape[0]);
+  s.greedy_steps = static_cast<int>(shape[0]);
+}
+
+// The number of "tokens.12"; throws for a name that is none of the layout's.
+int SequenceNumber(const std::string& file, const std::string& name) {
+  const std::size_t dot = name.find('.');
+  int number = -1;
+  bool known = false;
+  for (const std::string_view part : {"tokens", "logits", "answer_mask", "hidden", "greedy", "greedy_logits"})
+    known = known || std::string_view(name).substr(0, dot) == part;
+  if (known && dot != std::string::npos) {
+    const auto [end, error] = std::from_chars(name.data() + dot + 1, name.data() + name.size(), number);
+    if (error != std::errc{} || end != name.data() + name.size()) number = -1;
+  }
+  Require(number >= 0, "{}: {}: expected tokens.i, logits.i, answer_mask.i, hidden.i, greedy.i or greedy_logits.i",
+          file, name);
+  return number;
+}
+
+GoldenTrace ReadSafetensors(const std::string& path) {
+  const TensorReader reader(path);
+  std::map<int, GoldenSequence> sequences;
+  for (const SafetensorsEntry& entry : reader.file().entries()) {
+    const int number = SequenceNumber(path, entry.name);
+    sequences[number].name = std::to_string(number);
+    Require(entry.name.substr(entry.name.find('.') + 1) == sequences[number].name, "{}: {}: expected number {}", path,
+            entry.name, number);
+  }
+  GoldenTrace trace{.file = path};
+  for (auto& [number, sequence] : sequences) {
+    ReadTokens(sequence, trace.vocab, reader);
+    ReadGreedy(sequence, trace.vocab, reader);
+    trace.sequences.push_back(std::move(sequence));
+  }
+  return trace;
+}
+
+GoldenTrace ReadLogitsJson(const std::string& path) {
+  const nlohmann::json root = ReadJsonFile(path, kJsonLimits);
+  Require(root.is_object() && root.contains("ids") && root.contains("logits"),
+          "{}: expected an object with ids and logits", path);
+  const nlohmann::json &ids = root["ids"], &rows = root["logits"];
+  Require(ids.is_array() && !ids.empty(), "{}: ids: expected a list of at least one token", path);
+  Require(rows.is_array() && !rows.empty() && rows.size() <= ids.size(),
+          "{}: logits: expected a list of 1 to {} rows, found {}", path, ids.size(), rows.size());
+  GoldenTrace trace{.file = path};
+  GoldenSequence s{.name = "0"};
+  for (const nlohmann::json& id : ids) {
+    Require(id.is_number_integer(), "{}: ids: element {} is not an integer", path, s.tokens.size());
+    Require(id >= 0 && id < (1 << 24), "{}: ids: element {} is {}", path, s.tokens.size(), id.dump());
+    s.tokens.push_back(id.get<std::int32_t>());
+  }
+  s.rows = static_cast<int>(rows.size());
+  for (const nlohmann::json& row : rows) {
+    Require(row.is_array(), "{}: logits: expected rows of numbers", path);
+    RequireVocabulary(path, "logits", static_cast<std::int64_t>(row.size()), trace.vocab);
+    for (const nlohmann::json& logit : row) {
+      Require(logit.is_number() && std::isfinite(logit.get<float>()), "{}: logits: element {} is not a finite number",
+              path, s.logits.size());
+      s.logits.push_back(logit.get<float>());
+    }
+  }
+  trace.sequences.push_back(std::move(s));
+  return trace;
+}
+
+}  // namespace
+
+GoldenTrace ReadGolden(const std::string& path) {
+  GoldenTrace trace = path.ends_with(".json") ? ReadLogitsJson(path) : ReadSafetensors(path);
+  Require(!trace.sequences.empty(), "{}: no recorded sequence", path);
+  for (const GoldenSequence& s : trace.sequences) {
+    RequireTokens(path, path.ends_with(".json") ? "ids" : "tokens." + s.name, s.tokens, trace.vocab);
+    RequireTokens(path, "greedy." + s.name, s.greedy, trace.vocab);
+  }
+  return trace;
+}
+
+}  // namespace assay

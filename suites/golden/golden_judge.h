@@ -1,0 +1,52 @@
+// Judges any decoder against a recorded trace. Reference, twin and engine come here alike, as functions from tokens to
+// logits.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "oracles/compare/tolerance.h"
+#include "oracles/compare/verdict.h"
+#include "oracles/golden/trace.h"
+
+namespace assay {
+
+// Feed `tokens` to a fresh context and return logits.
+struct GoldenRequest {
+  std::span<const std::int32_t> tokens;
+  int first_row = 0;  // logits are wanted for positions first_row .. tokens.size() - 1
+  bool hidden = false;
+};
+
+struct GoldenAnswer {
+  std::vector<double> capped;  // [rows, vocab] final logits, after any softcap
+  std::vector<double>
+      hidden;  // [layers + 1, T, hidden] as recorded traces order them; empty when not asked or not available
+};
+
+// The decoder under test. All requests of a trace come at once, so that a batched engine can serve them together.
+struct GoldenSubject {
+  std::string name;  // "float64 reference"
+  std::function<std::vector<GoldenAnswer>(std::span<const GoldenRequest>)> answer;
+  // The greedy continuation of a prompt, run freely; may be null: then the argmax of the teacher-forced rows is judged,
+  // which is the same text as long as it is right.
+  std::function<std::vector<std::int32_t>(std::span<const std::int32_t> prompt, int steps)> greedy;
+};
+
+struct GoldenTolerance {
+  LogitTolerance logits;
+  Tolerance hidden;  // relative to the largest value of a layer's output at a position
+  // The stated figures for float32 arithmetic: logits 2e-4, argmax beyond a gap of 1e-3, hidden states 1e-4 relative.
+  static GoldenTolerance Fp32();
+};
+
+// Metrics of StreamJudge over every recorded row, plus "hidden_relative", "greedy_text" and, where a trace says what
+// earlier text determines, "answers": value = wrong answers, none allowed. Throws InputError when the subject's answers
+// do not fit.
+std::vector<Judgement> JudgeGolden(const GoldenTrace& trace, const GoldenSubject& subject,
+                                   const GoldenTolerance& tolerance);
+
+}  // namespace assay
