@@ -16,10 +16,11 @@ namespace assay {
 struct StoredTensorInfo {
   std::string name;  // in the file
   std::string file;
-  DType type;
+  DType type;             // meaningless when type_name is not one of the engine's types
   std::vector<std::int64_t> shape;  // row-major, outermost first
   std::size_t bytes;
   bool used;  // false: in the file but not read (dead K/V, vision tower)
+  std::string type_name{};  // as the file spells it; empty: Name(type)
 };
 
 // Thread-safe for concurrent Loads. Opening reads headers only; Load touches the bytes of one tensor.

@@ -1,0 +1,105 @@
+#include "engine/weights/store.h"
+
+#include <cstring>
+#include <filesystem>
+
+#include "engine/base/check.h"
+#include "engine/base/half.h"
+#include "engine/base/parallel.h"
+#include "engine/model/presets.h"
+#include "engine/weights/hugging_face.h"
+#include "engine/weights/synthetic.h"
+#if __has_include("engine/weights/gguf.h")
+#include "engine/weights/gguf.h"
+#define ASSAY_HAS_GGUF 1
+#endif
+#if __has_include("engine/base/quant.h")
+#include "engine/base/quant.h"
+#define ASSAY_HAS_QUANT 1
+#endif
+
+namespace assay {
+namespace {
+
+namespace fs = std::filesystem;
+
+template <class T>
+void Widen(const std::byte* in, float* out, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    T value;
+    std::memcpy(&value, in + static_cast<std::size_t>(i) * sizeof(T), sizeof(T));
+    if constexpr (std::is_same_v<T, float>) {
+      out[i] = value;
+    } else {
+      out[i] = ToFloat(value);
+    }
+  }
+}
+
+void RowToFloats(DType type, const std::byte* in, float* out, std::int64_t count) {
+  switch (type) {
+    case DType::kF32: return Widen<float>(in, out, count);
+    case DType::kF16: return Widen<F16>(in, out, count);
+    case DType::kBF16: return Widen<BF16>(in, out, count);
+    default: break;
+  }
+#ifdef ASSAY_HAS_QUANT
+  DequantiseRow(type, in, out, count);
+#else
+  Throw("type {} cannot be dequantised", Name(type));
+#endif
+}
+
+// The values of a recipe whose bytes nobody asked for, as they would be stored.
+void RecipeToFloats(const HostTensor& tensor, float* out, std::int64_t first, std::int64_t count) {
+  std::byte piece[4096];
+  const std::int64_t element = Info(tensor.type).bytes, most = static_cast<std::int64_t>(sizeof(piece)) / element;
+  for (std::int64_t done = 0; done < count; done += most) {
+    const std::int64_t now = std::min(most, count - done);
+    FillSynthetic(tensor.type, *tensor.fill, piece, first + done, now);
+    RowToFloats(tensor.type, piece, out + done, now);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<WeightStore> OpenModel(const std::string& model, std::uint64_t seed) {
+  std::error_code error;
+  const fs::path path(model);
+  if (fs::is_directory(path, error)) {
+    Require(fs::exists(path / "config.json", error), "{}: the folder has no config.json", model);
+    return OpenHuggingFace(model);
+  }
+  if (fs::exists(path, error)) {
+#ifdef ASSAY_HAS_GGUF
+    if (path.extension() == ".gguf") return OpenGguf(model);
+#endif
+    Throw("{}: expected a folder with config.json, a .gguf file or a preset's name", model);
+  }
+  if (IsPreset(model)) return OpenSynthetic(Preset(model), seed);
+  std::string presets;
+  for (const std::string& name : PresetNames()) presets += (presets.empty() ? "" : ", ") + name;
+  Throw("no model '{}': neither a folder with config.json nor a .gguf file is there, and it is none of the presets {}", model,
+        presets);
+}
+
+std::vector<float> ToFloats(const HostTensor& tensor) {
+  Require(tensor.experts >= 0 && tensor.rows >= 0 && tensor.cols >= 0, "{}: negative size", tensor.where);
+  std::int64_t rows = 0;
+  Require(!__builtin_mul_overflow(tensor.experts, tensor.rows, &rows), "{}: size overflows", tensor.where);
+  const std::size_t needed = StoredBytes(tensor.type, rows, tensor.cols);
+  Require(tensor.data == nullptr ? tensor.fill.has_value() : tensor.bytes >= needed, "{}: {} bytes, expected {}", tensor.where,
+          tensor.bytes, needed);
+  std::vector<float> values(static_cast<std::size_t>(rows * tensor.cols));
+  if (values.empty()) return values;
+  const std::size_t row_bytes = StoredBytes(tensor.type, 1, tensor.cols);
+  const std::int64_t grain = std::max<std::int64_t>(1, 65536 / tensor.cols);
+  ParallelFor(rows, grain, [&](std::int64_t begin, std::int64_t end) {
+    float* out = values.data() + begin * tensor.cols;
+    if (tensor.data == nullptr) return RecipeToFloats(tensor, out, begin * tensor.cols, (end - begin) * tensor.cols);
+    RowToFloats(tensor.type, tensor.data.get() + static_cast<std::size_t>(begin) * row_bytes, out, (end - begin) * tensor.cols);
+  });
+  return values;
+}
+
+}  // namespace assay
