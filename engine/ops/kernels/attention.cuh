@@ -1,0 +1,48 @@
+// What decode and prefill attention share on the host side.
+#pragma once
+
+#include "engine/ops/kernels/kernels.h"
+#include "engine/ops/kernels/launch.cuh"
+
+namespace assay {
+
+// Shapes of one attention call, by value for kernels.
+struct AttentionShape {
+  int heads;   // query heads
+  int group;   // query heads of a kv head
+  int window;  // 0: all keys
+  float scale2;  // scale * log2(e): weights are powers of 2
+};
+
+// Calls f(integral_constant) with the head_dim of a tensor-core path; false when there is none for this mode.
+template <class F>
+bool WithFastHeadDim(Precision precision, int head_dim, F&& f) {
+  if (precision == Precision::kFp32) return false;
+  switch (head_dim) {
+    case 64: f(std::integral_constant<int, 64>{}); return true;
+    case 128: f(std::integral_constant<int, 128>{}); return true;
+    case 256: f(std::integral_constant<int, 256>{}); return true;
+    case 512: f(std::integral_constant<int, 512>{}); return true;
+    default: return false;
+  }
+}
+
+// The 16-bit operand types.
+template <class F>
+decltype(auto) WithHalfOperand(Precision precision, F&& f) {
+  if (precision == Precision::kFp16) return f(__half{});
+  return f(__nv_bfloat16{});
+}
+
+AttentionShape ShapeOf(const Ops::AttentionArgs& args);
+
+// True when a block may use `bytes` of shared memory on the current device.
+bool FitsSharedMemory(std::size_t bytes);
+
+// Any even head_dim in any mode, on CUDA cores in float32. `split`: keys over blocks as in decode; else one block a row.
+void LaunchAttentionGeneric(const KernelContext& ctx, const Ops::AttentionArgs& args, bool split);
+
+// Bytes of partial results that decode of `rows` rows writes.
+std::size_t DecodePartialBytes(int rows, int heads, int head_dim, int keys);
+
+}  // namespace assay

@@ -1,0 +1,319 @@
+// Attention of rows that are queries of their own (decode, short verify segments). One launch for all rows: blocks over (row,
+// kv head, chunk of keys), all query heads of a kv head together, then a merge of the chunks in their order.
+//
+// Chunks are fixed by the row (split_keys.cuh); the grid only says how many blocks share them, so it may follow a bound that
+// is known when a step is captured. Merging is a kernel of its own: a last-arriving block would read all partials of long
+// contexts at one multiprocessor's bandwidth.
+#include "engine/ops/kernels/attention.cuh"
+#include "engine/ops/kernels/flash.cuh"
+#include "engine/ops/kernels/split_keys.cuh"
+
+namespace assay {
+namespace {
+
+constexpr int kHeadTile = 16;      // query heads of a block: the rows of one tensor-core fragment
+constexpr int kMergeThreads = 512;
+constexpr int kMergeGroups = 16;   // at most
+constexpr int kBlocksPerSm = 8;    // the grid's size where there is a choice
+
+template <class T, int kHeadDim>
+using DecodeFlash = Flash<T, kHeadDim, 1, 4, (kHeadDim > 256 ? 32 : 64), true>;
+
+template <class T, int kHeadDim>
+__global__ void __launch_bounds__(128) DecodeKernel(T* out, const T* q, KvView kv, const std::int32_t* position,
+                                                    const std::int32_t* session, Partials partials, AttentionShape shape) {
+  using Tile = DecodeFlash<T, kHeadDim>;
+  extern __shared__ uint4 shared16[];
+  auto* shared = reinterpret_cast<unsigned char*>(shared16);
+  WaitForPredecessors();
+  LetSuccessorsStart();
+  const std::int64_t row = blockIdx.x;
+  const KeySpan span = SpanOf(position[row], shape.window);
+  const int chunks = min(span.chunks, partials.capacity);
+  if (static_cast<int>(blockIdx.z) >= chunks) return;
+  const int tiles = (shape.group + kHeadTile - 1) / kHeadTile;
+  const int kv_head = static_cast<int>(blockIdx.y) / tiles, tile = static_cast<int>(blockIdx.y) % tiles;
+  const int first_head = kv_head * shape.group + tile * kHeadTile, heads = min(kHeadTile, shape.group - tile * kHeadTile);
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const T* mine = q + (row * shape.heads + first_head) * kHeadDim;
+  const auto queries = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
+  for (int i = static_cast<int>(threadIdx.x); i < kHeadTile * Tile::kChunks; i += Tile::kThreads) {
+    const int m = i / Tile::kChunks, chunk = i % Tile::kChunks;
+    CopyAsync16(queries + Tile::Place(m, chunk), mine + (m < heads ? m : 0) * kHeadDim + chunk * 8, m < heads);
+  }
+  const std::int64_t head_at = session[row] * kv.session_stride() + std::int64_t{kv_head} * kv.slots * kHeadDim;
+  const T* keys = static_cast<const T*>(kv.keys) + head_at;
+  const T* values = static_cast<const T*>(kv.values) + head_at;
+  const int halves = heads > 8 ? 2 : 1;
+  Tile flash;
+  for (int chunk = static_cast<int>(blockIdx.z); chunk < chunks; chunk += static_cast<int>(gridDim.z)) {
+    const int lo = span.first + chunk * span.length, hi = min(lo + span.length, span.end);
+    const KeyRange range[2] = {{lo, hi - 1}, {lo, hi - 1}};
+    flash.Reset();
+    flash.Run(shared, keys, values, lo, lo, hi, kv.slots, range, shape.scale2, halves);
+    flash.Finish();
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int m = lane / 4 + 8 * half;
+      if (m >= heads) continue;
+      const int dim = warp * Tile::kWarpDims + 2 * (lane % 4);
+      if (chunks == 1) {
+        T* to = out + (row * shape.heads + first_head + m) * kHeadDim + dim;
+        const float inverse = 1.0f / flash.sum[half];
+#pragma unroll
+        for (int n = 0; n < Tile::kWarpDims / 8; ++n)
+          *reinterpret_cast<std::uint32_t*>(to + 8 * n) = PackPair(flash.out[n][2 * half] * inverse, flash.out[n][2 * half + 1] * inverse, T{});
+      } else {
+        const std::int64_t index = partials.Index(row, shape.heads, first_head + m, chunk);
+        float* to = partials.values + index * kHeadDim + dim;
+#pragma unroll
+        for (int n = 0; n < Tile::kWarpDims / 8; ++n)
+          *reinterpret_cast<float2*>(to + 8 * n) = {flash.out[n][2 * half], flash.out[n][2 * half + 1]};
+        if (warp == 0 && lane % 4 == 0) partials.stats[index] = {flash.largest[half], flash.sum[half]};
+      }
+    }
+  }
+}
+
+// Plain float32 on CUDA cores: any even head_dim, any operand type. Four query heads a block, 32 keys a tile.
+constexpr int kGenericHeads = 4;
+constexpr int kGenericKeys = 32;
+constexpr int kGenericThreads = 32 * kGenericHeads;  // a warp per head in the softmax
+
+template <class T>
+__global__ void __launch_bounds__(kGenericThreads)
+    GenericKernel(T* out, const T* q, KvView kv, const std::int32_t* position, const std::int32_t* session, Partials partials,
+                  AttentionShape shape) {
+  extern __shared__ float floats[];
+  const int head_dim = kv.head_dim, thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  float* queries = floats;                                // [kGenericHeads, head_dim]
+  float* gathered = queries + kGenericHeads * head_dim;   // [kGenericHeads, head_dim]
+  __shared__ float weights[kGenericHeads][kGenericKeys];
+  __shared__ float rescale[kGenericHeads];
+  WaitForPredecessors();
+  LetSuccessorsStart();
+  const std::int64_t row = blockIdx.x;
+  KeySpan span = SpanOf(position[row], shape.window);
+  if (partials.values == nullptr) {  // not split
+    span.length = span.end - span.first;
+    span.chunks = 1;
+  }
+  const int chunks = min(span.chunks, partials.capacity);
+  if (static_cast<int>(blockIdx.z) >= chunks) return;
+  const int tiles = (shape.group + kGenericHeads - 1) / kGenericHeads;
+  const int kv_head = static_cast<int>(blockIdx.y) / tiles, tile = static_cast<int>(blockIdx.y) % tiles;
+  const int first_head = kv_head * shape.group + tile * kGenericHeads;
+  const int heads = min(kGenericHeads, shape.group - tile * kGenericHeads);
+  const T* mine = q + (row * shape.heads + first_head) * head_dim;
+  for (int i = thread; i < kGenericHeads * head_dim; i += kGenericThreads)
+    queries[i] = i < heads * head_dim ? AsFloat(mine[i]) : 0.0f;
+  const T* keys = static_cast<const T*>(kv.keys);
+  const T* values = static_cast<const T*>(kv.values);
+  const int owner = session[row];
+  for (int chunk = static_cast<int>(blockIdx.z); chunk < chunks; chunk += static_cast<int>(gridDim.z)) {
+    const int lo = span.first + chunk * span.length, hi = min(lo + span.length, span.end);
+    for (int i = thread; i < kGenericHeads * head_dim; i += kGenericThreads) gathered[i] = 0.0f;
+    float largest = -INFINITY, sum = 0.0f;  // of head `warp`
+    for (int start = lo; start < hi; start += kGenericKeys) {
+      const int count = min(kGenericKeys, hi - start);
+      __syncthreads();
+      for (int k = warp; k < count; k += kGenericHeads) {
+        const T* key = keys + kv.Offset(owner, kv_head, start + k);
+        float dot[kGenericHeads] = {};
+        for (int d = lane; d < head_dim; d += 32) {
+          const float v = AsFloat(key[d]);
+#pragma unroll
+          for (int h = 0; h < kGenericHeads; ++h) dot[h] = fmaf(v, queries[h * head_dim + d], dot[h]);
+        }
+#pragma unroll
+        for (int h = 0; h < kGenericHeads; ++h) {
+          const float total = WarpSum(dot[h]);
+          if (lane == 0) weights[h][k] = total;
+        }
+      }
+      __syncthreads();
+      const float score = lane < count ? weights[warp][lane] : -INFINITY;
+      float top = fmaxf(largest, score);
+#pragma unroll
+      for (int step = 16; step > 0; step /= 2) top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, step));
+      const float factor = exp2f((largest - top) * shape.scale2), weight = exp2f((score - top) * shape.scale2);
+      sum = sum * factor + WarpSum(weight);
+      largest = top;
+      weights[warp][lane] = weight;
+      if (lane == 0) rescale[warp] = factor;
+      __syncthreads();
+      for (int d = thread; d < head_dim; d += kGenericThreads) {
+        float total[kGenericHeads];
+#pragma unroll
+        for (int h = 0; h < kGenericHeads; ++h) total[h] = gathered[h * head_dim + d] * rescale[h];
+        for (int k = 0; k < count; ++k) {
+          const float v = AsFloat(values[kv.Offset(owner, kv_head, start + k) + d]);
+#pragma unroll
+          for (int h = 0; h < kGenericHeads; ++h) total[h] = fmaf(weights[h][k], v, total[h]);
+        }
+#pragma unroll
+        for (int h = 0; h < kGenericHeads; ++h) gathered[h * head_dim + d] = total[h];
+      }
+    }
+    __syncthreads();
+    if (warp < heads) {
+      const int head = first_head + warp;
+      const float inverse = 1.0f / sum;
+      const std::int64_t index = partials.Index(row, shape.heads, head, chunk);
+      for (int d = lane; d < head_dim; d += 32) {
+        const float v = gathered[warp * head_dim + d];
+        if (chunks == 1) {
+          out[(row * shape.heads + head) * head_dim + d] = RoundTo<T>(v * inverse);
+        } else {
+          partials.values[index * head_dim + d] = v;
+        }
+      }
+      if (chunks > 1 && lane == 0) partials.stats[index] = {largest, sum};
+    }
+    __syncthreads();
+  }
+}
+
+// A block per (row, head). Group g of threads adds chunks g, g + groups, ... in order, then the groups are added in order.
+template <class T, int kVector>
+__global__ void __launch_bounds__(kMergeThreads)
+    MergeKernel(T* out, Partials partials, const std::int32_t* position, AttentionShape shape, int head_dim, int groups) {
+  extern __shared__ float floats[];
+  __shared__ float scratch[2][kMergeThreads / 32];
+  WaitForPredecessors();
+  LetSuccessorsStart();
+  const std::int64_t row = blockIdx.x;
+  const KeySpan span = SpanOf(position[row], shape.window);
+  if (span.chunks == 1) return;  // written by the chunk itself
+  const int chunks = min(span.chunks, partials.capacity), head = static_cast<int>(blockIdx.y);
+  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x), lane = thread % 32;
+  float* factor = floats;                           // [capacity]
+  float* sums = floats + (partials.capacity + 3) / 4 * 4;  // [groups, head_dim]
+  const std::int64_t index = partials.Index(row, shape.heads, head, 0);
+  float top = -INFINITY;
+  for (int c = thread; c < chunks; c += threads) top = fmaxf(top, partials.stats[index + c].x);
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, step));
+  if (lane == 0) scratch[0][thread / 32] = top;
+  __syncthreads();
+  for (int w = 0; w < threads / 32; ++w) top = fmaxf(top, scratch[0][w]);
+  float sum = 0.0f;
+  for (int c = thread; c < chunks; c += threads) {
+    const float2 stats = partials.stats[index + c];
+    factor[c] = exp2f((stats.x - top) * shape.scale2);
+    sum += factor[c] * stats.y;
+  }
+  const float inverse = 1.0f / BlockSum(sum, scratch[1]);  // its barrier also publishes `factor`
+  const int units = head_dim / kVector, group = thread / units, at = thread % units * kVector;
+  if (group < groups) {
+    float total[kVector] = {};
+    const float* from = partials.values + index * head_dim + at;
+#pragma unroll 4
+    for (int c = group; c < chunks; c += groups) {
+      float v[kVector];
+      if constexpr (kVector == 4) {
+        *reinterpret_cast<float4*>(v) = Load4(from + std::int64_t{c} * head_dim);
+      } else {
+        *reinterpret_cast<float2*>(v) = *reinterpret_cast<const float2*>(from + std::int64_t{c} * head_dim);
+      }
+#pragma unroll
+      for (int j = 0; j < kVector; ++j) total[j] = fmaf(factor[c], v[j], total[j]);
+    }
+#pragma unroll
+    for (int j = 0; j < kVector; ++j) sums[group * head_dim + at + j] = total[j];
+  }
+  __syncthreads();
+  for (int d = thread; d < head_dim; d += threads) {
+    float total = 0.0f;
+    for (int g = 0; g < groups; ++g) total += sums[g * head_dim + d];
+    out[(row * shape.heads + head) * head_dim + d] = RoundTo<T>(total * inverse);
+  }
+}
+
+unsigned U(int v) { return static_cast<unsigned>(v); }
+
+// Blocks that share the chunks of one (row, kv head, head tile).
+unsigned ChunkBlocks(const KernelContext& ctx, std::int64_t others, int capacity) {
+  const std::int64_t wanted = (std::int64_t{kBlocksPerSm} * ctx.sm_count + others - 1) / others;
+  return static_cast<unsigned>(wanted < capacity ? (wanted > 0 ? wanted : 1) : capacity);
+}
+
+int MostKeys(const Ops::AttentionArgs& args) {
+  const int bound = args.rows->context_bound > 0 ? args.rows->context_bound : args.kv->slots;
+  return args.window > 0 && args.window < bound ? args.window : bound;
+}
+
+Partials PartialsIn(const KernelContext& ctx, const Ops::AttentionArgs& args) {
+  const int capacity = MostChunks(MostKeys(args)), rows = args.rows->count, head_dim = args.kv->head_dim;
+  if (capacity == 1) return {nullptr, nullptr, 1};
+  auto* values = static_cast<float*>(ctx.Workspace(DecodePartialBytes(rows, args.heads, head_dim, MostKeys(args))));
+  const std::size_t count = static_cast<std::size_t>(rows) * static_cast<std::size_t>(args.heads) * static_cast<std::size_t>(capacity);
+  return {values, reinterpret_cast<float2*>(values + count * static_cast<std::size_t>(head_dim)), capacity};
+}
+
+template <class T>
+void Merge(const KernelContext& ctx, const Ops::AttentionArgs& args, const Partials& partials) {
+  if (partials.capacity == 1) return;
+  const int head_dim = args.kv->head_dim, vector = head_dim % 4 == 0 ? 4 : 2, units = head_dim / vector;
+  int groups = kMergeThreads / units;
+  groups = groups < 1 ? 1 : groups > kMergeGroups ? kMergeGroups : groups;
+  const int threads = (units * groups + 31) / 32 * 32;
+  const std::size_t shared = static_cast<std::size_t>((partials.capacity + 3) / 4 * 4 + groups * head_dim) * sizeof(float);
+  Launch(vector == 4 ? MergeKernel<T, 4> : MergeKernel<T, 2>, dim3(U(args.rows->count), U(args.heads)), dim3(U(threads)), shared, ctx,
+         static_cast<T*>(args.out), partials, args.rows->position, ShapeOf(args), head_dim, groups);
+}
+
+}  // namespace
+
+AttentionShape ShapeOf(const Ops::AttentionArgs& args) {
+  return {args.heads, args.heads / args.kv->kv_heads, args.window, args.scale * kLog2E};
+}
+
+bool FitsSharedMemory(std::size_t bytes) {
+  int device = 0, most = 0;
+  ASSAY_CUDA(cudaGetDevice(&device));
+  ASSAY_CUDA(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  return bytes <= static_cast<std::size_t>(most);
+}
+
+std::size_t DecodePartialBytes(int rows, int heads, int head_dim, int keys) {
+  const int capacity = MostChunks(keys);
+  if (capacity == 1) return 0;
+  return static_cast<std::size_t>(rows) * static_cast<std::size_t>(heads) * static_cast<std::size_t>(capacity) *
+         (static_cast<std::size_t>(head_dim) * sizeof(float) + sizeof(float2));
+}
+
+void LaunchAttentionGeneric(const KernelContext& ctx, const Ops::AttentionArgs& args, bool split) {
+  const Partials partials = split ? PartialsIn(ctx, args) : Partials{nullptr, nullptr, 1};
+  const AttentionShape shape = ShapeOf(args);
+  const int blocks = args.kv->kv_heads * ((shape.group + kGenericHeads - 1) / kGenericHeads);
+  const std::size_t shared = 2 * kGenericHeads * static_cast<std::size_t>(args.kv->head_dim) * sizeof(float);
+  WithOperand(ctx.precision, [&](auto type) {
+    using T = decltype(type);
+    Launch(GenericKernel<T>, dim3(U(args.rows->count), U(blocks), ChunkBlocks(ctx, std::int64_t{args.rows->count} * blocks, partials.capacity)),
+           dim3(kGenericThreads), shared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv, args.rows->position,
+           args.rows->session, partials, shape);
+    Merge<T>(ctx, args, partials);
+  });
+}
+
+void LaunchAttentionDecode(const KernelContext& ctx, const Ops::AttentionArgs& args) {
+  const AttentionShape shape = ShapeOf(args);
+  const int blocks = args.kv->kv_heads * ((shape.group + kHeadTile - 1) / kHeadTile);
+  const bool fast = WithFastHeadDim(ctx.precision, args.kv->head_dim, [&](auto head_dim) {
+    WithHalfOperand(ctx.precision, [&](auto type) {
+      using T = decltype(type);
+      constexpr int kHeadDim = decltype(head_dim)::value;
+      using Tile = DecodeFlash<T, kHeadDim>;
+      const Partials partials = PartialsIn(ctx, args);
+      Launch(DecodeKernel<T, kHeadDim>,
+             dim3(U(args.rows->count), U(blocks), ChunkBlocks(ctx, std::int64_t{args.rows->count} * blocks, partials.capacity)),
+             dim3(Tile::kThreads), Tile::kShared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv,
+             args.rows->position, args.rows->session, partials, shape);
+      Merge<T>(ctx, args, partials);
+    });
+  });
+  if (!fast) LaunchAttentionGeneric(ctx, args, true);
+}
+
+}  // namespace assay

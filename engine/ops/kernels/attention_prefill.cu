@@ -1,0 +1,142 @@
+// Attention of runs of consecutive rows, on tensor cores: tiles of (row, query head) pairs of one segment and one kv head
+// against the keys they may see. A pair's result depends on its row and its session's cache alone: tiles of keys begin at
+// multiples of their length, and tiles that are masked for a pair change nothing in it.
+#include <algorithm>
+
+#include "engine/ops/kernels/attention.cuh"
+#include "engine/ops/kernels/flash.cuh"
+
+namespace assay {
+namespace {
+
+constexpr int kShortSegment = 8;                          // rows of a segment that decode takes one by one
+constexpr std::size_t kShortPartials = 64 * 1024 * 1024;  // bytes of partial results short segments may use
+
+// 512-wide heads: two warps share the 16 queries' output, and tiles of keys are half as long.
+template <class T, int kHeadDim>
+using PrefillFlash = Flash<T, kHeadDim, (kHeadDim > 256 ? 4 : 8), (kHeadDim > 256 ? 2 : 1), (kHeadDim > 256 ? 32 : 64), false>;
+
+struct TilePlace {
+  int segment;  // -1: no such tile
+  int tile;     // of that segment
+};
+
+// The place of tile `index` among the tiles of all segments, in order. Called by one whole warp.
+__device__ __forceinline__ TilePlace FindTile(const Segment* segment, int segments, int group, int tile_rows, int index) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  for (int base = 0; base < segments; base += 32) {
+    const int s = base + lane;
+    const int tiles = s < segments ? (segment[s].rows * group + tile_rows - 1) / tile_rows : 0;
+    int upto = tiles;
+#pragma unroll
+    for (int step = 1; step < 32; step *= 2) {
+      const int other = __shfl_up_sync(0xffffffffu, upto, step);
+      if (lane >= step) upto += other;
+    }
+    const unsigned holds = __ballot_sync(0xffffffffu, upto > index);
+    if (holds != 0) {
+      const int owner = __ffs(static_cast<int>(holds)) - 1;
+      return {base + owner, __shfl_sync(0xffffffffu, index - (upto - tiles), owner)};
+    }
+    index -= __shfl_sync(0xffffffffu, upto, 31);
+  }
+  return {-1, 0};
+}
+
+template <class T, int kHeadDim>
+__global__ void __launch_bounds__(PrefillFlash<T, kHeadDim>::kThreads, 1)
+    PrefillKernel(T* out, const T* q, KvView kv, const Segment* segments, int segment_count, AttentionShape shape) {
+  using Tile = PrefillFlash<T, kHeadDim>;
+  extern __shared__ uint4 shared16[];
+  auto* shared = reinterpret_cast<unsigned char*>(shared16);
+  __shared__ TilePlace shared_place;
+  WaitForPredecessors();
+  LetSuccessorsStart();
+  if (threadIdx.x < 32) {
+    // Later tiles see more keys: they go first.
+    const TilePlace found = FindTile(segments, segment_count, shape.group, Tile::kRows, static_cast<int>(gridDim.x - 1 - blockIdx.x));
+    if (threadIdx.x == 0) shared_place = found;
+  }
+  __syncthreads();
+  const TilePlace place = shared_place;
+  if (place.segment < 0) return;
+  const Segment segment = segments[place.segment];
+  const int kv_head = static_cast<int>(blockIdx.y), group = shape.group;
+  const int first = place.tile * Tile::kRows, last = min(first + Tile::kRows, segment.rows * group) - 1;  // pairs
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const auto element = [&](int pair) {  // first element of a pair's head in q and out
+    const int row = pair / group, head = kv_head * group + pair % group;
+    return (std::int64_t{segment.first_row + row} * shape.heads + head) * kHeadDim;
+  };
+  const auto queries = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
+  for (int i = static_cast<int>(threadIdx.x); i < Tile::kRows * Tile::kChunks; i += Tile::kThreads) {
+    const int m = i / Tile::kChunks, chunk = i % Tile::kChunks, pair = min(first + m, last);
+    CopyAsync16(queries + Tile::Place(m, chunk), q + element(pair) + chunk * 8, true);
+  }
+  const auto range_of = [&](int pair) -> KeyRange {
+    const int to = segment.first_position + min(pair, last) / group;
+    return {shape.window > 0 ? max(0, to - shape.window + 1) : 0, to};
+  };
+  const int pair = first + warp / (Tile::kThreads / 32 / (Tile::kRows / 16)) * 16 + lane / 4;
+  const KeyRange range[2] = {range_of(pair), range_of(pair + 8)};
+  const int lo = range_of(first).from, hi = range_of(last).to + 1;
+  const std::int64_t head_at = segment.session * kv.session_stride() + std::int64_t{kv_head} * kv.slots * kHeadDim;
+  Tile flash;
+  flash.Reset();
+  flash.Run(shared, static_cast<const T*>(kv.keys) + head_at, static_cast<const T*>(kv.values) + head_at, lo / Tile::kWidth * Tile::kWidth,
+            lo, hi, kv.slots, range, shape.scale2, 2);
+  flash.Finish();
+  const int dim = warp % (Tile::kThreads / 32 / (Tile::kRows / 16)) * Tile::kWarpDims + 2 * (lane % 4);
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    if (pair + 8 * half > last) continue;
+    T* to = out + element(pair + 8 * half) + dim;
+    const float inverse = 1.0f / flash.sum[half];
+#pragma unroll
+    for (int n = 0; n < Tile::kWarpDims / 8; ++n)
+      *reinterpret_cast<std::uint32_t*>(to + 8 * n) = PackPair(flash.out[n][2 * half] * inverse, flash.out[n][2 * half + 1] * inverse, T{});
+  }
+}
+
+int KeysOf(const Ops::AttentionArgs& args) { return args.rows->context_bound > 0 ? args.rows->context_bound : args.kv->slots; }
+
+}  // namespace
+
+std::size_t AttentionWorkspaceBytes(const OpsLimits& limits) {
+  const int rows = std::min(limits.max_rows, limits.max_sessions);
+  const auto bytes = [&](int count) { return DecodePartialBytes(count, limits.max_heads, limits.max_head_dim, limits.max_slots); };
+  const std::size_t decode = bytes(rows), verify = bytes(std::min(limits.max_rows, kShortSegment * limits.max_sessions));
+  return std::max(decode, std::min(verify, kShortPartials));
+}
+
+void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args) {
+  const Rows& rows = *args.rows;
+  const bool fits = DecodePartialBytes(rows.count, args.heads, args.kv->head_dim, KeysOf(args)) <= kShortPartials;
+  if (rows.longest_segment <= 1 || (rows.longest_segment <= kShortSegment && fits)) {
+    LaunchAttentionDecode(ctx, args);
+  } else {
+    LaunchAttentionPrefill(ctx, args);
+  }
+}
+
+void LaunchAttentionPrefill(const KernelContext& ctx, const Ops::AttentionArgs& args) {
+  const AttentionShape shape = ShapeOf(args);
+  bool fits = true;
+  const bool fast = WithFastHeadDim(ctx.precision, args.kv->head_dim, [&](auto head_dim) {
+    WithHalfOperand(ctx.precision, [&](auto type) {
+      using T = decltype(type);
+      constexpr int kHeadDim = decltype(head_dim)::value;
+      using Tile = PrefillFlash<T, kHeadDim>;
+      fits = FitsSharedMemory(Tile::kShared);
+      if (!fits) return;
+      // At most this many tiles: each segment ends in at most one that is not full.
+      const std::int64_t tiles = std::int64_t{args.rows->count} * shape.group / Tile::kRows + args.rows->segments;
+      Launch(PrefillKernel<T, kHeadDim>, dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(args.kv->kv_heads)), dim3(Tile::kThreads),
+             Tile::kShared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv, args.rows->segment,
+             args.rows->segments, shape);
+    });
+  });
+  if (!fast || !fits) LaunchAttentionGeneric(ctx, args, false);
+}
+
+}  // namespace assay
