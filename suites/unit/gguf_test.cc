@@ -1,0 +1,456 @@
+// GGUF files: what the loader reads off the fixtures, and what it makes of files changed in one place.
+#include "engine/weights/gguf.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+
+#include "engine/base/check.h"
+#include "engine/base/half.h"
+#include "engine/base/quant.h"
+#include "suites/support/gguf_image.h"
+#include "suites/support/scratch_folder.h"
+
+namespace assay {
+namespace {
+
+const std::string kFolder = ASSAY_FIXTURES "/goldens/gguf-tiny/";
+
+GgufImage Fixture(const std::string& name) { return GgufImage::Read(kFolder + name + ".gguf"); }
+
+// The store of an image, written to a folder that lives as long as the store.
+struct Opened {
+  ScratchFolder folder;
+  std::unique_ptr<WeightStore> store;
+  explicit Opened(const GgufImage& image) : store(OpenGguf(folder.Put("model.gguf", image.Bytes()))) {}
+  WeightStore* operator->() const { return store.get(); }
+};
+
+// The message OpenGguf refuses the image with; empty when it is accepted.
+std::string Refusal(const GgufImage& image) {
+  ScratchFolder folder;
+  const std::string path = folder.Put("model.gguf", image.Bytes());
+  try {
+    OpenGguf(path);
+  } catch (const InputError& error) {
+    EXPECT_NE(std::string(error.what()).find(path), std::string::npos) << "names no file: " << error.what();
+    return error.what();
+  }
+  return "";
+}
+
+std::vector<float> Floats(const HostTensor& tensor) {
+  std::vector<float> out(static_cast<std::size_t>(tensor.experts * tensor.rows * tensor.cols));
+  DequantiseRow(tensor.type, tensor.data.get(), out.data(), static_cast<std::int64_t>(out.size()));
+  return out;
+}
+
+std::string Stored(const HostTensor& tensor) {
+  return {reinterpret_cast<const char*>(tensor.data.get()), tensor.bytes};
+}
+
+std::string Kinds(const ModelSpec& spec) {
+  std::string kinds;
+  for (const LayerSpec& layer : spec.layers) kinds += layer.kind == LayerKind::kFull ? 'F' : 's';
+  return kinds;
+}
+
+struct Expected {
+  const char *file, *family, *kinds;
+  int hidden, heads, kv_heads, head_dim, ffn;
+  float softcap;
+  bool tied;
+};
+
+TEST(Gguf, ReadsTheGeometryOfEveryFixture) {
+  const Expected table[] = {
+      {"gemma3", "gemma3", "sssssFs", 48, 4, 2, 16, 64, 0, true},
+      {"gemma3-linear-rope", "gemma3", "sssssFs", 48, 4, 2, 16, 64, 0, true},
+      {"gemma4-e2b-like", "gemma4", "ssssFssssF", 32, 4, 1, 16, 48, 30, true},
+      {"gemma4-k-eq-v", "gemma4", "ssFssF", 64, 8, 4, 16, 96, 30, true},
+      {"gemma4-moe-fused-experts", "gemma4", "ssF", 48, 4, 2, 16, 48, 30, true},
+      {"gemma4-moe-split-experts", "gemma4", "ssF", 48, 4, 2, 16, 48, 30, true},
+      {"llama", "llama", "FFF", 48, 4, 2, 16, 64, 0, true},
+      {"llama3-rope-freqs", "llama", "FFF", 48, 4, 2, 16, 64, 0, false},
+      {"qwen2", "qwen2", "FFF", 64, 4, 2, 16, 96, 0, true},
+      {"qwen3", "qwen3", "FFF", 48, 4, 2, 32, 64, 0, true},
+  };
+  for (const Expected& want : table) {
+    SCOPED_TRACE(want.file);
+    const auto store = OpenGguf(kFolder + want.file + ".gguf");
+    const ModelSpec& spec = store->spec();
+    EXPECT_EQ(spec.family, want.family);
+    EXPECT_EQ(spec.name, want.file);
+    EXPECT_EQ(Kinds(spec), want.kinds);
+    EXPECT_EQ(spec.hidden, want.hidden);
+    EXPECT_EQ(spec.vocab, 96);
+    EXPECT_EQ(spec.max_position, 256);
+    EXPECT_EQ(spec.softcap, want.softcap);
+    EXPECT_EQ(spec.tied_head, want.tied);
+    EXPECT_EQ(store->Has({Role::kHead}), !want.tied);
+    const LayerSpec& first = spec.layers[0];
+    EXPECT_EQ(first.heads, want.heads);
+    EXPECT_EQ(first.kv_heads, want.kv_heads);
+    EXPECT_EQ(first.head_dim, want.head_dim);
+    EXPECT_EQ(first.ffn, want.ffn);
+    EXPECT_EQ(first.window, first.kind == LayerKind::kSliding ? 5 : 0);
+    EXPECT_EQ(store->format(), "gguf");
+    for (const TensorEntry& entry : Catalogue(spec)) {
+      ASSERT_TRUE(store->Has(entry.key)) << Name(entry.key);
+      const HostTensor tensor = store->Load(entry.key);
+      EXPECT_EQ(tensor.experts * tensor.rows * tensor.cols, entry.elements()) << Name(entry.key);
+      EXPECT_EQ(tensor.bytes, StoredBytes(tensor.type, tensor.experts * tensor.rows, tensor.cols));
+    }
+  }
+}
+
+TEST(Gguf, Gemma4SharesDoublesAndDropsValuesAsTheFileSays) {
+  const auto e2b = OpenGguf(kFolder + "gemma4-e2b-like.gguf");
+  const ModelSpec& spec = e2b->spec();
+  EXPECT_EQ(spec.ple_width, 16);
+  const int sources[] = {0, 1, 2, 3, 4, 3, 3, 3, 3, 4}, ffn[] = {48, 48, 48, 48, 48, 96, 96, 96, 96, 96};
+  for (std::size_t l = 0; l < 10; ++l) {
+    EXPECT_EQ(spec.layers[l].kv_source, sources[l]) << l;
+    EXPECT_EQ(spec.layers[l].ffn, ffn[l]) << l;
+    EXPECT_FALSE(spec.layers[l].value_is_key);
+  }
+  EXPECT_EQ(spec.layers[4].head_dim, 32);
+  // A quarter of 16 pairs rotates; the other divisors are 1e30.
+  const std::vector<float>& full = spec.ropes[static_cast<std::size_t>(spec.layers[4].rope)].inv_freq;
+  for (std::size_t d = 0; d < 16; ++d)
+    EXPECT_EQ(full[d], d < 4 ? static_cast<float>(std::pow(1e6, -2.0 * static_cast<double>(d) / 32)) : 0.0f) << d;
+
+  const auto k_eq_v = OpenGguf(kFolder + "gemma4-k-eq-v.gguf");
+  for (std::size_t l = 0; l < 6; ++l) {
+    EXPECT_EQ(k_eq_v->spec().layers[l].value_is_key, l % 3 == 2) << l;
+    EXPECT_EQ(k_eq_v->spec().layers[l].kv_heads, l % 3 == 2 ? 1 : 4) << l;
+    EXPECT_EQ(k_eq_v->Has({Role::kValue, static_cast<int>(l)}), l % 3 != 2) << l;
+  }
+}
+
+TEST(Gguf, GeneratesProportionalRopeWhenItsTensorIsMissing) {
+  GgufImage image = Fixture("gemma4-e2b-like");
+  const Opened with(image);
+  image.Drop("rope_freqs.weight");
+  const Opened without(image);
+  EXPECT_EQ(with->spec(), without->spec());
+}
+
+TEST(Gguf, RopeScalingAndDivisors) {
+  const auto linear = OpenGguf(kFolder + "gemma3-linear-rope.gguf"), plain = OpenGguf(kFolder + "gemma3.gguf");
+  const auto rope = [](const WeightStore& store, std::size_t layer) {
+    return store.spec().ropes[static_cast<std::size_t>(store.spec().layers[layer].rope)].inv_freq;
+  };
+  EXPECT_EQ(rope(*linear, 0), rope(*plain, 0));  // sliding layers keep theirs
+  for (std::size_t d = 0; d < 8; ++d) EXPECT_FLOAT_EQ(rope(*linear, 5)[d], rope(*plain, 5)[d] / 8) << d;
+
+  GgufImage image = Fixture("llama3-rope-freqs");
+  std::vector<float> divisors(8);
+  std::memcpy(divisors.data(), image.TensorAt("rope_freqs.weight").data.data(), 32);
+  EXPECT_GT(divisors[7], 1.0f);
+  const Opened scaled(image);
+  for (std::size_t d = 0; d < 8; ++d)
+    EXPECT_FLOAT_EQ(rope(*scaled.store, 1)[d],
+                    static_cast<float>(std::pow(5e5, -static_cast<double>(d) / 8)) / divisors[d]);
+}
+
+TEST(Gguf, Gemma3ScalesBySqrtHeadDimExceptFor62Layers) {
+  GgufImage image = Fixture("gemma3");
+  EXPECT_EQ(Opened(image)->spec().attn_scale, 0.25f);  // head_dim 16
+  image.Set("gemma3.block_count", 4, {62});
+  std::vector<GgufImage::Tensor> layer;
+  for (const GgufImage::Tensor& tensor : image.tensors)
+    if (tensor.name.starts_with("blk.0.")) layer.push_back(tensor);
+  std::erase_if(image.tensors, [](const auto& tensor) { return tensor.name.starts_with("blk."); });
+  for (int l = 0; l < 62; ++l)
+    for (GgufImage::Tensor tensor : layer) {
+      tensor.name = fmt::format("blk.{}.{}", l, tensor.name.substr(6));
+      image.tensors.push_back(tensor);
+    }
+  EXPECT_FLOAT_EQ(Opened(image)->spec().attn_scale, static_cast<float>(1 / std::sqrt(48.0 / 4)));
+}
+
+TEST(Gguf, Gemma3WithoutAWindowIsFullEverywhere) {
+  GgufImage image = Fixture("gemma3");
+  image.Drop("gemma3.attention.sliding_window");
+  EXPECT_EQ(Kinds(Opened(image)->spec()), "FFFFFFF");
+  image = Fixture("gemma3");
+  image.Set("gemma3.attention.sliding_window_pattern", 4, {3});
+  EXPECT_EQ(Kinds(Opened(image)->spec()), "ssFssFs");
+  image.Set("gemma3.attention.sliding_window_pattern", 7, {1, 0, 1, 1, 0, 1, 0}, true);
+  EXPECT_EQ(Kinds(Opened(image)->spec()), "sFssFsF");
+}
+
+TEST(Gguf, AcceptsAnyIntegerWidthScalarOrArray) {
+  const ModelSpec want = Opened(Fixture("gemma4-e2b-like"))->spec();
+  for (const std::uint32_t type : {0u, 1u, 2u, 3u, 4u, 5u, 10u, 11u}) {
+    GgufImage image = Fixture("gemma4-e2b-like");
+    image.Set("gemma4.block_count", type, {10});
+    image.Set("gemma4.attention.head_count", type, std::vector<double>(10, 4), true);
+    image.Set("gemma4.attention.head_count_kv", type, {1}, true);
+    image.Set("gemma4.feed_forward_length", type, {48, 48, 48, 48, 48, 96, 96, 96, 96, 96}, true);
+    image.Set("gemma4.attention.sliding_window", type, {5});
+    EXPECT_EQ(Opened(image)->spec(), want) << "GGUF type " << type;
+  }
+  GgufImage image = Fixture("gemma4-e2b-like");
+  image.Set("gemma4.rope.freq_base", 12, {1e6});  // f64
+  image.Set("gemma4.attention.sliding_window_pattern", 4, {5});
+  image.version = 2;
+  EXPECT_EQ(Opened(image)->spec(), want);
+}
+
+// Qwen 2's geometry has rows of 64, whole blocks; as a llama it tells permuted rows from plain ones.
+GgufImage BlockLlama() {
+  GgufImage image = Fixture("qwen2");
+  image.Rename("llama");
+  for (int l = 0; l < 3; ++l)
+    for (const char* name : {"q", "k", "v"}) image.Drop(fmt::format("blk.{}.attn_{}.bias", l, name));
+  return image;
+}
+
+TEST(Gguf, UnpermutesLlamaQueriesAndKeysInAnyType) {
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0}) {
+    SCOPED_TRACE(Name(type));
+    GgufImage image = BlockLlama();
+    for (const char* name : {"blk.1.attn_q.weight", "blk.1.attn_k.weight", "blk.1.attn_v.weight"})
+      image.Convert(name, type);
+    const Opened opened(image);
+    const std::size_t row_bytes = StoredBytes(type, 1, 64);
+    const auto expect_rows = [&](Role role, const std::string& name, bool permuted) {
+      const HostTensor tensor = opened->Load({role, 1});
+      EXPECT_EQ(tensor.type, type);
+      const std::string got = Stored(tensor), &raw = image.TensorAt(name).data;
+      ASSERT_EQ(got.size(), raw.size());
+      for (std::size_t row = 0; row < raw.size() / row_bytes; ++row) {
+        const std::size_t in_head = row % 16, from = permuted ? row - in_head + 2 * (in_head % 8) + in_head / 8 : row;
+        EXPECT_EQ(got.substr(row * row_bytes, row_bytes), raw.substr(from * row_bytes, row_bytes))
+            << name << " row " << row;
+      }
+    };
+    expect_rows(Role::kQuery, "blk.1.attn_q.weight", true);
+    expect_rows(Role::kKey, "blk.1.attn_k.weight", true);
+    expect_rows(Role::kValue, "blk.1.attn_v.weight", false);
+  }
+  const GgufImage qwen = Fixture("qwen2");
+  EXPECT_EQ(Stored(Opened(qwen)->Load({Role::kQuery, 1})), GgufImage(qwen).TensorAt("blk.1.attn_q.weight").data);
+}
+
+TEST(Gguf, JoinsSplitExperts) {
+  GgufImage split = Fixture("gemma4-moe-split-experts");
+  const std::string gate = split.TensorAt("blk.1.ffn_gate_exps.weight").data,
+                    up = split.TensorAt("blk.1.ffn_up_exps.weight").data;
+  const std::size_t one = gate.size() / 8;
+  std::string want;
+  for (std::size_t e = 0; e < 8; ++e) want += gate.substr(e * one, one) + up.substr(e * one, one);
+  const Opened opened(split);
+  EXPECT_EQ(Stored(opened->Load({Role::kExpertGateUp, 1})), want);
+
+  // Halves of different types become F32 and keep their values.
+  split.Convert("blk.1.ffn_gate_exps.weight", DType::kBF16);
+  const Opened mixed(split);
+  const HostTensor joined = mixed->Load({Role::kExpertGateUp, 1});
+  EXPECT_EQ(joined.type, DType::kF32);
+  const std::vector<float> values = Floats(joined), exact = Floats(opened->Load({Role::kExpertGateUp, 1}));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const bool is_up = i / (24 * 48) % 2 == 1;
+    ASSERT_EQ(values[i], is_up ? exact[i] : ToFloat(ToBF16(exact[i]))) << i;
+  }
+  split.Drop("blk.1.ffn_up_exps.weight");
+  EXPECT_NE(Refusal(split).find("blk.1.ffn_gate_up_exps.weight"), std::string::npos);
+}
+
+TEST(Gguf, IgnoresDeadKeysAndOtherModalities) {
+  GgufImage image = Fixture("gemma4-e2b-like");
+  for (const char* name : {"attn_k.weight", "attn_v.weight", "attn_k_norm.weight"}) {
+    GgufImage::Tensor dead = image.TensorAt("blk.3." + std::string(name));
+    dead.name = "blk.6." + std::string(name);
+    image.tensors.push_back(dead);
+  }
+  GgufImage::Tensor vision = image.TensorAt("blk.3.attn_k.weight");
+  vision.name = "v.blk.0.attn_k.weight";
+  image.tensors.push_back(vision);
+  const Opened opened(image);
+  EXPECT_FALSE(opened->Has({Role::kKey, 6}));
+  EXPECT_TRUE(opened->Has({Role::kKey, 3}));
+  EXPECT_THROW(opened->Load({Role::kKey, 6}), InputError);
+  std::vector<std::string> unused;
+  for (const StoredTensorInfo& info : opened->Listing())
+    if (!info.used) unused.push_back(info.name);
+  EXPECT_EQ(unused, (std::vector<std::string>{"blk.6.attn_k.weight", "blk.6.attn_v.weight", "blk.6.attn_k_norm.weight",
+                                              "v.blk.0.attn_k.weight"}));
+}
+
+TEST(Gguf, OptionalTensorsMayBeAbsent) {
+  GgufImage image = Fixture("gemma4-moe-fused-experts");
+  image.Drop("blk.1.layer_output_scale.weight");
+  image.Drop("blk.1.ffn_down_exps.scale");
+  const Opened opened(image);
+  EXPECT_FALSE(opened->Has({Role::kLayerScalar, 1}));
+  EXPECT_FALSE(opened->Has({Role::kExpertScale, 1}));
+  EXPECT_TRUE(opened->Has({Role::kLayerScalar, 0}));
+}
+
+TEST(Gguf, KeepsWhatIsStoredInMixedTypes) {
+  GgufImage image = Fixture("gemma4-k-eq-v");
+  image.Convert("token_embd.weight", DType::kQ8_0);
+  image.Convert("blk.0.ffn_gate.weight", DType::kQ4_0);
+  image.Convert("blk.0.ffn_up.weight", DType::kBF16);
+  const Opened opened(image);
+  EXPECT_EQ(opened->Load({Role::kEmbed}).type, DType::kQ8_0);
+  EXPECT_EQ(opened->Load({Role::kGate, 0}).type, DType::kQ4_0);
+  EXPECT_EQ(opened->Load({Role::kUp, 0}).type, DType::kBF16);
+  EXPECT_EQ(Stored(opened->Load({Role::kGate, 0})), image.TensorAt("blk.0.ffn_gate.weight").data);
+}
+
+TEST(Gguf, ListsShapesOutermostFirstAndIdentifiesByHeader) {
+  GgufImage image = Fixture("llama");
+  const Opened one(image), copy(image);
+  EXPECT_EQ(one->Identity(), copy->Identity());
+  EXPECT_EQ(one->Identity().size(), 64u);
+  const StoredTensorInfo first = one->Listing().at(0);
+  EXPECT_EQ(first.name, "token_embd.weight");
+  EXPECT_EQ(first.shape, (std::vector<std::int64_t>{96, 48}));
+  EXPECT_TRUE(first.used);
+  image.Set("llama.rope.freq_base", 6, {10001});
+  EXPECT_NE(Opened(image)->Identity(), one->Identity());
+}
+
+struct Refused {
+  const char* name;
+  const char* fixture;
+  std::function<void(GgufImage&)> damage;
+  std::vector<std::string> message;  // parts it must have
+};
+
+class GgufRefuses : public ::testing::TestWithParam<Refused> {};
+
+TEST_P(GgufRefuses, WithAMessage) {
+  GgufImage image = Fixture(GetParam().fixture);
+  GetParam().damage(image);
+  const std::string message = Refusal(image);
+  EXPECT_FALSE(message.empty()) << "was accepted";
+  for (const std::string& part : GetParam().message)
+    EXPECT_NE(message.find(part), std::string::npos) << part << " in: " << message;
+}
+
+using I = GgufImage;
+INSTANTIATE_TEST_SUITE_P(
+    Gguf, GgufRefuses,
+    ::testing::Values(
+        Refused{"Architecture", "llama", [](I& i) { i.Rename("gemma4-assistant"); },
+                {"gemma4-assistant", "gemma4, gemma3, llama, qwen2, qwen3"}},
+        Refused{"Version1", "llama", [](I& i) { i.version = 1; }, {"version 1"}},
+        Refused{"Version4", "llama", [](I& i) { i.version = 4; }, {"version 4"}},
+        Refused{"BigEndian", "llama", [](I& i) { i.version = 0x03000000; }, {"big-endian"}},
+        Refused{"Split", "llama", [](I& i) { i.Set("split.count", 2, {3}); }, {"split into 3"}},
+        Refused{"NoTensors", "llama", [](I& i) { i.tensor_count = 0; }, {"0 tensors"}},
+        Refused{"HugeTensorCount", "llama", [](I& i) { i.tensor_count = 1ull << 60; }, {"tensors"}},
+        Refused{"HugeKeyCount", "llama", [](I& i) { i.field_count = ~0ull; }, {"metadata keys"}},
+        Refused{"DuplicateKey", "llama", [](I& i) { i.fields.push_back(i.fields[3]); }, {"occurs twice"}},
+        Refused{"DuplicateTensor", "llama", [](I& i) { i.tensors.push_back(i.tensors[3]); }, {"blk.0.attn_q.weight", "occurs twice"}},
+        Refused{"LongName", "llama", [](I& i) { i.tensors[2].name = std::string(64, 'x'); }, {"tensor name of 64 bytes"}},
+        Refused{"NameWithNewline", "llama", [](I& i) { i.tensors[2].name = "a\nb"; }, {"a\\x0ab"}},
+        Refused{"ValueType", "llama", [](I& i) { i.fields[1].type = 13; }, {"unknown value type 13"}},
+        Refused{"NestedArray", "llama", [](I& i) { i.Set("x", 9, {}, true); }, {"arrays of arrays"}},
+        Refused{"BoolOfTwo", "llama", [](I& i) { i.At("tokenizer.ggml.add_bos_token").payload = "\2"; }, {"must be 0 or 1, found 2"}},
+        Refused{"TensorType", "llama", [](I& i) { i.tensors[3].type = 77; }, {"blk.0.attn_q.weight", "unknown type 77"}},
+        Refused{"UnsupportedType", "llama", [](I& i) { i.tensors[3].type = 16; }, {"IQ2_XXS"}},
+        Refused{"IntegerWeights", "llama", [](I& i) { i.tensors[3].type = 26; }, {"attn_q", "I32"}},
+        Refused{"PartialBlocks", "llama", [](I& i) { i.tensors[3].type = 12; }, {"blk.0.attn_q.weight", "multiple of 256"}},
+        Refused{"Alignment", "llama", [](I& i) { i.Set("general.alignment", 4, {24}); }, {"general.alignment", "24"}},
+        Refused{"AlignmentZero", "llama", [](I& i) { i.Set("general.alignment", 4, {0}); }, {"power of two"}},
+        Refused{"OffsetUnaligned", "llama", [](I& i) { i.tensors[1].offset = 33; }, {"offset 33"}},
+        Refused{"OffsetBeyond", "llama", [](I& i) { i.tensors[1].offset = ~0ull - 31; }, {"output_norm.weight", "leave the data section"}},
+        Refused{"Overlap", "llama", [](I& i) { i.tensors[1].offset = 32; }, {"overlap"}},
+        Refused{"ZeroDimension", "llama", [](I& i) { i.tensors[3].dims[1] = 0; }, {"at least 1, found 0"}},
+        Refused{"ProductOverflow", "llama",
+                [](I& i) { i.tensors[3].dims = {1ull << 40, 1ull << 40, 1ull << 40}; }, {"blk.0.attn_q.weight", "overflow"}},
+        Refused{"Missing", "qwen3", [](I& i) { i.Drop("blk.1.ffn_up.weight"); }, {"blk.1.ffn_up.weight", "missing", "layer 1 up"}},
+        Refused{"Misshapen", "qwen3", [](I& i) { i.TensorAt("blk.1.ffn_down.weight").dims = {48, 64}; },
+                {"blk.1.ffn_down.weight", "[64, 48, 1, 1]", "[48, 64, 1, 1]"}},
+        Refused{"SlidingWithoutValues", "gemma4-k-eq-v", [](I& i) { i.Drop("blk.0.attn_v.weight"); }, {"blk.0.attn_v.weight"}},
+        Refused{"UnknownBias", "llama",
+                [](I& i) {
+                  i.tensors.push_back(i.TensorAt("blk.0.attn_norm.weight"));
+                  i.tensors.back().name = "blk.0.attn_output.bias";
+                },
+                {"blk.0.attn_output.bias", "not part of a llama decoder"}},
+        Refused{"MissingKey", "llama", [](I& i) { i.Drop("llama.attention.layer_norm_rms_epsilon"); },
+                {"llama.attention.layer_norm_rms_epsilon", "missing"}},
+        Refused{"StringForNumber", "llama", [](I& i) { i.SetString("llama.block_count", "3"); }, {"llama.block_count", "string"}},
+        Refused{"NegativeHidden", "llama", [](I& i) { i.Set("llama.embedding_length", 5, {-48}); }, {"-48"}},
+        Refused{"ZeroHeads", "llama", [](I& i) { i.Set("llama.attention.head_count", 4, {0}); }, {"head_count"}},
+        Refused{"TooManyLayers", "llama", [](I& i) { i.Set("llama.block_count", 4, {1025}); }, {"1025"}},
+        Refused{"MoreLayersThanTensors", "llama", [](I& i) { i.Set("llama.block_count", 4, {1000}); }, {"1000 layers claimed"}},
+        Refused{"FewerLayers", "llama", [](I& i) { i.Set("llama.block_count", 4, {2}); }, {"blk.2.", "2 layers"}},
+        Refused{"ArrayOfWrongLength", "gemma4-k-eq-v",
+                [](I& i) { i.Set("gemma4.attention.head_count_kv", 4, {4, 4, 1, 4, 4}, true); }, {"head_count_kv", "found 5"}},
+        Refused{"TokensAndRows", "llama", [](I& i) { i.SetStrings("tokenizer.ggml.tokens", {"a", "b"}); }, {"2 tokens", "96 rows"}},
+        Refused{"Yarn", "qwen2", [](I& i) { i.SetString("qwen2.rope.scaling.type", "yarn"); }, {"yarn"}},
+        Refused{"Experts", "llama", [](I& i) { i.Set("llama.expert_count", 4, {8}); }, {"mixture of experts"}},
+        Refused{"PartialRotation", "llama", [](I& i) { i.Set("llama.rope.dimension_count", 4, {8}); }, {"8 of 16"}},
+        Refused{"ValueLength", "llama", [](I& i) { i.Set("llama.attention.value_length", 4, {8}); }, {"value_length"}},
+        Refused{"NanEpsilon", "llama",
+                [](I& i) { i.Set("llama.attention.layer_norm_rms_epsilon", 6, {std::nan("")}); }, {"epsilon", "nan"}},
+        Refused{"RopeDivisorZero", "llama3-rope-freqs",
+                [](I& i) { i.TensorAt("rope_freqs.weight").data.replace(0, 4, std::string(4, '\0')); }, {"divisors"}},
+        Refused{"RopeDivisorCount", "llama3-rope-freqs",
+                [](I& i) { i.TensorAt("rope_freqs.weight").dims = {4}; }, {"rope_freqs.weight", "8"}},
+        Refused{"SharedWithoutDonor", "gemma4-e2b-like", [](I& i) { i.Set("gemma4.attention.shared_kv_layers", 4, {6}); },
+                {"shares keys and values"}},
+        Refused{"TopK", "gemma4-moe-fused-experts", [](I& i) { i.Set("gemma4.expert_used_count", 4, {9}); }, {"top_k"}}),
+    [](const auto& at) { return at.param.name; });
+
+TEST(Gguf, RefusesFilesThatCannotBeRead) {
+  ScratchFolder folder;
+  const auto refused = [](const std::string& path, const std::string& part) {
+    try {
+      OpenGguf(path);
+      ADD_FAILURE() << path << " was accepted";
+    } catch (const InputError& error) {
+      EXPECT_NE(std::string(error.what()).find(path), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
+  };
+  refused(folder.path() + "/absent.gguf", "No such file");
+  refused(folder.path(), "folder");
+  refused(folder.Put("empty.gguf", ""), "empty");
+  refused(folder.Put("short.gguf", "GG"), "truncated");
+  refused(folder.Put("other.gguf", "PK\3\4 not a model at all"), "not a GGUF file");
+  const std::string pipe = folder.path() + "/pipe.gguf";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  refused(pipe, "regular file");
+  const std::string secret = folder.Put("secret.gguf", GgufImage::Read(kFolder + "llama.gguf").Bytes());
+  // Permissions do not bind root: read as nobody.
+  std::filesystem::permissions(folder.path(), std::filesystem::perms::all);
+  std::filesystem::permissions(secret, std::filesystem::perms::none);
+  const bool root = geteuid() == 0;
+  ASSERT_TRUE(!root || seteuid(65534) == 0);
+  refused(secret, "Permission denied");
+  ASSERT_TRUE(!root || seteuid(0) == 0);
+}
+
+TEST(Gguf, AFileThatShrinksWhileOpenIsAnError) {
+  ScratchFolder folder;
+  const GgufImage image = Fixture("llama");
+  const std::string bytes = image.Bytes(), path = folder.Put("model.gguf", bytes);
+  const auto store = OpenGguf(path);
+  EXPECT_NO_THROW(store->Load({Role::kDown, 2}));
+  std::filesystem::resize_file(path, bytes.size() / 2);
+  for (const TensorEntry& entry : Catalogue(store->spec())) {
+    try {
+      store->Load(entry.key);
+      ADD_FAILURE() << Name(entry.key) << " was read from a file that shrank";
+    } catch (const InputError& error) {
+      EXPECT_NE(std::string(error.what()).find(path), std::string::npos) << error.what();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace assay
