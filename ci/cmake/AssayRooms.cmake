@@ -14,7 +14,8 @@ function(assay_flags target)
   endif()
   if(ASSAY_HAS_CUDA)
     # nvcc's front end cannot evaluate fmt's compile-time check of format strings.
-    target_compile_definitions(${target} PRIVATE ASSAY_HAS_CUDA=1 $<$<COMPILE_LANGUAGE:CUDA>:FMT_CONSTEVAL=>)
+    target_compile_definitions(${target} PRIVATE ASSAY_HAS_CUDA=1 $<$<COMPILE_LANGUAGE:CUDA>:FMT_CONSTEVAL=>
+                               $<$<COMPILE_LANGUAGE:CUDA>:FMT_USE_CONSTEXPR=1>)
   endif()
 endfunction()
 
