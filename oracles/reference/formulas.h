@@ -121,7 +121,7 @@ std::vector<Real> Attend(const std::vector<Real>& q, const History<Real>& histor
     }
   };
   const std::int64_t work = (std::int64_t{position} + 1) * dim;
-  ParallelFor(layer.heads, std::max<std::int64_t>(1, 65536 / work), head_range);
+  ParallelFor(layer.heads, std::max<std::int64_t>(1, (1 << 18) / work), head_range);
   return out;
 }
 

@@ -67,21 +67,20 @@ bool HasWide() { return false; }
 
 }  // namespace
 
-double Dot(const float* w, const double* x, std::int64_t count) { return OneDot(w, x, count); }
-float Dot(const float* w, const float* x, std::int64_t count) { return OneDot(w, x, count); }
 double Dot(const double* a, const double* b, std::int64_t count) { return OneDot(a, b, count); }
+float Dot(const float* a, const float* b, std::int64_t count) { return OneDot(a, b, count); }
 
 template <class Real>
 std::vector<Real> Multiply(const Matrix& w, const std::vector<Real>& x, std::int64_t expert) {
   std::vector<Real> out(static_cast<std::size_t>(w.rows));
   const float* first = w.Row(expert * w.rows);
-  // Ranges of whole groups of four, so that a row's sum never depends on the number of threads.
-  const std::int64_t groups = (w.rows + 3) / 4;
-  ParallelFor(groups, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, w.cols)),
-              [&](std::int64_t begin, std::int64_t end) {
-                (HasWide() ? WideRows<Real> : PlainRows<Real>)(out.data(), first, w.cols, x.data(), 4 * begin,
-                                                               std::min(4 * end, w.rows));
-              });
+  // Ranges of whole groups of four, so that a row's sum never depends on the number of threads; of some 2^18 products,
+  // because less is done sooner than a second thread wakes up.
+  const std::int64_t groups = (w.rows + 3) / 4, grain = (std::int64_t{1} << 16) / std::max<std::int64_t>(1, w.cols);
+  ParallelFor(groups, std::max<std::int64_t>(1, grain), [&](std::int64_t begin, std::int64_t end) {
+    (HasWide() ? WideRows<Real> : PlainRows<Real>)(out.data(), first, w.cols, x.data(), 4 * begin,
+                                                   std::min(4 * end, w.rows));
+  });
   return out;
 }
 

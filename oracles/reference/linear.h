@@ -18,10 +18,9 @@ struct Matrix {
   bool empty() const { return rows == 0; }
 };
 
-// sum_i w[i] * x[i] for float32 weights, accumulated in x's type.
-double Dot(const float* w, const double* x, std::int64_t count);
-float Dot(const float* w, const float* x, std::int64_t count);
+// sum_i a[i] * b[i].
 double Dot(const double* a, const double* b, std::int64_t count);
+float Dot(const float* a, const float* b, std::int64_t count);
 
 // out[o] = sum_i w[expert][o][i] * x[i].
 template <class Real>

@@ -2,96 +2,102 @@
 
 #include <algorithm>
 #include <cctype>
-#include <filesystem>
 #include <memory>
 #include <utility>
 
+#include "suites/support/embedded.h"
 #include "suites/support/judge.h"
 
 namespace assay {
 namespace {
 
-namespace fs = std::filesystem;
-
-// `path` below `root` as a name: "hf_tiny_gemma4_e2b".
-std::string Label(const fs::path& path, const fs::path& root) {
-  std::string label = fs::relative(path, root).string();
-  for (const std::string_view prefix : {"goldens/", "models/"})
-    if (label.starts_with(prefix)) label.erase(0, prefix.size());
-  for (char& c : label)
+// "hf-tiny/gemma4-e2b" as part of a test's name.
+std::string Label(std::string model) {
+  for (char& c : model)
     if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
-  return label;
+  return model;
 }
 
-GoldenAnswer Answer(ReferenceDecoder& decoder, const GoldenRequest& request) {
-  GoldenAnswer answer;
-  const std::size_t length = request.tokens.size();
-  decoder.Truncate(0);
-  for (std::size_t t = 0; t < length; ++t) {
-    const ReferenceStep step = decoder.Step(request.tokens[t]);
-    if (static_cast<int>(t) >= request.first_row)
-      answer.capped.insert(answer.capped.end(), step.capped.begin(), step.capped.end());
-    if (!request.hidden) continue;
-    // Steps come by position, the trace by entry first.
+// Answers requests with one decoder, which keeps what the next request has in common with the last: traces record a
+// sequence and its continuation.
+class Answerer {
+ public:
+  explicit Answerer(std::unique_ptr<ReferenceDecoder> decoder) : decoder_(std::move(decoder)) {}
+
+  GoldenAnswer operator()(const GoldenRequest& request) {
+    const std::size_t length = request.tokens.size();
+    const auto first_row = static_cast<std::size_t>(request.first_row);
+    const auto common =
+        std::mismatch(fed_.begin(), fed_.end(), request.tokens.begin(), request.tokens.end()).first - fed_.begin();
+    fed_.resize(request.hidden ? 0 : std::min(static_cast<std::size_t>(common), first_row));
+    decoder_->Truncate(static_cast<int>(fed_.size()));
+    GoldenAnswer answer;
+    for (std::size_t t = fed_.size(); t < length; ++t) {
+      const ReferenceStep step = decoder_->Step(request.tokens[t]);
+      fed_.push_back(request.tokens[t]);
+      if (t >= first_row) answer.capped.insert(answer.capped.end(), step.capped.begin(), step.capped.end());
+      if (request.hidden) PutHidden(answer, step, t, length);
+    }
+    return answer;
+  }
+
+ private:
+  // Steps come by position, the trace by entry first.
+  static void PutHidden(GoldenAnswer& answer, const ReferenceStep& step, std::size_t t, std::size_t length) {
     const std::size_t width = step.hidden.front().size();
     answer.hidden.resize(step.hidden.size() * length * width);
     for (std::size_t entry = 0; entry < step.hidden.size(); ++entry)
       std::copy(step.hidden[entry].begin(), step.hidden[entry].end(),
                 answer.hidden.begin() + static_cast<std::ptrdiff_t>((entry * length + t) * width));
   }
-  return answer;
-}
+
+  std::unique_ptr<ReferenceDecoder> decoder_;
+  std::vector<std::int32_t> fed_;
+};
 
 }  // namespace
-
-std::vector<GoldenPair> EmbeddedGoldens(const std::string& fixtures) {
-  std::vector<GoldenPair> pairs;
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(fixtures)) {
-    const fs::path& path = entry.path();
-    if (path.filename() == "goldens.safetensors")
-      pairs.push_back({Label(path.parent_path(), fixtures), path.parent_path().string(), path.string()});
-    if (path.extension() != ".gguf") continue;
-    fs::path trace = path;
-    trace.replace_extension(".logits.json");
-    if (fs::exists(trace))
-      pairs.push_back({Label(path.parent_path() / path.stem(), fixtures), path.string(), trace.string()});
-  }
-  std::sort(pairs.begin(), pairs.end(), [](const GoldenPair& a, const GoldenPair& b) { return a.label < b.label; });
-  return pairs;
-}
 
 GoldenSubject ReferenceSubject(const WeightStore& store, const ReferenceOptions& options) {
   ReferenceOptions with_hidden = options;
   with_hidden.keep_hidden = true;
-  const std::shared_ptr<ReferenceDecoder> decoder = MakeReference(store, with_hidden);
+  const auto answerer = std::make_shared<Answerer>(MakeReference(store, with_hidden));
   GoldenSubject subject;
   subject.name = Describe(options);
-  subject.answer = [decoder](std::span<const GoldenRequest> requests) {
+  subject.answer = [answerer](std::span<const GoldenRequest> requests) {
     std::vector<GoldenAnswer> answers;
-    for (const GoldenRequest& request : requests) answers.push_back(Answer(*decoder, request));
+    for (const GoldenRequest& request : requests) answers.push_back((*answerer)(request));
     return answers;
   };
   return subject;
 }
 
-CaseOutcome JudgeReference(const GoldenPair& pair) {
-  const std::unique_ptr<WeightStore> store = OpenModel(pair.model);
+CaseOutcome JudgeReference(const std::string& model, const std::string& trace) {
+  const std::unique_ptr<WeightStore> store = OpenModel(ResolveModel(model));
   Judge judge;
-  judge.Add(JudgeGolden(ReadGolden(pair.trace), ReferenceSubject(*store, {}), GoldenTolerance::Fp32()));
+  judge.Add(JudgeGolden(ReadGolden(trace), ReferenceSubject(*store, {}), GoldenTolerance::Fp32()));
   return judge.Finish();
 }
 
-std::vector<Case> GoldenReferenceCases(const std::string& fixtures) {
+std::vector<Case> GoldenReferenceCases(const std::vector<std::string>& models) {
   std::vector<Case> cases;
-  for (const GoldenPair& pair : EmbeddedGoldens(fixtures))
+  for (const std::string& model : models) {
+    const std::string trace = GoldensOf(model);
+    if (trace.empty()) continue;
     cases.push_back({.suite = "Golden",
                      .name = "ReferenceMatches",
-                     .params = pair.label,
-                     .model = pair.model,
+                     .params = Label(model),
+                     .model = model,
                      .dtype = "",
                      .device = "host",
-                     .run = [pair] { return JudgeReference(pair); }});
+                     .run = [model, trace] { return JudgeReference(model, trace); }});
+  }
   return cases;
+}
+
+std::vector<Case> GoldenReferenceCases() {
+  std::vector<std::string> models;
+  for (const EmbeddedModel& model : EmbeddedModels()) models.push_back(model.name);
+  return GoldenReferenceCases(models);
 }
 
 }  // namespace assay

@@ -12,24 +12,16 @@
 
 namespace assay {
 
-// A checkpoint with its recorded answers.
-struct GoldenPair {
-  std::string label;  // "hf_tiny_gemma4_e2b"
-  std::string model;  // folder or .gguf file
-  std::string trace;  // goldens.safetensors or .logits.json
-};
-
-// Every pair below `fixtures`: folders with model and goldens.safetensors, and .gguf files with a .logits.json; by
-// label.
-std::vector<GoldenPair> EmbeddedGoldens(const std::string& fixtures);
-
 // The reference decoder (or a twin) as a subject. Keeps the weights in memory as long as the subject lives.
 GoldenSubject ReferenceSubject(const WeightStore& store, const ReferenceOptions& options);
 
-// Opens the pair's checkpoint and trace and judges the float64 reference.
-CaseOutcome JudgeReference(const GoldenPair& pair);
+// Opens checkpoint and trace and judges the float64 reference. `model` is a path or an embedded name.
+CaseOutcome JudgeReference(const std::string& model, const std::string& trace);
 
-// Golden.ReferenceMatches/<label> for every embedded pair.
-std::vector<Case> GoldenReferenceCases(const std::string& fixtures);
+// Golden.ReferenceMatches/<model> for every one of `models` (paths or embedded names) that has a recorded trace beside
+// it.
+std::vector<Case> GoldenReferenceCases(const std::vector<std::string>& models);
+// ... for all embedded models.
+std::vector<Case> GoldenReferenceCases();
 
 }  // namespace assay

@@ -37,15 +37,18 @@ struct GoldenSubject {
 };
 
 struct GoldenTolerance {
-  LogitTolerance logits;
-  Tolerance hidden;  // relative to the largest value of a layer's output at a position
+  LogitTolerance logits;  // of the rows recorded for a sequence
+  LogitTolerance greedy;  // of the rows from which the greedy text was taken
+  Tolerance hidden;       // relative to the largest value of a layer's output at a position
   // The stated figures for float32 arithmetic: logits 2e-4, argmax beyond a gap of 1e-3, hidden states 1e-4 relative.
+  // Traces are recorded in float32 themselves, and a greedy text of a random model walks into positions where float32
+  // arithmetic alone is 2e-4 from exact: there up to 4e-4 is DRIFT, gated by its budget.
   static GoldenTolerance Fp32();
 };
 
-// Metrics of StreamJudge over every recorded row, plus "hidden_relative", "greedy_text" and, where a trace says what
-// earlier text determines, "answers": value = wrong answers, none allowed. Throws InputError when the subject's answers
-// do not fit.
+// Metrics of StreamJudge over every recorded row (those of greedy rows prefixed "greedy_"), plus "hidden_relative",
+// "greedy_text" and, where a trace says what earlier text determines, "answers": value = wrong answers, none allowed.
+// Throws InputError when the subject's answers do not fit.
 std::vector<Judgement> JudgeGolden(const GoldenTrace& trace, const GoldenSubject& subject,
                                    const GoldenTolerance& tolerance);
 

@@ -21,18 +21,17 @@ TEST_P(Golden, ReferenceMatches) {
   EXPECT_FALSE(outcome.judgements.empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(, Golden, testing::ValuesIn(GoldenReferenceCases(ASSAY_FIXTURES)),
+INSTANTIATE_TEST_SUITE_P(, Golden, testing::ValuesIn(GoldenReferenceCases()),
                          [](const testing::TestParamInfo<Case>& info) { return info.param.params; });
 
 TEST(EmbeddedGoldens, AreAllThere) {
-  const std::vector<GoldenPair> pairs = EmbeddedGoldens(ASSAY_FIXTURES);
+  const std::vector<Case> cases = GoldenReferenceCases();
   const auto count = [&](const char* prefix) {
-    return std::count_if(pairs.begin(), pairs.end(),
-                         [&](const GoldenPair& pair) { return pair.label.starts_with(prefix); });
+    return std::count_if(cases.begin(), cases.end(), [&](const Case& c) { return c.model.starts_with(prefix); });
   };
-  EXPECT_EQ(count("hf_tiny_"), 10);
-  EXPECT_EQ(count("gguf_tiny_"), 10);
-  EXPECT_EQ(pairs.size(), 22u);
+  EXPECT_EQ(count("hf-tiny/"), 10);
+  EXPECT_EQ(count("gguf-tiny/"), 10);
+  EXPECT_EQ(cases.size(), 22u);
 }
 
 // --- the judge, on a made-up trace: vocabulary 4, next token = (token + 1) mod 4 ---

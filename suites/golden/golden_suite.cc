@@ -1,0 +1,130 @@
+#include "suites/golden/golden_suite.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "suites/golden/golden_cases.h"
+#include "suites/support/embedded.h"
+#include "suites/support/judge.h"
+
+namespace assay {
+namespace {
+
+constexpr int kSessions = 16;
+
+EngineOptions OptionsFor(const GoldenTrace& trace) {
+  std::size_t longest = 1;
+  for (const GoldenSequence& sequence : trace.sequences) {
+    longest = std::max({longest, sequence.tokens.size(), sequence.greedy.size()});
+  }
+  EngineOptions options;
+  options.max_sessions = std::min(kSessions, std::max(1, 2 * static_cast<int>(trace.sequences.size())));
+  options.capacity = static_cast<int>(longest) + 1;
+  options.max_chunk = std::min(options.capacity, 64);
+  options.max_rows = options.max_sessions * options.max_chunk;
+  return options;
+}
+
+// Feeds all of `requests` to fresh sessions, a chunk of each in every step, so that rows of all of them share every
+// step.
+std::vector<GoldenAnswer> AnswerTogether(Engine& engine, std::span<const GoldenRequest> requests) {
+  std::vector<GoldenAnswer> answers(requests.size());
+  std::vector<SessionId> sessions;
+  for (std::size_t i = 0; i < requests.size(); ++i) sessions.push_back(engine.Open());
+  for (;;) {
+    std::vector<Feed> feeds;
+    std::vector<std::size_t> request_of_feed;
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      const auto done = static_cast<std::size_t>(engine.Length(sessions[i]));
+      const std::span<const std::int32_t> left = requests[i].tokens.subspan(done);
+      if (left.empty()) continue;
+      const auto chunk = std::min(left.size(), static_cast<std::size_t>(engine.options().max_chunk));
+      const bool wanted = static_cast<int>(done + chunk) > requests[i].first_row;
+      feeds.push_back({sessions[i], left.first(chunk), wanted ? Want::kAll : Want::kNone});
+      request_of_feed.push_back(i);
+    }
+    if (feeds.empty()) break;
+    const StepResult result = engine.Step(feeds);
+    for (int row = 0; row < result.rows(); ++row) {
+      const std::size_t i = request_of_feed[static_cast<std::size_t>(result.feed[static_cast<std::size_t>(row)])];
+      if (result.position[static_cast<std::size_t>(row)] < requests[i].first_row) continue;
+      const std::span<const float> capped = result.Capped(row);
+      answers[i].capped.insert(answers[i].capped.end(), capped.begin(), capped.end());
+    }
+  }
+  for (const SessionId session : sessions) engine.Close(session);
+  return answers;
+}
+
+std::vector<std::int32_t> Continuation(Engine& engine, std::span<const std::int32_t> prompt, int steps) {
+  const SessionId session = engine.Open();
+  std::vector<std::int32_t> text = {engine.Prefill(session, prompt).best.back()};
+  if (steps > 1) {
+    const std::vector<std::int32_t> more = engine.Decode(std::span(&session, 1), text, steps - 1).front();
+    text.insert(text.end(), more.begin(), more.end());
+  }
+  engine.Close(session);
+  return text;
+}
+
+CaseOutcome JudgeEngine(const Subject& subject, const std::string& trace_file) {
+  const GoldenTrace trace = ReadGolden(trace_file);
+  GoldenTolerance tolerance = GoldenTolerance::Fp32();
+  if (subject.precision != Precision::kFp32) tolerance.logits = ToleranceOf(subject);
+  Judge judge;
+  judge.Add(JudgeGolden(trace, EngineSubject(subject, trace), tolerance));
+  return judge.Finish();
+}
+
+}  // namespace
+
+GoldenSubject EngineSubject(const Subject& subject, const GoldenTrace& trace) {
+  const auto stage = std::make_shared<Stage>(subject, OptionsFor(trace));
+  GoldenSubject result;
+  result.name = fmt::format("{} engine on {}", Name(subject.precision), stage->ops().device());
+  result.answer = [stage](std::span<const GoldenRequest> requests) {
+    Engine& engine = stage->engine();
+    std::vector<GoldenAnswer> answers;
+    while (!requests.empty()) {
+      const auto batch = std::min(requests.size(), static_cast<std::size_t>(engine.options().max_sessions));
+      for (GoldenAnswer& answer : AnswerTogether(engine, requests.first(batch))) answers.push_back(std::move(answer));
+      requests = requests.subspan(batch);
+    }
+    return answers;
+  };
+  result.greedy = [stage](std::span<const std::int32_t> prompt, int steps) {
+    return Continuation(stage->engine(), prompt, steps);
+  };
+  return result;
+}
+
+std::vector<Case> GoldenEngineCases(const std::string& model, const std::string& trace, const SuiteInputs& inputs) {
+  std::vector<Case> cases;
+  for (const std::string& device : inputs.devices) {
+    for (const std::string& dtype : inputs.dtypes) {
+      const Subject subject{model, device, PrecisionFromName(dtype), inputs.seed};
+      cases.push_back({.suite = "Golden",
+                       .name = "EngineMatches",
+                       .params = subject.label(),
+                       .model = model,
+                       .dtype = dtype,
+                       .device = device,
+                       .run = [subject, trace] { return JudgeEngine(subject, trace); }});
+    }
+  }
+  return cases;
+}
+
+std::vector<Case> GoldenCases(const SuiteInputs& inputs) {
+  std::vector<Case> cases = GoldenReferenceCases(inputs.models);
+  for (const std::string& model : inputs.models) {
+    const std::string trace = GoldensOf(model);
+    if (trace.empty()) continue;
+    std::vector<Case> more = GoldenEngineCases(model, trace, inputs);
+    std::move(more.begin(), more.end(), std::back_inserter(cases));
+  }
+  return cases;
+}
+
+}  // namespace assay
