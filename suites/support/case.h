@@ -1,6 +1,7 @@
 // A case: one named thing a suite checks. Its name is its filter, its report key and its gtest name.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -18,12 +19,6 @@ struct CaseOutcome {
   double seconds = 0;
 };
 
-// Everything a case needs to know about where it runs.
-struct CaseContext {
-  std::string device;      // "host" or "cuda"
-  std::uint64_t seed = 0;
-};
-
 struct Case {
   std::string suite;   // "BatchedDecode"
   std::string name;    // "MatchesSingleUser"
@@ -33,6 +28,14 @@ struct Case {
   std::string device;  // "host" | "cuda": what it needs
   std::function<CaseOutcome()> run;
   std::string id() const { return suite + "." + name + (params.empty() ? "" : "/" + params); }
+};
+
+// What a suite is asked to cover: the product of the lists.
+struct SuiteInputs {
+  std::vector<std::string> models;   // paths, presets or embedded names
+  std::vector<std::string> dtypes;   // "fp32", "fp16", "bf16"
+  std::vector<std::string> devices;  // "host", "cuda"
+  std::uint64_t seed = 0;
 };
 
 }  // namespace assay

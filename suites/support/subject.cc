@@ -23,7 +23,9 @@ ModelKey KeyOf(const Subject& subject) { return {subject.model, subject.seed}; }
 
 std::string Subject::label() const {
   std::string text = model;
-  if (const std::size_t slash = text.find_last_of('/'); slash != std::string::npos && slash + 1 < text.size()) text = text.substr(slash + 1);
+  // Of a path the last part is enough; embedded names need their folder to stay apart.
+  const std::size_t slash = ResolveModel(model) == model ? text.find_last_of('/') : std::string::npos;
+  if (slash != std::string::npos && slash + 1 < text.size()) text = text.substr(slash + 1);
   for (char& c : text)
     if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
   return text + "_" + Name(precision) + (device == "host" ? "" : "_" + device);

@@ -1,0 +1,57 @@
+// The commands behind `assay`. Each returns the process's exit code; bad input is thrown.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace assay {
+
+// Codes are part of the interface: never a count.
+enum ExitStatus : int {
+  kExitPass = 0,
+  kExitFailure = 1,
+  kExitUsage = 2,          // command line, configuration, unreadable or unsupported input
+  kExitInconclusive = 3,
+  kExitIncomplete = 4,     // something selected did not run; nothing was selected; all was skipped
+  kExitNotComparable = 5,  // a report of another major version
+  kExitInternal = 6,
+};
+
+struct Invocation {  // as typed, for provenance
+  int argc = 0;
+  const char* const* argv = nullptr;
+};
+
+struct RunArguments {
+  std::vector<std::string> models, suites, dtypes;
+  std::string pattern;  // of case ids
+  std::string device = "auto";
+  std::uint64_t seed = 0;
+  std::string report;   // file to write; empty: none
+};
+int RunCommand(const RunArguments& arguments, const Invocation& invocation);
+
+struct GoldenArguments {
+  std::string model, goldens;  // goldens: empty = the file beside the model
+  std::vector<std::string> dtypes;
+  std::string pattern;
+  std::string device = "auto";
+  std::uint64_t seed = 0;
+  std::string report;
+};
+int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation);
+
+// With `cases`, the ids that `arguments` select; else suites, models, presets and devices.
+int ListCommand(const RunArguments& arguments, bool cases);
+
+struct InspectArguments {
+  std::string model;
+  int context = 0;    // positions a session may hold; 0: what the model supports, at most 4096
+  int max_chunk = 256;
+};
+int InspectCommand(const InspectArguments& arguments);
+
+int ValidateCommand(const std::string& file);
+
+}  // namespace assay

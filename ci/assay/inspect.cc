@@ -1,0 +1,117 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "ci/assay/commands.h"
+#include "ci/assay/terminal.h"
+#include "engine/base/check.h"
+#include "engine/model/kv_plan.h"
+#include "engine/weights/store.h"
+#include "suites/support/embedded.h"
+
+namespace assay {
+namespace {
+
+constexpr int kDefaultContext = 4096;
+
+void PrintModel(const ModelSpec& spec, const WeightStore& store) {
+  fmt::print("{}: {}, {}, {} layers, hidden {}, vocabulary {}, {} positions\n", spec.name, spec.family, store.format(),
+             spec.layer_count(), spec.hidden, spec.vocab, spec.max_position);
+  std::string traits;
+  const auto trait = [&](bool present, const std::string& text) {
+    if (present) traits += (traits.empty() ? "" : ", ") + text;
+  };
+  trait(spec.qk_norm, "q/k norm");
+  trait(spec.v_norm, "v norm");
+  trait(spec.qkv_bias, "q/k/v bias");
+  trait(spec.post_norms, "post norms");
+  trait(spec.layer_scalar, "layer scalars");
+  trait(spec.tied_head, "tied head");
+  trait(spec.softcap != 0, fmt::format("softcap {:g}", spec.softcap));
+  trait(spec.ple_width > 0, fmt::format("per-layer embeddings of {}", spec.ple_width));
+  trait(true, spec.activation == Activation::kSilu ? "silu" : "gelu tanh");
+  fmt::print("{}; norm eps {:g}, embedding x {:g}, attention x {:g}\n", traits, spec.norm_eps, spec.embed_scale, spec.attn_scale);
+  fmt::print("identity {}\n\n", store.Identity());
+}
+
+void PrintLayers(const ModelSpec& spec, const KvPlan& plan) {
+  Table table("><>>>><<><", {"layer", "kind", "window", "heads", "kv", "dim", "rope", "kv from", "cache", "ffn"});
+  for (int i = 0; i < spec.layer_count(); ++i) {
+    const LayerSpec& layer = spec.layers[static_cast<std::size_t>(i)];
+    const RopeSpec& rope = spec.ropes[static_cast<std::size_t>(layer.rope)];
+    const auto rotated = std::count_if(rope.inv_freq.begin(), rope.inv_freq.end(), [](float f) { return f != 0; });
+    std::string ffn = fmt::format("{}", layer.ffn);
+    if (layer.experts > 0) ffn += fmt::format(" + {} of {} experts x {}", layer.top_k, layer.experts, layer.expert_ffn);
+    table.Add({fmt::format("{}", i), layer.kind == LayerKind::kFull ? "full" : "sliding",
+               layer.window > 0 ? fmt::format("{}", layer.window) : "-", fmt::format("{}", layer.heads),
+               fmt::format("{}", layer.kv_heads), fmt::format("{}", layer.head_dim),
+               fmt::format("{:g}{}", rope.theta,
+                           rotated == layer.head_dim / 2 ? std::string() : fmt::format(" ({} of {} pairs)", rotated, layer.head_dim / 2)),
+               layer.kv_source == i ? (layer.value_is_key ? "own, v = k" : "own") : fmt::format("layer {}", layer.kv_source),
+               fmt::format("{}", plan.cache_of_layer[static_cast<std::size_t>(i)]), ffn});
+  }
+  table.Print(stdout);
+}
+
+void PrintPlan(const KvPlan& plan) {
+  fmt::print("\nKV plan for {} positions, chunks of {}:\n", plan.capacity, plan.max_chunk);
+  Table table(">>>>>>", {"cache", "writer", "slots", "kv heads", "dim", "bytes/session"});
+  for (std::size_t i = 0; i < plan.caches.size(); ++i) {
+    const KvCacheSpec& cache = plan.caches[i];
+    // Keys and values, two bytes an element in the 16-bit modes.
+    table.Add({fmt::format("{}", i), fmt::format("{}", cache.writer), fmt::format("{}", cache.slots), fmt::format("{}", cache.kv_heads),
+               fmt::format("{}", cache.head_dim), HumanBytes(4.0 * static_cast<double>(cache.elements()))});
+  }
+  table.Print(stdout);
+  fmt::print("a session: {} in bf16 and fp16, {} in fp32\n",
+             HumanBytes(static_cast<double>(plan.BytesPerSession(DType::kBF16))),
+             HumanBytes(static_cast<double>(plan.BytesPerSession(DType::kF32))));
+}
+
+void PrintTensors(const WeightStore& store) {
+  struct Total {
+    int tensors = 0;
+    double used = 0, unused = 0;
+  };
+  std::map<std::string, Total> totals;
+  for (const StoredTensorInfo& tensor : store.Listing()) {
+    Total& total = totals[std::string(Name(tensor.type))];
+    ++total.tensors;
+    (tensor.used ? total.used : total.unused) += static_cast<double>(tensor.bytes);
+  }
+  fmt::print("\n");
+  Table table("<>>>", {"type", "tensors", "read", "not read"});
+  Total all;
+  for (const auto& [type, total] : totals) {
+    table.Add({type, fmt::format("{}", total.tensors), HumanBytes(total.used), HumanBytes(total.unused)});
+    all.tensors += total.tensors;
+    all.used += total.used;
+    all.unused += total.unused;
+  }
+  table.Add({"all", fmt::format("{}", all.tensors), HumanBytes(all.used), HumanBytes(all.unused)});
+  table.Print(stdout);
+}
+
+}  // namespace
+
+int InspectCommand(const InspectArguments& arguments) {
+  std::unique_ptr<WeightStore> store;
+  try {
+    store = OpenModel(ResolveModel(arguments.model));
+  } catch (const InputError& error) {
+    fmt::print("{}: cannot be run: {}\n", arguments.model, error.what());
+    return kExitUsage;
+  }
+  const ModelSpec& spec = store->spec();
+  const int context = arguments.context > 0 ? arguments.context : std::clamp(spec.max_position, 1, kDefaultContext);
+  const KvPlan plan = MakeKvPlan(spec, context, std::min(context, arguments.max_chunk));
+  PrintModel(spec, *store);
+  PrintLayers(spec, plan);
+  PrintPlan(plan);
+  PrintTensors(*store);
+  return kExitPass;
+}
+
+}  // namespace assay

@@ -1,0 +1,153 @@
+#include "ci/assay/session.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+
+#include "ci/assay/terminal.h"
+#include "engine/ops/ops_factory.h"
+#include "engine/weights/store.h"
+#include "reports/context.h"
+#include "reports/writer.h"
+#include "suites/support/embedded.h"
+#include "suites/support/runner.h"
+
+namespace assay {
+namespace {
+
+std::vector<ModelInfo> ModelsOf(const std::vector<Case>& cases, std::uint64_t seed) {
+  std::vector<ModelInfo> models;
+  std::set<std::string> seen;
+  for (const Case& item : cases) {
+    if (item.model.empty() || !seen.insert(item.model).second) continue;
+    const std::unique_ptr<WeightStore> store = OpenModel(ResolveModel(item.model), seed);
+    models.push_back({item.model, store->format(), store->Identity()});
+  }
+  return models;
+}
+
+// Asked before the run, so that a device lost in it is still named.
+std::vector<DeviceInfo> DevicesOf(const std::vector<std::string>& kinds) {
+  std::vector<DeviceInfo> devices;
+  for (const std::string& kind : kinds) {
+    const Gate gate = DeviceAvailable(kind);
+    if (gate.ok) {
+      devices.push_back({kind, MakeOps(kind, Precision::kFp32)->device(), {}});
+    } else {
+      devices.push_back({kind, "none", {{"unavailable", gate.reason}}});
+    }
+  }
+  return devices;
+}
+
+struct SuiteTotals {
+  std::map<std::string, int> statuses;
+  const ReportCase* worst = nullptr;  // of those that ran
+  double seconds = 0;
+};
+
+// Ordered by how much a case deserves attention.
+bool WorseThan(const ReportCase& a, const ReportCase& b) {
+  const auto rank = [](const ReportCase& item) {
+    const ReportJudgement* worst = Worst(item);
+    return std::make_tuple(item.status == "fail" || item.status == "error", worst == nullptr ? 0.0 : worst->headroom);
+  };
+  return rank(a) > rank(b);
+}
+
+std::string Headroom(const ReportCase* item) {
+  const ReportJudgement* worst = item == nullptr ? nullptr : Worst(*item);
+  return worst == nullptr ? "-" : fmt::format("{:.3g}", worst->headroom);
+}
+
+void PrintTable(const Report& report) {
+  std::vector<std::string> order;
+  std::map<std::string, SuiteTotals> totals;
+  for (const ReportCase& item : report.cases) {
+    const std::string key = fmt::format("{} {}", item.suite, item.device);
+    if (totals.find(key) == totals.end()) order.push_back(key);
+    SuiteTotals& total = totals[key];
+    ++total.statuses[item.status];
+    total.seconds += item.duration_s;
+    if (item.status != "skip" && (total.worst == nullptr || WorseThan(item, *total.worst))) total.worst = &item;
+  }
+  Table table("<<>>>>><>>", {"suite", "device", "cases", "pass", "fail", "error", "skip", "verdict", "headroom", "time"});
+  for (const std::string& key : order) {
+    SuiteTotals& total = totals[key];
+    const std::size_t space = key.find(' ');
+    const int count = total.statuses["pass"] + total.statuses["fail"] + total.statuses["error"] + total.statuses["skip"];
+    table.Add({key.substr(0, space), key.substr(space + 1), fmt::format("{}", count), fmt::format("{}", total.statuses["pass"]),
+               fmt::format("{}", total.statuses["fail"]), fmt::format("{}", total.statuses["error"]),
+               fmt::format("{}", total.statuses["skip"]), total.worst == nullptr ? "VOID" : CaseVerdict(*total.worst),
+               Headroom(total.worst), fmt::format("{:.1f} s", total.seconds)});
+  }
+  table.Print(stdout);
+}
+
+// Why cases were skipped, one line a reason: the report has the ledger case by case.
+void PrintSkips(const ReportSummary& summary) {
+  std::map<std::string, int> reasons;
+  for (const auto& [id, reason] : summary.skips) ++reasons[reason];
+  for (const auto& [reason, count] : reasons) {
+    fmt::print("{} {} case{}: {}\n", Painted("skip", "skipped", stdout), count, count == 1 ? "" : "s", reason);
+  }
+}
+
+void PrintFailure(const ReportCase& item) {
+  if (item.status == "pass" || item.status == "skip") return;
+  fmt::print("{} {}\n  {}\n  replay: {}\n", Painted(item.status, item.status, stdout), item.id, item.reason, item.replay);
+}
+
+}  // namespace
+
+std::string BestDevice(const std::string& asked) {
+  if (asked != "auto") return asked;
+  return DeviceAvailable("cuda").ok ? "cuda" : "host";
+}
+
+int RunAndReport(const CaseRun& run, const Invocation& invocation) {
+  Report report = BeginReport(run.kind, invocation.argc, invocation.argv);
+  report.seed = run.seed;
+  report.listed = static_cast<std::int64_t>(run.listed);
+  report.selected = static_cast<std::int64_t>(run.cases.size());
+  report.models = ModelsOf(run.cases, run.seed);
+  report.devices = DevicesOf(run.devices);
+  std::optional<ReportFile> file;
+  if (!run.report.empty()) file.emplace(run.report, report);
+
+  const auto start = std::chrono::steady_clock::now();
+  ProgressLine progress;
+  RunOptions options;
+  options.replay = run.replay;
+  options.before = [&](std::size_t index, const Case& item) {
+    progress.Show(fmt::format("[{}/{}] {}", index + 1, run.cases.size(), item.id()));
+  };
+  options.after = [&](const ReportCase& item) {
+    if (item.status == "fail" || item.status == "error") progress.Clear();
+    PrintFailure(item);
+    std::fflush(stdout);
+  };
+  report.cases = RunCases(run.cases, options);
+  progress.Clear();
+  report.duration_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.finished = Now();
+  report.complete = true;
+  if (file) file->Finish(report);
+
+  const ReportSummary summary = Summarise(report);
+  PrintTable(report);
+  PrintSkips(summary);
+  fmt::print("{}: {} of {} cases passed, {} failed, {} broke, {} skipped in {:.1f} s\n",
+             Painted(summary.verdict, summary.verdict, stdout), summary.statuses.at("pass"), report.cases.size(),
+             summary.statuses.at("fail"), summary.statuses.at("error"), summary.statuses.at("skip"), report.duration_s);
+  if (report.cases.empty()) fmt::print("no case was selected of {} listed\n", report.listed);
+  if (file) fmt::print("report: {}\n", run.report);
+  return ExitCode(summary.verdict);
+}
+
+}  // namespace assay

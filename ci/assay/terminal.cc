@@ -1,0 +1,91 @@
+#include "ci/assay/terminal.h"
+
+#include <fmt/core.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <utility>
+
+namespace assay {
+namespace {
+
+constexpr std::array<std::pair<std::string_view, int>, 13> kColours = {{
+    {"pass", 32}, {"PASS", 32}, {"MATCH", 32}, {"skip", 33}, {"DRIFT", 33}, {"TIE_FLIP", 33}, {"VOID", 33},
+    {"INCOMPLETE", 33}, {"INCONCLUSIVE", 33}, {"fail", 31}, {"FAIL", 31}, {"error", 31}, {"WRONG", 31},
+}};
+
+bool MayColour(std::FILE* stream) {
+  const char* no_color = std::getenv("NO_COLOR");
+  const char* term = std::getenv("TERM");
+  const bool refused = (no_color != nullptr && *no_color != '\0') || (term != nullptr && std::string_view(term) == "dumb");
+  return !refused && ::isatty(::fileno(stream)) != 0;
+}
+
+// Columns on a terminal: bytes that continue a UTF-8 sequence take none.
+std::size_t Columns(std::string_view text) {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0u) != 0x80u; }));
+}
+
+}  // namespace
+
+std::string Painted(std::string_view name, const std::string& text, std::FILE* stream) {
+  const auto colour = std::find_if(kColours.begin(), kColours.end(), [&](const auto& entry) { return entry.first == name; });
+  if (colour == kColours.end() || !MayColour(stream)) return text;
+  return fmt::format("\033[{}m{}\033[0m", colour->second, text);
+}
+
+ProgressLine::ProgressLine() {
+  winsize size{};
+  if (::isatty(STDERR_FILENO) == 0) return;
+  width_ = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1u : 79u;
+}
+
+void ProgressLine::Show(const std::string& text) {
+  if (width_ == 0) return;
+  std::size_t bytes = std::min(text.size(), width_);
+  while (bytes > 0 && bytes < text.size() && (static_cast<unsigned char>(text[bytes]) & 0xc0u) == 0x80u) --bytes;
+  fmt::print(stderr, "\r\033[K{}", text.substr(0, bytes));
+  std::fflush(stderr);
+  shown_ = true;
+}
+
+void ProgressLine::Clear() {
+  if (shown_) fmt::print(stderr, "\r\033[K");
+  shown_ = false;
+}
+
+Table::Table(std::string align, std::vector<std::string> header) : align_(std::move(align)) { Add(std::move(header)); }
+
+void Table::Add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+
+void Table::Print(std::FILE* out) const {
+  std::vector<std::size_t> widths(rows_.front().size(), 0);
+  for (const auto& row : rows_) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], Columns(row[i]));
+  }
+  for (const auto& row : rows_) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const std::string fill(widths[i] - Columns(row[i]), ' '), cell = Painted(row[i], row[i], out);
+      line += (i == 0 ? "" : "  ") + (align_[i] == '>' ? fill + cell : cell + fill);
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    fmt::print(out, "{}\n", line);
+  }
+}
+
+std::string HumanBytes(double bytes) {
+  constexpr std::array<const char*, 5> kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
+  std::size_t unit = 0;
+  while (bytes >= 1024 && unit + 1 < kUnits.size()) {
+    bytes /= 1024;
+    ++unit;
+  }
+  return unit == 0 ? fmt::format("{:.0f} B", bytes) : fmt::format("{:.2f} {}", bytes, kUnits[unit]);
+}
+
+}  // namespace assay

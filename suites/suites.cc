@@ -1,0 +1,105 @@
+#include "suites/suites.h"
+
+#include <fmt/core.h>
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "engine/model/presets.h"
+#include "suites/golden/golden_suite.h"
+#include "suites/parity/parity.h"
+#include "suites/support/embedded.h"
+
+namespace assay {
+namespace {
+
+// Suites of one subject, over the product of the inputs.
+template <std::vector<Case> (*CasesOf)(const Subject&)>
+std::vector<Case> ForEachSubject(const SuiteInputs& inputs) {
+  std::vector<Case> cases;
+  for (const std::string& model : inputs.models) {
+    for (const std::string& device : inputs.devices) {
+      for (const std::string& dtype : inputs.dtypes) {
+        std::vector<Case> more = CasesOf({model, device, PrecisionFromName(dtype), inputs.seed});
+        std::move(more.begin(), more.end(), std::back_inserter(cases));
+      }
+    }
+  }
+  return cases;
+}
+
+constexpr SuiteEntry kSuites[] = {
+    {"Golden", "reference and engine against recorded logits, hidden states, greedy text and answers", GoldenCases},
+    {"Prefill", "whole, chunked, packed and tail-skipped prefill against the reference and each other", ForEachSubject<PrefillCases>},
+    {"Decode", "one token at a time against prefill; recorded steps against single steps", ForEachSubject<DecodeCases>},
+    {"BatchedDecode", "N ragged sessions for 16 steps against the reference and one user alone", ForEachSubject<BatchedDecodeCases>},
+    {"CacheAliasing", "donors, writers, poisoned unused places, neighbours untouched", ForEachSubject<CacheAliasingCases>},
+    {"RingWrap", "lengths around the window and the ring", ForEachSubject<RingWrapCases>},
+    {"Schedule", "sessions that join, leave, fork and go back", ForEachSubject<ScheduleCases>},
+    {"Invariance", "relations without tolerance: permutation, filler, duplicates, window locality", ForEachSubject<InvarianceCases>},
+    {"KnownAnswers", "recorded text whose answers follow from earlier text, in batches", ForEachSubject<KnownAnswerCases>},
+    {"Failure", "steps that fail half-way, allocations that are refused", ForEachSubject<FailureCases>},
+};
+
+std::vector<std::string> KnownModels() {
+  std::vector<std::string> names;
+  for (const EmbeddedModel& model : EmbeddedModels()) names.push_back(model.name);
+  for (const std::string& preset : PresetNames()) names.push_back(preset);
+  return names;
+}
+
+template <class Names>
+std::string Joined(const Names& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+}  // namespace
+
+std::span<const SuiteEntry> Suites() { return kSuites; }
+
+std::vector<Case> ListCases(const SuiteInputs& inputs, const std::vector<std::string>& suites) {
+  for (const std::string& name : suites) {
+    std::vector<std::string> known;
+    for (const SuiteEntry& suite : Suites()) known.emplace_back(suite.name);
+    Require(std::find(known.begin(), known.end(), name) != known.end(), "suite '{}': expected one of {}", name, Joined(known));
+  }
+  std::vector<Case> cases;
+  for (const SuiteEntry& suite : Suites()) {
+    if (!suites.empty() && std::find(suites.begin(), suites.end(), suite.name) == suites.end()) continue;
+    std::vector<Case> more = suite.cases(inputs);
+    std::move(more.begin(), more.end(), std::back_inserter(cases));
+  }
+  return cases;
+}
+
+std::vector<std::string> DefaultModels() {
+  std::vector<std::string> models = KnownModels();
+  std::erase_if(models, [](const std::string& name) { return IsPreset(name) && !name.starts_with("tiny-"); });
+  return models;
+}
+
+std::vector<std::string> DefaultDtypes() { return {"fp32", "bf16", "fp16"}; }
+
+std::vector<std::string> MatchModels(const std::vector<std::string>& patterns) {
+  const std::vector<std::string> known = KnownModels();
+  std::vector<std::string> models;
+  for (const std::string& pattern : patterns) {
+    std::vector<std::string> found;
+    for (const std::string& name : known) {
+      if (name == pattern || ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0) found.push_back(name);
+    }
+    std::error_code error;
+    if (found.empty() && std::filesystem::exists(pattern, error)) found.push_back(pattern);
+    Require<NoSuchModel>(!found.empty(), "model '{}' matches nothing: expected a checkpoint folder, a .gguf file or one of {}", pattern,
+                         Joined(known));
+    for (const std::string& name : found) {
+      if (std::find(models.begin(), models.end(), name) == models.end()) models.push_back(name);
+    }
+  }
+  return models;
+}
+
+}  // namespace assay

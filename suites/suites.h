@@ -1,0 +1,37 @@
+// The table of suites: what `assay list`, `assay run` and the CTest program know. Adding a suite is its file and one row here.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/base/check.h"
+#include "suites/support/case.h"
+
+namespace assay {
+
+struct SuiteEntry {
+  const char* name;   // Case::suite of its cases
+  const char* about;  // one line
+  std::vector<Case> (*cases)(const SuiteInputs& inputs);
+};
+std::span<const SuiteEntry> Suites();
+
+// Cases of the suites named (all when empty), in table order. Opens models' headers. Throws InputError that lists the suites
+// when a name is unknown.
+std::vector<Case> ListCases(const SuiteInputs& inputs, const std::vector<std::string>& suites = {});
+
+// What is covered when nothing is asked for: every embedded model and every tiny preset, every type.
+std::vector<std::string> DefaultModels();
+std::vector<std::string> DefaultDtypes();
+
+class NoSuchModel : public InputError {
+ public:
+  using InputError::InputError;
+};
+
+// The models that `patterns` name: embedded names and presets, also by wildcard, and paths that exist. Throws NoSuchModel that
+// lists what there is for a pattern that matches nothing. In order, each once.
+std::vector<std::string> MatchModels(const std::vector<std::string>& patterns);
+
+}  // namespace assay
