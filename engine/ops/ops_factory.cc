@@ -11,7 +11,7 @@ Gate DeviceAvailable(const std::string& device) {
   if (device == "host") return Gate::Yes();
   Require(device == "cuda", "device '{}': expected host or cuda", device);
 #ifdef ASSAY_HAS_CUDA
-  return CudaAvailable();
+  return CudaOpsAvailable();
 #else
   return Gate::No("no CUDA device: built without CUDA");
 #endif

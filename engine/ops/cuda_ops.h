@@ -1,0 +1,29 @@
+// The CUDA implementation of Ops: kernels and cuBLAS behind the same seam. Declared everywhere, defined only in builds with CUDA
+// (ASSAY_HAS_CUDA); ops_factory.h picks without asking. No CUDA headers here.
+#pragma once
+
+#include <memory>
+
+#include "engine/base/check.h"
+#include "engine/ops/ops.h"
+
+namespace assay {
+
+struct CudaOptions {
+  Precision precision = Precision::kBf16;
+  bool batch_invariant = false;  // a row's results are bit-identical for every number of rows and every neighbour
+  bool pdl = true;               // overlap a kernel's start with the end of its predecessor
+  int device = 0;
+};
+
+// Whether this build's kernels can run on `device`, or why not in the driver's own words.
+Gate CudaOpsAvailable(int device = 0);
+
+// Throws DeviceError with the reason when there is no such device. Belongs to one thread. Results repeat bit for bit from run to
+// run on one kind of device; in batch-invariant mode also over batch sizes.
+std::unique_ptr<Ops> MakeCudaOps(const CudaOptions& options);
+
+// Fills the scratch memory of `ops` (made by MakeCudaOps) with NaNs: nothing may read what it did not write. For tests.
+void PoisonWorkspace(Ops& ops);
+
+}  // namespace assay

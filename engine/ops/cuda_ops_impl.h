@@ -1,0 +1,90 @@
+// The class behind MakeCudaOps. Methods that only launch a kernel are in cuda_ops.cc, products in cuda_products.cc.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/memory/cuda_memory.h"
+#include "engine/memory/cuda_stream.h"
+#include "engine/ops/cuda_ops.h"
+#include "engine/ops/kernels/kernel_context.h"
+#include "engine/ops/kernels/product.h"
+
+namespace assay {
+
+class CudaOps final : public Ops, public WorkspaceSource {
+ public:
+  explicit CudaOps(const CudaOptions& options);
+  ~CudaOps() override;
+
+  Memory& memory() override { return memory_; }
+  Precision precision() const override { return ctx_.precision; }
+  std::string device() const override { return name_; }
+  OpsCounters counters() const override { return counters_; }
+  std::unique_ptr<Weight> Prepare(const std::vector<HostTensor>& parts, WeightUse use) override;
+  void Reserve(const OpsLimits& limits) override;
+
+  void Embed(const EmbedArgs& args) override;
+  void PleInput(const PleInputArgs& args) override;
+  void Norm(const NormArgs& args) override;
+  void Residual(const ResidualArgs& args) override;
+  void Join(const JoinArgs& args) override;
+  void MatMul(float* out, const Weight& w, const void* x, int rows) override;
+  void GatedMatMul(void* operand, const Weight& w, const void* x, int rows, Activation activation) override;
+  void PleGate(const PleGateArgs& args) override;
+  void Qkv(const QkvArgs& args) override;
+  void Attention(const AttentionArgs& args) override;
+  void Route(const RouteArgs& args) override;
+  void ExpertGated(const ExpertGatedArgs& args) override;
+  void ExpertDown(const ExpertDownArgs& args) override;
+  void Logits(const LogitsArgs& args) override;
+  void GatherRows(void* out, const void* in, const std::int32_t* index, int count, std::int64_t row_bytes) override;
+  void Advance(const AdvanceArgs& args) override;
+  std::unique_ptr<StepGraph> Capture(const std::function<void()>& body) override;
+  void Synchronize() override;
+
+  // Scratch of at least `bytes`. Grows outside captures; recorded graphs keep the buffer they were recorded with.
+  void* Workspace(std::size_t bytes) override;
+  void PoisonWorkspace();
+
+ private:
+  // Runs `body` as one call of the seam: counted, and a failure says in which op and where in the model.
+  template <class Body>
+  void Call(const char* op, Body&& body);
+
+  enum class Path { kDot, kSkinny, kLibrary };
+  Path PathOf(const WeightView& w, int rows) const;
+  bool FewAssignments(std::int64_t assignments) const;
+  // Rows of a weight that the library path dequantises at a time; all of them when it is plain.
+  std::int64_t LibraryRows(const WeightView& w) const;
+  // raw[r, o] = w_o . x[r] by cuBLAS; `scratch` holds LibraryRows(w) dequantised rows, or is null for plain weights.
+  void LibraryProduct(float* raw, const WeightView& w, const void* x, int rows, void* scratch);
+  std::size_t LibraryScratch(const WeightView& w) const;
+  void Run(const Product& p);
+  // Runs p by the library in chunks of rows, then `finish(chunk, raw)` for each.
+  template <class Finish>
+  void RunLibrary(const Product& p, Finish&& finish);
+
+  CudaStream stream_;
+  OpsCounters counters_;
+  CudaMemory memory_;
+  std::string name_;
+  Buffer arrivals_, library_workspace_, staging_, workspace_;
+  std::vector<Buffer> outgrown_;
+  CublasHandle cublas_;
+  KernelContext ctx_;
+  bool capturing_ = false;
+  bool split_weights_ = false;  // some weight is kept quantised
+};
+
+template <class Body>
+void CudaOps::Call(const char* op, Body&& body) {
+  ++counters_.calls;
+  try {
+    body();
+  } catch (const DeviceError& error) {
+    throw DeviceError(fmt::format("{} (layer {}, step '{}'): {}", op, site_.layer, site_.step, error.what()), error.lost);
+  }
+}
+
+}  // namespace assay

@@ -1,0 +1,230 @@
+// Products of CudaOps: which of the three ways (kernels/product.h) computes one, and the cuBLAS way itself.
+#include <algorithm>
+
+#include "engine/ops/cuda_ops_impl.h"
+#include "engine/ops/kernels/convert.h"
+#include "engine/ops/kernels/kernels.h"
+
+namespace assay {
+namespace {
+
+// Up to how many activation rows each way is taken. Above, cuBLAS.
+struct PathLimits {
+  int dot, skinny;
+};
+constexpr PathLimits kPlain16 = {1, 16};    // plain fp16 / bf16
+constexpr PathLimits kSplit16 = {0, 64};    // quantised in fp16 / bf16 modes: the library would read twice the bytes or more
+constexpr PathLimits kPlain32 = {4, 0};     // fp32 mode
+constexpr PathLimits kSplit32 = {16, 0};
+
+constexpr std::int64_t kFewAssignments = 64;  // experts: up to here one product per assignment
+constexpr int kAssignmentRows = 2048;         // rows of a chunk of an expert product: bounds workspace
+constexpr std::size_t kRawBytes = std::size_t{512} << 20;      // most float32 results in flight before a fused finish
+constexpr std::size_t kScratchBytes = std::size_t{128} << 20;  // most dequantised weights in flight
+
+constexpr std::size_t Padded(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
+
+cudaDataType_t LibraryType(Precision precision) {
+  if (precision == Precision::kFp32) return CUDA_R_32F;
+  return precision == Precision::kFp16 ? CUDA_R_16F : CUDA_R_16BF;
+}
+
+std::int64_t OperandBytes(Precision precision) { return precision == Precision::kFp32 ? 4 : 2; }
+
+// The matrix part of a Product.
+Product Plain(const Weight& w, const void* x, int rows) {
+  Product p;
+  p.w = ViewOf(w);
+  p.x = x;
+  p.rows = rows;
+  p.experts = static_cast<int>(w.experts);
+  return p;
+}
+
+}  // namespace
+
+CudaOps::Path CudaOps::PathOf(const WeightView& w, int rows) const {
+  const bool split = w.layout == WeightLayout::kSplit, wide = ctx_.precision == Precision::kFp32;
+  if (ctx_.batch_invariant) return wide ? Path::kDot : Path::kSkinny;
+  const PathLimits limits = wide ? (split ? kSplit32 : kPlain32) : (split ? kSplit16 : kPlain16);
+  return rows <= limits.dot ? Path::kDot : rows <= limits.skinny ? Path::kSkinny : Path::kLibrary;
+}
+
+bool CudaOps::FewAssignments(std::int64_t assignments) const {
+  if (ctx_.precision == Precision::kFp32) return true;  // the grouped products are for 16-bit operands
+  return !ctx_.batch_invariant && assignments <= kFewAssignments;
+}
+
+std::int64_t CudaOps::LibraryRows(const WeightView& w) const {
+  if (w.layout == WeightLayout::kPlain) return w.rows;
+  const std::int64_t most = static_cast<std::int64_t>(kScratchBytes) / (w.stride * OperandBytes(ctx_.precision));
+  return std::clamp<std::int64_t>(most / 64 * 64, 1, w.rows);
+}
+
+std::size_t CudaOps::LibraryScratch(const WeightView& w) const {
+  if (w.layout == WeightLayout::kPlain) return 0;
+  return Padded(static_cast<std::size_t>(LibraryRows(w) * w.stride * OperandBytes(ctx_.precision)));
+}
+
+void CudaOps::LibraryProduct(float* raw, const WeightView& w, const void* x, int rows, void* scratch) {
+  const cudaDataType_t type = LibraryType(ctx_.precision);
+  const std::int64_t step = LibraryRows(w);
+  for (std::int64_t row = 0; row < w.rows; row += step) {
+    const std::int64_t count = std::min(step, w.rows - row);
+    const void* data = w.data;
+    if (scratch != nullptr) {
+      LaunchDequantise(ctx_, scratch, w, row, count);
+      data = scratch;
+    }
+    // Row-major [rows, out] is column-major [out, rows]: out = W^T x with W column-major [cols, out].
+    const float one = 1.0f, zero = 0.0f;
+    ASSAY_CUBLAS(cublasGemmEx(cublas_.get(), CUBLAS_OP_T, CUBLAS_OP_N, static_cast<int>(count), rows, static_cast<int>(w.cols),
+                              &one, data, type, static_cast<int>(w.stride), x, type, static_cast<int>(w.cols), &zero, raw + row,
+                              CUDA_R_32F, static_cast<int>(w.rows), CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+    ++counters_.kernel_launches;
+  }
+}
+
+template <class Finish>
+void CudaOps::RunLibrary(const Product& p, Finish&& finish) {
+  const std::size_t scratch = LibraryScratch(p.w), row_bytes = static_cast<std::size_t>(p.w.rows) * sizeof(float);
+  const int chunk = static_cast<int>(std::clamp<std::size_t>(kRawBytes / row_bytes, 1, static_cast<std::size_t>(p.rows)));
+  auto* work = static_cast<std::byte*>(Workspace(scratch + static_cast<std::size_t>(chunk) * row_bytes));
+  auto* raw = reinterpret_cast<float*>(work + scratch);
+  const std::int64_t x_bytes = p.w.cols * OperandBytes(ctx_.precision), out_bytes = p.width() * OperandBytes(ctx_.precision);
+  for (int row = 0; row < p.rows; row += chunk) {
+    Product part = p;
+    part.rows = std::min(chunk, p.rows - row);
+    part.x = static_cast<const std::byte*>(p.x) + row * x_bytes;
+    part.operand = static_cast<std::byte*>(p.operand) + row * out_bytes;
+    if (p.ple != nullptr) part.ple = p.ple + row * p.ple_stride;
+    LibraryProduct(raw, p.w, part.x, part.rows, scratch != 0 ? work : nullptr);
+    finish(part, raw);
+  }
+}
+
+void CudaOps::Run(const Product& p) {
+  if (p.rows <= 0) return;
+  switch (PathOf(p.w, p.rows)) {
+    case Path::kDot: return LaunchDot(ctx_, p);
+    case Path::kSkinny: return LaunchSkinny(ctx_, p);
+    case Path::kLibrary: break;
+  }
+  switch (p.finish) {
+    case Finish::kStore: {
+      const std::size_t scratch = LibraryScratch(p.w);
+      return LibraryProduct(p.out, p.w, p.x, p.rows, scratch != 0 ? Workspace(scratch) : nullptr);
+    }
+    case Finish::kGated:
+      return RunLibrary(p, [&](const Product& part, const float* raw) {
+        LaunchGate(ctx_, part.operand, raw, part.rows, part.width(), part.activation);
+      });
+    case Finish::kPle:
+      return RunLibrary(p, [&](const Product& part, const float* raw) {
+        LaunchPleProduct(ctx_, part.operand, raw, part.ple, part.ple_stride, part.rows, part.width(), part.activation);
+      });
+  }
+}
+
+void CudaOps::MatMul(float* out, const Weight& w, const void* x, int rows) {
+  Call("MatMul", [&] {
+    Product p = Plain(w, x, rows);
+    p.out = out;
+    Run(p);
+  });
+}
+
+void CudaOps::GatedMatMul(void* operand, const Weight& w, const void* x, int rows, Activation activation) {
+  Call("GatedMatMul", [&] {
+    Product p = Plain(w, x, rows);
+    p.finish = Finish::kGated;
+    p.operand = operand;
+    p.activation = activation;
+    Run(p);
+  });
+}
+
+void CudaOps::PleGate(const PleGateArgs& args) {
+  Call("PleGate", [&] {
+    Product p = Plain(*args.w, args.x, args.rows);
+    p.finish = Finish::kPle;
+    p.operand = args.operand;
+    p.ple = args.ple;
+    p.ple_stride = args.ple_stride;
+    p.activation = args.activation;
+    Run(p);
+  });
+}
+
+void CudaOps::ExpertGated(const ExpertGatedArgs& args) {
+  Call("ExpertGated", [&] {
+    const std::int64_t bytes = OperandBytes(ctx_.precision);
+    for (int row = 0; row < args.rows; row += kAssignmentRows) {
+      const int rows = std::min(kAssignmentRows, args.rows - row), assignments = rows * args.top_k;
+      Product p = Plain(*args.w, static_cast<const std::byte*>(args.x) + row * args.w->cols * bytes, assignments);
+      p.finish = Finish::kGated;
+      p.activation = args.activation;
+      p.operand = static_cast<std::byte*>(args.operand) + std::int64_t{row} * args.top_k * p.width() * bytes;
+      p.expert = args.expert + std::int64_t{row} * args.top_k;
+      p.x_share = args.top_k;
+      if (FewAssignments(assignments)) {
+        LaunchDot(ctx_, p);
+        continue;
+      }
+      const ExpertTiles tiles = PlanExpertTiles(Workspace(ExpertTileBytes(assignments, p.experts)), assignments, p.experts);
+      LaunchSortExperts(ctx_, tiles, p.expert, assignments, p.experts);
+      LaunchGrouped(ctx_, p, tiles);
+    }
+  });
+}
+
+void CudaOps::ExpertDown(const ExpertDownArgs& args) {
+  Call("ExpertDown", [&] {
+    const std::int64_t bytes = OperandBytes(ctx_.precision);
+    for (int row = 0; row < args.rows; row += kAssignmentRows) {
+      const int rows = std::min(kAssignmentRows, args.rows - row), assignments = rows * args.top_k;
+      const std::int64_t first = std::int64_t{row} * args.top_k;
+      Product p = Plain(*args.w, static_cast<const std::byte*>(args.x) + first * args.w->cols * bytes, assignments);
+      p.expert = args.expert + first;
+      float* out = args.out + row * p.w.rows;
+      if (FewAssignments(assignments)) {
+        p.rows = rows;
+        p.out = out;
+        p.combine = args.weight + first;
+        p.top_k = args.top_k;
+        LaunchDot(ctx_, p);
+        continue;
+      }
+      const std::size_t table_bytes = ExpertTileBytes(assignments, p.experts);
+      const std::size_t partial_bytes = static_cast<std::size_t>(assignments) * static_cast<std::size_t>(p.w.rows) * sizeof(float);
+      auto* work = static_cast<std::byte*>(Workspace(table_bytes + partial_bytes));
+      const ExpertTiles tiles = PlanExpertTiles(work, assignments, p.experts);
+      p.out = reinterpret_cast<float*>(work + table_bytes);
+      LaunchSortExperts(ctx_, tiles, p.expert, assignments, p.experts);
+      LaunchGrouped(ctx_, p, tiles);
+      LaunchCombine(ctx_, out, p.out, args.weight + first, rows, args.top_k, p.w.rows);
+    }
+  });
+}
+
+void CudaOps::Reserve(const OpsLimits& limits) {
+  const auto rows = static_cast<std::size_t>(std::max(limits.max_rows, 1)), width = static_cast<std::size_t>(limits.max_width);
+  const std::size_t scratch = split_weights_ ? Padded(kScratchBytes) : 0;
+  const std::size_t gated = std::min(std::max(kRawBytes, width * 4), rows * width * 4);
+  const std::size_t split_sums = SkinnyWorkspaceBytes(ctx_);
+  std::size_t experts = 0;
+  if (limits.experts > 0) {
+    const int assignments = static_cast<int>(std::min<std::size_t>(rows, kAssignmentRows)) * limits.top_k;
+    // Fewer assignments may be cut into more tiles than more of them, but never into more than two an expert below that size.
+    experts = ExpertTileBytes(assignments, limits.experts) + 24 * static_cast<std::size_t>(limits.experts) +
+              static_cast<std::size_t>(assignments) * width * sizeof(float);
+  }
+  Workspace(std::max({scratch + gated, split_sums, experts, AttentionWorkspaceBytes(limits), LogitsWorkspaceBytes(limits),
+                      RouteWorkspaceBytes(limits), std::size_t{1}}));
+  if (staging_) {
+    Synchronize();
+    staging_ = Buffer();
+  }
+}
+
+}  // namespace assay

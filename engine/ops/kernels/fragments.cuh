@@ -1,0 +1,201 @@
+// How a lane reads weights: 16 bytes a row and step in every form, and what they hold.
+//
+// A "group" is 64 bytes of a row: four lanes of 16 bytes. It holds kBlocks blocks of 32 columns (plain 16-bit: 1, Q8_0: 2,
+// Q4_0: 4); lane t has the elements 8t..8t+7 of each block. Feeding an mma.m16n8k16 with a lane's own eight elements (two
+// steps of four) permutes k inside a block; reading the activations by the same rule undoes it.
+#pragma once
+
+#include "engine/ops/kernels/launch.cuh"
+
+namespace assay {
+
+template <class T>
+struct PlainForm {  // T weights in mode T
+  static constexpr int kBlocks = 1;
+  static constexpr bool kScaled = false;
+};
+struct Q8Form {
+  static constexpr int kBlocks = 2;
+  static constexpr bool kScaled = true;
+};
+struct Q4Form {
+  static constexpr int kBlocks = 4;
+  static constexpr bool kScaled = true;
+};
+
+// Streams past L1: weights are read once a step. Volatile keeps prefetches before the wait for predecessors.
+__device__ __forceinline__ uint4 LoadStream(const uint4* p) {
+  uint4 v;
+  asm volatile("ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4];"
+      : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+      : "l"(p));
+  return v;
+}
+
+// fp16 scales of one group of one row.
+template <class Form>
+struct GroupScales;
+template <class T>
+struct GroupScales<PlainForm<T>> {
+  __device__ __forceinline__ void Load(const __half*, int) {}
+  __device__ __forceinline__ float At(int) const { return 1.0f; }
+};
+template <>
+struct GroupScales<Q8Form> {
+  __half2 v;
+  __device__ __forceinline__ void Load(const __half* row, int group) { v = __ldg(reinterpret_cast<const __half2*>(row) + group); }
+  __device__ __forceinline__ float At(int b) const { return b == 0 ? __low2float(v) : __high2float(v); }
+};
+template <>
+struct GroupScales<Q4Form> {
+  uint2 v;
+  __device__ __forceinline__ void Load(const __half* row, int group) { v = __ldg(reinterpret_cast<const uint2*>(row) + group); }
+  __device__ __forceinline__ float At(int b) const {
+    const std::uint32_t word = b < 2 ? v.x : v.y;
+    return __half2float(__ushort_as_half(static_cast<unsigned short>(b % 2 == 0 ? word & 0xffffu : word >> 16)));
+  }
+};
+
+__device__ __forceinline__ std::uint32_t Word(const uint4& v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
+
+// The signed bytes of `word` as exact floats: 2^23 + (q + 128) by placing the byte in a mantissa, then one subtraction.
+__device__ __forceinline__ float ByteAsFloat(std::uint32_t flipped, int i) {
+  return __uint_as_float(__byte_perm(flipped, 0x4b000000u, 0x7540u | static_cast<std::uint32_t>(i))) - 8388736.0f;
+}
+
+// Four packed pairs of T (elements 2p, 2p+1 of block b) for tensor cores; integers when the form is scaled.
+template <class Form, class T>
+__device__ __forceinline__ void ExpandPairs(std::uint32_t (&pair)[4], const uint4& raw, int b) {
+  if constexpr (std::is_same_v<Form, Q8Form>) {
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      const std::uint32_t flipped = Word(raw, 2 * b + h) ^ 0x80808080u;
+      if constexpr (std::is_same_v<T, __half>) {
+        const __half2 bias = __floats2half2_rn(1152.0f, 1152.0f);  // 1024 + 128
+        const std::uint32_t low = __byte_perm(flipped, 0x64646464u, 0x4140), high = __byte_perm(flipped, 0x64646464u, 0x4342);
+        const __half2 a = __hsub2(reinterpret_cast<const __half2&>(low), bias);
+        const __half2 c = __hsub2(reinterpret_cast<const __half2&>(high), bias);
+        pair[2 * h] = reinterpret_cast<const std::uint32_t&>(a);
+        pair[2 * h + 1] = reinterpret_cast<const std::uint32_t&>(c);
+      } else {
+        // A byte has eight significant bits: the upper half of its float is its bf16, exactly.
+#pragma unroll
+        for (int p = 0; p < 2; ++p)
+          pair[2 * h + p] = __byte_perm(__float_as_uint(ByteAsFloat(flipped, 2 * p)),
+                                        __float_as_uint(ByteAsFloat(flipped, 2 * p + 1)), 0x7632);
+      }
+    }
+  } else if constexpr (std::is_same_v<Form, Q4Form>) {
+    const std::uint32_t word = Word(raw, b);
+#pragma unroll
+    for (int p = 0; p < 4; ++p) {
+      const std::uint32_t nibbles = (word >> (4 * p)) & 0x000f000fu;
+      if constexpr (std::is_same_v<T, __half>) {
+        const std::uint32_t biased = nibbles | 0x64006400u;
+        const __half2 v = __hsub2(reinterpret_cast<const __half2&>(biased), __floats2half2_rn(1032.0f, 1032.0f));
+        pair[p] = reinterpret_cast<const std::uint32_t&>(v);
+      } else {
+        const std::uint32_t biased = nibbles | 0x43004300u;
+        const __nv_bfloat162 v = __hsub2(reinterpret_cast<const __nv_bfloat162&>(biased), __floats2bfloat162_rn(136.0f, 136.0f));
+        pair[p] = reinterpret_cast<const std::uint32_t&>(v);
+      }
+    }
+  } else {
+#pragma unroll
+    for (int p = 0; p < 4; ++p) pair[p] = Word(raw, p);
+  }
+}
+
+__device__ __forceinline__ void UnpackPair(float* out, std::uint32_t pair, __half) {
+  const float2 f = __half22float2(reinterpret_cast<const __half2&>(pair));
+  out[0] = f.x;
+  out[1] = f.y;
+}
+__device__ __forceinline__ void UnpackPair(float* out, std::uint32_t pair, __nv_bfloat16) {
+  out[0] = __uint_as_float(pair << 16);
+  out[1] = __uint_as_float(pair & 0xffff0000u);
+}
+
+// Eight floats of block b for CUDA cores; integers when the form is scaled. Float weights take two vectors a lane.
+template <class Form>
+struct Raw {
+  uint4 v[1];
+};
+template <>
+struct Raw<PlainForm<float>> {
+  uint4 v[2];
+};
+template <class Form>
+__device__ __forceinline__ void ExpandFloats(float (&out)[8], const Raw<Form>& raw, int b) {
+  if constexpr (std::is_same_v<Form, Q8Form>) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) out[i] = ByteAsFloat(Word(raw.v[0], 2 * b + i / 4) ^ 0x80808080u, i % 4);
+  } else if constexpr (std::is_same_v<Form, Q4Form>) {
+    const std::uint32_t word = Word(raw.v[0], b);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const int shift = 4 * (i / 2 + 4 * (i % 2));
+      out[i] = __uint_as_float(((word >> shift) & 15u) | 0x4b000000u) - 8388616.0f;
+    }
+  } else if constexpr (std::is_same_v<Form, PlainForm<float>>) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) out[i] = __uint_as_float(Word(raw.v[i / 4], i % 4));
+  } else if constexpr (std::is_same_v<Form, PlainForm<__half>>) {
+#pragma unroll
+    for (int p = 0; p < 4; ++p) UnpackPair(out + 2 * p, Word(raw.v[0], p), __half{});
+  } else {
+#pragma unroll
+    for (int p = 0; p < 4; ++p) UnpackPair(out + 2 * p, Word(raw.v[0], p), __nv_bfloat16{});
+  }
+}
+
+// Eight consecutive operand elements from column k on; zeros beyond `cols`. `aligned`: cols % 8 == 0 and x 16-byte aligned, so
+// that every row starts on 16 bytes. Plain loads: see rule 2 of launch.cuh.
+template <class T>
+__device__ __forceinline__ uint4 LoadOperand8(const T* row, int k, int cols, bool aligned) {
+  static_assert(sizeof(T) == 2);
+  if (k >= cols) return {0, 0, 0, 0};
+  if (aligned) return *reinterpret_cast<const uint4*>(row + k);
+  std::uint32_t word[4];
+#pragma unroll
+  for (int p = 0; p < 4; ++p) {
+    const int i = k + 2 * p;
+    const std::uint32_t low = i < cols ? reinterpret_cast<const unsigned short*>(row)[i] : 0u;
+    const std::uint32_t high = i + 1 < cols ? reinterpret_cast<const unsigned short*>(row)[i + 1] : 0u;
+    word[p] = low | (high << 16);
+  }
+  return {word[0], word[1], word[2], word[3]};
+}
+template <class T>
+__device__ __forceinline__ void LoadFloats8(float (&out)[8], const T* row, int k, int cols, bool aligned) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (aligned && k < cols) {
+      const float4 a = *reinterpret_cast<const float4*>(row + k), b = *reinterpret_cast<const float4*>(row + k + 4);
+      out[0] = a.x, out[1] = a.y, out[2] = a.z, out[3] = a.w, out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
+    } else {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) out[i] = k + i < cols ? row[k + i] : 0.0f;
+    }
+  } else {
+    const uint4 v = LoadOperand8(row, k, cols, aligned);
+#pragma unroll
+    for (int p = 0; p < 4; ++p) UnpackPair(out + 2 * p, Word(v, p), T{});
+  }
+}
+
+// c += a b: a 16 x 16 weights, b 16 x 8 activations.
+template <class T>
+__device__ __forceinline__ void Mma(float (&c)[4], std::uint32_t a0, std::uint32_t a1, std::uint32_t a2, std::uint32_t a3,
+                                    std::uint32_t b0, std::uint32_t b1) {
+  if constexpr (std::is_same_v<T, __half>) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+  } else {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+  }
+}
+
+}  // namespace assay

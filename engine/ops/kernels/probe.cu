@@ -1,0 +1,24 @@
+#include "engine/ops/kernels/probe.h"
+
+#include "engine/memory/cuda_check.h"
+
+namespace assay {
+namespace {
+
+__global__ void ProbeKernel() {}
+
+}  // namespace
+
+Gate KernelsRunOn(int device) {
+  int before = 0;
+  cudaError_t status = cudaGetDevice(&before);
+  if (status == cudaSuccess) status = cudaSetDevice(device);
+  cudaFuncAttributes attributes = {};
+  if (status == cudaSuccess) status = cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(ProbeKernel));
+  if (status == cudaSuccess) status = cudaSetDevice(before);
+  if (status == cudaSuccess) return Gate::Yes();
+  (void)cudaGetLastError();
+  return Gate::No("CUDA device {} cannot run this build: {} ({})", device, cudaGetErrorString(status), cudaGetErrorName(status));
+}
+
+}  // namespace assay

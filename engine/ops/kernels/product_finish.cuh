@@ -1,0 +1,50 @@
+// The last step of a product: what becomes of finished dot products; and the choice of a kernel's weight form.
+#pragma once
+
+#include "engine/ops/kernels/fragments.cuh"
+#include "engine/ops/kernels/product.h"
+
+namespace assay {
+
+template <class T>
+__device__ __forceinline__ void FinishOne(const Product& p, std::int64_t row, std::int64_t o, float v) {
+  if (o >= p.w.rows) return;
+  if (p.finish == Finish::kStore) {
+    p.out[row * p.w.rows + o] = v;
+  } else {
+    static_cast<T*>(p.operand)[row * p.w.rows + o] = RoundTo<T>(Activate(v, p.activation) * p.ple[row * p.ple_stride + o]);
+  }
+}
+
+// `a` belongs to weight row `o`, `b` to weight row `second`; with kGated second = o + rows / 2 and one result comes of both.
+template <class T>
+__device__ __forceinline__ void FinishPair(const Product& p, std::int64_t row, std::int64_t o, std::int64_t second, float a,
+                                           float b) {
+  if (p.finish == Finish::kGated) {
+    const std::int64_t half = p.w.rows / 2;
+    if (o < half) static_cast<T*>(p.operand)[row * half + o] = RoundTo<T>(Activate(a, p.activation) * b);
+  } else {
+    FinishOne<T>(p, row, o, a);
+    FinishOne<T>(p, row, second, b);
+  }
+}
+
+// Calls f(Form{}) with the form of `w` in mode T: plain T, Q8_0 or Q4_0.
+template <class T, class F>
+void WithForm(const WeightView& w, F&& f) {
+  if (w.layout == WeightLayout::kPlain) return f(PlainForm<T>{});
+  Require(w.layout == WeightLayout::kSplit, "a table cannot be multiplied: stored as {}", Name(w.type));
+  if (w.type == DType::kQ8_0) return f(Q8Form{});
+  f(Q4Form{});
+}
+
+// Bytes of one stored weight row, and whether activation rows start on 16 bytes.
+inline std::int64_t RowBytes(const WeightView& w) {
+  if (w.layout == WeightLayout::kPlain) return w.stride * w.block_bytes;
+  return w.type == DType::kQ8_0 ? w.stride : w.stride / 2;
+}
+inline bool AlignedRows(const Product& p) {
+  return p.w.cols % 8 == 0 && reinterpret_cast<std::uintptr_t>(p.x) % 16 == 0;
+}
+
+}  // namespace assay
