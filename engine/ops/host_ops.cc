@@ -20,8 +20,9 @@ using host::StoreOperand;
 
 namespace {
 
-constexpr std::int64_t kRowGrain = 1;      // rows of a batch are few and heavy
-constexpr std::int64_t kOutputGrain = 16;  // outputs of a product are many and light
+// Items of a parallel loop that are worth a thread of their own, from the multiply-adds of one: waking one costs microseconds.
+std::int64_t Grain(std::int64_t work) { return std::max<std::int64_t>(1, (1 << 18) / std::max<std::int64_t>(1, work)); }
+constexpr std::int64_t kTranscendental = 16;  // an exp or tanh in multiply-adds
 
 std::vector<float> Floats(std::int64_t count) { return std::vector<float>(static_cast<std::size_t>(count)); }
 
@@ -70,7 +71,7 @@ void HostOps::Embed(const EmbedArgs& args) {
   ++counters_.calls;
   const HostWeight& table = AsHost(*args.table);
   const std::int64_t width = table.cols;
-  ParallelFor(args.rows->count, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+  ParallelFor(args.rows->count, Grain(width), [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> scratch = Floats(width);
     for (std::int64_t r = begin; r < end; ++r) {
       const float* row = table.Row(0, args.rows->token[r], scratch.data());
@@ -86,7 +87,7 @@ void HostOps::PleInput(const PleInputArgs& args) {
   const HostWeight& table = AsHost(*args.table);
   const std::int64_t all = std::int64_t{args.layers} * args.width;
   const float root_half = std::sqrt(0.5f);
-  ParallelFor(args.rows->count, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+  ParallelFor(args.rows->count, Grain(3 * all), [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> scratch = Floats(all), context = Floats(args.width);
     for (std::int64_t r = begin; r < end; ++r) {
       const float* token = table.Row(0, args.rows->token[r], scratch.data());
@@ -104,7 +105,7 @@ void HostOps::PleInput(const PleInputArgs& args) {
 
 void HostOps::Norm(const NormArgs& args) {
   ++counters_.calls;
-  ParallelFor(args.rows, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+  ParallelFor(args.rows, Grain(4 * args.width), [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> out = Floats(args.width);
     for (std::int64_t r = begin; r < end; ++r) {
       const float* x = args.x + r * args.width;
@@ -117,7 +118,7 @@ void HostOps::Norm(const NormArgs& args) {
 
 void HostOps::Residual(const ResidualArgs& args) {
   ++counters_.calls;
-  ParallelFor(args.rows, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+  ParallelFor(args.rows, Grain(4 * args.width), [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> out = Floats(args.width);
     for (std::int64_t r = begin; r < end; ++r) {
       float* x = args.x + r * args.width;
@@ -138,7 +139,7 @@ void HostOps::Residual(const ResidualArgs& args) {
 
 void HostOps::Join(const JoinArgs& args) {
   ++counters_.calls;
-  ParallelFor(args.rows, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+  ParallelFor(args.rows, Grain(4 * args.width), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
       const float *a = args.a + r * args.width, *b = args.b + r * args.width;
       const float of_a = InverseRms(a, args.width, args.eps), of_b = InverseRms(b, args.width, args.eps);
@@ -152,7 +153,7 @@ void HostOps::MatMul(float* out, const Weight& weight, const void* x, int rows) 
   ++counters_.calls;
   const HostWeight& w = AsHost(weight);
   const std::vector<float> inputs = Loaded(precision_, x, w.cols * rows);
-  ParallelFor(w.rows, kOutputGrain, [&](std::int64_t begin, std::int64_t end) {
+  ParallelFor(w.rows, Grain(w.cols * rows), [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> scratch = Floats(w.cols);
     for (std::int64_t o = begin; o < end; ++o)
       Dots(out + o, w.rows, w.Row(0, o, scratch.data()), inputs.data(), rows, w.cols);
@@ -164,7 +165,7 @@ void HostOps::GatedMatMul(void* operand, const Weight& weight, const void* x, in
   const HostWeight& w = AsHost(weight);
   const std::int64_t width = w.rows / 2;
   const std::vector<float> inputs = Loaded(precision_, x, w.cols * rows);
-  ParallelFor(width, kOutputGrain, [&](std::int64_t begin, std::int64_t end) {
+  ParallelFor(width, Grain(2 * w.cols * rows), [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> scratch = Floats(w.cols), gate = Floats(rows), up = Floats(rows);
     for (std::int64_t o = begin; o < end; ++o) {
       Dots(gate.data(), 1, w.Row(0, o, scratch.data()), inputs.data(), rows, w.cols);
@@ -182,7 +183,7 @@ void HostOps::PleGate(const PleGateArgs& args) {
   ++counters_.calls;
   const HostWeight& w = AsHost(*args.w);
   const std::vector<float> inputs = Loaded(precision_, args.x, w.cols * args.rows);
-  ParallelFor(w.rows, kOutputGrain, [&](std::int64_t begin, std::int64_t end) {
+  ParallelFor(w.rows, Grain(w.cols * args.rows), [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> scratch = Floats(w.cols), gate = Floats(args.rows);
     for (std::int64_t o = begin; o < end; ++o) {
       Dots(gate.data(), 1, w.Row(0, o, scratch.data()), inputs.data(), args.rows, w.cols);
@@ -200,7 +201,7 @@ void HostOps::Qkv(const QkvArgs& args) {
   const int value_heads = args.kv == nullptr || args.value_is_key ? 0 : args.kv_heads;
   const int key_heads = args.kv == nullptr ? 0 : args.kv_heads;
   const std::int64_t width = std::int64_t{args.heads + key_heads + value_heads} * head_dim;
-  ParallelFor(args.rows->count, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+  ParallelFor(args.rows->count, Grain(kTranscendental * width), [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> row = Floats(width), value = Floats(head_dim);
     for (std::int64_t r = begin; r < end; ++r) {
       for (std::int64_t i = 0; i < width; ++i)
@@ -232,7 +233,8 @@ void HostOps::Attention(const AttentionArgs& args) {
   ++counters_.calls;
   const KvView& kv = *args.kv;
   const int group = args.heads / kv.kv_heads, head_dim = kv.head_dim;
-  ParallelFor(std::int64_t{args.rows->count} * kv.kv_heads, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+  const std::int64_t most_keys = args.window > 0 ? std::min(args.window, args.rows->context_bound) : args.rows->context_bound;
+  ParallelFor(std::int64_t{args.rows->count} * kv.kv_heads, Grain(most_keys * group * (2 * head_dim + kTranscendental)), [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> q = Floats(std::int64_t{group} * head_dim), out = q, stored = Floats(head_dim), scores;
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t r = task / kv.kv_heads;
@@ -272,7 +274,7 @@ void HostOps::Attention(const AttentionArgs& args) {
 void HostOps::Route(const RouteArgs& args) {
   ++counters_.calls;
   const float root = 1.0f / std::sqrt(static_cast<float>(args.hidden));
-  ParallelFor(args.rows, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+  ParallelFor(args.rows, Grain(std::int64_t{args.experts} * args.hidden), [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> input = Floats(args.hidden), p = Floats(args.experts);
     for (std::int64_t r = begin; r < end; ++r) {
       const float* x = args.x + r * args.hidden;
@@ -305,7 +307,7 @@ void HostOps::ExpertGated(const ExpertGatedArgs& args) {
   const HostWeight& w = AsHost(*args.w);
   const std::int64_t width = w.rows / 2;
   const std::vector<float> inputs = Loaded(precision_, args.x, w.cols * args.rows);
-  ParallelFor(std::int64_t{args.rows} * args.top_k, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+  ParallelFor(std::int64_t{args.rows} * args.top_k, Grain(w.rows * w.cols), [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> scratch = Floats(w.cols), out = Floats(width);
     for (std::int64_t a = begin; a < end; ++a) {
       const float* x = inputs.data() + a / args.top_k * w.cols;
@@ -323,7 +325,7 @@ void HostOps::ExpertDown(const ExpertDownArgs& args) {
   ++counters_.calls;
   const HostWeight& w = AsHost(*args.w);
   const std::vector<float> inputs = Loaded(precision_, args.x, w.cols * args.rows * args.top_k);
-  ParallelFor(args.rows, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+  ParallelFor(args.rows, Grain(w.rows * w.cols * args.top_k), [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> scratch = Floats(w.cols);
     for (std::int64_t r = begin; r < end; ++r) {
       for (std::int64_t o = 0; o < w.rows; ++o) {
@@ -338,7 +340,7 @@ void HostOps::ExpertDown(const ExpertDownArgs& args) {
 
 void HostOps::Logits(const LogitsArgs& args) {
   ++counters_.calls;
-  ParallelFor(args.rows, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+  ParallelFor(args.rows, Grain(kTranscendental * args.vocab), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
       const float* raw = args.raw + r * args.vocab;
       std::int32_t best = -1;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/base/check.h"
 #include "engine/base/parallel.h"
 #include "engine/base/quant.h"
 #include "engine/ops/host_math.h"

@@ -31,9 +31,10 @@ void Answers(const Subject& subject, const GoldenTrace& trace, int n, Judge& jud
     else if (wrong.empty())
       wrong = fmt::format("text {} position {} step {}: expected {}, found {}", user.text->name, position, step, user.text->tokens[next], best);
   };
+  // The last text is the longest: a single user gets that one.
   std::vector<User> users;
   for (int i = 0; i < n; ++i) {
-    const GoldenSequence& text = trace.sequences[static_cast<std::size_t>(i) % trace.sequences.size()];
+    const GoldenSequence& text = *(trace.sequences.rbegin() + i % static_cast<std::ptrdiff_t>(trace.sequences.size()));
     const int length = static_cast<int>(text.tokens.size());
     // The first user of each text decodes it (nearly) whole, the others its last part, all from different positions.
     const int start = i < static_cast<int>(trace.sequences.size()) ? std::min(1 + i, length - 1) : std::max(1, length - 20 - 3 * (i % 7));
@@ -70,7 +71,9 @@ std::vector<Case> KnownAnswerCases(const Subject& subject) {
   const GoldenTrace trace = ReadGolden(path);
   const bool any = std::any_of(trace.sequences.begin(), trace.sequences.end(), [](const GoldenSequence& s) { return !s.answer.empty(); });
   if (!any) return cases;
-  for (const int n : {1, 16, 64})
+  std::vector<int> users{1, 16};
+  if (!subject.exact()) users.push_back(64);  // on the host a row's arithmetic is the same at every N
+  for (const int n : users)
     cases.push_back(MakeCase("KnownAnswers", "AllRight", subject, fmt::format("n{}", n), [subject, trace, n](Judge& judge) {
       Answers(subject, trace, n, judge);
     }));
