@@ -1,54 +1,20 @@
 #include "engine/weights/store.h"
 
-#include <cstring>
+#include <algorithm>
 #include <filesystem>
 
 #include "engine/base/check.h"
-#include "engine/base/half.h"
 #include "engine/base/parallel.h"
+#include "engine/base/quant.h"
 #include "engine/model/presets.h"
+#include "engine/weights/gguf.h"
 #include "engine/weights/hugging_face.h"
 #include "engine/weights/synthetic.h"
-#if __has_include("engine/weights/gguf.h")
-#include "engine/weights/gguf.h"
-#define ASSAY_HAS_GGUF 1
-#endif
-#if __has_include("engine/base/quant.h")
-#include "engine/base/quant.h"
-#define ASSAY_HAS_QUANT 1
-#endif
 
 namespace assay {
 namespace {
 
 namespace fs = std::filesystem;
-
-template <class T>
-void Widen(const std::byte* in, float* out, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    T value;
-    std::memcpy(&value, in + static_cast<std::size_t>(i) * sizeof(T), sizeof(T));
-    if constexpr (std::is_same_v<T, float>) {
-      out[i] = value;
-    } else {
-      out[i] = ToFloat(value);
-    }
-  }
-}
-
-void RowToFloats(DType type, const std::byte* in, float* out, std::int64_t count) {
-  switch (type) {
-    case DType::kF32: return Widen<float>(in, out, count);
-    case DType::kF16: return Widen<F16>(in, out, count);
-    case DType::kBF16: return Widen<BF16>(in, out, count);
-    default: break;
-  }
-#ifdef ASSAY_HAS_QUANT
-  DequantiseRow(type, in, out, count);
-#else
-  Throw("type {} cannot be dequantised", Name(type));
-#endif
-}
 
 // The values of a recipe whose bytes nobody asked for, as they would be stored.
 void RecipeToFloats(const HostTensor& tensor, float* out, std::int64_t first, std::int64_t count) {
@@ -57,7 +23,7 @@ void RecipeToFloats(const HostTensor& tensor, float* out, std::int64_t first, st
   for (std::int64_t done = 0; done < count; done += most) {
     const std::int64_t now = std::min(most, count - done);
     FillSynthetic(tensor.type, *tensor.fill, piece, first + done, now);
-    RowToFloats(tensor.type, piece, out + done, now);
+    DequantiseRow(tensor.type, piece, out + done, now);
   }
 }
 
@@ -71,9 +37,7 @@ std::unique_ptr<WeightStore> OpenModel(const std::string& model, std::uint64_t s
     return OpenHuggingFace(model);
   }
   if (fs::exists(path, error)) {
-#ifdef ASSAY_HAS_GGUF
     if (path.extension() == ".gguf") return OpenGguf(model);
-#endif
     Throw("{}: expected a folder with config.json, a .gguf file or a preset's name", model);
   }
   if (IsPreset(model)) return OpenSynthetic(Preset(model), seed);
@@ -97,7 +61,7 @@ std::vector<float> ToFloats(const HostTensor& tensor) {
   ParallelFor(rows, grain, [&](std::int64_t begin, std::int64_t end) {
     float* out = values.data() + begin * tensor.cols;
     if (tensor.data == nullptr) return RecipeToFloats(tensor, out, begin * tensor.cols, (end - begin) * tensor.cols);
-    RowToFloats(tensor.type, tensor.data.get() + static_cast<std::size_t>(begin) * row_bytes, out, (end - begin) * tensor.cols);
+    DequantiseRow(tensor.type, tensor.data.get() + static_cast<std::size_t>(begin) * row_bytes, out, (end - begin) * tensor.cols);
   });
   return values;
 }
