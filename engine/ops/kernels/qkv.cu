@@ -16,11 +16,17 @@ struct QkvShape {
   float eps;
 };
 
-// One head over a warp: pair p = lane + 32 i is (d, d + head_dim / 2).
+// One head over a warp: pair p = lane + 32 i is (d, d + head_dim / 2). kFull: head_dim is exactly 64 kPairs, so that no lane
+// needs a test and all loads of a head are in flight together.
 template <int kPairs>
 struct Head {
   float low[kPairs], high[kPairs];
 };
+
+template <bool kFull>
+__device__ __forceinline__ bool Inside(int p, int half) {
+  return kFull || p < half;
+}
 
 template <int kPairs>
 __device__ __forceinline__ float HeadInverse(const Head<kPairs>& head, int head_dim, float eps) {
@@ -30,35 +36,35 @@ __device__ __forceinline__ float HeadInverse(const Head<kPairs>& head, int head_
   return InverseRms(WarpSum(sum), head_dim, eps);
 }
 
-template <class T, int kPairs>
+template <bool kFull, class T, int kPairs>
 __device__ __forceinline__ void StoreHead(T* to, const Head<kPairs>& head, int half, int lane) {
 #pragma unroll
   for (int i = 0; i < kPairs; ++i) {
     const int p = lane + 32 * i;
-    if (p >= half) break;
+    if (!Inside<kFull>(p, half)) continue;
     to[p] = RoundTo<T>(head.low[i]);
     to[p + half] = RoundTo<T>(head.high[i]);
   }
 }
 
-template <int kPairs>
+template <bool kFull, int kPairs>
 __device__ __forceinline__ void NormHead(Head<kPairs>& head, const float* weight, float inverse, int half, int lane) {
 #pragma unroll
   for (int i = 0; i < kPairs; ++i) {
     const int p = lane + 32 * i;
-    if (p >= half) break;
+    if (!Inside<kFull>(p, half)) continue;
     head.low[i] *= inverse * (weight != nullptr ? weight[p] : 1.0f);
     head.high[i] *= inverse * (weight != nullptr ? weight[p + half] : 1.0f);
   }
 }
 
 // Half-split rotation. sincosf, not the intrinsic: angles reach the context length in radians.
-template <int kPairs>
+template <bool kFull, int kPairs>
 __device__ __forceinline__ void Rotate(Head<kPairs>& head, const float* inv_freq, float position, int half, int lane) {
 #pragma unroll
   for (int i = 0; i < kPairs; ++i) {
     const int p = lane + 32 * i;
-    if (p >= half) break;
+    if (!Inside<kFull>(p, half)) continue;
     const float frequency = inv_freq[p];
     if (frequency == 0.0f) continue;
     float s, c;
@@ -69,7 +75,7 @@ __device__ __forceinline__ void Rotate(Head<kPairs>& head, const float* inv_freq
   }
 }
 
-template <class T, int kPairs>
+template <class T, int kPairs, bool kFull>
 __global__ void __launch_bounds__(kWarps * 32)
     QkvKernel(T* q, KvView kv, const float* qkv, const float* bias, const float* q_norm, const float* k_norm, const float* inv_freq,
               const std::int32_t* position, const std::int32_t* session, QkvShape shape) {
@@ -85,7 +91,7 @@ __global__ void __launch_bounds__(kWarps * 32)
 #pragma unroll
   for (int i = 0; i < kPairs; ++i) {
     const int p = lane + 32 * i;
-    if (p >= half) break;
+    if (!Inside<kFull>(p, half)) continue;
     head.low[i] = in[p];
     head.high[i] = in[p + half];
     if (bias != nullptr) {
@@ -95,9 +101,9 @@ __global__ void __launch_bounds__(kWarps * 32)
   }
   const float inverse = HeadInverse(head, shape.head_dim, shape.eps);
   if (task < shape.heads) {
-    if (q_norm != nullptr) NormHead(head, q_norm, inverse, half, lane);
-    Rotate(head, inv_freq, static_cast<float>(at), half, lane);
-    StoreHead(q + (row * shape.heads + task) * shape.head_dim, head, half, lane);
+    if (q_norm != nullptr) NormHead<kFull>(head, q_norm, inverse, half, lane);
+    Rotate<kFull>(head, inv_freq, static_cast<float>(at), half, lane);
+    StoreHead<kFull>(q + (row * shape.heads + task) * shape.head_dim, head, half, lane);
     return;
   }
   const int kv_task = task - shape.heads;
@@ -105,22 +111,24 @@ __global__ void __launch_bounds__(kWarps * 32)
   const std::int64_t to = kv.Offset(owner, key ? kv_task : kv_task - shape.kv_heads, at);
   if (!key || shape.value_is_key) {
     Head<kPairs> value = head;
-    if (shape.v_norm) NormHead<kPairs>(value, nullptr, inverse, half, lane);
-    StoreHead(static_cast<T*>(kv.values) + to, value, half, lane);
+    if (shape.v_norm) NormHead<kFull>(value, nullptr, inverse, half, lane);
+    StoreHead<kFull>(static_cast<T*>(kv.values) + to, value, half, lane);
     if (!key) return;
   }
-  if (k_norm != nullptr) NormHead(head, k_norm, inverse, half, lane);
-  Rotate(head, inv_freq, static_cast<float>(at), half, lane);
-  StoreHead(static_cast<T*>(kv.keys) + to, head, half, lane);
+  if (k_norm != nullptr) NormHead<kFull>(head, k_norm, inverse, half, lane);
+  Rotate<kFull>(head, inv_freq, static_cast<float>(at), half, lane);
+  StoreHead<kFull>(static_cast<T*>(kv.keys) + to, head, half, lane);
 }
 
 template <class T>
 auto KernelFor(int head_dim) {
-  if (head_dim <= 64) return QkvKernel<T, 1>;
-  if (head_dim <= 128) return QkvKernel<T, 2>;
-  if (head_dim <= 256) return QkvKernel<T, 4>;
-  if (head_dim <= 512) return QkvKernel<T, 8>;
-  return QkvKernel<T, 16>;
+  if (head_dim == 64) return QkvKernel<T, 1, true>;
+  if (head_dim == 128) return QkvKernel<T, 2, true>;
+  if (head_dim == 256) return QkvKernel<T, 4, true>;
+  if (head_dim == 512) return QkvKernel<T, 8, true>;
+  if (head_dim <= 64) return QkvKernel<T, 1, false>;
+  if (head_dim <= 256) return QkvKernel<T, 4, false>;
+  return QkvKernel<T, 16, false>;
 }
 
 }  // namespace
