@@ -31,8 +31,8 @@ Recipe Vector(double mean, double relative_spread = 0.2) {
 
 // What the gains aim at.
 constexpr double kLogitStd = 5.0;    // decisive: the best of V normal logits leads by about std / sqrt(2 ln V); a cap of 30 is far
-constexpr double kSelfLogit = 2.5;   // by how much a tied head raises the input token's own logit: below one std, or the model
-                                     // would repeat its input whatever the layers compute
+constexpr double kSelfLogit = 5.0;   // by how much a tied head lowers the input token's own logit: enough that greedy text does not
+                                     // stick to one token, little enough that the layers decide (one std of the others)
 constexpr double kScoreStd = 1.4;    // attention scores: neither uniform nor one key; steeper ones only amplify rounding
 constexpr double kRouterStd = 5.0;   // the last expert chosen has little weight, so that a near-tie there changes little
 constexpr double kDecay = 1.0;       // layer scalars multiply to exp(-kDecay) over the whole depth
@@ -50,7 +50,7 @@ struct Residual {
     const double square = layer_scalar * layer_scalar;
     kept = std::pow(layer_scalar, depth);
     rms = std::sqrt(parts * (spec.layer_scalar ? square * (1 - std::pow(square, depth)) / (1 - square) : depth));
-    // A tied head scores the direction of the input's own row: logit std * sqrt(hidden) * its share of the final state.
+    // A tied head scores the direction of the input's own row by logit std * sqrt(hidden) * its share of the final state.
     if (spec.tied_head) embedding = kSelfLogit * rms / (kLogitStd * std::sqrt(static_cast<double>(spec.hidden)) * kept);
   }
 };
@@ -67,7 +67,8 @@ Recipe RecipeOf(const ModelSpec& spec, const TensorEntry& entry) {
   switch (entry.key.role) {
     case Role::kEmbed: return Matrix(embedding_std, 1);
     case Role::kHead: return Matrix(kLogitStd, inputs_of);
-    case Role::kFinalNorm: return Vector(spec.tied_head ? kLogitStd / (embedding_std * std::sqrt(hidden)) : 1.0);
+    // Negative with a tied head: a positive one favours the input token, and repeating it is then a state that greedy text never leaves.
+    case Role::kFinalNorm: return Vector(spec.tied_head ? -kLogitStd / (embedding_std * std::sqrt(hidden)) : 1.0);
     case Role::kPleEmbed: return Matrix(1.0, spec.ple_width);  // times sqrt(P): unit rms
     case Role::kPleProject: return Matrix(8.0, inputs_of);     // a norm follows; this keeps it well above its epsilon
     case Role::kQuery:
