@@ -42,7 +42,7 @@ Experts LoadExperts(const WeightStore& store, int l, const Arithmetic& arithmeti
   e.gate_up = LoadMatrix(store, {Role::kExpertGateUp, l}, arithmetic);
   e.down = LoadMatrix(store, {Role::kExpertDown, l}, arithmetic);
   e.router_scale = LoadVector(store, {Role::kRouterScale, l});
-  e.expert_scale = LoadVector(store, {Role::kExpertScale, l});
+  if (store.Has({Role::kExpertScale, l})) e.expert_scale = LoadVector(store, {Role::kExpertScale, l});
   e.pre_norm = LoadVector(store, {Role::kPreExpertNorm, l});
   e.post_dense_norm = LoadVector(store, {Role::kPostDenseNorm, l});
   e.post_norm = LoadVector(store, {Role::kPostExpertNorm, l});

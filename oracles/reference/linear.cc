@@ -87,9 +87,7 @@ std::vector<Real> Multiply(const Matrix& w, const std::vector<Real>& x, std::int
 template std::vector<double> Multiply(const Matrix&, const std::vector<double>&, std::int64_t);
 template std::vector<float> Multiply(const Matrix&, const std::vector<float>&, std::int64_t);
 
-std::vector<float> LoadVector(const WeightStore& store, TensorKey key) {
-  return store.Has(key) ? ToFloats(store.Load(key)) : std::vector<float>{};
-}
+std::vector<float> LoadVector(const WeightStore& store, TensorKey key) { return ToFloats(store.Load(key)); }
 
 Table::Table(const WeightStore& store, TensorKey key) : tensor_(store.Load(key)) {}
 

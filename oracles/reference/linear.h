@@ -10,12 +10,11 @@
 
 namespace assay {
 
-// Row-major [experts][rows = out][cols = in]. Empty (rows 0) when the checkpoint has no such tensor.
+// Row-major [experts][rows = out][cols = in].
 struct Matrix {
   std::int64_t experts = 1, rows = 0, cols = 0;
   std::vector<float> values;
   const float* Row(std::int64_t row) const { return values.data() + row * cols; }
-  bool empty() const { return rows == 0; }
 };
 
 // sum_i a[i] * b[i].
@@ -26,11 +25,11 @@ float Dot(const float* a, const float* b, std::int64_t count);
 template <class Real>
 std::vector<Real> Multiply(const Matrix& w, const std::vector<Real>& x, std::int64_t expert = 0);
 
-// The tensor's values, or none when it is optional and absent.
+// The tensor's values. Throws InputError when the checkpoint has none: callers ask only for what the spec calls for,
+// and look for themselves where absence has a meaning.
 std::vector<float> LoadVector(const WeightStore& store, TensorKey key);
 template <class Arithmetic>
 Matrix LoadMatrix(const WeightStore& store, TensorKey key, const Arithmetic& arithmetic) {
-  if (!store.Has(key)) return {};
   const HostTensor tensor = store.Load(key);
   return {tensor.experts, tensor.rows, tensor.cols, arithmetic.Weights(ToFloats(tensor))};
 }
