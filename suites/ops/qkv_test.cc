@@ -1,7 +1,6 @@
 // Qkv against the host: q and whole caches, so that a wrong slot, head or session shows as a NaN in the wrong place.
 #include <cmath>
 
-#include "engine/model/spec.h"
 #include "suites/ops/side.h"
 
 namespace assay {
@@ -11,6 +10,12 @@ struct QkvCase {
   int heads, kv_heads, head_dim, slots;
   bool cache, value_is_key, v_norm, norms, bias;
 };
+
+std::vector<float> Frequencies(int head_dim, int rotated) {
+  std::vector<float> frequencies(static_cast<std::size_t>(head_dim / 2), 0.0f);
+  for (int d = 0; d < rotated; ++d) frequencies[static_cast<std::size_t>(d)] = static_cast<float>(std::pow(10000.0, -2.0 * d / head_dim));
+  return frequencies;
+}
 
 class QkvTest : public testing::TestWithParam<Precision> {};
 
@@ -33,7 +38,7 @@ TEST_P(QkvTest, MatchesHost) {
     const auto width = static_cast<std::size_t>((c.heads + stored) * c.head_dim), one = static_cast<std::size_t>(c.head_dim);
     const auto qkv = Numbers(key, width * rows, 2.0f), bias = Numbers(key + 1, width), q_norm = Numbers(key + 2, one, 0.2f, 1.0f),
                k_norm = Numbers(key + 3, one, 0.2f, 1.0f);
-    const auto inv_freq = RopeFrequencies(10000.0, c.head_dim, c.head_dim == 512 ? 64 : c.head_dim / 2);
+    const auto inv_freq = Frequencies(c.head_dim, c.head_dim == 512 ? 64 : c.head_dim / 2);
     const auto q_count = static_cast<std::size_t>(rows * c.heads * c.head_dim);
     const auto cache_count = static_cast<std::size_t>(sessions * c.slots * c.kv_heads * c.head_dim);
     const auto run = [&](Side& side) {
