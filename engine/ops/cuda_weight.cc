@@ -61,7 +61,7 @@ std::int64_t DataRowBytes(const WeightView& v) {
 
 CudaWeight::CudaWeight(const KernelContext& ctx, Memory& memory, const Buffer& staging, const std::vector<HostTensor>& parts,
                        WeightUse use)
-    : Weight(First(parts).experts, Stacked(parts), parts[0].cols), view_(Planned(parts, ctx.precision, use)) {
+    : Weight(First(parts).experts, Stacked(parts), First(parts).cols), view_(Planned(parts, ctx.precision, use)) {
   view_.rows = rows;
   const auto all_rows = static_cast<std::size_t>(experts * rows);
   data_ = Buffer(memory, all_rows * static_cast<std::size_t>(DataRowBytes(view_)), parts[0].where);
