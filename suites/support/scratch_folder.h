@@ -29,6 +29,9 @@ class ScratchFolder {
   const std::string& path() const { return path_; }
   std::string Put(const std::string& name, std::string_view bytes) const {
     const std::string path = path_ + "/" + name;
+    // Some file systems write a file that replaces another by truncation out to the disk at once; a new one can wait.
+    std::error_code absent;
+    std::filesystem::remove(path, absent);
     std::ofstream file(path, std::ios::binary | std::ios::trunc);
     file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     if (!file.flush()) throw std::runtime_error("cannot write " + path);
