@@ -60,6 +60,7 @@ CudaOps::CudaOps(const CudaOptions& options)
   ctx_.sm_count = properties.multiProcessorCount;
   ctx_.compute_capability = 10 * properties.major + properties.minor;
   ctx_.pdl = options.pdl && properties.major >= 9;
+  forced_ = options.product_way;
   ctx_.workspace_source = this;
   ctx_.counters = &counters_;
   arrivals_ = Buffer(memory_, kArrivals * sizeof(std::uint32_t), "arrival counters");

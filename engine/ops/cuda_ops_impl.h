@@ -52,8 +52,7 @@ class CudaOps final : public Ops, public WorkspaceSource {
   template <class Body>
   void Call(const char* op, Body&& body);
 
-  enum class Path { kDot, kSkinny, kLibrary };
-  Path PathOf(const WeightView& w, int rows) const;
+  ProductWay WayOf(const WeightView& w, int rows) const;
   bool FewAssignments(std::int64_t assignments) const;
   // Rows of a weight that the library path dequantises at a time; all of them when it is plain.
   std::int64_t LibraryRows(const WeightView& w) const;
@@ -73,6 +72,7 @@ class CudaOps final : public Ops, public WorkspaceSource {
   std::vector<Buffer> outgrown_;
   CublasHandle cublas_;
   KernelContext ctx_;
+  ProductWay forced_ = ProductWay::kMeasured;
   bool capturing_ = false;
   bool split_weights_ = false;  // some weight is kept quantised
 };

@@ -43,11 +43,12 @@ Product Plain(const Weight& w, const void* x, int rows) {
 
 }  // namespace
 
-CudaOps::Path CudaOps::PathOf(const WeightView& w, int rows) const {
+ProductWay CudaOps::WayOf(const WeightView& w, int rows) const {
+  if (forced_ != ProductWay::kMeasured) return forced_;
   const bool split = w.layout == WeightLayout::kSplit, wide = ctx_.precision == Precision::kFp32;
-  if (ctx_.batch_invariant) return wide ? Path::kDot : Path::kSkinny;
+  if (ctx_.batch_invariant) return wide ? ProductWay::kDot : ProductWay::kSkinny;
   const PathLimits limits = wide ? (split ? kSplit32 : kPlain32) : (split ? kSplit16 : kPlain16);
-  return rows <= limits.dot ? Path::kDot : rows <= limits.skinny ? Path::kSkinny : Path::kLibrary;
+  return rows <= limits.dot ? ProductWay::kDot : rows <= limits.skinny ? ProductWay::kSkinny : ProductWay::kLibrary;
 }
 
 bool CudaOps::FewAssignments(std::int64_t assignments) const {
@@ -105,10 +106,10 @@ void CudaOps::RunLibrary(const Product& p, Finish&& finish) {
 
 void CudaOps::Run(const Product& p) {
   if (p.rows <= 0) return;
-  switch (PathOf(p.w, p.rows)) {
-    case Path::kDot: return LaunchDot(ctx_, p);
-    case Path::kSkinny: return LaunchSkinny(ctx_, p);
-    case Path::kLibrary: break;
+  switch (WayOf(p.w, p.rows)) {
+    case ProductWay::kDot: return LaunchDot(ctx_, p);
+    case ProductWay::kSkinny: return LaunchSkinny(ctx_, p);
+    default: break;
   }
   switch (p.finish) {
     case Finish::kStore: {
