@@ -157,9 +157,10 @@ void LaunchDot(const KernelContext& ctx, const Product& p) {
         Launch(DotKernel<Form, T, 1, true>, dim3(static_cast<unsigned>(groups), rows), block, 0, ctx, p, row_vectors, chunks, kWarps, aligned);
         return;
       }
-      // Few row groups cannot fill the device: split k over warps of a block. Depends on the shape alone.
+      // Few row groups cannot fill the device: split k over warps of a block. In batch-invariant mode by the shape alone.
+      const std::int64_t warps = groups * (p.expert != nullptr && !ctx.batch_invariant ? p.rows : 1);
       int k_warps = 1;
-      while (k_warps < kWarps && groups * k_warps < 16 * ctx.sm_count && chunks > 32 * k_warps) k_warps *= 2;
+      while (k_warps < kWarps && warps * k_warps < 16 * ctx.sm_count && chunks > 32 * k_warps) k_warps *= 2;
       const auto grid_x = static_cast<unsigned>((groups + kWarps / k_warps - 1) / (kWarps / k_warps));
       if (p.rows == 1 || p.expert != nullptr) {
         Launch(DotKernel<Form, T, 1, false>, dim3(grid_x, rows), block, 0, ctx, p, row_vectors, chunks, k_warps, aligned);
