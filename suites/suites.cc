@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "engine/model/presets.h"
+#include "engine/weights/requantised.h"
 #include "suites/golden/golden_suite.h"
 #include "suites/parity/parity.h"
 #include "suites/support/embedded.h"
@@ -87,12 +88,13 @@ std::vector<std::string> MatchModels(const std::vector<std::string>& patterns) {
   const std::vector<std::string> known = KnownModels();
   std::vector<std::string> models;
   for (const std::string& pattern : patterns) {
+    const QuantisedName wanted = SplitQuantisedName(pattern);
     std::vector<std::string> found;
     for (const std::string& name : known) {
-      if (name == pattern || ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0) found.push_back(name);
+      if (name == wanted.base || ::fnmatch(wanted.base.c_str(), name.c_str(), 0) == 0) found.push_back(name + wanted.suffix);
     }
     std::error_code error;
-    if (found.empty() && std::filesystem::exists(pattern, error)) found.push_back(pattern);
+    if (found.empty() && std::filesystem::exists(wanted.base, error)) found.push_back(pattern);
     Require<NoSuchModel>(!found.empty(), "model '{}' matches nothing: expected a checkpoint folder, a .gguf file or one of {}", pattern,
                          Joined(known));
     for (const std::string& name : found) {

@@ -9,6 +9,7 @@
 #include "engine/model/presets.h"
 #include "engine/weights/gguf.h"
 #include "engine/weights/hugging_face.h"
+#include "engine/weights/requantised.h"
 #include "engine/weights/synthetic.h"
 
 namespace assay {
@@ -30,6 +31,7 @@ void RecipeToFloats(const HostTensor& tensor, float* out, std::int64_t first, st
 }  // namespace
 
 std::unique_ptr<WeightStore> OpenModel(const std::string& model, std::uint64_t seed) {
+  if (const QuantisedName name = SplitQuantisedName(model); name.type) return Requantise(OpenModel(name.base, seed), *name.type);
   std::error_code error;
   const fs::path path(model);
   if (fs::is_directory(path, error)) {
@@ -43,8 +45,15 @@ std::unique_ptr<WeightStore> OpenModel(const std::string& model, std::uint64_t s
   if (IsPreset(model)) return OpenSynthetic(Preset(model), seed);
   std::string presets;
   for (const std::string& name : PresetNames()) presets += (presets.empty() ? "" : ", ") + name;
-  Throw("no model '{}': neither a folder with config.json nor a .gguf file is there, and it is none of the presets {}", model,
-        presets);
+  Throw("no model '{}': neither a folder with config.json nor a .gguf file is there, and it is none of the presets {} "
+        "(a suffix @q8_0 or @q4_0 quantises any of these)",
+        model, presets);
+}
+
+void ReadRow(const HostTensor& tensor, std::int64_t row, float* out) {
+  if (tensor.data == nullptr) return RecipeToFloats(tensor, out, row * tensor.cols, tensor.cols);
+  const std::size_t row_bytes = StoredBytes(tensor.type, 1, tensor.cols);
+  DequantiseRow(tensor.type, tensor.data.get() + static_cast<std::size_t>(row) * row_bytes, out, tensor.cols);
 }
 
 std::vector<float> ToFloats(const HostTensor& tensor) {
@@ -52,8 +61,8 @@ std::vector<float> ToFloats(const HostTensor& tensor) {
   std::int64_t rows = 0;
   Require(!__builtin_mul_overflow(tensor.experts, tensor.rows, &rows), "{}: size overflows", tensor.where);
   const std::size_t needed = StoredBytes(tensor.type, rows, tensor.cols);
-  Require(tensor.data == nullptr ? tensor.fill.has_value() : tensor.bytes >= needed, "{}: {} bytes, expected {}", tensor.where,
-          tensor.bytes, needed);
+  Require(tensor.data == nullptr ? tensor.fill.has_value() : tensor.bytes >= needed, "{}: {} bytes, expected {}",
+          tensor.where, tensor.bytes, needed);
   std::vector<float> values(static_cast<std::size_t>(rows * tensor.cols));
   if (values.empty()) return values;
   const std::size_t row_bytes = StoredBytes(tensor.type, 1, tensor.cols);
@@ -61,7 +70,8 @@ std::vector<float> ToFloats(const HostTensor& tensor) {
   ParallelFor(rows, grain, [&](std::int64_t begin, std::int64_t end) {
     float* out = values.data() + begin * tensor.cols;
     if (tensor.data == nullptr) return RecipeToFloats(tensor, out, begin * tensor.cols, (end - begin) * tensor.cols);
-    DequantiseRow(tensor.type, tensor.data.get() + static_cast<std::size_t>(begin) * row_bytes, out, (end - begin) * tensor.cols);
+    DequantiseRow(tensor.type, tensor.data.get() + static_cast<std::size_t>(begin) * row_bytes, out,
+                  (end - begin) * tensor.cols);
   });
   return values;
 }

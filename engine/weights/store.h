@@ -16,10 +16,10 @@ namespace assay {
 struct StoredTensorInfo {
   std::string name;  // in the file
   std::string file;
-  DType type;             // meaningless when type_name is not one of the engine's types
+  DType type;                       // meaningless when type_name is not one of the engine's types
   std::vector<std::int64_t> shape;  // row-major, outermost first
   std::size_t bytes;
-  bool used;  // false: in the file but not read (dead K/V, vision tower)
+  bool used;                // false: in the file but not read (dead K/V, vision tower)
   std::string type_name{};  // as the file spells it; empty: Name(type)
 };
 
@@ -30,20 +30,24 @@ class WeightStore {
   virtual const ModelSpec& spec() const = 0;
   virtual bool Has(TensorKey key) const = 0;
   // The tensor in the catalogue's shape and row order (interleaved Q/K un-permuted, split experts joined, "1 + w" norms
-  // added), its stored type kept where possible. With `recipe_only`, synthetic sources leave `data` null. Throws InputError
-  // that names file and tensor.
+  // added), its stored type kept where possible. With `recipe_only`, synthetic sources leave `data` null. Throws
+  // InputError that names file and tensor.
   virtual HostTensor Load(TensorKey key, bool recipe_only = false) const = 0;
   virtual std::vector<StoredTensorInfo> Listing() const = 0;
   virtual std::string format() const = 0;  // "safetensors", "gguf", "synthetic"
-  // SHA-256 over the headers (names, types, shapes, offsets) and file sizes, or over preset and seed: identity for reports.
+  // SHA-256 over the headers (names, types, shapes, offsets) and file sizes, or over preset and seed: identity for
+  // reports.
   virtual std::string Identity() const = 0;
 };
 
-// Opens `model`: a folder with config.json, a .gguf file, or a preset's name. Presets are synthetic, with `seed`.
+// Opens `model`: a folder with config.json, a .gguf file, or a preset's name. Presets are synthetic, with `seed`. A suffix @q8_0 or
+// @q4_0 on any of them quantises the matrices when they are loaded (requantised.h).
 // Throws InputError that says what was tried when it is none of these.
 std::unique_ptr<WeightStore> OpenModel(const std::string& model, std::uint64_t seed = 0);
 
 // Reads every element as float32: [experts, rows, cols]. For references, vectors and tests.
 std::vector<float> ToFloats(const HostTensor& tensor);
+// Row `row` of [experts x rows] as float32 to out[cols], from the bytes or from the recipe.
+void ReadRow(const HostTensor& tensor, std::int64_t row, float* out);
 
 }  // namespace assay

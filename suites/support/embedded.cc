@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "engine/weights/requantised.h"
+
 namespace assay {
 namespace {
 
@@ -46,8 +48,9 @@ const std::vector<EmbeddedModel>& EmbeddedModels() {
 }
 
 std::string ResolveModel(const std::string& model) {
+  const QuantisedName name = SplitQuantisedName(model);
   for (const EmbeddedModel& embedded : EmbeddedModels())
-    if (embedded.name == model) return embedded.path;
+    if (embedded.name == name.base) return embedded.path + name.suffix;
   return model;
 }
 

@@ -17,7 +17,7 @@ struct EmbeddedModel {
 // All embedded models whose files are present, nano models first.
 const std::vector<EmbeddedModel>& EmbeddedModels();
 
-// An embedded name becomes its path; anything else passes.
+// An embedded name becomes its path, with its suffix (@q8_0) if it has one; anything else passes.
 std::string ResolveModel(const std::string& model);
 // The goldens recorded beside a model (embedded name or path); empty when there are none.
 std::string GoldensOf(const std::string& model);
