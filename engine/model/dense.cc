@@ -9,8 +9,8 @@ namespace assay {
 
 ModelSpec DenseSpec(const DenseConfig& config) {
   Require(config.family != "gemma4", "model '{}': gemma4 is not of the dense shape", config.name);
-  Require(std::isfinite(config.attn_scale) && config.attn_scale >= 0, "model '{}': attention scale must not be negative, found {}",
-          config.name, config.attn_scale);
+  Require(std::isfinite(config.attn_scale) && config.attn_scale >= 0,
+          "model '{}': attention scale must not be negative, found {}", config.name, config.attn_scale);
   ModelSpec spec = StartSpec(config.family, config.hidden);
   spec.name = config.name;
   spec.vocab = config.vocab;

@@ -18,12 +18,12 @@ struct DenseConfig {
   double norm_eps = 1e-6;
   int heads = 0;
   int kv_heads = 0;
-  int head_dim = 0;        // stated by the caller: hidden / heads is only the default of some formats
+  int head_dim = 0;  // stated by the caller: hidden / heads is only the default of some formats
   int ffn = 0;
   bool tied_head = false;
-  double attn_scale = 0;   // 0: 1 / sqrt(head_dim)
-  double softcap = 0;      // 0 = none
-  int window = 0;          // of sliding layers
+  double attn_scale = 0;  // 0: 1 / sqrt(head_dim)
+  double softcap = 0;     // 0 = none
+  int window = 0;         // of sliding layers
   RopeConfig rope_full{};
   RopeConfig rope_sliding{};
   std::vector<LayerKind> kinds;  // one per layer

@@ -10,6 +10,7 @@ namespace {
 
 constexpr Activation kSilu = Activation::kSilu, kGelu = Activation::kGeluTanh;
 
+// clang-format off
 //                                                  scaled  qkv    qk     v      post   layer   1+w    gguf
 //                                                  embed   bias   norm   norm   norms  scalar  norms  pairs
 constexpr std::array<FamilyTraits, 6> kFamilies{{
@@ -20,6 +21,7 @@ constexpr std::array<FamilyTraits, 6> kFamilies{{
     {"qwen2", kSilu,                                false,  true,  false, false, false, false,  false, false},
     {"qwen3", kSilu,                                false,  false, true,  false, false, false,  false, false},
 }};
+// clang-format on
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// What distinguishes the supported families from each other, as a table. Only builders, loaders and the synthetic source look
-// here; everything downstream reads ModelSpec.
+// What distinguishes the supported families from each other, as a table. Only builders, loaders and the synthetic
+// source look here; everything downstream reads ModelSpec.
 #pragma once
 
 #include <span>
@@ -13,14 +13,14 @@ namespace assay {
 struct FamilyTraits {
   std::string_view name;  // ModelSpec::family
   Activation activation;
-  bool scaled_embedding;   // the embedding row is multiplied by sqrt(hidden)
+  bool scaled_embedding;  // the embedding row is multiplied by sqrt(hidden)
   bool qkv_bias;
   bool qk_norm;
   bool v_norm;
   bool post_norms;
   bool layer_scalar;
-  bool norms_plus_one;     // Hugging Face files hold w of x * (1 + w); GGUF files already hold 1 + w
-  bool gguf_interleaved;   // GGUF files hold q and k rows permuted for rope on neighbouring pairs
+  bool norms_plus_one;    // Hugging Face files hold w of x * (1 + w); GGUF files already hold 1 + w
+  bool gguf_interleaved;  // GGUF files hold q and k rows permuted for rope on neighbouring pairs
 };
 
 std::span<const FamilyTraits> Families();

@@ -42,8 +42,8 @@ ModelSpec Gemma4Spec(const Gemma4Config& config) {
     layer.rope = AddRope(spec, MakeRope(sliding ? config.rope_sliding : config.rope_full, from.head_dim));
     layer.kv_source = shared ? Donor(config, first_shared, from.kind, l) : l;
     layer.value_is_key = from.value_is_key && !shared;
-    Require(from.ffn >= 0 && from.ffn <= (1 << 20), "model '{}': layer {}: feed-forward width {} is out of range", config.name, l,
-            from.ffn);
+    Require(from.ffn >= 0 && from.ffn <= (1 << 20), "model '{}': layer {}: feed-forward width {} is out of range",
+            config.name, l, from.ffn);
     layer.ffn = from.ffn * (config.double_wide && shared ? 2 : 1);
     layer.experts = config.experts;
     layer.top_k = config.top_k;

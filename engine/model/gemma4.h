@@ -25,12 +25,12 @@ struct Gemma4Config {
   int max_position = 131072;
   double norm_eps = 1e-6;
   int heads = 0;
-  int window = 512;            // of sliding layers
+  int window = 512;  // of sliding layers
   int ple_width = 0;
-  double softcap = 0;          // 0 = none
+  double softcap = 0;  // 0 = none
   bool tied_head = true;
-  int shared_kv_layers = 0;    // the last so many layers read the cache of the last earlier layer of their kind
-  bool double_wide = false;    // those layers have twice the listed feed-forward width
+  int shared_kv_layers = 0;  // the last so many layers read the cache of the last earlier layer of their kind
+  bool double_wide = false;  // those layers have twice the listed feed-forward width
   int experts = 0, top_k = 0, expert_ffn = 0;  // on every layer
   RopeConfig rope_sliding{};
   RopeConfig rope_full{.rule = RopeRule::kProportional, .theta = 1e6, .partial = 0.25};

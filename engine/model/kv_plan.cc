@@ -10,7 +10,8 @@ namespace {
 
 int Slots(const LayerSpec& layer, int capacity, int max_chunk) {
   if (layer.kind == LayerKind::kFull) return capacity;
-  // The chunk is in the ring before its first query looks back window - 1 keys: that many older ones must still be there.
+  // The chunk is in the ring before its first query looks back window - 1 keys: that many older ones must still be
+  // there.
   return static_cast<int>(std::min<std::int64_t>(capacity, std::int64_t{layer.window} + max_chunk - 1));
 }
 
@@ -18,8 +19,8 @@ int Slots(const LayerSpec& layer, int capacity, int max_chunk) {
 
 KvPlan MakeKvPlan(const ModelSpec& spec, int capacity, int max_chunk) {
   Require(capacity >= 1, "model '{}': KV capacity must be at least 1 position, found {}", spec.name, capacity);
-  Require(max_chunk >= 1 && max_chunk <= capacity, "model '{}': max_chunk must be in 1..{} (the capacity), found {}", spec.name,
-          capacity, max_chunk);
+  Require(max_chunk >= 1 && max_chunk <= capacity, "model '{}': max_chunk must be in 1..{} (the capacity), found {}",
+          spec.name, capacity, max_chunk);
   KvPlan plan;
   plan.capacity = capacity;
   plan.max_chunk = max_chunk;

@@ -11,11 +11,11 @@
 namespace assay {
 
 struct KvCacheSpec {
-  int writer = 0;    // the one layer that writes it; always before its readers
-  int slots = 0;     // full: capacity. sliding: min(capacity, window + max_chunk - 1)
+  int writer = 0;  // the one layer that writes it; always before its readers
+  int slots = 0;   // full: capacity. sliding: min(capacity, window + max_chunk - 1)
   int kv_heads = 0;
   int head_dim = 0;
-  int window = 0;    // 0 = full
+  int window = 0;  // 0 = full
   // Elements of one session's keys (values take as many again).
   std::size_t elements() const {
     return static_cast<std::size_t>(slots) * static_cast<std::size_t>(kv_heads) * static_cast<std::size_t>(head_dim);

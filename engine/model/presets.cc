@@ -25,6 +25,7 @@ struct Gemma4Row {
   int vocab = 262144;
 };
 
+// clang-format off
 constexpr Gemma4Row kGemma4[] = {
     // name            hidden  L  per heads kvs kvf  ds   df   ffn    wide   win  shr  ple   k=v  E    k  Ef  positions
     {"gemma4-e2b",      1536, 35, 5,  8,  1,  1, 256, 512,  6144, true,   512, 20, 256, false,   0, 0,   0, 131072},
@@ -37,6 +38,7 @@ constexpr Gemma4Row kGemma4[] = {
     {"tiny-gemma4-keqv",  64,  6, 3,  4,  2,  1,  16,  32,    96, false,    8,  0,   0, true,    0, 0,   0,   4096, 128},
     {"tiny-gemma4-moe",   48,  6, 3,  4,  2,  1,  16,  32,    40, false,    5,  0,   0, true,    8, 2,  24,   4096,  96},
 };
+// clang-format on
 
 struct DenseRow {
   const char* name;
@@ -51,6 +53,7 @@ struct DenseRow {
   double query_scalar = 0;   // attention scale is this ^ -1/2; 0: head_dim
 };
 
+// clang-format off
 constexpr DenseRow kDense[] = {
     // name            family     hidden  L  heads kv dim  ffn    vocab  positions eps  theta  tied  l3 window per lin  scalar
     {"llama-2-7b",      "llama",    4096, 32, 32, 32, 128, 11008,  32000,   4096, 1e-5, 1e4, false},
@@ -75,6 +78,7 @@ constexpr DenseRow kDense[] = {
     {"tiny-qwen3",      "qwen3",      48,  4,  4,  1,  16,    96,    128,   4096, 1e-6, 1e4, true},
     {"tiny-gemma3",     "gemma3",     48,  7,  4,  2,  16,    64,    112,   4096, 1e-6, 1e6, true, 0, 6, 3, 8, 24},
 };
+// clang-format on
 
 ModelSpec Build(const Gemma4Row& row) {
   Gemma4Config config;

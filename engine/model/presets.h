@@ -1,4 +1,5 @@
-// Named specs: the real geometries of the publishers' models, and tiny ones with every feature and short windows for tests.
+// Named specs: the real geometries of the publishers' models, and tiny ones with every feature and short windows for
+// tests.
 #pragma once
 
 #include <string>

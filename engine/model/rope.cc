@@ -22,15 +22,17 @@ void CheckRope(const RopeConfig& config, int head_dim) {
   Require(head_dim >= 2 && head_dim % 2 == 0, "rope: head_dim must be even and positive, found {}", head_dim);
   Require(finite_above(config.theta, 1), "rope: theta must be finite and above 1, found {}", config.theta);
   Require(finite_above(config.factor, 0), "rope: factor must be finite and above 0, found {}", config.factor);
-  Require(config.partial > 0 && config.partial <= 1, "rope: partial_rotary_factor must be in (0, 1], found {}", config.partial);
+  Require(config.partial > 0 && config.partial <= 1, "rope: partial_rotary_factor must be in (0, 1], found {}",
+          config.partial);
   if (config.rule == RopeRule::kLlama3) {
     Require(finite_above(config.low, 0) && finite_above(config.high, config.low),
             "rope: llama3 needs 0 < low_freq_factor < high_freq_factor, found {} and {}", config.low, config.high);
-    Require(finite_above(config.original, 0), "rope: original_max_position_embeddings must be above 0, found {}", config.original);
+    Require(finite_above(config.original, 0), "rope: original_max_position_embeddings must be above 0, found {}",
+            config.original);
   }
   if (config.rule != RopeRule::kDivisors) return;
-  Require(config.divisors.size() == static_cast<std::size_t>(head_dim / 2), "rope: expected {} frequency divisors, found {}",
-          head_dim / 2, config.divisors.size());
+  Require(config.divisors.size() == static_cast<std::size_t>(head_dim / 2),
+          "rope: expected {} frequency divisors, found {}", head_dim / 2, config.divisors.size());
   for (const float divisor : config.divisors)
     Require(finite_above(divisor, 0), "rope: frequency divisors must be finite and above 0, found {}", divisor);
 }
@@ -41,17 +43,25 @@ RopeSpec MakeRope(const RopeConfig& config, int head_dim) {
   CheckRope(config, head_dim);
   const int pairs = head_dim / 2;
   // The publishers' formula floors partial * D / 2 in this order.
-  const int rotated = config.rule == RopeRule::kProportional ? static_cast<int>(std::floor(config.partial * head_dim / 2)) : pairs;
+  const int rotated =
+      config.rule == RopeRule::kProportional ? static_cast<int>(std::floor(config.partial * head_dim / 2)) : pairs;
   RopeSpec rope{config.theta, std::vector<float>(static_cast<std::size_t>(pairs), 0.0f)};
   for (int d = 0; d < rotated; ++d) {
     const auto at = static_cast<std::size_t>(d);
     double inv = std::pow(config.theta, -2.0 * d / head_dim);
     switch (config.rule) {
-      case RopeRule::kDefault: break;
+      case RopeRule::kDefault:
+        break;
       case RopeRule::kLinear:
-      case RopeRule::kProportional: inv /= config.factor; break;
-      case RopeRule::kLlama3: inv = Llama3Frequency(inv, config); break;
-      case RopeRule::kDivisors: inv = config.divisors[at] >= 1e20f ? 0.0 : inv / static_cast<double>(config.divisors[at]); break;
+      case RopeRule::kProportional:
+        inv /= config.factor;
+        break;
+      case RopeRule::kLlama3:
+        inv = Llama3Frequency(inv, config);
+        break;
+      case RopeRule::kDivisors:
+        inv = config.divisors[at] >= 1e20f ? 0.0 : inv / static_cast<double>(config.divisors[at]);
+        break;
     }
     rope.inv_freq[at] = static_cast<float>(inv);
   }

@@ -46,11 +46,11 @@ struct ModelSpec {
   std::string family;  // "gemma4", "gemma3", "llama", "mistral", "qwen2", "qwen3": tensor names and messages only
   int hidden = 0;
   int vocab = 0;
-  int max_position = 0;       // positions the checkpoint claims to support
+  int max_position = 0;  // positions the checkpoint claims to support
   float norm_eps = 1e-6f;
-  float embed_scale = 1.0f;   // multiplies the embedding row
-  float attn_scale = 1.0f;    // multiplies query . key
-  float softcap = 0.0f;       // c in c * tanh(logit / c); 0 = none
+  float embed_scale = 1.0f;  // multiplies the embedding row
+  float attn_scale = 1.0f;   // multiplies query . key
+  float softcap = 0.0f;      // c in c * tanh(logit / c); 0 = none
   Activation activation = Activation::kSilu;
   bool qkv_bias = false;
   bool qk_norm = false;       // per-head RMS norm of q and k with a learned weight, before rope
@@ -67,9 +67,9 @@ struct ModelSpec {
   friend bool operator==(const ModelSpec&, const ModelSpec&) = default;
 };
 
-// Throws InputError naming model, layer, field, expected and found unless every field is in range and the layers agree with
-// each other: heads divisible by kv_heads, even head_dim <= 1024, kv sources owned, earlier and of the same shape, rope tables
-// of head_dim/2 finite entries, window >= 1 exactly on sliding layers, layers in 1..1024 and so on.
+// Throws InputError naming model, layer, field, expected and found unless every field is in range and the layers agree
+// with each other: heads divisible by kv_heads, even head_dim <= 1024, kv sources owned, earlier and of the same shape,
+// rope tables of head_dim/2 finite entries, window >= 1 exactly on sliding layers, layers in 1..1024 and so on.
 void ValidateSpec(const ModelSpec& spec);
 
 // inv_freq[d] = theta^(-2d/head_dim), computed in double and rounded once; entries from `rotated` on are 0.

@@ -1,5 +1,5 @@
-// The tensor catalogue: which tensors a model of a given spec has, with what shape, and what each file format calls them.
-// Loaders, the synthetic source, uploads and byte counts all read this one list.
+// The tensor catalogue: which tensors a model of a given spec has, with what shape, and what each file format calls
+// them. Loaders, the synthetic source, uploads and byte counts all read this one list.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +12,44 @@ namespace assay {
 
 enum class Role : std::uint8_t {
   // Whole model.
-  kEmbed, kHead, kFinalNorm, kPleEmbed, kPleProject, kPleProjectNorm,
+  kEmbed,
+  kHead,
+  kFinalNorm,
+  kPleEmbed,
+  kPleProject,
+  kPleProjectNorm,
   // Attention of a layer.
-  kAttnNorm, kQuery, kKey, kValue, kAttnOut, kQueryBias, kKeyBias, kValueBias, kQueryNorm, kKeyNorm, kPostAttnNorm,
+  kAttnNorm,
+  kQuery,
+  kKey,
+  kValue,
+  kAttnOut,
+  kQueryBias,
+  kKeyBias,
+  kValueBias,
+  kQueryNorm,
+  kKeyNorm,
+  kPostAttnNorm,
   // Dense feed-forward of a layer.
-  kFfnNorm, kGate, kUp, kDown, kPostFfnNorm,
+  kFfnNorm,
+  kGate,
+  kUp,
+  kDown,
+  kPostFfnNorm,
   // Mixture of experts beside it.
-  kRouter, kRouterScale, kExpertGateUp, kExpertDown, kExpertScale, kPreExpertNorm, kPostDenseNorm, kPostExpertNorm,
+  kRouter,
+  kRouterScale,
+  kExpertGateUp,
+  kExpertDown,
+  kExpertScale,
+  kPreExpertNorm,
+  kPostDenseNorm,
+  kPostExpertNorm,
   // Per-layer embedding and the layer's scalar.
-  kPleGate, kPleOut, kPostPleNorm, kLayerScalar,
+  kPleGate,
+  kPleOut,
+  kPostPleNorm,
+  kLayerScalar,
 };
 const char* Name(Role role);  // "attn_out": stable, used in messages and as the synthetic seed's key
 
@@ -31,8 +60,8 @@ struct TensorKey {
 };
 std::string Name(TensorKey key);  // "layer 3 attn_out"
 
-// One entry of the catalogue. Matrices are [rows = out, cols = in] row-major; vectors have rows = 1. Expert tensors hold
-// `experts` such matrices; kExpertGateUp has rows = 2 * expert_ffn, gate rows first.
+// One entry of the catalogue. Matrices are [rows = out, cols = in] row-major; vectors have rows = 1. Expert tensors
+// hold `experts` such matrices; kExpertGateUp has rows = 2 * expert_ffn, gate rows first.
 struct TensorEntry {
   TensorKey key;
   std::int64_t experts = 1;

@@ -17,7 +17,8 @@ Digest::Digest() : context_(EVP_MD_CTX_new()) {
 Digest::~Digest() { EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context_)); }
 
 void Digest::AddRaw(const void* data, std::size_t bytes) {
-  Require<Error>(EVP_DigestUpdate(static_cast<EVP_MD_CTX*>(context_), data, bytes) == 1, "SHA-256 failed on {} bytes", bytes);
+  Require<Error>(EVP_DigestUpdate(static_cast<EVP_MD_CTX*>(context_), data, bytes) == 1, "SHA-256 failed on {} bytes",
+                 bytes);
 }
 
 Digest& Digest::Add(std::span<const std::byte> bytes) {

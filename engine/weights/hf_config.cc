@@ -55,12 +55,13 @@ void Refuse(bool wrong, const JsonFields& fields, const char* key, const char* w
 void RefuseUnsupported(const JsonFields& top, const JsonFields& text) {
   for (const JsonFields* fields : {&top, &text}) {
     if (const auto quantisation = fields->Object("quantization_config"))
-      Throw("{}: checkpoints quantised by '{}' are not supported; use the original or a GGUF file", quantisation->where(),
-            quantisation->OptionalString("quant_method").value_or("?"));
+      Throw("{}: checkpoints quantised by '{}' are not supported; use the original or a GGUF file",
+            quantisation->where(), quantisation->OptionalString("quant_method").value_or("?"));
   }
   Refuse(text.Bool("attention_bias", false), text, "attention_bias", "a bias on all attention projections");
   Refuse(text.Bool("mlp_bias", false), text, "mlp_bias", "a bias in the feed-forward block");
-  Refuse(text.Number("attn_logit_softcapping", 0) != 0, text, "attn_logit_softcapping", "a softcap on attention scores");
+  Refuse(text.Number("attn_logit_softcapping", 0) != 0, text, "attn_logit_softcapping",
+         "a softcap on attention scores");
   Refuse(text.Number("partial_rotary_factor", 1) != 1, text, "partial_rotary_factor", "rope on a part of each head");
 }
 
@@ -89,8 +90,10 @@ RopeConfig ParseRope(const JsonFields& fields, const RopeConfig& otherwise) {
   for (const char* key : {"rope_type", "type"}) {
     const auto name = fields.OptionalString(key);
     if (!name) continue;
-    const auto found = std::find_if(std::begin(kRules), std::end(kRules), [&](const Rule& rule) { return rule.name == *name; });
-    Require(found != std::end(kRules), "{}: rope of type '{}' is not supported; supported are default, linear, llama3, proportional",
+    const auto found =
+        std::find_if(std::begin(kRules), std::end(kRules), [&](const Rule& rule) { return rule.name == *name; });
+    Require(found != std::end(kRules),
+            "{}: rope of type '{}' is not supported; supported are default, linear, llama3, proportional",
             fields.At(key), *name);
     rope.rule = found->rule;
     break;
@@ -110,12 +113,14 @@ struct Ropes {
   RopeConfig full, sliding;
 };
 
-// `otherwise` holds the family's defaults. Newer files: "rope_parameters", flat or per layer type. Older ones: "rope_theta" and
-// "rope_scaling" for full layers (for all layers when the family has one rope), "rope_local_base_freq" for sliding ones.
+// `otherwise` holds the family's defaults. Newer files: "rope_parameters", flat or per layer type. Older ones:
+// "rope_theta" and "rope_scaling" for full layers (for all layers when the family has one rope), "rope_local_base_freq"
+// for sliding ones.
 Ropes ParseRopes(const JsonFields& text, Ropes otherwise, bool one_rope) {
   otherwise.full.original = text.Int("max_position_embeddings", 1, kMaxPosition, 8192);
   otherwise.full.theta = text.Number("rope_theta", otherwise.full.theta);
-  otherwise.sliding.theta = one_rope ? otherwise.full.theta : text.Number("rope_local_base_freq", otherwise.sliding.theta);
+  otherwise.sliding.theta =
+      one_rope ? otherwise.full.theta : text.Number("rope_local_base_freq", otherwise.sliding.theta);
   Ropes ropes = otherwise;
   if (const auto parameters = text.Object("rope_parameters")) {
     const auto full = parameters->Object("full_attention"), sliding = parameters->Object("sliding_attention");
@@ -135,12 +140,13 @@ Ropes ParseRopes(const JsonFields& text, Ropes otherwise, bool one_rope) {
 std::optional<std::vector<LayerKind>> ParseLayerTypes(const JsonFields& text, int layers) {
   const auto names = text.Strings("layer_types");
   if (!names) return std::nullopt;
-  Require(names->size() == static_cast<std::size_t>(layers), "{}: expected {} entries, found {}", text.At("layer_types"), layers,
-          names->size());
+  Require(names->size() == static_cast<std::size_t>(layers), "{}: expected {} entries, found {}",
+          text.At("layer_types"), layers, names->size());
   std::vector<LayerKind> kinds;
   for (const std::string& name : *names) {
-    Require(name == "full_attention" || name == "sliding_attention", "{}[{}]: expected full_attention or sliding_attention, found '{}'",
-            text.At("layer_types"), kinds.size(), ShortComplaint(name));
+    Require(name == "full_attention" || name == "sliding_attention",
+            "{}[{}]: expected full_attention or sliding_attention, found '{}'", text.At("layer_types"), kinds.size(),
+            ShortComplaint(name));
     kinds.push_back(name == "full_attention" ? LayerKind::kFull : LayerKind::kSliding);
   }
   return kinds;
@@ -158,7 +164,8 @@ std::map<int, JsonFields> ParsePerLayer(const JsonFields& text, int layers) {
   for (const std::string& key : table->Keys()) {
     const bool digits = !key.empty() && key.size() <= 4 && key.find_first_not_of("0123456789") == std::string::npos;
     const int layer = digits ? std::stoi(key) : -1;
-    Require(digits && layer < layers, "{}: expected layer numbers below {}, found '{}'", table->where(), layers, ShortComplaint(key));
+    Require(digits && layer < layers, "{}: expected layer numbers below {}, found '{}'", table->where(), layers,
+            ShortComplaint(key));
     const auto fields = table->Object(key.c_str());
     Require(fields.has_value(), "{}: layer '{}' is null", table->where(), key);
     for (const std::string& name : fields->Keys())
@@ -182,7 +189,8 @@ std::vector<LayerKind> Gemma4Kinds(const JsonFields& text, int layers, const std
   return kinds;
 }
 
-// Both layouts: with per_layer_config, a layer that is not listed has the base values unless the older global keys are there too.
+// Both layouts: with per_layer_config, a layer that is not listed has the base values unless the older global keys are
+// there too.
 void Gemma4Layers(const JsonFields& text, int layers, Gemma4Config& config) {
   const std::map<int, JsonFields> overrides = ParsePerLayer(text, layers);
   const std::vector<LayerKind> kinds = Gemma4Kinds(text, layers, overrides);
@@ -230,12 +238,13 @@ ModelSpec ParseGemma4(const JsonFields& text, const Architecture& architecture, 
   config.double_wide = text.Bool("use_double_wide_mlp", false);
   if (!architecture.unified) {
     // Stated as null it is off; only a file that does not mention it has the default.
-    config.ple_width = text.Int("hidden_size_per_layer_input", 0, kMaxWidth, text.Mentions("hidden_size_per_layer_input") ? 0 : 256);
+    config.ple_width =
+        text.Int("hidden_size_per_layer_input", 0, kMaxWidth, text.Mentions("hidden_size_per_layer_input") ? 0 : 256);
   }
   if (config.ple_width > 0) {
     const int rows = text.Int("vocab_size_per_layer_input", 1, INT_MAX, config.vocab);
-    Require(rows == config.vocab, "{}: expected the vocabulary's {}, found {}", text.At("vocab_size_per_layer_input"), config.vocab,
-            rows);
+    Require(rows == config.vocab, "{}: expected the vocabulary's {}, found {}", text.At("vocab_size_per_layer_input"),
+            config.vocab, rows);
   }
   const int layers = text.Int("num_hidden_layers", 1, kMaxLayers);
   config.shared_kv_layers = text.Int("num_kv_shared_layers", 0, layers - 1, 0);
@@ -251,8 +260,8 @@ ModelSpec ParseGemma4(const JsonFields& text, const Architecture& architecture, 
   return Gemma4Spec(config);
 }
 
-// transformers' defaults of keys that a file may leave out: 0 = none, the file must say. Gemma 3's multimodal files state only
-// what differs from them.
+// transformers' defaults of keys that a file may leave out: 0 = none, the file must say. Gemma 3's multimodal files
+// state only what differs from them.
 struct DenseDefaults {
   std::string_view family;
   int hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, ffn = 0, vocab = 0, positions = 0, window = 0;
@@ -293,8 +302,9 @@ void DenseKinds(const JsonFields& text, const DenseDefaults& defaults, int layer
 
 ModelSpec ParseDense(const JsonFields& text, const Architecture& architecture, bool tied, const std::string& name,
                      std::optional<int> embedding_rows) {
-  const DenseDefaults& defaults = *std::find_if(std::begin(kDenseDefaults), std::end(kDenseDefaults),
-                                                [&](const DenseDefaults& row) { return row.family == architecture.family; });
+  const DenseDefaults& defaults =
+      *std::find_if(std::begin(kDenseDefaults), std::end(kDenseDefaults),
+                    [&](const DenseDefaults& row) { return row.family == architecture.family; });
   const bool gemma3 = defaults.local_rope;
   if (gemma3) CheckCausal(text, "use_bidirectional_attention");
   DenseConfig config;
@@ -302,14 +312,16 @@ ModelSpec ParseDense(const JsonFields& text, const Architecture& architecture, b
   config.family = architecture.family;
   config.hidden = IntOr(text, "hidden_size", kMaxWidth, defaults.hidden);
   config.heads = IntOr(text, "num_attention_heads", kMaxWidth, defaults.heads);
-  config.kv_heads = IntOr(text, "num_key_value_heads", kMaxWidth, defaults.kv_heads > 0 ? defaults.kv_heads : config.heads);
+  config.kv_heads =
+      IntOr(text, "num_key_value_heads", kMaxWidth, defaults.kv_heads > 0 ? defaults.kv_heads : config.heads);
   const int even_share = config.hidden / config.heads;
   Require(defaults.head_dim > 0 || text.Has("head_dim") || config.hidden % config.heads == 0,
-          "{}: without head_dim, hidden_size {} must be a multiple of num_attention_heads {}", text.where(), config.hidden,
-          config.heads);
+          "{}: without head_dim, hidden_size {} must be a multiple of num_attention_heads {}", text.where(),
+          config.hidden, config.heads);
   config.head_dim = text.Int("head_dim", 1, 1024, defaults.head_dim > 0 ? defaults.head_dim : even_share);
   config.ffn = IntOr(text, "intermediate_size", kMaxWidth, defaults.ffn);
-  config.vocab = embedding_rows || defaults.vocab == 0 ? ParseVocab(text, embedding_rows) : text.Int("vocab_size", 1, INT_MAX, defaults.vocab);
+  config.vocab = embedding_rows || defaults.vocab == 0 ? ParseVocab(text, embedding_rows)
+                                                       : text.Int("vocab_size", 1, INT_MAX, defaults.vocab);
   config.max_position = IntOr(text, "max_position_embeddings", kMaxPosition, defaults.positions);
   config.norm_eps = text.Number("rms_norm_eps", 1e-6);
   config.tied_head = tied;
@@ -340,8 +352,8 @@ ModelSpec SpecFromHfConfig(std::string_view text_of_file, const std::string& whe
   const Architecture& outer = FindArchitecture(top, *outer_type);
   const JsonFields text = top.Object("text_config").value_or(top);
   const Architecture& architecture = FindArchitecture(text, text.OptionalString("model_type").value_or(*outer_type));
-  Require(outer.family == architecture.family, "{}: '{}' inside of '{}'", text.At("model_type"), architecture.model_type,
-          outer.model_type);
+  Require(outer.family == architecture.family, "{}: '{}' inside of '{}'", text.At("model_type"),
+          architecture.model_type, outer.model_type);
   RefuseUnsupported(top, text);
   CheckActivation(text, Family(architecture.family).activation);
   const bool tied_default = Family(architecture.family).scaled_embedding;  // both Gemmas

@@ -9,10 +9,11 @@
 
 namespace assay {
 
-// Reads the text model's facts from `text`: at top level or under "text_config", per-layer geometry as "global_head_dim" or as
-// "per_layer_config", rope as "rope_parameters" or as the older keys; missing keys have transformers' defaults. `where` names
-// the file in messages, `name` the model. `embedding_rows` is the vocabulary when "vocab_size" is not stated.
-// Throws InputError naming file and key for anything malformed, out of range or not supported, unknown architectures by name.
+// Reads the text model's facts from `text`: at top level or under "text_config", per-layer geometry as
+// "global_head_dim" or as "per_layer_config", rope as "rope_parameters" or as the older keys; missing keys have
+// transformers' defaults. `where` names the file in messages, `name` the model. `embedding_rows` is the vocabulary when
+// "vocab_size" is not stated. Throws InputError naming file and key for anything malformed, out of range or not
+// supported, unknown architectures by name.
 ModelSpec SpecFromHfConfig(std::string_view text, const std::string& where, const std::string& name,
                            std::optional<int> embedding_rows = std::nullopt);
 

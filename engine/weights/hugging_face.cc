@@ -58,21 +58,46 @@ bool ShapeFits(const std::vector<std::int64_t>& found, const std::vector<std::in
 std::vector<std::int64_t> FileShape(const TensorEntry& entry) {
   switch (entry.key.role) {
     case Role::kExpertGateUp:
-    case Role::kExpertDown: return {entry.experts, entry.rows, entry.cols};
+    case Role::kExpertDown:
+      return {entry.experts, entry.rows, entry.cols};
     // Matrices even when the model is so small that they have one row.
-    case Role::kEmbed: case Role::kHead: case Role::kPleEmbed: case Role::kPleProject: case Role::kQuery: case Role::kKey:
-    case Role::kValue: case Role::kAttnOut: case Role::kGate: case Role::kUp: case Role::kDown: case Role::kRouter:
-    case Role::kPleGate: case Role::kPleOut: return {entry.rows, entry.cols};
-    default: return {entry.cols};
+    case Role::kEmbed:
+    case Role::kHead:
+    case Role::kPleEmbed:
+    case Role::kPleProject:
+    case Role::kQuery:
+    case Role::kKey:
+    case Role::kValue:
+    case Role::kAttnOut:
+    case Role::kGate:
+    case Role::kUp:
+    case Role::kDown:
+    case Role::kRouter:
+    case Role::kPleGate:
+    case Role::kPleOut:
+      return {entry.rows, entry.cols};
+    default:
+      return {entry.cols};
   }
 }
 
 bool IsNorm(Role role) {
   switch (role) {
-    case Role::kFinalNorm: case Role::kPleProjectNorm: case Role::kAttnNorm: case Role::kQueryNorm: case Role::kKeyNorm:
-    case Role::kPostAttnNorm: case Role::kFfnNorm: case Role::kPostFfnNorm: case Role::kPreExpertNorm: case Role::kPostDenseNorm:
-    case Role::kPostExpertNorm: case Role::kPostPleNorm: return true;
-    default: return false;
+    case Role::kFinalNorm:
+    case Role::kPleProjectNorm:
+    case Role::kAttnNorm:
+    case Role::kQueryNorm:
+    case Role::kKeyNorm:
+    case Role::kPostAttnNorm:
+    case Role::kFfnNorm:
+    case Role::kPostFfnNorm:
+    case Role::kPreExpertNorm:
+    case Role::kPostDenseNorm:
+    case Role::kPostExpertNorm:
+    case Role::kPostPleNorm:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -87,7 +112,8 @@ class Shards {
       const fs::path single = fs::path(folder) / kSingleName;
       Require(fs::exists(single, error), "{}: neither {} nor {} is there", folder, kIndexName, kSingleName);
       shards_.push_back(std::make_unique<SafetensorsFile>(single.string()));
-      for (const SafetensorsEntry& entry : shards_[0]->entries()) by_name_.emplace(entry.name, Place{shards_[0].get(), &entry});
+      for (const SafetensorsEntry& entry : shards_[0]->entries())
+        by_name_.emplace(entry.name, Place{shards_[0].get(), &entry});
     }
   }
 
@@ -104,18 +130,21 @@ class Shards {
             "{}: expected an object with the key weight_map", path);
     std::map<std::string, const SafetensorsFile*> opened;
     for (const auto& item : index["weight_map"].items()) {
-      Require(item.value().is_string(), "{}: weight_map: '{}' is not mapped to a file name", path, ShortComplaint(item.key()));
+      Require(item.value().is_string(), "{}: weight_map: '{}' is not mapped to a file name", path,
+              ShortComplaint(item.key()));
       const auto& name = item.value().get_ref<const std::string&>();
       const SafetensorsFile*& shard = opened[name];
       if (shard == nullptr) {
-        Require(IsPlainShardName(name), "{}: weight_map: '{}' is not the plain name of a .safetensors file in this folder", path,
+        Require(IsPlainShardName(name),
+                "{}: weight_map: '{}' is not the plain name of a .safetensors file in this folder", path,
                 ShortComplaint(name));
         Require(opened.size() <= kMaxShards, "{}: more than {} shards", path, kMaxShards);
         shards_.push_back(std::make_unique<SafetensorsFile>((fs::path(folder) / name).string()));
         shard = shards_.back().get();
       }
       const SafetensorsEntry* entry = shard->Find(item.key());
-      Require(entry != nullptr, "{}: weight_map: tensor '{}' is not in {}", path, ShortComplaint(item.key()), ShortComplaint(name));
+      Require(entry != nullptr, "{}: weight_map: tensor '{}' is not in {}", path, ShortComplaint(item.key()),
+              ShortComplaint(name));
       by_name_.emplace(entry->name, Place{shard, entry});
     }
     Require(!shards_.empty(), "{}: weight_map is empty", path);
@@ -205,8 +234,9 @@ const Place* HuggingFaceStore::FindNamed(const std::string& name) const {
 Places HuggingFaceStore::FindPlaces(const TensorEntry& entry) const {
   for (const std::string& name : HuggingFaceNames(spec_, entry.key))
     if (const Place* place = FindNamed(name)) return {*place};
-  return entry.experts > 1 || entry.key.role == Role::kExpertGateUp || entry.key.role == Role::kExpertDown ? FindExperts(entry)
-                                                                                                           : Places{};
+  return entry.experts > 1 || entry.key.role == Role::kExpertGateUp || entry.key.role == Role::kExpertDown
+             ? FindExperts(entry)
+             : Places{};
 }
 
 // experts.<e>.{gate,up,down}_proj.weight, as some re-exports split the fused tensors.
@@ -221,9 +251,10 @@ Places HuggingFaceStore::FindExperts(const TensorEntry& entry) const {
       const Place* place = FindNamed(name);
       if (place == nullptr && places.empty()) return {};
       Require(place != nullptr, "{}: tensor '{}{}' is missing, other experts are there", config_path_, prefix_, name);
-      Require(place->entry->shape == expected && place->entry->type == (places.empty() ? place : &places[0])->entry->type,
-              "{}: tensor '{}': expected {} of the type of the other experts, found {} {}", place->shard->file().path(),
-              place->entry->name, ShapeText(expected), place->entry->type_name, ShapeText(place->entry->shape));
+      Require(
+          place->entry->shape == expected && place->entry->type == (places.empty() ? place : &places[0])->entry->type,
+          "{}: tensor '{}': expected {} of the type of the other experts, found {} {}", place->shard->file().path(),
+          place->entry->name, ShapeText(expected), place->entry->type_name, ShapeText(place->entry->shape));
       places.push_back(*place);
     }
   }
@@ -234,7 +265,8 @@ void HuggingFaceStore::Locate(const TensorEntry& entry, const std::string& folde
   Places places = FindPlaces(entry);
   if (places.empty()) {
     std::string tried;
-    for (const std::string& name : HuggingFaceNames(spec_, entry.key)) tried += (tried.empty() ? "" : " or ") + prefix_ + name;
+    for (const std::string& name : HuggingFaceNames(spec_, entry.key))
+      tried += (tried.empty() ? "" : " or ") + prefix_ + name;
     Require(!entry.required, "{}: {} is missing: no tensor {} of shape {}", folder, Name(entry.key), tried,
             ShapeText(FileShape(entry)));
     return;
@@ -242,12 +274,13 @@ void HuggingFaceStore::Locate(const TensorEntry& entry, const std::string& folde
   for (const Place& place : places) {
     const std::optional<DType> type = place.entry->type;
     Require(type == DType::kF32 || type == DType::kF16 || type == DType::kBF16,
-            "{}: tensor '{}': type {} is not supported, expected F32, F16 or BF16", place.shard->file().path(), place.entry->name,
-            place.entry->type_name);
+            "{}: tensor '{}': type {} is not supported, expected F32, F16 or BF16", place.shard->file().path(),
+            place.entry->name, place.entry->type_name);
   }
   if (places.size() == 1)
     Require(ShapeFits(places[0].entry->shape, FileShape(entry)) || entry.experts * entry.rows * entry.cols == 0 ||
-                (entry.key.role == Role::kExpertDown && entry.experts == 1 && ShapeFits(places[0].entry->shape, {entry.rows, entry.cols})),
+                (entry.key.role == Role::kExpertDown && entry.experts == 1 &&
+                 ShapeFits(places[0].entry->shape, {entry.rows, entry.cols})),
             "{}: tensor '{}' ({}): expected shape {}, found {}", places[0].shard->file().path(), places[0].entry->name,
             Name(entry.key), ShapeText(FileShape(entry)), ShapeText(places[0].entry->shape));
   located_.emplace(entry.key, Located{entry, std::move(places)});
@@ -311,13 +344,17 @@ std::string HuggingFaceStore::Identity() const {
   for (const auto& shard : shards_->files()) {
     const auto bytes = static_cast<std::size_t>(shard->header_bytes());
     const auto header = shard->file().ReadBlock(0, bytes, "header");
-    digest.Add(fs::path(shard->file().path()).filename().string()).Add(shard->file().size()).Add(std::span(header.get(), bytes));
+    digest.Add(fs::path(shard->file().path()).filename().string())
+        .Add(shard->file().size())
+        .Add(std::span(header.get(), bytes));
   }
   return digest.Hex();
 }
 
 }  // namespace
 
-std::unique_ptr<WeightStore> OpenHuggingFace(const std::string& folder) { return std::make_unique<HuggingFaceStore>(folder); }
+std::unique_ptr<WeightStore> OpenHuggingFace(const std::string& folder) {
+  return std::make_unique<HuggingFaceStore>(folder);
+}
 
 }  // namespace assay

@@ -52,25 +52,27 @@ void InputFile::CheckUnchanged(std::string_view what) const {
 }
 
 void InputFile::Read(std::span<std::byte> out, std::uint64_t offset, std::string_view what) const {
-  Require(offset <= size_ && out.size() <= size_ - offset, "{}: {}: bytes {} + {} lie beyond the file's {}", path_, what, offset,
-          out.size(), size_);
+  Require(offset <= size_ && out.size() <= size_ - offset, "{}: {}: bytes {} + {} lie beyond the file's {}", path_,
+          what, offset, out.size(), size_);
   std::size_t done = 0;
   while (done < out.size()) {
     const std::size_t piece = std::min<std::size_t>(out.size() - done, std::size_t{1} << 30);
     const ssize_t got = ::pread(fd_, out.data() + done, piece, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     Require(got >= 0, "{}: {}: read failed at byte {}: {}", path_, what, offset + done, std::strerror(errno));
-    Require(got > 0, "{}: {}: the file shrank while open: it ends at byte {}, {} were expected", path_, what, offset + done, size_);
+    Require(got > 0, "{}: {}: the file shrank while open: it ends at byte {}, {} were expected", path_, what,
+            offset + done, size_);
     done += static_cast<std::size_t>(got);
   }
   // After the copy: whatever was rewritten before or while it was read is seen here.
   CheckUnchanged(what);
 }
 
-std::shared_ptr<const std::byte> InputFile::ReadBlock(std::uint64_t offset, std::size_t bytes, std::string_view what) const {
+std::shared_ptr<const std::byte> InputFile::ReadBlock(std::uint64_t offset, std::size_t bytes,
+                                                      std::string_view what) const {
   // Before the allocation, so that a hostile size costs nothing.
-  Require(offset <= size_ && bytes <= size_ - offset, "{}: {}: bytes {} + {} lie beyond the file's {}", path_, what, offset, bytes,
-          size_);
+  Require(offset <= size_ && bytes <= size_ - offset, "{}: {}: bytes {} + {} lie beyond the file's {}", path_, what,
+          offset, bytes, size_);
   std::shared_ptr<std::byte> block = AllocateBlock(bytes, what);
   Read({block.get(), bytes}, offset, what);
   return block;

@@ -1,9 +1,9 @@
 // A checkpoint file opened for reading: its size is fixed when it is opened, and every read is checked against it.
 //
-// Bytes are copied out with pread and not handed out as views of a mapping: a mapped file that another process truncates or
-// rewrites raises SIGBUS (or silently changes weights) in the middle of a computation, where no message can name the file; a
-// copied tensor either is the one that was opened or Read throws. Nothing but what is asked for is read: opening costs no
-// memory, and the kernel's page cache is shared between processes as it is with a mapping.
+// Bytes are copied out with pread and not handed out as views of a mapping: a mapped file that another process
+// truncates or rewrites raises SIGBUS (or silently changes weights) in the middle of a computation, where no message
+// can name the file; a copied tensor either is the one that was opened or Read throws. Nothing but what is asked for is
+// read: opening costs no memory, and the kernel's page cache is shared between processes as it is with a mapping.
 #pragma once
 
 #include <sys/stat.h>
@@ -17,8 +17,8 @@
 
 namespace assay {
 
-// Thread-safe for concurrent reads. Symbolic links are followed (download caches use them); pipes, devices and folders are
-// refused.
+// Thread-safe for concurrent reads. Symbolic links are followed (download caches use them); pipes, devices and folders
+// are refused.
 class InputFile {
  public:
   // Throws InputError naming `path` when it is missing, unreadable, empty or not a regular file.
@@ -30,8 +30,8 @@ class InputFile {
   const std::string& path() const { return path_; }
   std::uint64_t size() const { return size_; }  // bytes, when opened
 
-  // Fills `out` from `offset`. Throws InputError naming the file and `what` (a tensor, "header") when the range leaves the file,
-  // or when the file was truncated or rewritten since it was opened.
+  // Fills `out` from `offset`. Throws InputError naming the file and `what` (a tensor, "header") when the range leaves
+  // the file, or when the file was truncated or rewritten since it was opened.
   void Read(std::span<std::byte> out, std::uint64_t offset, std::string_view what) const;
   // The same into a fresh block of `bytes`, aligned to 64. Throws OutOfMemory when it does not fit.
   std::shared_ptr<const std::byte> ReadBlock(std::uint64_t offset, std::size_t bytes, std::string_view what) const;

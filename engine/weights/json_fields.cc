@@ -13,7 +13,8 @@ using nlohmann::json;
 
 // What was found, short enough for a message: containers by their type only.
 std::string Shown(const json& value) {
-  return value.is_structured() ? value.type_name() : ShortComplaint(value.dump(-1, ' ', false, json::error_handler_t::replace));
+  return value.is_structured() ? value.type_name()
+                               : ShortComplaint(value.dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
 }  // namespace
@@ -53,7 +54,8 @@ int JsonFields::Int(const char* key, int low, int high) const {
 double JsonFields::Number(const char* key, double otherwise) const {
   const json* value = Find(key);
   if (value == nullptr) return otherwise;
-  Require(value->is_number() && std::isfinite(value->get<double>()), "{}: expected a number, found {}", At(key), Shown(*value));
+  Require(value->is_number() && std::isfinite(value->get<double>()), "{}: expected a number, found {}", At(key),
+          Shown(*value));
   return value->get<double>();
 }
 

@@ -1,5 +1,5 @@
-// Typed access to the keys of one JSON object of a configuration file; an absent key and null mean the same. For .cc files of
-// this room.
+// Typed access to the keys of one JSON object of a configuration file; an absent key and null mean the same. For .cc
+// files of this room.
 #pragma once
 
 #include <climits>
@@ -10,8 +10,8 @@
 
 namespace assay {
 
-// Every getter throws InputError naming file, key, expected and found when the value has the wrong type or leaves the range.
-// `object` must outlive the fields.
+// Every getter throws InputError naming file, key, expected and found when the value has the wrong type or leaves the
+// range. `object` must outlive the fields.
 class JsonFields {
  public:
   JsonFields(const nlohmann::json& object, std::string where);  // throws unless `object` is an object
@@ -24,7 +24,9 @@ class JsonFields {
 
   std::optional<int> OptionalInt(const char* key, int low, int high = INT_MAX) const;
   int Int(const char* key, int low, int high = INT_MAX) const;  // required
-  int Int(const char* key, int low, int high, int otherwise) const { return OptionalInt(key, low, high).value_or(otherwise); }
+  int Int(const char* key, int low, int high, int otherwise) const {
+    return OptionalInt(key, low, high).value_or(otherwise);
+  }
   double Number(const char* key, double otherwise) const;  // finite
   bool Bool(const char* key, bool otherwise) const;
   std::optional<std::string> OptionalString(const char* key) const;

@@ -24,10 +24,26 @@ struct TypeRow {
   std::optional<DType> type{};
 };
 constexpr TypeRow kTypes[] = {
-    {"F32", 32, DType::kF32}, {"F16", 16, DType::kF16}, {"BF16", 16, DType::kBF16}, {"I32", 32, DType::kI32},
-    {"BOOL", 8},     {"U8", 8},       {"I8", 8},      {"F8_E5M2", 8},  {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F6_E2M3", 6},
-    {"F6_E3M2", 6},  {"F4", 4},       {"I16", 16},    {"U16", 16},     {"U32", 32},    {"F64", 64},    {"I64", 64},
-    {"U64", 64},     {"C64", 64},
+    {"F32", 32, DType::kF32},
+    {"F16", 16, DType::kF16},
+    {"BF16", 16, DType::kBF16},
+    {"I32", 32, DType::kI32},
+    {"BOOL", 8},
+    {"U8", 8},
+    {"I8", 8},
+    {"F8_E5M2", 8},
+    {"F8_E4M3", 8},
+    {"F8_E8M0", 8},
+    {"F6_E2M3", 6},
+    {"F6_E3M2", 6},
+    {"F4", 4},
+    {"I16", 16},
+    {"U16", 16},
+    {"U32", 32},
+    {"F64", 64},
+    {"I64", 64},
+    {"U64", 64},
+    {"C64", 64},
 };
 
 // Entries straight from the parser's events: a document tree would cost many times the header's size.
@@ -59,7 +75,8 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   bool string(string_t& value) override {
     if (in_metadata_ && depth_ == 2) return true;
     if (in_metadata_ || depth_ != 2 || field_ != "dtype") return Unexpected("a string");
-    const auto found = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeRow& row) { return row.name == value; });
+    const auto found =
+        std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeRow& row) { return row.name == value; });
     Require(found != std::end(kTypes), "{}: {}: unknown type '{}'", path_, Place(), ShortComplaint(value));
     entry().type_name = found->name;
     entry().type = found->type;
@@ -77,7 +94,8 @@ class HeaderReader final : public nlohmann::json_sax<json> {
 
   bool key(string_t& name) override {
     if (depth_ == 2) return Field(name);
-    Require(!name.empty() && name.size() <= kMaxName, "{}: a tensor's name has {} bytes, expected 1..{}", path_, name.size(), kMaxName);
+    Require(!name.empty() && name.size() <= kMaxName, "{}: a tensor's name has {} bytes, expected 1..{}", path_,
+            name.size(), kMaxName);
     in_metadata_ = name == "__metadata__";
     if (in_metadata_) {
       Require(!metadata_seen_, "{}: '__metadata__' appears twice", path_);
@@ -116,13 +134,15 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   std::string Place() const {
     if (in_metadata_) return "'__metadata__'";
     if (depth_ == 0 || entries_.empty()) return "header";
-    return fmt::format("tensor '{}'{}{}", ShortComplaint(entries_.back().name), depth_ == 2 ? ": " : "", depth_ == 2 ? field_ : "");
+    return fmt::format("tensor '{}'{}{}", ShortComplaint(entries_.back().name), depth_ == 2 ? ": " : "",
+                       depth_ == 2 ? field_ : "");
   }
   bool Unexpected(const char* found) { Throw("{}: {}: unexpected {}", path_, Place(), found); }
 
   bool Field(const string_t& name) {
     if (in_metadata_) {
-      Require(metadata_keys_.insert(name).second, "{}: '__metadata__': key '{}' appears twice", path_, ShortComplaint(name));
+      Require(metadata_keys_.insert(name).second, "{}: '__metadata__': key '{}' appears twice", path_,
+              ShortComplaint(name));
       return true;
     }
     static constexpr std::array<const char*, 3> kFields{"dtype", "shape", "data_offsets"};
@@ -138,17 +158,18 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   // Offsets stay relative to the data section here.
   void Finish() {
     field_ = "";
-    Require(seen_[0] && seen_[1] && seen_[2] && offsets_ == 2, "{}: tensor '{}': needs dtype, shape and two data_offsets", path_,
-            ShortComplaint(entry().name));
+    Require(seen_[0] && seen_[1] && seen_[2] && offsets_ == 2,
+            "{}: tensor '{}': needs dtype, shape and two data_offsets", path_, ShortComplaint(entry().name));
     std::uint64_t bits = bits_;
     for (const std::int64_t size : entry().shape)
-      Require(!__builtin_mul_overflow(bits, static_cast<std::uint64_t>(size), &bits), "{}: tensor '{}': its size overflows 64 bits",
-              path_, ShortComplaint(entry().name));
+      Require(!__builtin_mul_overflow(bits, static_cast<std::uint64_t>(size), &bits),
+              "{}: tensor '{}': its size overflows 64 bits", path_, ShortComplaint(entry().name));
     Require(end_ >= entry().offset, "{}: tensor '{}': data_offsets end at {} before they begin at {}", path_,
             ShortComplaint(entry().name), end_, entry().offset);
     entry().bytes = end_ - entry().offset;
-    Require(bits % 8 == 0 && bits / 8 == entry().bytes, "{}: tensor '{}': its shape needs {} bytes, data_offsets give {}", path_,
-            ShortComplaint(entry().name), bits / 8, entry().bytes);
+    Require(bits % 8 == 0 && bits / 8 == entry().bytes,
+            "{}: tensor '{}': its shape needs {} bytes, data_offsets give {}", path_, ShortComplaint(entry().name),
+            bits / 8, entry().bytes);
   }
 
   const std::string& path_;
@@ -176,8 +197,8 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : file_(InputFile::Ope
   file_->Read(word, 0, "header length");
   const std::uint64_t length = LittleWord(word);
   Require(length <= kMaxHeader, "{}: header length {} is beyond the format's limit of {}", path, length, kMaxHeader);
-  Require(length >= 2 && length <= file_->size() - 8, "{}: header length {} does not fit the file's {} bytes", path, length,
-          file_->size());
+  Require(length >= 2 && length <= file_->size() - 8, "{}: header length {} does not fit the file's {} bytes", path,
+          length, file_->size());
   header_bytes_ = 8 + length;
   std::string text(static_cast<std::size_t>(length), '\0');
   file_->Read(std::as_writable_bytes(std::span(text.data(), text.size())), 8, "header");
@@ -194,15 +215,15 @@ void SafetensorsFile::CheckLayout() {
   });
   std::uint64_t at = 0;
   for (SafetensorsEntry& entry : entries_) {
-    Require(entry.offset == at, "{}: tensor '{}': its data begins at {}, expected {} (no gaps, no overlap)", file_->path(),
-            ShortComplaint(entry.name), entry.offset, at);
+    Require(entry.offset == at, "{}: tensor '{}': its data begins at {}, expected {} (no gaps, no overlap)",
+            file_->path(), ShortComplaint(entry.name), entry.offset, at);
     at += entry.bytes;  // both are at most 2^53
     entry.offset += header_bytes_;
-    Require(entry.offset + entry.bytes <= file_->size(), "{}: tensor '{}': its data ends at byte {}, the file at {}", file_->path(),
-            ShortComplaint(entry.name), entry.offset + entry.bytes, file_->size());
+    Require(entry.offset + entry.bytes <= file_->size(), "{}: tensor '{}': its data ends at byte {}, the file at {}",
+            file_->path(), ShortComplaint(entry.name), entry.offset + entry.bytes, file_->size());
   }
-  Require(header_bytes_ + at == file_->size(), "{}: the tensors end at byte {}, the file at {}", file_->path(), header_bytes_ + at,
-          file_->size());
+  Require(header_bytes_ + at == file_->size(), "{}: the tensors end at byte {}, the file at {}", file_->path(),
+          header_bytes_ + at, file_->size());
 }
 
 const SafetensorsEntry* SafetensorsFile::Find(const std::string& name) const {

@@ -78,12 +78,13 @@ class Builder final : public nlohmann::json_sax<json> {
 std::string ShortComplaint(std::string_view complaint) {
   constexpr std::size_t kLongest = 160;
   std::string text;
-  for (const char c : complaint.substr(0, kLongest)) text += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+  for (const signed char c : complaint.substr(0, kLongest)) text += c < 0x20 || c == 0x7f ? '?' : static_cast<char>(c);
   return complaint.size() > kLongest ? text + "..." : text;
 }
 
 json ParseJson(std::string_view text, const std::string& where, const JsonLimits& limits) {
-  Require(text.size() <= limits.bytes, "{}: {} bytes of JSON, at most {} are accepted", where, text.size(), limits.bytes);
+  Require(text.size() <= limits.bytes, "{}: {} bytes of JSON, at most {} are accepted", where, text.size(),
+          limits.bytes);
   Builder builder(where, limits);
   Require(json::sax_parse(text.begin(), text.end(), &builder), "{}: not valid JSON", where);
   return builder.Take();

@@ -1,5 +1,5 @@
-// JSON of untrusted files: one clear error instead of a guess. Refuses duplicate keys, deep nesting, too many values, broken
-// UTF-8 and trailing bytes. For .cc files of this room: they include <nlohmann/json.hpp> themselves.
+// JSON of untrusted files: one clear error instead of a guess. Refuses duplicate keys, deep nesting, too many values,
+// broken UTF-8 and trailing bytes. For .cc files of this room: they include <nlohmann/json.hpp> themselves.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,8 @@ struct JsonLimits {
 nlohmann::json ParseJson(std::string_view text, const std::string& where, const JsonLimits& limits);
 nlohmann::json ReadJsonFile(const std::string& path, const JsonLimits& limits);
 
-// A parser's complaint, cut to a line that fits a terminal and freed of control characters.
+// Text of a hostile file for a message: cut to a line, and only printable ASCII is left, because reports must be valid
+// UTF-8.
 std::string ShortComplaint(std::string_view complaint);
 
 }  // namespace assay

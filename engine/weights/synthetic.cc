@@ -30,12 +30,14 @@ Recipe Vector(double mean, double relative_spread = 0.2) {
 }
 
 // What the gains aim at.
-constexpr double kLogitStd = 5.0;    // decisive: the best of V normal logits leads by about std / sqrt(2 ln V); a cap of 30 is far
-constexpr double kSelfLogit = 5.0;   // by how much a tied head lowers the input token's own logit: enough that greedy text does not
-                                     // stick to one token, little enough that the layers decide (one std of the others)
-constexpr double kScoreStd = 1.4;    // attention scores: neither uniform nor one key; steeper ones only amplify rounding
-constexpr double kRouterStd = 5.0;   // the last expert chosen has little weight, so that a near-tie there changes little
-constexpr double kDecay = 1.0;       // layer scalars multiply to exp(-kDecay) over the whole depth
+constexpr double kLogitStd =
+    5.0;  // decisive: the best of V normal logits leads by about std / sqrt(2 ln V); a cap of 30 is far
+constexpr double kSelfLogit =
+    5.0;  // by how much a tied head lowers the input token's own logit: enough that greedy text does not
+          // stick to one token, little enough that the layers decide (one std of the others)
+constexpr double kScoreStd = 1.4;   // attention scores: neither uniform nor one key; steeper ones only amplify rounding
+constexpr double kRouterStd = 5.0;  // the last expert chosen has little weight, so that a near-tie there changes little
+constexpr double kDecay = 1.0;      // layer scalars multiply to exp(-kDecay) over the whole depth
 
 // The residual stream when each sublayer adds a part of unit rms and each layer multiplies by its scalar.
 struct Residual {
@@ -50,44 +52,64 @@ struct Residual {
     const double square = layer_scalar * layer_scalar;
     kept = std::pow(layer_scalar, depth);
     rms = std::sqrt(parts * (spec.layer_scalar ? square * (1 - std::pow(square, depth)) / (1 - square) : depth));
-    // A tied head scores the direction of the input's own row by logit std * sqrt(hidden) * its share of the final state.
+    // A tied head scores the direction of the input's own row by logit std * sqrt(hidden) * its share of the final
+    // state.
     if (spec.tied_head) embedding = kSelfLogit * rms / (kLogitStd * std::sqrt(static_cast<double>(spec.hidden)) * kept);
   }
 };
 
-// By role. Products without a norm behind them (Llama, Qwen) need gains that give unit parts: an attention mean over a handful
-// of keys has about half its values' rms, silu(g) * u of unit normals 0.6. With post norms the norm's weight sets the part's rms.
+// By role. Products without a norm behind them (Llama, Qwen) need gains that give unit parts: an attention mean over a
+// handful of keys has about half its values' rms, silu(g) * u of unit normals 0.6. With post norms the norm's weight
+// sets the part's rms.
 Recipe RecipeOf(const ModelSpec& spec, const TensorEntry& entry) {
   const Residual residual(spec);
   const double hidden = spec.hidden, embedding_std = residual.embedding / static_cast<double>(spec.embed_scale);
   const int inputs_of = static_cast<int>(entry.cols);
-  // Scores of heads normed to weights a and b: std = attn_scale * sqrt(head_dim) * a * b; of projections of gains a and b alike.
+  // Scores of heads normed to weights a and b: std = attn_scale * sqrt(head_dim) * a * b; of projections of gains a and
+  // b alike.
   const double head_dim = entry.key.layer < 0 ? 1 : spec.layers[static_cast<std::size_t>(entry.key.layer)].head_dim;
   const double score_gain = std::sqrt(kScoreStd / (static_cast<double>(spec.attn_scale) * std::sqrt(head_dim)));
   switch (entry.key.role) {
-    case Role::kEmbed: return Matrix(embedding_std, 1);
-    case Role::kHead: return Matrix(kLogitStd, inputs_of);
-    // Negative with a tied head: a positive one favours the input token, and repeating it is then a state that greedy text never leaves.
-    case Role::kFinalNorm: return Vector(spec.tied_head ? -kLogitStd / (embedding_std * std::sqrt(hidden)) : 1.0);
-    case Role::kPleEmbed: return Matrix(1.0, spec.ple_width);  // times sqrt(P): unit rms
-    case Role::kPleProject: return Matrix(8.0, inputs_of);     // a norm follows; this keeps it well above its epsilon
+    case Role::kEmbed:
+      return Matrix(embedding_std, 1);
+    case Role::kHead:
+      return Matrix(kLogitStd, inputs_of);
+    // Negative with a tied head: a positive one favours the input token, and repeating it is then a state that greedy
+    // text never leaves.
+    case Role::kFinalNorm:
+      return Vector(spec.tied_head ? -kLogitStd / (embedding_std * std::sqrt(hidden)) : 1.0);
+    case Role::kPleEmbed:
+      return Matrix(1.0, spec.ple_width);  // times sqrt(P): unit rms
+    case Role::kPleProject:
+      return Matrix(8.0, inputs_of);  // a norm follows; this keeps it well above its epsilon
     case Role::kQuery:
-    case Role::kKey: return Matrix(spec.qk_norm ? 1.0 : score_gain, inputs_of);
+    case Role::kKey:
+      return Matrix(spec.qk_norm ? 1.0 : score_gain, inputs_of);
     case Role::kQueryNorm:
-    case Role::kKeyNorm: return Vector(score_gain);
+    case Role::kKeyNorm:
+      return Vector(score_gain);
     case Role::kQueryBias:
     case Role::kKeyBias:
-    case Role::kValueBias: return {DType::kF32, 0.3f, 0.0f};
-    case Role::kAttnOut: return Matrix(spec.post_norms ? 1.0 : 2.0, inputs_of);
-    case Role::kDown: return Matrix(spec.post_norms ? 1.0 : 1.7, inputs_of);
-    case Role::kRouter: return Matrix(kRouterStd, inputs_of);
-    case Role::kRouterScale: return Vector(std::sqrt(hidden));  // undoes the formula's hidden^(-1/2)
+    case Role::kValueBias:
+      return {DType::kF32, 0.3f, 0.0f};
+    case Role::kAttnOut:
+      return Matrix(spec.post_norms ? 1.0 : 2.0, inputs_of);
+    case Role::kDown:
+      return Matrix(spec.post_norms ? 1.0 : 1.7, inputs_of);
+    case Role::kRouter:
+      return Matrix(kRouterStd, inputs_of);
+    case Role::kRouterScale:
+      return Vector(std::sqrt(hidden));  // undoes the formula's hidden^(-1/2)
     // Half of the other parts: which expert is last, and a gate without a norm, are where rounding grows most.
     case Role::kPostExpertNorm:
-    case Role::kPostPleNorm: return Vector(0.5);
-    case Role::kLayerScalar: return Vector(residual.layer_scalar, 0.02);
-    case Role::kPleGate: return Matrix(1.0 / residual.rms, inputs_of);  // reads the residual stream without a norm
-    default: return entry.rows > 1 ? Matrix(1.0, inputs_of) : Vector(1.0);
+    case Role::kPostPleNorm:
+      return Vector(0.5);
+    case Role::kLayerScalar:
+      return Vector(residual.layer_scalar, 0.02);
+    case Role::kPleGate:
+      return Matrix(1.0 / residual.rms, inputs_of);  // reads the residual stream without a norm
+    default:
+      return entry.rows > 1 ? Matrix(1.0, inputs_of) : Vector(1.0);
   }
 }
 
@@ -145,8 +167,8 @@ class SyntheticStore final : public WeightStore {
       const DType type = RecipeOf(spec_, entry).type;
       std::vector<std::int64_t> shape{entry.experts, entry.rows, entry.cols};
       while (shape.size() > 1 && shape.front() == 1) shape.erase(shape.begin());
-      listing.push_back({Name(entry.key), "synthetic", type, shape, StoredBytes(type, entry.experts * entry.rows, entry.cols), true,
-                         std::string(Name(type))});
+      listing.push_back({Name(entry.key), "synthetic", type, shape,
+                         StoredBytes(type, entry.experts * entry.rows, entry.cols), true, std::string(Name(type))});
     }
     return listing;
   }
@@ -172,10 +194,14 @@ class SyntheticStore final : public WeightStore {
 
 void FillSynthetic(DType type, const SyntheticFill& fill, std::byte* out, std::int64_t first, std::int64_t count) {
   switch (type) {
-    case DType::kF32: return Fill<float>(fill, out, first, count, [](float v) { return v; });
-    case DType::kF16: return Fill<F16>(fill, out, first, count, [](float v) { return ToF16(v); });
-    case DType::kBF16: return Fill<BF16>(fill, out, first, count, [](float v) { return ToBF16(v); });
-    default: Throw("synthetic weights of type {} are not supported", Name(type));
+    case DType::kF32:
+      return Fill<float>(fill, out, first, count, [](float v) { return v; });
+    case DType::kF16:
+      return Fill<F16>(fill, out, first, count, [](float v) { return ToF16(v); });
+    case DType::kBF16:
+      return Fill<BF16>(fill, out, first, count, [](float v) { return ToBF16(v); });
+    default:
+      Throw("synthetic weights of type {} are not supported", Name(type));
   }
 }
 

@@ -14,7 +14,9 @@ namespace {
 
 const std::string kFixtures = ASSAY_FIXTURES;
 
-ModelSpec Parse(const std::string& text, std::optional<int> rows = std::nullopt) { return SpecFromHfConfig(text, "c.json", "test", rows); }
+ModelSpec Parse(const std::string& text, std::optional<int> rows = std::nullopt) {
+  return SpecFromHfConfig(text, "c.json", "test", rows);
+}
 std::string Refusal(const std::string& text) {
   return Complaint([&] { Parse(text); });
 }
@@ -27,7 +29,8 @@ std::string Replaced(std::string text, const std::string& from, const std::strin
 }
 
 // Publisher's values of E2B in the layout with global_head_dim, as a multimodal file nests them.
-const char* const kE2b = R"({"model_type": "gemma4", "architectures": ["Gemma4ForConditionalGeneration"], "text_config": {
+const char* const kE2b =
+    R"({"model_type": "gemma4", "architectures": ["Gemma4ForConditionalGeneration"], "text_config": {
   "model_type": "gemma4_text", "hidden_size": 1536, "num_hidden_layers": 35, "num_attention_heads": 8, "num_key_value_heads": 1,
   "num_global_key_value_heads": null, "head_dim": 256, "global_head_dim": 512, "intermediate_size": 6144, "use_double_wide_mlp": true,
   "sliding_window": 512, "num_kv_shared_layers": 20, "hidden_size_per_layer_input": 256, "vocab_size": 262144,
@@ -58,7 +61,8 @@ TEST(HfConfig, Gemma4LayoutWithPerLayerConfigPaddedAndNot) {
   for (const bool padded : {true, false}) {
     std::string table;
     for (const int l : {4, 9, 14, 19, 24, 29, 34})
-      table += std::string(table.empty() ? "" : ",") + "\"" + (padded && l < 10 ? "0" : "") + std::to_string(l) + "\": {\"head_dim\": 512}";
+      table += std::string(table.empty() ? "" : ",") + "\"" + (padded && l < 10 ? "0" : "") + std::to_string(l) +
+               "\": {\"head_dim\": 512}";
     const std::string listed = Replaced(text, "\"global_head_dim\": 512", "\"per_layer_config\": {" + table + "}");
     ExpectSame(Parse(listed), "gemma4-e2b");
     // Without layer_types, the listed layers are the full ones.
@@ -68,7 +72,8 @@ TEST(HfConfig, Gemma4LayoutWithPerLayerConfigPaddedAndNot) {
 
 // 26B: values are keys and full layers have their own number of kv heads, only when attention_k_eq_v says so.
 TEST(HfConfig, Gemma4Mixture) {
-  const std::string text = R"({"model_type": "gemma4_text", "hidden_size": 2816, "num_hidden_layers": 30, "num_attention_heads": 16,
+  const std::string text =
+      R"({"model_type": "gemma4_text", "hidden_size": 2816, "num_hidden_layers": 30, "num_attention_heads": 16,
     "num_key_value_heads": 8, "num_global_key_value_heads": 2, "intermediate_size": 2112, "sliding_window": 1024,
     "hidden_size_per_layer_input": 0, "vocab_size": 262144, "attention_k_eq_v": true, "enable_moe_block": true, "num_experts": 128,
     "top_k_experts": 8, "moe_intermediate_size": 704, "final_logit_softcapping": 30.0, "max_position_embeddings": 262144,
@@ -80,7 +85,8 @@ TEST(HfConfig, Gemma4Mixture) {
 }
 
 TEST(HfConfig, Gemma4Defaults) {
-  const std::string text = R"({"model_type": "gemma4_text", "hidden_size": 64, "num_hidden_layers": 8, "num_attention_heads": 2,
+  const std::string text =
+      R"({"model_type": "gemma4_text", "hidden_size": 64, "num_hidden_layers": 8, "num_attention_heads": 2,
     "num_key_value_heads": 1, "intermediate_size": 32, "vocab_size": 100})";
   const ModelSpec spec = Parse(text);
   EXPECT_EQ(spec.ple_width, 256);
@@ -94,15 +100,19 @@ TEST(HfConfig, Gemma4Defaults) {
   EXPECT_EQ(spec.layers[7].kind, LayerKind::kFull);  // the last layer is forced to full
   EXPECT_EQ(Parse(Replaced(text, "gemma4_text", "gemma4_unified_text")).ple_width, 0);
   EXPECT_EQ(Parse(Replaced(text, "gemma4_text", "gemma4_unified_text")).layers[0].window, 1024);
-  EXPECT_EQ(Parse(Replaced(text, "\"vocab_size\": 100", "\"vocab_size\": 100, \"hidden_size_per_layer_input\": null")).ple_width, 0);
+  EXPECT_EQ(Parse(Replaced(text, "\"vocab_size\": 100", "\"vocab_size\": 100, \"hidden_size_per_layer_input\": null"))
+                .ple_width,
+            0);
 }
 
 // The file of the 4B model as published: only what differs from the defaults, the older rope keys.
 TEST(HfConfig, Gemma3PublishedFiles) {
-  ExpectSame(Parse(R"({"model_type": "gemma3", "vision_config": {}, "text_config": {"model_type": "gemma3_text", "hidden_size": 2560,
+  ExpectSame(
+      Parse(
+          R"({"model_type": "gemma3", "vision_config": {}, "text_config": {"model_type": "gemma3_text", "hidden_size": 2560,
     "intermediate_size": 10240, "num_hidden_layers": 34, "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
     "sliding_window": 1024}})"),
-             "gemma3-4b");
+      "gemma3-4b");
   ExpectSame(Parse(R"({"model_type": "gemma3_text", "head_dim": 256, "hidden_size": 1152, "intermediate_size": 6912,
     "max_position_embeddings": 32768, "num_attention_heads": 4, "num_hidden_layers": 26, "num_key_value_heads": 1,
     "query_pre_attn_scalar": 256, "rms_norm_eps": 1e-06, "rope_local_base_freq": 10000, "rope_scaling": null, "rope_theta": 1000000,
@@ -130,10 +140,11 @@ TEST(HfConfig, DensePublishedFiles) {
     "max_position_embeddings": 131072, "num_attention_heads": 32, "num_hidden_layers": 40, "num_key_value_heads": 8,
     "rms_norm_eps": 1e-05, "rope_theta": 1000000.0, "sliding_window": null, "vocab_size": 131072})"),
              "mistral-nemo");
-  ExpectSame(Parse(R"({"model_type": "qwen2", "hidden_size": 896, "intermediate_size": 4864, "max_position_embeddings": 32768,
+  ExpectSame(
+      Parse(R"({"model_type": "qwen2", "hidden_size": 896, "intermediate_size": 4864, "max_position_embeddings": 32768,
     "max_window_layers": 21, "num_attention_heads": 14, "num_hidden_layers": 24, "num_key_value_heads": 2, "rms_norm_eps": 1e-06,
     "rope_theta": 1000000.0, "sliding_window": 32768, "tie_word_embeddings": true, "use_sliding_window": false, "vocab_size": 151936})"),
-             "qwen2.5-0.5b");
+      "qwen2.5-0.5b");
   ExpectSame(Parse(R"({"model_type": "qwen3", "head_dim": 128, "hidden_size": 1024, "intermediate_size": 3072,
     "max_position_embeddings": 40960, "num_attention_heads": 16, "num_hidden_layers": 28, "num_key_value_heads": 8,
     "rms_norm_eps": 1e-06, "rope_parameters": {"rope_theta": 1000000, "rope_type": "default"}, "tie_word_embeddings": true,
@@ -142,7 +153,8 @@ TEST(HfConfig, DensePublishedFiles) {
 }
 
 TEST(HfConfig, QwenWindowOnlyWhenSwitchedOn) {
-  const std::string text = R"({"model_type": "qwen2", "hidden_size": 64, "intermediate_size": 64, "max_position_embeddings": 128,
+  const std::string text =
+      R"({"model_type": "qwen2", "hidden_size": 64, "intermediate_size": 64, "max_position_embeddings": 128,
     "max_window_layers": 3, "num_attention_heads": 2, "num_hidden_layers": 5, "num_key_value_heads": 2, "sliding_window": 7,
     "use_sliding_window": true, "vocab_size": 10})";
   const ModelSpec on = Parse(text);
@@ -194,17 +206,21 @@ TEST(HfConfig, RefusesWithFileAndKey) {
       {with("\"rope_type\": \"default\"", "\"rope_type\": \"yarn\""), "rope of type 'yarn' is not supported"},
       {with("\"final_logit_softcapping\": 30.0", "\"final_logit_softcapping\": -3"), "softcap"},
       {with("gelu_pytorch_tanh", "relu"), "hidden_activation: expected 'gelu_pytorch_tanh', found 'relu'"},
-      {with("\"tie_word_embeddings\": true", "\"tie_word_embeddings\": \"yes\""), "tie_word_embeddings: expected true or false"},
-      {with("\"vocab_size_per_layer_input\": 262144", "\"vocab_size_per_layer_input\": 5"), "vocab_size_per_layer_input"},
+      {with("\"tie_word_embeddings\": true", "\"tie_word_embeddings\": \"yes\""),
+       "tie_word_embeddings: expected true or false"},
+      {with("\"vocab_size_per_layer_input\": 262144", "\"vocab_size_per_layer_input\": 5"),
+       "vocab_size_per_layer_input"},
       {with("\"global_head_dim\": 512", "\"per_layer_config\": {\"4\": {}, \"04\": {}}"), "layer 4 appears twice"},
       {with("\"global_head_dim\": 512", "\"per_layer_config\": {\"35\": {}}"), "layer numbers below 35"},
       {with("\"global_head_dim\": 512", "\"per_layer_config\": {\"-1\": {}}"), "layer numbers below 35"},
       {with("\"global_head_dim\": 512", "\"per_layer_config\": {\"1\": null}"), "layer '1' is null"},
-      {with("\"global_head_dim\": 512", "\"per_layer_config\": {\"1\": {\"sliding_window\": 4}}"), "own 'sliding_window'"},
+      {with("\"global_head_dim\": 512", "\"per_layer_config\": {\"1\": {\"sliding_window\": 4}}"),
+       "own 'sliding_window'"},
       {with("\"global_head_dim\": 512", "\"use_bidirectional_attention\": \"all\""), "found 'all'"},
       {with("\"global_head_dim\": 512", "\"use_bidirectional_attention\": true"), "bidirectional attention"},
       {with("\"global_head_dim\": 512", "\"attention_bias\": true"), "attention_bias"},
-      {with("\"global_head_dim\": 512", "\"quantization_config\": {\"quant_method\": \"gptq\"}"), "quantised by 'gptq'"},
+      {with("\"global_head_dim\": 512", "\"quantization_config\": {\"quant_method\": \"gptq\"}"),
+       "quantised by 'gptq'"},
       {with("\"enable_moe_block\": false", "\"enable_moe_block\": true"), "num_experts: the key is missing"},
   };
   for (const Row& row : rows) {

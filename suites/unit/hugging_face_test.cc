@@ -1,4 +1,5 @@
-// Hugging Face folders: prefixes, shards, split experts, dead tensors, "1 + w" norms, misshapen and missing tensors, size of an open.
+// Hugging Face folders: prefixes, shards, split experts, dead tensors, "1 + w" norms, misshapen and missing tensors,
+// size of an open.
 #include "engine/weights/hugging_face.h"
 
 #include <gtest/gtest.h>
@@ -21,14 +22,17 @@ const std::string kFixtures = ASSAY_FIXTURES;
 
 bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-const char* const kMixture = R"({"model_type": "gemma4_text", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+const char* const kMixture =
+    R"({"model_type": "gemma4_text", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
   "num_key_value_heads": 1, "head_dim": 4, "global_head_dim": 6, "intermediate_size": 5, "sliding_window": 4,
   "hidden_size_per_layer_input": 0, "vocab_size": 10, "attention_k_eq_v": true, "enable_moe_block": true, "num_experts": 2,
   "top_k_experts": 1, "moe_intermediate_size": 3})";
-const char* const kGemma3 = R"({"model_type": "gemma3_text", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+const char* const kGemma3 =
+    R"({"model_type": "gemma3_text", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
   "num_key_value_heads": 1, "head_dim": 4, "intermediate_size": 5, "sliding_window": 4, "vocab_size": 10,
   "max_position_embeddings": 64, "query_pre_attn_scalar": 4})";
-const char* const kLlama = R"({"model_type": "llama", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+const char* const kLlama =
+    R"({"model_type": "llama", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
   "num_key_value_heads": 1, "head_dim": 4, "intermediate_size": 5, "vocab_size": 10, "max_position_embeddings": 64,
   "tie_word_embeddings": false})";
 
@@ -69,7 +73,8 @@ std::map<TensorKey, std::vector<float>> AllValues(const WeightStore& store) {
 
 TEST(HuggingFace, OpensEveryFixtureAndReadsEveryTensor) {
   std::vector<std::string> folders{"/models/gemma4-nano", "/models/qwen3-nano"};
-  for (const char* name : {"gemma3", "gemma4-12b", "gemma4-26b-a4b", "gemma4-31b", "gemma4-e2b", "gemma4-e4b", "llama3", "mistral", "qwen2", "qwen3"})
+  for (const char* name : {"gemma3", "gemma4-12b", "gemma4-26b-a4b", "gemma4-31b", "gemma4-e2b", "gemma4-e4b", "llama3",
+                           "mistral", "qwen2", "qwen3"})
     folders.push_back(std::string("/goldens/hf-tiny/") + name);
   for (const std::string& name : folders) {
     SCOPED_TRACE(name);
@@ -81,7 +86,8 @@ TEST(HuggingFace, OpensEveryFixtureAndReadsEveryTensor) {
       EXPECT_EQ(tensor.experts * tensor.rows * tensor.cols, entry.elements());
       EXPECT_EQ(ToFloats(tensor).size(), static_cast<std::size_t>(entry.elements()));
     }
-    for (const StoredTensorInfo& info : store->Listing()) EXPECT_TRUE(info.used || Contains(info.name, "lm_head")) << info.name;
+    for (const StoredTensorInfo& info : store->Listing())
+      EXPECT_TRUE(info.used || Contains(info.name, "lm_head")) << info.name;
   }
 }
 
@@ -96,7 +102,8 @@ TEST(HuggingFace, AllPrefixesGiveTheSameModel) {
     const auto values = AllValues(*store);
     if (first.empty()) first = values;
     EXPECT_EQ(values, first) << prefix;
-    for (const StoredTensorInfo& info : store->Listing()) EXPECT_EQ(info.used, !Contains(info.name, "vision")) << info.name;
+    for (const StoredTensorInfo& info : store->Listing())
+      EXPECT_EQ(info.used, !Contains(info.name, "vision")) << info.name;
   }
 }
 
@@ -114,19 +121,24 @@ TEST(HuggingFace, SplitExpertsAreJoinedGateFirst) {
     const std::string base = tensor.name.substr(0, at == std::string::npos ? down : at);
     auto value = tensor.values.begin();
     for (int e = 0; e < 2; ++e) {
-      const std::vector<const char*> parts = at == std::string::npos ? std::vector<const char*>{"down"} : std::vector<const char*>{"gate", "up"};
+      const std::vector<const char*> parts =
+          at == std::string::npos ? std::vector<const char*>{"down"} : std::vector<const char*>{"gate", "up"};
       for (const char* part : parts) {
-        const std::vector<std::int64_t> shape = at == std::string::npos ? std::vector<std::int64_t>{8, 3} : std::vector<std::int64_t>{3, 8};
-        split.push_back({base + "experts." + std::to_string(e) + "." + part + "_proj.weight", shape, {value, value + 24}});
+        const std::vector<std::int64_t> shape =
+            at == std::string::npos ? std::vector<std::int64_t>{8, 3} : std::vector<std::int64_t>{3, 8};
+        split.push_back(
+            {base + "experts." + std::to_string(e) + "." + part + "_proj.weight", shape, {value, value + 24}});
         value += 24;
       }
     }
   }
   WriteModel(split_folder, kMixture, split);
   EXPECT_EQ(AllValues(*OpenHuggingFace(split_folder.path())), AllValues(*OpenHuggingFace(fused_folder.path())));
-  split.erase(std::find_if(split.begin(), split.end(), [](const TestTensor& t) { return Contains(t.name, "1.experts.1.up"); }));
+  split.erase(
+      std::find_if(split.begin(), split.end(), [](const TestTensor& t) { return Contains(t.name, "1.experts.1.up"); }));
   WriteModel(split_folder, kMixture, split);
-  EXPECT_TRUE(Contains(Complaint([&] { OpenHuggingFace(split_folder.path()); }), "layers.1.experts.1.up_proj.weight' is missing"));
+  EXPECT_TRUE(Contains(Complaint([&] { OpenHuggingFace(split_folder.path()); }),
+                       "layers.1.experts.1.up_proj.weight' is missing"));
 }
 
 TEST(HuggingFace, Gemma3NormsHaveOneAdded) {
@@ -144,9 +156,10 @@ TEST(HuggingFace, Gemma3NormsHaveOneAdded) {
 
 TEST(HuggingFace, DeadKeysAndATiedHeadAreListedAsUnused) {
   std::string config = kMixture;
-  config.replace(config.find("\"num_hidden_layers\": 2"), 22, "\"num_hidden_layers\": 4, \"num_kv_shared_layers\": 1, "
-                                                               "\"layer_types\": [\"sliding_attention\", \"full_attention\", "
-                                                               "\"sliding_attention\", \"full_attention\"]");
+  config.replace(config.find("\"num_hidden_layers\": 2"), 22,
+                 "\"num_hidden_layers\": 4, \"num_kv_shared_layers\": 1, "
+                 "\"layer_types\": [\"sliding_attention\", \"full_attention\", "
+                 "\"sliding_attention\", \"full_attention\"]");
   const TemporaryFolder folder;
   std::vector<TestTensor> tensors = TensorsOf(config, "model.");
   tensors.push_back({"model.layers.3.self_attn.k_proj.weight", {6, 8}, {}});
@@ -164,7 +177,9 @@ TEST(HuggingFace, DeadKeysAndATiedHeadAreListedAsUnused) {
 TEST(HuggingFace, OptionalScalarsMayBeAbsentOrScalar) {
   const TemporaryFolder folder;
   std::vector<TestTensor> tensors = TensorsOf(kMixture, "model.");
-  std::erase_if(tensors, [](const TestTensor& t) { return Contains(t.name, "layers.0.layer_scalar") || Contains(t.name, "per_expert_scale"); });
+  std::erase_if(tensors, [](const TestTensor& t) {
+    return Contains(t.name, "layers.0.layer_scalar") || Contains(t.name, "per_expert_scale");
+  });
   Named(tensors, "model.layers.1.layer_scalar").shape = {};
   WriteModel(folder, kMixture, tensors);
   const auto store = OpenHuggingFace(folder.path());
@@ -208,9 +223,11 @@ std::string WriteShards(const TemporaryFolder& folder, const std::vector<TestTen
   std::string map;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     shards[i % 2].push_back(tensors[i]);
-    map += std::string(map.empty() ? "" : ",") + "\"" + tensors[i].name + "\":\"model-0000" + std::to_string(i % 2 + 1) + "-of-00002.safetensors\"";
+    map += std::string(map.empty() ? "" : ",") + "\"" + tensors[i].name + "\":\"model-0000" +
+           std::to_string(i % 2 + 1) + "-of-00002.safetensors\"";
   }
-  for (std::size_t s = 0; s < 2; ++s) folder.Write("model-0000" + std::to_string(s + 1) + "-of-00002.safetensors", SafetensorsBytes(shards[s]));
+  for (std::size_t s = 0; s < 2; ++s)
+    folder.Write("model-0000" + std::to_string(s + 1) + "-of-00002.safetensors", SafetensorsBytes(shards[s]));
   return map;
 }
 
@@ -239,9 +256,11 @@ TEST(HuggingFace, RefusesTricksInTheIndex) {
   EXPECT_TRUE(Contains(complain(R"({"weight_map":{"a":"model-00001-of-00002.safetensors"}})"), "tensor 'a' is not in"));
   EXPECT_TRUE(Contains(complain(R"({"weight_map":{"a":"absent.safetensors"}})"), "cannot open"));
   EXPECT_TRUE(Contains(complain("{\"weight_map\":{" + map + "," + map + "}}"), "appears twice"));
-  for (const char* name : {"/etc/passwd", "../x.safetensors", "a/b.safetensors", "a\\\\b.safetensors", "..safetensors", ".safetensors", "model.bin",
-                           "", "x\\u0000.safetensors", "/x.safetensors"})
-    EXPECT_TRUE(Contains(complain(std::string(R"({"weight_map":{"a":")") + name + "\"}}"), "not the plain name")) << name;
+  for (const char* name :
+       {"/etc/passwd", "../x.safetensors", "a/b.safetensors", "a\\\\b.safetensors", "..safetensors", "a..b.safetensors",
+        ".safetensors", "model.bin", "", "x\\u0000.safetensors", "/x.safetensors"})
+    EXPECT_TRUE(Contains(complain(std::string(R"({"weight_map":{"a":")") + name + "\"}}"), "not the plain name"))
+        << name;
 }
 
 TEST(HuggingFace, AFileThatShrinksAfterOpeningIsAnErrorAndNoCrash) {
@@ -256,7 +275,8 @@ TEST(HuggingFace, AFileThatShrinksAfterOpeningIsAnErrorAndNoCrash) {
 // Llama-3.1-8B's 16 GB in four sparse files: opening reads headers only.
 TEST(HuggingFace, OpensSixteenGigabytesInNoTimeAndMemory) {
   const TemporaryFolder folder;
-  folder.Write("config.json", R"({"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32,
+  folder.Write("config.json",
+               R"({"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32,
     "num_hidden_layers": 32, "num_key_value_heads": 8, "max_position_embeddings": 131072, "rope_theta": 500000.0, "vocab_size": 128256})");
   const ModelSpec spec = Preset("llama-3.1-8b");
   std::string headers[4], map;
@@ -267,14 +287,15 @@ TEST(HuggingFace, OpensSixteenGigabytesInNoTimeAndMemory) {
     const std::string name = (entry.key.role == Role::kHead ? "" : "model.") + HuggingFaceNames(spec, entry.key)[0];
     const std::uint64_t end = ends[s] + static_cast<std::uint64_t>(entry.elements()) * 2;
     headers[s] += (headers[s].empty() ? "{\"" : ",\"") + name + "\":{\"dtype\":\"BF16\",\"shape\":[" +
-                  (entry.rows > 1 ? std::to_string(entry.rows) + "," : "") + std::to_string(entry.cols) + "],\"data_offsets\":[" +
-                  std::to_string(ends[s]) + "," + std::to_string(end) + "]}";
+                  (entry.rows > 1 ? std::to_string(entry.rows) + "," : "") + std::to_string(entry.cols) +
+                  "],\"data_offsets\":[" + std::to_string(ends[s]) + "," + std::to_string(end) + "]}";
     ends[s] = end;
     map += std::string(map.empty() ? "" : ",") + "\"" + name + "\":\"s" + std::to_string(s) + ".safetensors\"";
   }
   std::uint64_t total = 0;
   for (std::size_t s = 0; s < 4; ++s) {
-    const std::string path = folder.Write("s" + std::to_string(s) + ".safetensors", SafetensorsBytes(headers[s] + "}", ""));
+    const std::string path =
+        folder.Write("s" + std::to_string(s) + ".safetensors", SafetensorsBytes(headers[s] + "}", ""));
     std::error_code error;
     std::filesystem::resize_file(path, std::filesystem::file_size(path) + ends[s], error);
     if (error) GTEST_SKIP() << "the file system refuses sparse files of this size: " << error.message();

@@ -18,16 +18,17 @@ double Parameters(const ModelSpec& spec) {
   return count;
 }
 
-// Published figures, to the digits they are published with. E2B and E4B without the K/V that their shared layers never read.
+// Published figures, to the digits they are published with. E2B and E4B without the K/V that their shared layers never
+// read.
 TEST(Presets, ParameterCountsAreThePublishedOnes) {
   const std::map<std::string, std::pair<double, double>> published = {
-      {"gemma4-e2b", {4.629e9, 1e6}},     {"gemma4-e4b", {7.46e9, 1e7}},     {"gemma4-12b", {1.1907e10, 1e6}},
-      {"gemma4-26b-a4b", {2.523e10, 1e7}}, {"gemma4-31b", {3.070e10, 1e7}},   {"llama-2-7b", {6.738e9, 1e6}},
-      {"llama-3.1-8b", {8.030e9, 1e6}},    {"llama-3.2-1b", {1.236e9, 1e6}},  {"mistral-7b", {7.242e9, 1e6}},
-      {"mistral-nemo", {1.225e10, 1e7}},   {"qwen2.5-0.5b", {0.494e9, 1e6}},  {"qwen2.5-7b", {7.616e9, 1e6}},
-      {"qwen3-0.6b", {0.596e9, 1e6}},      {"qwen3-8b", {8.191e9, 1e6}},      {"gemma3-270m", {268.1e6, 1e5}},
-      {"gemma3-1b", {999.9e6, 1e5}},       {"gemma3-4b", {3.880e9, 1e6}},     {"gemma3-27b", {2.701e10, 1e7}},
-      {"smollm2-135m", {134.5e6, 1e5}},    {"smollm2-360m", {361.8e6, 1e5}},  {"smollm2-1.7b", {1.711e9, 1e6}},
+      {"gemma4-e2b", {4.629e9, 1e6}},      {"gemma4-e4b", {7.46e9, 1e7}},    {"gemma4-12b", {1.1907e10, 1e6}},
+      {"gemma4-26b-a4b", {2.523e10, 1e7}}, {"gemma4-31b", {3.070e10, 1e7}},  {"llama-2-7b", {6.738e9, 1e6}},
+      {"llama-3.1-8b", {8.030e9, 1e6}},    {"llama-3.2-1b", {1.236e9, 1e6}}, {"mistral-7b", {7.242e9, 1e6}},
+      {"mistral-nemo", {1.225e10, 1e7}},   {"qwen2.5-0.5b", {0.494e9, 1e6}}, {"qwen2.5-7b", {7.616e9, 1e6}},
+      {"qwen3-0.6b", {0.596e9, 1e6}},      {"qwen3-8b", {8.191e9, 1e6}},     {"gemma3-270m", {268.1e6, 1e5}},
+      {"gemma3-1b", {999.9e6, 1e5}},       {"gemma3-4b", {3.880e9, 1e6}},    {"gemma3-27b", {2.701e10, 1e7}},
+      {"smollm2-135m", {134.5e6, 1e5}},    {"smollm2-360m", {361.8e6, 1e5}}, {"smollm2-1.7b", {1.711e9, 1e6}},
   };
   for (const std::string& name : PresetNames()) {
     if (name.starts_with("tiny-")) continue;
@@ -36,8 +37,8 @@ TEST(Presets, ParameterCountsAreThePublishedOnes) {
   }
 }
 
-// GGUF files of these hold 541, 666, 667, 658 and 833 tensors: the catalogue and rope_freqs, which the loader turns into the spec.
-// The optional ones (layer scalars, expert scales) are in all of them.
+// GGUF files of these hold 541, 666, 667, 658 and 833 tensors: the catalogue and rope_freqs, which the loader turns
+// into the spec. The optional ones (layer scalars, expert scales) are in all of them.
 TEST(Presets, Gemma4TensorCountsAreThePublishedOnes) {
   const std::map<std::string, std::size_t> published = {
       {"gemma4-e2b", 541}, {"gemma4-e4b", 666}, {"gemma4-12b", 667}, {"gemma4-26b-a4b", 658}, {"gemma4-31b", 833}};
@@ -99,7 +100,8 @@ TEST(Presets, Gemma3FullLayersAreEverySixthAndTheLastMaySlide) {
   }
 }
 
-// What a tiny preset is for: the features of its family at sizes that a host test runs in milliseconds, windows that wrap early.
+// What a tiny preset is for: the features of its family at sizes that a host test runs in milliseconds, windows that
+// wrap early.
 TEST(Presets, TinyOnesAreSmallAndHaveTheFeatures) {
   int tiny = 0;
   for (const std::string& name : PresetNames()) {

@@ -95,15 +95,19 @@ TEST(Safetensors, RefusesEveryBrokenRule) {
       {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":{"b":0}}})", 4, "unexpected an object"},
       {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"more":1}})", 4, "unknown key 'more'"},
       {R"({"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4, "appears twice"},
-      {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8,
-       "tensor 'a' appears twice"},
-      {R"({"__metadata__":{"k":"v","k":"w"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4, "appears twice"},
-      {R"({"__metadata__":{},"__metadata__":{},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4, "appears twice"},
-      {R"({"__metadata__":{"k":1},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4, "'__metadata__': unexpected a number"},
+      {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+       8, "tensor 'a' appears twice"},
+      {R"({"__metadata__":{"k":"v","k":"w"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4,
+       "appears twice"},
+      {R"({"__metadata__":{},"__metadata__":{},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4,
+       "appears twice"},
+      {R"({"__metadata__":{"k":1},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4,
+       "'__metadata__': unexpected a number"},
       {R"({"__metadata__":"x","a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4, "unexpected a string"},
       {R"({"":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4, "name has 0 bytes"},
       {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8, "expected 0 (no gaps"},
-      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8, "no overlap"},
+      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+       8, "no overlap"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 4, "the file at"},
       {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 5, "the tensors end at byte"},
       {R"({"a":{"dtype":"F6_E2M3","shape":[1],"data_offsets":[0,1]}})", 1, "needs 0 bytes"},
@@ -114,6 +118,7 @@ TEST(Safetensors, RefusesEveryBrokenRule) {
     EXPECT_TRUE(Contains(complaint, row.expected)) << row.header << "\n -> " << complaint;
     EXPECT_TRUE(complaint.starts_with(path)) << complaint;
     EXPECT_LT(complaint.size(), 600u);
+    for (const char c : complaint) EXPECT_TRUE(c >= 0x20 && c < 0x7f) << complaint;
   }
 }
 

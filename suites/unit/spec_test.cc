@@ -46,13 +46,15 @@ TEST(Rope, ProportionalRotatesAQuarterOfTheHeadWithTheWholeHeadsExponent) {
 }
 
 TEST(Rope, Llama3KeepsShortDividesLongAndJoinsBetween) {
-  const RopeSpec rope = MakeRope({.rule = RopeRule::kLlama3, .theta = 5e5, .factor = 8, .low = 1, .high = 4, .original = 8192}, 128);
+  const RopeSpec rope =
+      MakeRope({.rule = RopeRule::kLlama3, .theta = 5e5, .factor = 8, .low = 1, .high = 4, .original = 8192}, 128);
   const std::vector<float> plain = RopeFrequencies(5e5, 128);
   EXPECT_EQ(rope.inv_freq[0], plain[0]);
   EXPECT_FLOAT_EQ(rope.inv_freq[63], plain[63] / 8);
   int between = 0;
   for (std::size_t d = 0; d < 64; ++d) {
-    const double wavelength = 2 * M_PI / static_cast<double>(plain[d]), ratio = static_cast<double>(plain[d] / rope.inv_freq[d]);
+    const double wavelength = 2 * M_PI / static_cast<double>(plain[d]),
+                 ratio = static_cast<double>(plain[d] / rope.inv_freq[d]);
     if (wavelength < 2048) {
       EXPECT_NEAR(ratio, 1, 1e-6) << d;
     } else if (wavelength > 8192) {
@@ -75,16 +77,24 @@ TEST(Rope, LinearAndDivisorsDivide) {
 
 TEST(Rope, RefusesWhatIsOutOfRange) {
   EXPECT_NE(Complaint([] { MakeRope({.theta = 1.0}, 8); }).find("theta"), std::string::npos);
-  EXPECT_NE(Complaint([] { MakeRope({.theta = std::numeric_limits<double>::infinity()}, 8); }).find("theta"), std::string::npos);
+  EXPECT_NE(Complaint([] { MakeRope({.theta = std::numeric_limits<double>::infinity()}, 8); }).find("theta"),
+            std::string::npos);
   EXPECT_NE(Complaint([] { MakeRope({}, 7); }).find("head_dim"), std::string::npos);
   EXPECT_NE(Complaint([] { MakeRope({.rule = RopeRule::kLinear, .factor = 0}, 8); }).find("factor"), std::string::npos);
-  EXPECT_NE(Complaint([] { MakeRope({.rule = RopeRule::kLlama3, .low = 4, .high = 4}, 8); }).find("low_freq_factor"), std::string::npos);
-  EXPECT_NE(Complaint([] { MakeRope({.rule = RopeRule::kDivisors, .divisors = {1, 1}}, 8); }).find("expected 4"), std::string::npos);
-  EXPECT_NE(Complaint([] { MakeRope({.rule = RopeRule::kDivisors, .divisors = {1, 0}}, 4); }).find("divisors"), std::string::npos);
+  EXPECT_NE(Complaint([] { MakeRope({.rule = RopeRule::kLlama3, .low = 4, .high = 4}, 8); }).find("low_freq_factor"),
+            std::string::npos);
+  EXPECT_NE(Complaint([] {
+              MakeRope({.rule = RopeRule::kDivisors, .divisors = {1, 1}}, 8);
+            }).find("expected 4"),
+            std::string::npos);
+  EXPECT_NE(Complaint([] {
+              MakeRope({.rule = RopeRule::kDivisors, .divisors = {1, 0}}, 4);
+            }).find("divisors"),
+            std::string::npos);
 }
 
-// One line a layer, written down from the publishers' configurations and not computed: kind, head_dim, kv heads, window, KV source,
-// feed-forward width.
+// One line a layer, written down from the publishers' configurations and not computed: kind, head_dim, kv heads,
+// window, KV source, feed-forward width.
 struct Stretch {
   int first, last;
   const char* kinds;  // 's' or 'f' a layer, repeated
@@ -92,7 +102,8 @@ struct Stretch {
   int source_sliding, source_full;  // -1: its own
 };
 
-void ExpectLayers(const std::string& name, const std::vector<Stretch>& table, int experts = 0, int top_k = 0, int expert_ffn = 0) {
+void ExpectLayers(const std::string& name, const std::vector<Stretch>& table, int experts = 0, int top_k = 0,
+                  int expert_ffn = 0) {
   const ModelSpec spec = Preset(name);
   ASSERT_EQ(spec.layer_count(), table.back().last + 1);
   for (const Stretch& stretch : table) {
@@ -118,10 +129,17 @@ void ExpectLayers(const std::string& name, const std::vector<Stretch>& table, in
   }
 }
 
-TEST(Gemma4Table, E2B) { ExpectLayers("gemma4-e2b", {{0, 14, "ssssf", 1, 1, 512, 6144, -1, -1}, {15, 34, "ssssf", 1, 1, 512, 12288, 13, 14}}); }
-TEST(Gemma4Table, E4B) { ExpectLayers("gemma4-e4b", {{0, 23, "sssssf", 2, 2, 512, 10240, -1, -1}, {24, 41, "sssssf", 2, 2, 512, 10240, 22, 23}}); }
+TEST(Gemma4Table, E2B) {
+  ExpectLayers("gemma4-e2b", {{0, 14, "ssssf", 1, 1, 512, 6144, -1, -1}, {15, 34, "ssssf", 1, 1, 512, 12288, 13, 14}});
+}
+TEST(Gemma4Table, E4B) {
+  ExpectLayers("gemma4-e4b",
+               {{0, 23, "sssssf", 2, 2, 512, 10240, -1, -1}, {24, 41, "sssssf", 2, 2, 512, 10240, 22, 23}});
+}
 TEST(Gemma4Table, Dense12B) { ExpectLayers("gemma4-12b", {{0, 47, "sssssf", 8, 1, 1024, 15360, -1, -1}}); }
-TEST(Gemma4Table, Mixture26B) { ExpectLayers("gemma4-26b-a4b", {{0, 29, "sssssf", 8, 2, 1024, 2112, -1, -1}}, 128, 8, 704); }
+TEST(Gemma4Table, Mixture26B) {
+  ExpectLayers("gemma4-26b-a4b", {{0, 29, "sssssf", 8, 2, 1024, 2112, -1, -1}}, 128, 8, 704);
+}
 TEST(Gemma4Table, Dense31B) { ExpectLayers("gemma4-31b", {{0, 59, "sssssf", 16, 4, 1024, 21504, -1, -1}}); }
 
 TEST(Gemma4Table, WholeModelFacts) {
@@ -144,7 +162,8 @@ TEST(Gemma4Table, WholeModelFacts) {
     EXPECT_EQ(spec.attn_scale, 1.0f);
     EXPECT_EQ(spec.softcap, 30.0f);
     EXPECT_EQ(spec.activation, Activation::kGeluTanh);
-    EXPECT_TRUE(spec.qk_norm && spec.v_norm && spec.post_norms && spec.layer_scalar && spec.tied_head && !spec.qkv_bias);
+    EXPECT_TRUE(spec.qk_norm && spec.v_norm && spec.post_norms && spec.layer_scalar && spec.tied_head &&
+                !spec.qkv_bias);
     for (const LayerSpec& layer : spec.layers) {
       EXPECT_EQ(layer.heads, row.heads);
       EXPECT_EQ(layer.value_is_key, row.value_is_key && layer.kind == LayerKind::kFull);
@@ -194,8 +213,17 @@ TEST(Validate, NamesTheFieldThatIsWrong) {
       {"kv heads", [](ModelSpec& s) { s.layers[5].kv_heads = 1; }},
       {"ffn", [](ModelSpec& s) { s.layers[0].ffn = 0; }},
       {"without experts", [](ModelSpec& s) { s.layers[0].top_k = 2; }},
-      {"top_k", [](ModelSpec& s) { s.layers[0].experts = 4; s.layers[0].top_k = 5; s.layers[0].expert_ffn = 8; }},
-      {"expert_ffn", [](ModelSpec& s) { s.layers[0].experts = 4; s.layers[0].top_k = 2; }},
+      {"top_k",
+       [](ModelSpec& s) {
+         s.layers[0].experts = 4;
+         s.layers[0].top_k = 5;
+         s.layers[0].expert_ffn = 8;
+       }},
+      {"expert_ffn",
+       [](ModelSpec& s) {
+         s.layers[0].experts = 4;
+         s.layers[0].top_k = 2;
+       }},
   };
   for (const Mutation& mutation : mutations) {
     ModelSpec spec = Preset("tiny-gemma4-ple");

@@ -1,4 +1,5 @@
-// Synthetic weights: reproducible bit by bit, and good enough that "the argmax is equal" says something about a decoder.
+// Synthetic weights: reproducible bit by bit, and good enough that "the argmax is equal" says something about a
+// decoder.
 #include "engine/weights/synthetic.h"
 
 #include <gtest/gtest.h>
@@ -36,7 +37,8 @@ TEST(Synthetic, ValuesAreTheRecipesBits) {
     EXPECT_EQ(recipe.bytes, tensor.bytes);
     EXPECT_EQ(tensor.type, entry.rows > 1 ? DType::kBF16 : DType::kF32);
     for (std::int64_t i = 0; i < entry.elements(); ++i) {
-      const volatile float product = tensor.fill->scale * RandomNormalish(tensor.fill->key, static_cast<std::uint64_t>(i));
+      const volatile float product =
+          tensor.fill->scale * RandomNormalish(tensor.fill->key, static_cast<std::uint64_t>(i));
       const float value = tensor.fill->offset + product;
       if (tensor.type == DType::kBF16) {
         std::uint16_t bits = 0;
@@ -86,14 +88,14 @@ double Std(const std::vector<double>& values) {
 }
 
 struct Behaviour {
-  double logit_std = 0;       // mean over positions
-  double largest_capped = 0;  // |logit| after the softcap
-  double median_gap = 0;      // between the best and the second best
-  double median_rounding = 0; // largest logit distance of a decoder that rounds to bf16, per position
-  int repeats = 0;            // positions whose argmax is the input token
-  int flips = 0;              // positions where rounding to bf16 changes the argmax
-  std::size_t distinct = 0;   // greedy tokens
-  double hidden_rms = 0;      // largest of the residual stream
+  double logit_std = 0;        // mean over positions
+  double largest_capped = 0;   // |logit| after the softcap
+  double median_gap = 0;       // between the best and the second best
+  double median_rounding = 0;  // largest logit distance of a decoder that rounds to bf16, per position
+  int repeats = 0;             // positions whose argmax is the input token
+  int flips = 0;               // positions where rounding to bf16 changes the argmax
+  std::size_t distinct = 0;    // greedy tokens
+  double hidden_rms = 0;       // largest of the residual stream
 };
 
 constexpr int kPrompt = 16, kGreedy = 32;
@@ -112,10 +114,12 @@ Behaviour Observe(const ModelSpec& spec, std::uint64_t seed) {
     std::nth_element(sorted.begin(), sorted.begin() + 1, sorted.end(), std::greater<>());
     gaps.push_back(sorted[0] - sorted[1]);
     double distance = 0;
-    for (std::size_t v = 0; v < step.raw.size(); ++v) distance = std::max(distance, std::abs(step.raw[v] - other.raw[v]));
+    for (std::size_t v = 0; v < step.raw.size(); ++v)
+      distance = std::max(distance, std::abs(step.raw[v] - other.raw[v]));
     rounding.push_back(distance);
     for (const double logit : step.capped) seen.largest_capped = std::max(seen.largest_capped, std::abs(logit));
-    for (std::size_t l = 0; l + 1 < step.hidden.size(); ++l) seen.hidden_rms = std::max(seen.hidden_rms, Std(step.hidden[l]));
+    for (std::size_t l = 0; l + 1 < step.hidden.size(); ++l)
+      seen.hidden_rms = std::max(seen.hidden_rms, Std(step.hidden[l]));
     seen.logit_std += Std(step.raw) / (kPrompt + kGreedy);
     const auto best = std::max_element(step.raw.begin(), step.raw.end()) - step.raw.begin();
     seen.flips += best != std::max_element(other.raw.begin(), other.raw.end()) - other.raw.begin();
@@ -129,9 +133,10 @@ Behaviour Observe(const ModelSpec& spec, std::uint64_t seed) {
   return seen;
 }
 
-// The criterion: logits spread like a trained model's and do not touch the cap; the lead of the best token is several times what
-// bf16 arithmetic moves a logit by, and rounding rarely changes it; greedy text neither repeats its input nor sticks to a few
-// tokens. The last two over all seeds: any fixed map of V tokens has about one token that leads to itself, and a seed may meet it.
+// The criterion: logits spread like a trained model's and do not touch the cap; the lead of the best token is several
+// times what bf16 arithmetic moves a logit by, and rounding rarely changes it; greedy text neither repeats its input
+// nor sticks to a few tokens. The last two over all seeds: any fixed map of V tokens has about one token that leads to
+// itself, and a seed may meet it.
 TEST(Synthetic, LogitsAreDecisive) {
   for (const std::string& name : TinyPresets()) {
     constexpr int kSeeds = 4, kSteps = kPrompt + kGreedy;
@@ -174,13 +179,16 @@ TEST(Synthetic, LogitsStayDecisiveThroughSixtyLayers) {
   }
 }
 
-// Attention matters: swapping two earlier tokens (same multiset of keys, other positions) and changing one token both move the
-// logits far beyond rounding, in every family. Uniform attention would not see the first, attention to one key rarely the second.
+// Attention matters: swapping two earlier tokens (same multiset of keys, other positions) and changing one token both
+// move the logits far beyond rounding, in every family. Uniform attention would not see the first, attention to one key
+// rarely the second.
 TEST(Synthetic, PositionsAndEachNearTokenMatter) {
   for (const std::string& name : TinyPresets()) {
     SCOPED_TRACE(name);
     const auto store = OpenModel(name, 5);
-    const auto logits = [&](const std::vector<std::int32_t>& tokens) { return MakeReference(*store)->Prefill(tokens).raw; };
+    const auto logits = [&](const std::vector<std::int32_t>& tokens) {
+      return MakeReference(*store)->Prefill(tokens).raw;
+    };
     const auto distance = [](const std::vector<double>& a, const std::vector<double>& b) {
       double largest = 0;
       for (std::size_t v = 0; v < a.size(); ++v) largest = std::max(largest, std::abs(a[v] - b[v]));

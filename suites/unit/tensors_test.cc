@@ -13,12 +13,13 @@ namespace {
 
 std::map<TensorKey, TensorEntry> ByKey(const ModelSpec& spec) {
   std::map<TensorKey, TensorEntry> entries;
-  for (const TensorEntry& entry : Catalogue(spec)) EXPECT_TRUE(entries.emplace(entry.key, entry).second) << Name(entry.key);
+  for (const TensorEntry& entry : Catalogue(spec))
+    EXPECT_TRUE(entries.emplace(entry.key, entry).second) << Name(entry.key);
   return entries;
 }
 
-void ExpectShape(const std::map<TensorKey, TensorEntry>& entries, TensorKey key, std::int64_t experts, std::int64_t rows,
-                 std::int64_t cols) {
+void ExpectShape(const std::map<TensorKey, TensorEntry>& entries, TensorKey key, std::int64_t experts,
+                 std::int64_t rows, std::int64_t cols) {
   ASSERT_TRUE(entries.contains(key)) << Name(key);
   const TensorEntry& entry = entries.at(key);
   EXPECT_EQ(entry.experts, experts) << Name(key);
@@ -44,7 +45,8 @@ TEST(Catalogue, ShapesOfE2B) {
   ExpectShape(entries, {Role::kLayerScalar, 0}, 1, 1, 1);
   EXPECT_FALSE(entries.at({Role::kLayerScalar, 0}).required);
   EXPECT_TRUE(entries.contains({Role::kKeyNorm, 14}));
-  for (const Role role : {Role::kKey, Role::kValue, Role::kKeyNorm}) EXPECT_FALSE(entries.contains({role, 15})) << Name(role);
+  for (const Role role : {Role::kKey, Role::kValue, Role::kKeyNorm})
+    EXPECT_FALSE(entries.contains({role, 15})) << Name(role);
   EXPECT_FALSE(entries.contains({Role::kHead}));
 }
 
@@ -78,7 +80,8 @@ TEST(Catalogue, NamesOfFilesAreUniqueAndRoleNamesStable) {
     const ModelSpec spec = Preset(preset);
     std::set<std::string> hugging_face, gguf, keys;
     for (const TensorEntry& entry : Catalogue(spec)) {
-      for (const std::string& name : HuggingFaceNames(spec, entry.key)) EXPECT_TRUE(hugging_face.insert(name).second) << name;
+      for (const std::string& name : HuggingFaceNames(spec, entry.key))
+        EXPECT_TRUE(hugging_face.insert(name).second) << name;
       for (const std::string& name : GgufNames(spec, entry.key)) EXPECT_TRUE(gguf.insert(name).second) << name;
       EXPECT_TRUE(keys.insert(Name(entry.key)).second);
     }
@@ -87,12 +90,14 @@ TEST(Catalogue, NamesOfFilesAreUniqueAndRoleNamesStable) {
   EXPECT_EQ(Name(TensorKey{Role::kFinalNorm}), "final_norm");
 }
 
-// One and the same Hugging Face name means different things: a true post norm with sandwich norms, the FFN's pre-norm without.
+// One and the same Hugging Face name means different things: a true post norm with sandwich norms, the FFN's pre-norm
+// without.
 TEST(Catalogue, PostAttentionLayernormMeansTwoThings) {
   const std::vector<std::string> shared{"layers.2.post_attention_layernorm.weight"};
   EXPECT_EQ(HuggingFaceNames(Preset("tiny-llama"), {Role::kFfnNorm, 2}), shared);
   EXPECT_EQ(HuggingFaceNames(Preset("tiny-gemma3"), {Role::kPostAttnNorm, 2}), shared);
-  EXPECT_EQ(HuggingFaceNames(Preset("tiny-gemma3"), {Role::kFfnNorm, 2})[0], "layers.2.pre_feedforward_layernorm.weight");
+  EXPECT_EQ(HuggingFaceNames(Preset("tiny-gemma3"), {Role::kFfnNorm, 2})[0],
+            "layers.2.pre_feedforward_layernorm.weight");
   EXPECT_EQ(GgufNames(Preset("tiny-gemma4-ple"), {Role::kLayerScalar, 11})[0], "blk.11.layer_output_scale.weight");
   EXPECT_EQ(GgufNames(Preset("tiny-gemma4-moe"), {Role::kRouterScale, 1})[0], "blk.1.ffn_gate_inp.scale");
   EXPECT_EQ(HuggingFaceNames(Preset("tiny-gemma4-moe"), {Role::kExpertDown, 1})[0], "layers.1.experts.down_proj");
