@@ -1,6 +1,7 @@
 #include "engine/runtime/batch.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "engine/base/check.h"
@@ -8,6 +9,20 @@
 namespace assay {
 namespace {
 constexpr int kWordsPerRow = 3 + static_cast<int>(sizeof(Segment) / sizeof(std::int32_t));
+constexpr std::array<int, 16> kBuckets{1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160, 192, 224, 256};
+constexpr int kFewLogitRows = 32;  // logits of a large vocabulary for every row of a chunk would outgrow the weights
+}  // namespace
+
+int DecodeBucket(int rows) {
+  const auto found = std::lower_bound(kBuckets.begin(), kBuckets.end(), rows);
+  Require(found != kBuckets.end(), "decode of {} sessions: expected at most {} in one step", rows, kBuckets.back());
+  return *found;
+}
+
+StepRows StepRowsOf(int max_rows, int max_sessions) {
+  const int bucket = DecodeBucket(std::min(max_sessions, kBuckets.back()));
+  const int rows = std::max(max_rows, bucket);
+  return {rows, std::min(rows, std::max(kFewLogitRows, bucket))};
 }
 
 void RowList::Clear() { *this = RowList(); }

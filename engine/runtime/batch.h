@@ -23,6 +23,18 @@ class RowList {
   int context_bound = 0;
 };
 
+// Batch sizes a decode step is recorded for: a step runs in the smallest that holds it, the rest of its rows are padding. Throws
+// InputError above the largest.
+int DecodeBucket(int rows);
+
+// Most rows of a step, and most rows whose logits are computed at a time, of an engine with these options.
+struct StepRows {
+  int rows, logits;
+};
+StepRows StepRowsOf(int max_rows, int max_sessions);
+
+constexpr int kHistorySteps = 256;  // decode steps replayed before the tokens are read back
+
 // Device home of up to `max_rows` rows. The arrays keep their addresses, so recorded steps may point at them.
 class DeviceRows {
  public:

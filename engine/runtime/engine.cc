@@ -1,10 +1,10 @@
 #include "engine/runtime/engine.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 
 #include "engine/runtime/batch.h"
+#include "engine/runtime/memory_plan.h"
 #include "engine/runtime/session.h"
 #include "engine/runtime/trunk.h"
 
@@ -12,17 +12,6 @@ namespace assay {
 namespace {
 
 constexpr int kPaddingSession = -1;
-constexpr int kHistorySteps = 256;  // decode steps replayed before the tokens are read back
-
-// Batch sizes a decode step is recorded for: a step runs in the smallest that holds it, the rest of its rows are padding.
-constexpr std::array<int, 16> kBuckets{1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160, 192, 224, 256};
-
-int Bucket(int rows) {
-  const auto found = std::lower_bound(kBuckets.begin(), kBuckets.end(), rows);
-  Require(found != kBuckets.end(), "decode of {} sessions: expected at most {} in one step", rows, kBuckets.back());
-  return *found;
-}
-
 // Context lengths are recorded for in powers of two, so that a step's grid need not cover the whole capacity.
 int ContextBucket(int context, int capacity) {
   int bound = 256;
@@ -64,9 +53,9 @@ struct Engine::Impl {
         ops(ops_in),
         options(Valid(options_in)),
         plan(MakeKvPlan(spec, options.capacity, options.max_chunk)),
-        max_rows(std::max(options.max_rows, Bucket(std::min(options.max_sessions, kBuckets.back())))),
-        logit_rows(std::min(max_rows, std::max(32, Bucket(std::min(options.max_sessions, kBuckets.back()))))),
-        weights(store, ops),
+        max_rows(StepRowsOf(options.max_rows, options.max_sessions).rows),
+        logit_rows(StepRowsOf(options.max_rows, options.max_sessions).logits),
+        weights((RequireFits(store, ops, options), store), ops),
         cache(ops.memory(), plan, OperandType(ops.precision()), options.max_sessions),
         trunk(spec, weights, plan, ops, max_rows, logit_rows),
         rows(ops.memory(), max_rows),
@@ -292,7 +281,7 @@ std::vector<std::vector<std::int32_t>> Engine::Decode(std::span<const SessionId>
   for (std::size_t i = 0; i < ids.size(); ++i) feeds.push_back({ids[i], first.subspan(i, 1)});
   const Gate gate = impl.CanStep(feeds);
   Require(gate.ok, "decode: {}", gate.reason);
-  const int bucket = Bucket(static_cast<int>(ids.size()));
+  const int bucket = DecodeBucket(static_cast<int>(ids.size()));
   RowList list;
   int longest = 0;
   for (const Feed& feed : feeds) {

@@ -1,0 +1,123 @@
+#include "engine/runtime/memory_plan.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "engine/model/presets.h"
+#include "engine/ops/host_ops.h"
+#include "oracles/probes/forwarding_ops.h"
+
+namespace assay {
+namespace {
+
+// Counts what is allocated through it, and can claim to be a device with so many bytes free.
+class CountingMemory final : public Memory {
+ public:
+  explicit CountingMemory(Memory& inner) : inner_(inner) {}
+  std::size_t allocated = 0, free_bytes = 0;
+  void* Allocate(std::size_t bytes, const std::string& what) override {
+    allocated += bytes;
+    return inner_.Allocate(bytes, what);
+  }
+  void Free(void* data) noexcept override { inner_.Free(data); }
+  void CopyIn(void* to, const void* from, std::size_t bytes) override { inner_.CopyIn(to, from, bytes); }
+  void CopyOut(void* to, const void* from, std::size_t bytes) override { inner_.CopyOut(to, from, bytes); }
+  void Copy(void* to, const void* from, std::size_t bytes) override { inner_.Copy(to, from, bytes); }
+  void Fill(void* to, unsigned char byte, std::size_t bytes) override { inner_.Fill(to, byte, bytes); }
+  std::size_t FreeBytes() const override { return free_bytes; }
+
+ private:
+  Memory& inner_;
+};
+
+class CountingOps final : public ForwardingOps {
+ public:
+  explicit CountingOps(Ops& inner, std::string device)
+      : ForwardingOps(inner), memory_(inner.memory()), device_(std::move(device)) {}
+  CountingMemory& memory() override { return memory_; }
+  std::string device() const override { return device_; }
+
+ private:
+  CountingMemory memory_;
+  std::string device_;
+};
+
+EngineOptions Options(int sessions) {
+  EngineOptions options;
+  options.max_sessions = sessions;
+  options.capacity = 60;
+  options.max_chunk = 7;
+  options.max_rows = 40;
+  return options;
+}
+
+TEST(MemoryPlan, IsWhatTheHostEngineAllocates) {
+  for (const std::string& name : PresetNames()) {
+    if (!name.starts_with("tiny-")) continue;
+    for (const char* suffix : {"", "@q8_0"}) {
+      for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
+        for (const int sessions : {1, 3, 50}) {
+          SCOPED_TRACE(name + suffix + " " + Name(precision));
+          const auto store = OpenModel(name + suffix);
+          HostOps host(precision);
+          CountingOps ops(host, "host");
+          const Engine engine(*store, ops, Options(sessions));
+          const MemoryPlan plan = PlanMemory(*store, precision, Options(sessions), true);
+          EXPECT_EQ(plan.weights(), engine.weight_bytes());
+          // Host matrices stay where the store put them.
+          EXPECT_EQ(plan.total() - plan.matrices, ops.memory().allocated);
+        }
+      }
+    }
+  }
+}
+
+TEST(MemoryPlan, RealGeometriesNeedWhatTheirPublishersSay) {
+  const auto gigabytes = [](const char* model, Precision precision) {
+    EngineOptions options;
+    options.max_sessions = 1;
+    return static_cast<double>(PlanMemory(*OpenModel(model), precision, options, false).weights()) * 1e-9;
+  };
+  // Parameters x 2 bytes: 7.462 B (E4B with its table), 30.696 B, 25.232 B; Q8_0: 34/32 bytes each, the table stays.
+  EXPECT_NEAR(gigabytes("gemma4-e4b", Precision::kBf16), 14.93, 0.02);
+  EXPECT_NEAR(gigabytes("gemma4-31b", Precision::kBf16), 61.39, 0.05);
+  EXPECT_NEAR(gigabytes("gemma4-26b-a4b", Precision::kBf16), 50.47, 0.05);
+  EXPECT_NEAR(gigabytes("gemma4-31b@q8_0", Precision::kBf16), 32.62, 0.05);
+  EXPECT_NEAR(gigabytes("gemma4-e4b@q8_0", Precision::kBf16), 4.934 + 5.637, 0.02);
+  EXPECT_NEAR(gigabytes("gemma4-31b@q4_0", Precision::kBf16), 17.27, 0.3);
+}
+
+TEST(MemoryPlan, SessionsThatFitIsTheLargestNumber) {
+  const auto store = OpenModel("gemma4-e2b");
+  EngineOptions options;
+  options.capacity = 4096;
+  const std::size_t free = std::size_t{40} << 30;
+  const int fit = SessionsThatFit(*store, Precision::kBf16, options, false, free);
+  ASSERT_GT(fit, 100);
+  options.max_sessions = fit;
+  EXPECT_LE(PlanMemory(*store, Precision::kBf16, options, false).total(), free);
+  options.max_sessions = fit + 1;
+  EXPECT_GT(PlanMemory(*store, Precision::kBf16, options, false).total(), free);
+  EXPECT_EQ(SessionsThatFit(*store, Precision::kBf16, options, false, std::size_t{1} << 30), 0);
+}
+
+TEST(MemoryPlan, ADeviceThatIsTooSmallIsRefusedBeforeAnythingIsAllocated) {
+  const auto store = OpenModel("tiny-llama");
+  HostOps host(Precision::kFp32);
+  CountingOps ops(host, "a small device");
+  ops.memory().free_bytes = PlanMemory(*store, Precision::kFp32, Options(5), false).total() - 1;
+  try {
+    const Engine engine(*store, ops, Options(5));
+    FAIL() << "expected OutOfMemory";
+  } catch (const OutOfMemory& error) {
+    EXPECT_EQ(error.needed, ops.memory().free_bytes + 1);
+    EXPECT_EQ(error.free, ops.memory().free_bytes);
+    EXPECT_NE(std::string(error.what()).find("5 sessions of 60 positions need"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("4 sessions would fit"), std::string::npos) << error.what();
+  }
+  EXPECT_EQ(ops.memory().allocated, 0u);
+}
+
+}  // namespace
+}  // namespace assay
