@@ -59,6 +59,10 @@ struct ReportBenchmark {
   double floor_s = 0;                           // the time the measured hardware limits allow
   double p50_s = 0, p90_s = 0, p99_s = 0;
   double fraction_of_floor = 0;                 // floor_s / p50_s
+  double fraction_of_copy = 0;                  // bytes / p50_s over the measured copy bandwidth
+  double rate = 0;                              // units of work per second at p50_s
+  std::string unit;                             // of work: "token", "byte"
+  std::string contains;                         // what one timed unit includes
   std::int64_t samples = 0;
   std::string parity;                           // verdict name
 };

@@ -86,7 +86,8 @@ Json BenchmarkJson(const ReportBenchmark& row) {
   return {{"name", row.name},       {"model", row.model},   {"dtype", row.dtype},     {"device", row.device},
           {"params", row.params},   {"bytes", row.bytes},   {"flops", row.flops},     {"floor_s", row.floor_s},
           {"p50_s", row.p50_s},     {"p90_s", row.p90_s},   {"p99_s", row.p99_s},     {"fraction_of_floor", row.fraction_of_floor},
-          {"samples", row.samples}, {"parity", row.parity}};
+          {"fraction_of_copy", row.fraction_of_copy},       {"rate", row.rate},       {"unit", row.unit},
+          {"contains", row.contains},                       {"samples", row.samples}, {"parity", row.parity}};
 }
 
 ReportBenchmark BenchmarkFrom(const Json& json) {
@@ -103,6 +104,10 @@ ReportBenchmark BenchmarkFrom(const Json& json) {
   row.p90_s = json.at("p90_s");
   row.p99_s = json.at("p99_s");
   row.fraction_of_floor = json.at("fraction_of_floor");
+  row.fraction_of_copy = json.at("fraction_of_copy");
+  row.rate = json.at("rate");
+  row.unit = json.at("unit");
+  row.contains = json.at("contains");
   row.samples = json.at("samples");
   row.parity = json.at("parity");
   return row;
@@ -157,7 +162,8 @@ void CheckVersion(const Json& json) {
     throw ReportError(fmt::format("not a report: schema.name is not '{}'", kReportSchemaName));
   }
   const Json version = json["schema"].value("version", Json());
-  const std::string found = version.is_string() ? version.get<std::string>() : version.dump();
+  if (!version.is_string()) throw ReportError(fmt::format("not a report: schema.version is {}, expected text", version.dump()));
+  const std::string found = version.get<std::string>();
   const std::string known = kReportSchemaVersion;
   if (found.substr(0, found.find('.')) != known.substr(0, known.find('.'))) {
     throw ReportVersionError(fmt::format("report version {}: this build reads {}.x", found, known.substr(0, known.find('.'))));

@@ -71,11 +71,13 @@ std::string ReadFile(const std::string& path) {
   return text;
 }
 
-ReportFile::ReportFile(std::string path, Report begun) : path_(std::move(path)) {
-  begun.complete = false;
-  begun.finished.clear();
-  begun.problems.push_back("the run did not finish");
-  WriteFileAtomically(path_, ToJson(begun));
+ReportFile::ReportFile(std::string path, const Report& begun) : path_(std::move(path)) { Update(begun); }
+
+void ReportFile::Update(Report so_far) {
+  so_far.complete = false;
+  so_far.finished.clear();
+  so_far.problems.push_back("the run did not finish");
+  WriteFileAtomically(path_, ToJson(so_far));
 }
 
 void ReportFile::Finish(Report report) {

@@ -15,11 +15,12 @@ void WriteFileAtomically(const std::string& path, std::string_view text);
 // Reads a whole file. Throws ReportError naming it.
 std::string ReadFile(const std::string& path);
 
-// The report file of a run. On construction it holds the report so far, marked incomplete, so that a run that dies leaves a
-// file that says so; Finish replaces it.
+// The report file of a run. Until Finish it holds the report so far, marked incomplete, so that a run that dies leaves a file
+// that says so and keeps what it had found.
 class ReportFile {
  public:
-  ReportFile(std::string path, Report begun);
+  ReportFile(std::string path, const Report& begun);
+  void Update(Report so_far);
   // Marks `report` complete unless it names problems.
   void Finish(Report report);
 

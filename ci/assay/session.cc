@@ -20,6 +20,9 @@
 namespace assay {
 namespace {
 
+// How much of a run may be lost when it dies.
+constexpr std::chrono::seconds kUpdateEvery{5};
+
 std::vector<ModelInfo> ModelsOf(const std::vector<Case>& cases, std::uint64_t seed) {
   std::vector<ModelInfo> models;
   std::set<std::string> seen;
@@ -127,12 +130,19 @@ int RunAndReport(const CaseRun& run, const Invocation& invocation) {
   options.before = [&](std::size_t index, const Case& item) {
     progress.Show(fmt::format("[{}/{}] {}", index + 1, run.cases.size(), item.id()));
   };
+  auto written = start;
   options.after = [&](const ReportCase& item) {
     if (item.status == "fail" || item.status == "error") progress.Clear();
     PrintFailure(item);
     std::fflush(stdout);
+    report.cases.push_back(item);
+    const auto now = std::chrono::steady_clock::now();
+    if (!file || now - written < kUpdateEvery) return;
+    report.duration_s = std::chrono::duration<double>(now - start).count();
+    file->Update(report);
+    written = now;
   };
-  report.cases = RunCases(run.cases, options);
+  RunCases(run.cases, options);
   progress.Clear();
   report.duration_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.finished = Now();

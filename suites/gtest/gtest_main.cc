@@ -1,10 +1,16 @@
-// Every case of every suite as a gtest test of the same name, so that CTest runs, filters and reports them one by one; a case
-// that cannot run here shows as skipped with its reason.
+// Every case of every suite as a gtest test of the same name; a case that cannot run here shows as skipped with its reason.
+//
+// Options beside gtest's: --model=NAME and --device=NAME keep only their cases, --groups lists the pairs. CTest runs one process
+// per pair, because cases of a model share references and calibrations. Exit codes: 0 passed, 1 failed, 2 cannot list the
+// cases, 77 all skipped.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <string>
+#include <string_view>
 
 #include "suites/suites.h"
 #include "suites/support/runner.h"
@@ -13,19 +19,20 @@ namespace assay {
 namespace {
 
 constexpr std::uint64_t kSeed = 0;
+constexpr int kAllSkipped = 77;
 
 class CaseTest : public testing::Test {
  public:
   CaseTest(const Case& item, CaseRunner& runner) : item_(item), runner_(runner) {}
   void TestBody() override {
     const CaseOutcome outcome = runner_.Run(item_);
-    const ReportCase report = ToReport(item_, outcome, ReplayLine(item_, kSeed));
     if (outcome.status == CaseOutcome::Status::kSkip) GTEST_SKIP() << outcome.reason;
-    for (const ReportJudgement& judgement : report.judgements) {
-      fmt::print("  {:9} {} = {:.4g} of {:.4g} ({}) {} {}\n", judgement.verdict, judgement.metric, judgement.value, judgement.bound,
-                 judgement.bound_from, judgement.worst, judgement.detail);
+    if (outcome.status == CaseOutcome::Status::kPass) return;
+    for (const Judgement& judgement : outcome.judgements) {
+      fmt::print("  {:9} {} = {:.4g} of {:.4g} ({}) {} {}\n", Name(judgement.verdict), judgement.metric, judgement.value,
+                 judgement.bound, judgement.bound_from, judgement.worst, judgement.detail);
     }
-    if (outcome.status != CaseOutcome::Status::kPass) FAIL() << report.status << ": " << report.reason << "\nreplay: " << report.replay;
+    FAIL() << Name(outcome.status) << ": " << outcome.reason << "\nreplay: " << ReplayLine(item_, kSeed);
   }
 
  private:
@@ -33,16 +40,51 @@ class CaseTest : public testing::Test {
   CaseRunner& runner_;
 };
 
-int Main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  const std::vector<Case> cases = ListCases({DefaultModels(), DefaultDtypes(), {"host", "cuda"}, kSeed});
+// Fills `value` from "--name=value".
+bool Option(std::string_view argument, std::string_view name, std::vector<std::string>* value) {
+  if (!argument.starts_with(name)) return false;
+  *value = {std::string(argument.substr(name.size()))};
+  return true;
+}
+
+int RunTests(const std::vector<Case>& cases) {
   CaseRunner runner;
   for (const Case& item : cases) {
     const std::string name = item.name + (item.params.empty() ? "" : "/" + item.params);
     testing::RegisterTest(item.suite.c_str(), name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
                           [&item, &runner]() -> testing::Test* { return new CaseTest(item, runner); });
   }
-  return RUN_ALL_TESTS();
+  const int code = RUN_ALL_TESTS();
+  const testing::UnitTest& all = *testing::UnitTest::GetInstance();
+  const bool ran = all.successful_test_count() + all.failed_test_count() > 0;
+  return code == 0 && !ran && all.skipped_test_count() > 0 ? kAllSkipped : code;
+}
+
+int Main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  SuiteInputs inputs{DefaultModels(), DefaultDtypes(), {"host", "cuda"}, kSeed};
+  bool groups = false;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "--groups") {
+      groups = true;
+    } else if (!Option(argument, "--model=", &inputs.models) && !Option(argument, "--device=", &inputs.devices)) {
+      fmt::print(stderr, "option {}: expected --groups, --model=NAME, --device=NAME or gtest's own\n", argument);
+      return 2;
+    }
+  }
+  if (!groups) {
+    std::vector<Case> cases = ListCases(inputs);
+    // Some cases belong to a device whatever was asked for: the reference is always on the host.
+    std::erase_if(cases, [&](const Case& item) {
+      return std::find(inputs.devices.begin(), inputs.devices.end(), item.device) == inputs.devices.end();
+    });
+    return RunTests(cases);
+  }
+  for (const std::string& model : inputs.models) {
+    for (const std::string& device : inputs.devices) fmt::print("{} {}\n", model, device);
+  }
+  return 0;
 }
 
 }  // namespace

@@ -1,0 +1,162 @@
+// The direction of the arrows: which room may include which, read from the sources.
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <string>
+#include <vector>
+
+#include "reports/context.h"
+
+namespace assay {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A room includes itself and what is listed. Longest prefix wins.
+struct Room {
+  const char* prefix;
+  std::vector<const char*> may_include;
+};
+
+const std::vector<Room> kRooms = {
+    {"engine/base/", {}},
+    {"engine/model/", {"engine/base/"}},
+    {"engine/memory/", {"engine/base/"}},
+    {"engine/weights/", {"engine/base/", "engine/model/", "engine/memory/"}},
+    {"engine/ops/", {"engine/base/", "engine/memory/"}},
+    {"engine/runtime/", {"engine/"}},
+    {"oracles/compare/", {"engine/base/"}},
+    // Traces come in the checkpoints' own container; a second parser for it would be no oracle of anything.
+    {"oracles/golden/", {"engine/base/", "engine/weights/"}},
+    {"oracles/reference/", {"engine/base/", "engine/model/", "engine/memory/", "engine/weights/", "engine/ops/"}},
+    {"oracles/probes/", {"engine/base/", "engine/memory/", "engine/ops/", "oracles/compare/"}},
+    {"suites/", {"engine/", "oracles/", "reports/"}},
+    {"bench/", {"engine/", "oracles/compare/", "reports/"}},
+    {"reports/", {}},
+    {"ci/", {"engine/", "oracles/", "suites/", "bench/", "reports/"}},
+};
+
+// Single files that a room keeps away from although their room is open to it, and why.
+struct Taboo {
+  const char* prefix;
+  const char* include;
+  const char* why;
+};
+const std::vector<Taboo> kTaboos = {
+    {"oracles/reference/", "engine/model/kv_plan.h", "the reference shares facts, not mechanism"},
+    {"oracles/reference/", "engine/base/ring.h", "the reference shares facts, not mechanism"},
+    {"engine/runtime/", "engine/ops/host_ops.h", "the runtime knows ops by interface only"},
+    {"engine/runtime/", "engine/ops/cuda_ops.h", "the runtime knows ops by interface only"},
+    {"engine/runtime/", "engine/ops/kernels/", "the runtime knows ops by interface only"},
+};
+
+const std::vector<const char*> kNamelessRooms = {"engine/memory/", "engine/ops/", "engine/runtime/"};
+
+struct SourceFile {
+  std::string path;  // from the repository's root
+  std::string text;
+};
+
+std::vector<SourceFile> ReadSources(const fs::path& root) {
+  std::vector<SourceFile> files;
+  for (const char* top : {"engine", "oracles", "suites", "bench", "reports", "ci"}) {
+    if (!fs::exists(root / top)) continue;
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root / top)) {
+      const std::string extension = entry.path().extension().string();
+      if (extension != ".h" && extension != ".cc" && extension != ".cu" && extension != ".cuh") continue;
+      std::ifstream in(entry.path());
+      files.push_back({fs::relative(entry.path(), root).string(), {std::istreambuf_iterator<char>(in), {}}});
+    }
+  }
+  return files;
+}
+
+const Room* RoomOf(const std::string& path) {
+  const auto found = std::find_if(kRooms.begin(), kRooms.end(), [&](const Room& room) { return path.starts_with(room.prefix); });
+  return found == kRooms.end() ? nullptr : &*found;
+}
+
+void CheckInclude(const std::string& file, const std::string& include, std::vector<std::string>* problems) {
+  const Room* room = RoomOf(file);
+  if (room == nullptr) return problems->push_back(fmt::format("{}: in no room", file));
+  const bool allowed = include.starts_with(room->prefix) ||
+                       std::any_of(room->may_include.begin(), room->may_include.end(),
+                                   [&](const char* prefix) { return include.starts_with(prefix); });
+  if (!allowed) problems->push_back(fmt::format("{}: {} may not include {}", file, room->prefix, include));
+  for (const Taboo& taboo : kTaboos) {
+    if (file.starts_with(taboo.prefix) && include.starts_with(taboo.include))
+      problems->push_back(fmt::format("{}: includes {}: {}", file, include, taboo.why));
+  }
+}
+
+// Every way in which the sources break the rules, one line each.
+std::vector<std::string> Problems(const std::vector<SourceFile>& files) {
+  static const std::regex include(R"re((^|\n)[ \t]*#[ \t]*include[ \t]*"([^"]+)")re");
+  static const std::regex family("gemma|llama|mistral|qwen|smollm", std::regex::icase);
+  std::vector<std::string> problems;
+  for (const SourceFile& file : files) {
+    for (std::sregex_iterator it(file.text.begin(), file.text.end(), include), end; it != end; ++it)
+      CheckInclude(file.path, (*it)[2], &problems);
+    std::smatch name;
+    const bool nameless = std::any_of(kNamelessRooms.begin(), kNamelessRooms.end(),
+                                      [&](const char* prefix) { return file.path.starts_with(prefix); });
+    if (nameless && std::regex_search(file.text, name, family))
+      problems.push_back(fmt::format("{}: names the family '{}'", file.path, name.str()));
+  }
+  return problems;
+}
+
+TEST(Architecture, ArrowsPointDownwards) {
+  const std::vector<SourceFile> files = ReadSources(ASSAY_SOURCE_ROOT);
+  ASSERT_GT(files.size(), 50u) << "no sources below " << ASSAY_SOURCE_ROOT;
+  const std::vector<std::string> problems = Problems(files);
+  for (const std::string& problem : problems) ADD_FAILURE() << problem;
+}
+
+struct Planted {
+  const char* name;
+  const char* path;
+  const char* text;
+};
+
+class PlantedViolation : public testing::TestWithParam<Planted> {};
+
+TEST_P(PlantedViolation, IsFoundInATree) {
+  const fs::path root = fs::path(testing::TempDir()) / NewRunId();
+  const fs::path file = root / GetParam().path;
+  fs::create_directories(file.parent_path());
+  std::ofstream(file) << "#pragma once\n" << GetParam().text << "\n";
+  const std::vector<std::string> problems = Problems(ReadSources(root));
+  fs::remove_all(root);
+  ASSERT_EQ(problems.size(), 1u);
+  EXPECT_NE(problems.front().find(GetParam().path), std::string::npos);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , PlantedViolation,
+    testing::Values(Planted{"upwards", "engine/base/a.h", "#include \"engine/model/spec.h\""},
+                    Planted{"sideways", "engine/ops/a.cc", "#include \"engine/weights/store.h\""},
+                    Planted{"engine_includes_oracle", "engine/runtime/a.cc", "#include \"oracles/compare/verdict.h\""},
+                    Planted{"engine_includes_report", "engine/weights/a.cc", "#include \"reports/report.h\""},
+                    Planted{"report_includes_engine", "reports/a.cc", "# include \"engine/base/check.h\""},
+                    Planted{"reference_includes_ring", "oracles/reference/a.h", "#include \"engine/base/ring.h\""},
+                    Planted{"runtime_includes_backend", "engine/runtime/a.h", "#include \"engine/ops/host_ops.h\""},
+                    Planted{"suite_includes_command", "suites/a.cc", "#include \"ci/assay/commands.h\""},
+                    Planted{"not_rooted", "engine/base/a.h", "#include \"check.h\""},
+                    Planted{"family_in_runtime", "engine/runtime/trunk.cc", "if (name == \"Gemma4\") {}"},
+                    Planted{"family_in_kernel", "engine/ops/kernels/a.cu", "// as llama does"}),
+    [](const auto& tested) { return std::string(tested.param.name); });
+
+TEST(Architecture, AllowedIncludesAreNoProblem) {
+  EXPECT_TRUE(Problems({{"engine/runtime/a.cc", "#include <vector>\n#include \"engine/ops/ops.h\"\n"},
+                        {"engine/model/a.h", "// gemma\n#include \"engine/base/check.h\"\n"},
+                        {"oracles/compare/a.h", "#include \"oracles/compare/verdict.h\"\n"}})
+                  .empty());
+}
+
+}  // namespace
+}  // namespace assay
