@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# What the assay command answers to bad and good input: exit codes, messages, and what it leaves behind.
+# Usage: ci/checks.sh PATH_TO_ASSAY
+set -u
+assay=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+# expect CODE TEXT ARGS...: the command ends with CODE and says TEXT.
+expect() {
+  local code=$1 text=$2 said found
+  shift 2
+  said=$("$assay" "$@" 2>&1)
+  found=$?
+  if [ "$found" -ne "$code" ] || ! grep -qF -- "$text" <<<"$said"; then
+    echo "assay $*: expected exit $code and '$text', found exit $found and:"
+    echo "$said" | head -20
+    failed=1
+  fi
+}
+quick=(--model tiny-llama --suite Prefill --dtype fp32 --device host)
+
+expect 0 'PASS' run "${quick[@]}" --report "$work/r.json"
+expect 0 'valid, PASS' validate "$work/r.json"
+expect 0 'Prefill' list
+expect 0 'Prefill.' list --cases "${quick[@]}"
+expect 0 'KV plan' inspect tiny-gemma4-moe
+expect 0 'KV plan' inspect gemma4-e4b
+expect 0 'assay 0' --version
+expect 0 'validate' --help
+
+expect 2 "suite 'Nothing': expected one of" run --suite Nothing
+expect 4 "model 'nothing' matches nothing: expected" run --model nothing
+expect 4 'no case was selected' run "${quick[@]}" --case 'No.SuchCase'
+expect 2 'fp8' run --dtype fp8
+expect 2 '--nonsense' run --nonsense
+expect 2 'subcommand'
+expect 2 'cannot open' run "${quick[@]}" --report "$work/absent/r.json"
+expect 2 'cannot be run' inspect "$work"
+expect 2 'no goldens' golden tiny-llama
+expect 4 'matches nothing' golden nothing
+expect 2 'cannot open' validate "$work/absent.json"
+expect 2 'it is a folder' validate "$work"
+
+echo '{' >"$work/broken.json"
+expect 2 'not a report' validate "$work/broken.json"
+sed 's/"pass": [0-9]*/"pass": 999/' "$work/r.json" >"$work/counts.json"
+expect 1 'counts' validate "$work/counts.json"
+sed 's/"status": "pass"/"status": "fine"/' "$work/r.json" >"$work/shape.json"
+expect 1 'status' validate "$work/shape.json"
+sed 's/"version": "1\.0\.0"/"version": "2.0.0"/' "$work/r.json" >"$work/version.json"
+expect 5 '2.0.0' validate "$work/version.json"
+
+# A run that is killed leaves a report that says so.
+"$assay" run --model '*-nano' --device host --report "$work/killed.json" >/dev/null 2>&1 &
+pid=$!
+for _ in $(seq 100); do [ -e "$work/killed.json" ] && break; sleep 0.1; done
+kill -9 "$pid"
+wait "$pid" 2>/dev/null
+expect 4 'the run did not finish' validate "$work/killed.json"
+
+# Without a device everything is skipped, by name and with the reason, and that is no pass.
+if "$assay" list | grep -q '^cuda .*no CUDA device'; then
+  expect 4 'skipped' run --model tiny-llama --suite Prefill --dtype fp32 --device cuda
+fi
+
+# The replay line of a report runs that case.
+replay=$(grep -m1 -o '"replay": "assay [^"]*"' "$work/r.json" | sed 's/"replay": "assay //; s/"$//; s/\\"/"/g')
+eval "set -- $replay"
+expect 0 '1 of 1 cases passed' "$@"
+
+# Piped output has no colours.
+"$assay" run "${quick[@]}" | grep -q $'\033' && { echo 'piped output has escape sequences'; failed=1; }
+exit $failed
