@@ -37,7 +37,7 @@ struct Segment {
 };
 
 // The rows of a step. Arrays are device memory, so that a captured step reads fresh values. A row whose session is negative is
-// padding: it writes no cache, attends to nothing (zeros), and nobody reads what it yields.
+// padding: it writes no cache, and nobody reads what it yields.
 struct Rows {
   int count = 0;
   const std::int32_t* token = nullptr;     // [count]

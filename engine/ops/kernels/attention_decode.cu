@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(128) DecodeKernel(T* out, const T* q, KvView k
     const int m = i / Tile::kChunks, chunk = i % Tile::kChunks;
     CopyAsync16(queries + Tile::Place(m, chunk), mine + (m < heads ? m : 0) * kHeadDim + chunk * 8, m < heads);
   }
-  const std::int64_t head_at = session[row] * kv.session_stride() + std::int64_t{kv_head} * kv.slots * kHeadDim;
+  const std::int64_t head_at = max(session[row], 0) * kv.session_stride() + std::int64_t{kv_head} * kv.slots * kHeadDim;
   const T* keys = static_cast<const T*>(kv.keys) + head_at;
   const T* values = static_cast<const T*>(kv.values) + head_at;
   const int halves = heads > 8 ? 2 : 1;
@@ -109,7 +109,7 @@ __global__ void __launch_bounds__(kGenericThreads)
     queries[i] = i < heads * head_dim ? AsFloat(mine[i]) : 0.0f;
   const T* keys = static_cast<const T*>(kv.keys);
   const T* values = static_cast<const T*>(kv.values);
-  const int owner = session[row];
+  const int owner = max(session[row], 0);  // padding reads what is there; nobody reads what it yields
   for (int chunk = static_cast<int>(blockIdx.z); chunk < chunks; chunk += static_cast<int>(gridDim.z)) {
     const int lo = span.first + chunk * span.length, hi = min(lo + span.length, span.end);
     for (int i = thread; i < kGenericHeads * head_dim; i += kGenericThreads) gathered[i] = 0.0f;

@@ -106,6 +106,7 @@ __global__ void __launch_bounds__(kWarps * 32)
     StoreHead<kFull>(q + (row * shape.heads + task) * shape.head_dim, head, half, lane);
     return;
   }
+  if (owner < 0) return;  // padding
   const int kv_task = task - shape.heads;
   const bool key = kv_task < shape.kv_heads;
   const std::int64_t to = kv.Offset(owner, key ? kv_task : kv_task - shape.kv_heads, at);
