@@ -35,7 +35,7 @@ const std::vector<Room> kRooms = {
     {"oracles/reference/", {"engine/base/", "engine/model/", "engine/memory/", "engine/weights/", "engine/ops/"}},
     {"oracles/probes/", {"engine/base/", "engine/memory/", "engine/ops/", "oracles/compare/"}},
     {"suites/", {"engine/", "oracles/", "reports/"}},
-    {"bench/", {"engine/", "oracles/compare/", "reports/"}},
+    {"bench/", {"engine/", "oracles/", "reports/"}},
     {"reports/", {}},
     {"ci/", {"engine/", "oracles/", "suites/", "bench/", "reports/"}},
 };

@@ -1,0 +1,99 @@
+#include <algorithm>
+#include <functional>
+#include <vector>
+
+#include "bench/support/roofs.h"
+#include "engine/base/random.h"
+#include "engine/memory/cuda_memory.h"
+#include "engine/memory/cuda_stream.h"
+
+namespace assay {
+namespace {
+
+constexpr int kSide = 8192;
+constexpr int kRepeats = 15;
+constexpr std::size_t kLargest = std::size_t{2} << 30;
+
+// Random bits in every half word with exponents near one: products on zeros run faster than on data.
+__global__ void Randomise(std::uint32_t* out, std::size_t words, bool wide) {
+  for (std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x; i < words;
+       i += std::size_t{gridDim.x} * blockDim.x) {
+    const auto bits = static_cast<std::uint32_t>(RandomBits(17, i));
+    out[i] = wide ? (bits & 0x807fffffu) | 0x3f000000u : (bits & 0x83ff83ffu) | 0x3c003c00u;
+  }
+}
+
+__global__ void Sum(float* out, const float4* in, std::size_t count) {
+  float sum = 0;
+  const std::size_t step = std::size_t{gridDim.x} * blockDim.x;
+  std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x;
+  for (; i + 3 * step < count; i += 4 * step) {
+    float4 v[4];
+#pragma unroll
+    for (int k = 0; k < 4; ++k) v[k] = __ldg(in + i + k * step);
+#pragma unroll
+    for (int k = 0; k < 4; ++k) sum += v[k].x + v[k].y + v[k].z + v[k].w;
+  }
+  for (; i < count; i += step) {
+    const float4 v = in[i];
+    sum += v.x + v.y + v.z + v.w;
+  }
+  out[blockIdx.x * std::size_t{blockDim.x} + threadIdx.x] = sum;
+}
+
+double MedianSeconds(cudaStream_t stream, const std::function<void()>& body) {
+  const CudaEvent start = MakeEvent(), end = MakeEvent();
+  for (int i = 0; i < 5; ++i) body();
+  std::vector<double> seconds;
+  for (int i = 0; i < kRepeats; ++i) {
+    ASSAY_CUDA(cudaEventRecord(start.get(), stream));
+    body();
+    ASSAY_CUDA(cudaEventRecord(end.get(), stream));
+    ASSAY_CUDA(cudaEventSynchronize(end.get()));
+    seconds.push_back(static_cast<double>(ElapsedMs(start, end)) * 1e-3);
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + kRepeats / 2, seconds.end());
+  return seconds[kRepeats / 2];
+}
+
+}  // namespace
+
+Roofs MeasureCudaRoofs(Precision precision) {
+  const CudaStream stream = MakeStream();
+  std::int64_t syncs = 0;
+  CudaMemory memory(stream.get(), &syncs);
+  const bool wide = precision == Precision::kFp32;
+  const std::size_t matrix = std::size_t{kSide} * kSide * (wide ? 4 : 2);
+  const std::size_t bytes = std::min(kLargest, memory.FreeBytes() / 3) & ~std::size_t{4095};
+  Require(bytes >= matrix, "roofs: {} bytes of device memory are free, too few to measure with", memory.FreeBytes());
+  const Buffer from(memory, bytes, "roof source"), to(memory, bytes, "roof target");
+  for (const Buffer* buffer : {&from, &to})
+    Randomise<<<1024, 256, 0, stream.get()>>>(buffer->as<std::uint32_t>(), bytes / 4, wide);
+  ASSAY_CUDA(cudaGetLastError());
+  Roofs roofs;
+  roofs.copy = 2.0 * static_cast<double>(bytes) / MedianSeconds(stream.get(), [&] {
+                 ASSAY_CUDA(cudaMemcpyAsync(to.data(), from.data(), bytes, cudaMemcpyDeviceToDevice, stream.get()));
+               });
+  cudaDeviceProp properties = {};
+  ASSAY_CUDA(cudaGetDeviceProperties(&properties, 0));
+  const unsigned blocks = 8u * static_cast<unsigned>(properties.multiProcessorCount);
+  const Buffer sums(memory, std::size_t{blocks} * 256 * sizeof(float), "roof sums");
+  roofs.read = static_cast<double>(bytes) / MedianSeconds(stream.get(), [&] {
+                 Sum<<<blocks, 256, 0, stream.get()>>>(sums.as<float>(), from.as<float4>(), bytes / sizeof(float4));
+                 ASSAY_CUDA(cudaGetLastError());
+               });
+  const Buffer workspace(memory, std::size_t{32} << 20, "roof workspace"), out(memory, matrix, "roof product");
+  const CublasHandle cublas = MakeCublas(stream.get(), workspace.data(), workspace.bytes());
+  const cudaDataType_t type = wide ? CUDA_R_32F : precision == Precision::kFp16 ? CUDA_R_16F : CUDA_R_16BF;
+  const float one = 1.0f, zero = 0.0f;
+  roofs.gemm = 2.0 * kSide * kSide * kSide / MedianSeconds(stream.get(), [&] {
+                 ASSAY_CUBLAS(cublasGemmEx(cublas.get(), CUBLAS_OP_T, CUBLAS_OP_N, kSide, kSide, kSide, &one,
+                                           from.data(), type, kSide, to.data(), type, kSide, &zero, out.data(), type,
+                                           kSide, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+               });
+  roofs.how = fmt::format("copy and sum of {} MiB, {} product of {}^3 by cuBLAS on random data, median of {}",
+                          bytes >> 20, Name(precision), kSide, kRepeats);
+  return roofs;
+}
+
+}  // namespace assay

@@ -1,0 +1,84 @@
+#include "bench/support/roofs.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <functional>
+#include <vector>
+
+#include "engine/base/check.h"
+#include "engine/base/parallel.h"
+
+namespace assay {
+namespace {
+
+constexpr std::size_t kHostBytes = std::size_t{64} << 20;
+constexpr int kHostRepeats = 5;
+constexpr int kHostSide = 512;
+
+double MedianSeconds(const std::function<void()>& body) {
+  body();
+  std::vector<double> seconds;
+  for (int i = 0; i < kHostRepeats; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    body();
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + kHostRepeats / 2, seconds.end());
+  return seconds[kHostRepeats / 2];
+}
+
+// Products row by row as the host ops compute them: the roof of plain loops, not of the processor.
+void Multiply(std::vector<float>& out, const std::vector<float>& a, const std::vector<float>& b) {
+  ParallelFor(kHostSide, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      float* const row = out.data() + i * kHostSide;
+      std::fill(row, row + kHostSide, 0.0f);
+      for (int k = 0; k < kHostSide; ++k) {
+        const float factor = a[static_cast<std::size_t>(i * kHostSide + k)];
+        const float* const from = b.data() + k * kHostSide;
+        for (int j = 0; j < kHostSide; ++j) row[j] += factor * from[j];
+      }
+    }
+  });
+}
+
+Roofs MeasureHostRoofs() {
+  std::vector<float> from(kHostBytes / sizeof(float), 1.25f), to(from.size());
+  const auto count = static_cast<std::int64_t>(from.size());
+  Roofs roofs;
+  roofs.copy =
+      2.0 * static_cast<double>(kHostBytes) / MedianSeconds([&] {
+        ParallelFor(count, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
+          std::memcpy(to.data() + begin, from.data() + begin, static_cast<std::size_t>(end - begin) * sizeof(float));
+        });
+      });
+  std::vector<double> sums(static_cast<std::size_t>(count >> 16) + 1);
+  roofs.read = static_cast<double>(kHostBytes) / MedianSeconds([&] {
+                 ParallelFor(count, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
+                   float lanes[16] = {};
+                   for (std::int64_t i = begin; i + 16 <= end; i += 16)
+                     for (int lane = 0; lane < 16; ++lane) lanes[lane] += from[static_cast<std::size_t>(i + lane)];
+                   for (const float lane : lanes)
+                     sums[static_cast<std::size_t>(begin >> 16)] += static_cast<double>(lane);
+                 });
+               });
+  std::vector<float> a(kHostSide * kHostSide, 0.5f), b(a.size(), 0.25f), out(a.size());
+  roofs.gemm = 2.0 * kHostSide * kHostSide * kHostSide / MedianSeconds([&] { Multiply(out, a, b); });
+  roofs.how = fmt::format("host: copy and sum of {} MiB, float32 product of {}^3 in plain loops, median of {}",
+                          kHostBytes >> 20, kHostSide, kHostRepeats);
+  return roofs;
+}
+
+}  // namespace
+
+Roofs MeasureRoofs(const std::string& device, Precision precision) {
+#ifdef ASSAY_HAS_CUDA
+  if (device == "cuda") return MeasureCudaRoofs(precision);
+#endif
+  static_cast<void>(precision);
+  Require(device == "host", "roofs of device '{}': built without CUDA", device);
+  return MeasureHostRoofs();
+}
+
+}  // namespace assay
