@@ -49,6 +49,7 @@ StepResult AloneRows(Stage& stage, const Tokens& tokens) {
 }
 
 void StreamChecker::Add(const StepResult& result, int row, const Tokens& tokens, const std::string& where) {
+  if (!ReferenceBounds(subject_)) return;
   const ReferenceStep& reference = ReferenceRows(subject_, tokens)[static_cast<std::size_t>(result.position[static_cast<std::size_t>(row)])];
   const std::vector<double> raw = Widen(result.Raw(row)), capped = Widen(result.Capped(row));
   stream_.Add({reference.raw, raw, reference.capped, capped}, where);

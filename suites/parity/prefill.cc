@@ -24,7 +24,7 @@ StepResult Whole(const Subject& subject, const Tokens& tokens, bool skip_tail, W
 
 std::vector<Case> PrefillCases(const Subject& subject) {
   std::vector<Case> cases;
-  cases.push_back(MakeCase("Prefill", "MatchesReference", subject, "", [subject](Judge& judge) {
+  if (ReferenceBounds(subject)) cases.push_back(MakeCase("Prefill", "MatchesReference", subject, "", [subject](Judge& judge) {
     StreamChecker checker(subject);
     int stream = 0;
     for (const int length : PromptLengths(subject)) {

@@ -104,6 +104,12 @@ const LogitTolerance& ToleranceOf(const Subject& subject) {
   return tolerances.emplace(key, LogitTolerance::From(calibration)).first->second;
 }
 
+bool ReferenceBounds(const Subject& subject) {
+  const std::vector<LayerSpec>& layers = StoreOf(subject).spec().layers;
+  return subject.precision == Precision::kFp32 ||
+         std::none_of(layers.begin(), layers.end(), [](const LayerSpec& layer) { return layer.experts > 0; });
+}
+
 int SmallestWindow(const ModelSpec& spec) {
   int window = 0;
   for (const LayerSpec& layer : spec.layers)

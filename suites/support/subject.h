@@ -52,6 +52,11 @@ const std::vector<ReferenceStep>& ReferenceRows(const Subject& subject, const To
 // Tolerance of the subject's mode: the twin of the mode against the reference over a calibration set of made-up sessions.
 const LogitTolerance& ToleranceOf(const Subject& subject);
 
+// Whether the reference's logits bound this subject's: not for experts in a 16-bit mode, where rounding alone changes which
+// experts a row is sent to and the error of one row is then as large as the logits. Such subjects are held to equality between
+// batched and alone, and to the reference in fp32.
+bool ReferenceBounds(const Subject& subject);
+
 // Geometry to aim at: the smallest window of the model (0 = none).
 int SmallestWindow(const ModelSpec& spec);
 
