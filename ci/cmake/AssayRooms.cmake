@@ -1,7 +1,6 @@
 # assay_room(NAME DEPS...): one static library of the .cc files (and, with CUDA, .cu files and cuda_*.cc) of the current folder.
 # Files that need CUDA are named cuda_*.cc or *.cu; adding a file to a folder needs no edit here.
-set(ASSAY_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
-    -Wno-restrict)  # gcc 12 sees overlaps in std::string operator+ that are not there (gcc bug 105651)
+set(ASSAY_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor)
 
 function(assay_flags target)
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
