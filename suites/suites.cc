@@ -22,7 +22,7 @@ std::vector<Case> ForEachSubject(const SuiteInputs& inputs) {
   for (const std::string& model : inputs.models) {
     for (const std::string& device : inputs.devices) {
       for (const std::string& dtype : inputs.dtypes) {
-        std::vector<Case> more = CasesOf({model, device, PrecisionFromName(dtype), inputs.seed});
+        std::vector<Case> more = CasesOf({model, device, PrecisionFromName(dtype), inputs.seed, inputs.batch_invariant});
         std::move(more.begin(), more.end(), std::back_inserter(cases));
       }
     }

@@ -28,6 +28,7 @@ struct RunArguments {
   std::string pattern;  // of case ids
   std::string device = "auto";
   std::uint64_t seed = 0;
+  bool batch_invariant = false;
   std::string report;   // file to write; empty: none
 };
 int RunCommand(const RunArguments& arguments, const Invocation& invocation);

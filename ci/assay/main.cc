@@ -16,6 +16,7 @@ void AddSelection(CLI::App* command, RunArguments* arguments) {
   command->add_option("--model", arguments->models, "checkpoint folder, .gguf file, embedded model or preset; * and ? match names");
   command->add_option("--suite", arguments->suites, "suite; default: all");
   command->add_option("--case", arguments->pattern, "id of a case; * and ? match several");
+  command->add_flag("--batch-invariant", arguments->batch_invariant, "the engine's results must not depend on the batch");
 }
 
 // Options that every command which runs cases takes alike.

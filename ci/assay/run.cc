@@ -20,6 +20,7 @@ SuiteInputs InputsOf(const RunArguments& arguments) {
   inputs.dtypes = arguments.dtypes.empty() ? DefaultDtypes() : arguments.dtypes;
   inputs.devices = {BestDevice(arguments.device)};
   inputs.seed = arguments.seed;
+  inputs.batch_invariant = arguments.batch_invariant;
   return inputs;
 }
 
@@ -35,7 +36,9 @@ int RunCommand(const RunArguments& arguments, const Invocation& invocation) {
   run.devices = inputs.devices;
   run.seed = arguments.seed;
   run.report = arguments.report;
-  run.replay = [&](const Case& item) { return ReplayLine(item, arguments.seed); };
+  run.replay = [&](const Case& item) {
+    return ReplayLine(item, arguments.seed) + (arguments.batch_invariant ? " --batch-invariant" : "");
+  };
   return RunAndReport(run, invocation);
 }
 

@@ -103,7 +103,7 @@ std::vector<Case> GoldenEngineCases(const std::string& model, const std::string&
   std::vector<Case> cases;
   for (const std::string& device : inputs.devices) {
     for (const std::string& dtype : inputs.dtypes) {
-      const Subject subject{model, device, PrecisionFromName(dtype), inputs.seed};
+      const Subject subject{model, device, PrecisionFromName(dtype), inputs.seed, inputs.batch_invariant};
       if (!ReferenceBounds(subject)) continue;
       cases.push_back({.suite = "Golden",
                        .name = "EngineMatches",

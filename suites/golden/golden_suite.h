@@ -7,6 +7,7 @@
 #include "oracles/golden/trace.h"
 #include "suites/golden/golden_judge.h"
 #include "suites/support/case.h"
+#include "suites/support/references.h"
 #include "suites/support/subject.h"
 
 namespace assay {

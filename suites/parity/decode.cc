@@ -43,9 +43,9 @@ void Batched(const Subject& subject, int n, Judge& judge) {
   // The same rows, each alone in an engine of one session. One row in eight for large N: the others differ by neighbours only.
   Stage alone(subject, SmallOptions(subject, 1, RaggedCapacity(subject)));
   for (int row = 0; row < n; row += n > 8 ? 8 : 1) {
-    const StepResult single = AloneRows(alone, tokens[static_cast<std::size_t>(row)]);
+    const StepResult single = AloneRows(alone, tokens[static_cast<std::size_t>(row)], RaggedLength(subject, row));
     for (int step = 0; step < kSteps; ++step)
-      SameRows(judge, subject, single.Raw(RaggedLength(subject, row) + step), steps[static_cast<std::size_t>(step)].Raw(row), false,
+      SameRows(judge, subject, single.Raw(step), steps[static_cast<std::size_t>(step)].Raw(row), true,
                fmt::format("alone: session {} step {}", row, step));
   }
 }

@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "engine/ops/ops_factory.h"
 #include "oracles/probes/faulty_ops.h"
 #include "suites/parity/parity.h"
 
@@ -10,7 +9,7 @@ namespace {
 // Every op of a step fails once: lengths stand, and what follows is what would have followed.
 void StepThatThrows(const Subject& subject, Judge& judge) {
   const WeightStore& store = StoreOf(subject);
-  const std::unique_ptr<Ops> ops = MakeOps(subject.device, subject.precision);
+  const std::unique_ptr<Ops> ops = MakeOpsOf(subject);
   FaultyOps faulty(*ops, Fault::kNone);
   const int window = std::clamp(SmallestWindow(store.spec()), 3, 12);
   Engine engine(store, faulty, SmallOptions(subject, 2, 3 * window + 60));
@@ -51,7 +50,7 @@ void StepThatThrows(const Subject& subject, Judge& judge) {
 }
 
 void LostDevice(const Subject& subject, Judge& judge) {
-  const std::unique_ptr<Ops> ops = MakeOps(subject.device, subject.precision);
+  const std::unique_ptr<Ops> ops = MakeOpsOf(subject);
   FaultyOps faulty(*ops, Fault::kNone);
   Engine engine(StoreOf(subject), faulty, SmallOptions(subject, 1, 8));
   const SessionId session = engine.Open();

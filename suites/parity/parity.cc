@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "oracles/reference/formulas.h"
+
 namespace assay {
 
 Case MakeCase(const char* suite, const std::string& name, const Subject& subject, const std::string& rest,
@@ -31,10 +33,11 @@ EngineOptions SmallOptions(const Subject& subject, int sessions, int capacity) {
   return options;
 }
 
-StepResult AloneRows(Stage& stage, const Tokens& tokens) {
-  const SessionId session = stage.engine().Open();
+StepResult AloneRows(Stage& stage, const Tokens& tokens, int prompt) {
+  const std::span<const std::int32_t> all_tokens(tokens);
+  const SessionId session = stage.Opened(all_tokens.first(static_cast<std::size_t>(prompt)));
   StepResult all;
-  for (const std::int32_t token : tokens) {
+  for (const std::int32_t token : all_tokens.subspan(static_cast<std::size_t>(prompt))) {
     const Feed feed{session, std::span(&token, 1)};
     const StepResult one = stage.engine().Step(std::span(&feed, 1));
     all.vocab = one.vocab;
@@ -48,16 +51,19 @@ StepResult AloneRows(Stage& stage, const Tokens& tokens) {
   return all;
 }
 
-void StreamChecker::Add(const StepResult& result, int row, const Tokens& tokens, const std::string& where) {
+void StreamChecker::Add(const StepResult& result, int row, const Tokens& tokens, const std::string& where, int first) {
   if (!ReferenceBounds(subject_)) return;
-  const ReferenceStep& reference = ReferenceRows(subject_, tokens)[static_cast<std::size_t>(result.position[static_cast<std::size_t>(row)])];
+  const int position = result.position[static_cast<std::size_t>(row)];
+  const std::vector<double>& reference_raw = ReferenceRows(subject_, tokens, first).Raw(position);
+  std::vector<double> reference_capped = reference_raw;
+  for (double& logit : reference_capped) logit = Softcap(logit, StoreOf(subject_).spec().softcap);
   const std::vector<double> raw = Widen(result.Raw(row)), capped = Widen(result.Capped(row));
-  stream_.Add({reference.raw, raw, reference.capped, capped}, where);
+  stream_.Add({reference_raw, raw, reference_capped, capped}, where);
 }
 
-void SameRows(Judge& judge, const Subject& subject, std::span<const float> expected, std::span<const float> found, bool same_plan,
+void SameRows(Judge& judge, const Subject& subject, std::span<const float> expected, std::span<const float> found, bool same_pieces,
               const std::string& where) {
-  if (same_plan || subject.exact()) return judge.Bits(expected, found, where);
+  if (subject.exact() || (same_pieces && subject.batch_invariant)) return judge.Bits(expected, found, where);
   Tolerance both = ToleranceOf(subject).max_abs;
   both.calibrated *= 2;
   both.hard *= 2;

@@ -9,6 +9,7 @@
 #include "suites/support/case.h"
 #include "suites/support/judge.h"
 #include "oracles/compare/stream.h"
+#include "suites/support/references.h"
 #include "suites/support/subject.h"
 
 namespace assay {
@@ -41,14 +42,16 @@ Case MakeCase(const char* suite, const std::string& name, const Subject& subject
 // Engine sizes that make rings wrap within a few dozen tokens on small models and fit real ones.
 EngineOptions SmallOptions(const Subject& subject, int sessions, int capacity);
 
-// Feeds `tokens` one step at a time to a fresh session of its own engine run: row i holds the logits after token i.
-StepResult AloneRows(Stage& stage, const Tokens& tokens);
+// Feeds `tokens` to a fresh session, the first `prompt` of them as a prompt and the others one step at a time: row i holds the
+// logits after token prompt + i.
+StepResult AloneRows(Stage& stage, const Tokens& tokens, int prompt = 0);
 
-// Adds every row of `result` to `stream`, compared with the reference at the row's position of `tokens`.
+// Compares rows of results with the reference at the row's position of `tokens`.
 class StreamChecker {
  public:
   StreamChecker(const Subject& subject) : subject_(subject), stream_(ToleranceOf(subject)) {}
-  void Add(const StepResult& result, int row, const Tokens& tokens, const std::string& where);
+  // `first`: of the reference's rows of this session none before this position is asked.
+  void Add(const StepResult& result, int row, const Tokens& tokens, const std::string& where, int first = 0);
   // Adds nothing for subjects the reference does not bound.
   void Finish(Judge& judge) const {
     if (ReferenceBounds(subject_)) judge.Add(stream_.Finish());
@@ -59,9 +62,10 @@ class StreamChecker {
   StreamJudge stream_;
 };
 
-// Rows that two runs of the engine computed for the same inputs: bit for bit where the device's arithmetic is the same
-// (`same_plan`, or the host always), else within the sum of both sides' tolerance.
-void SameRows(Judge& judge, const Subject& subject, std::span<const float> expected, std::span<const float> found, bool same_plan,
+// Rows that two runs of the engine computed for the same inputs: bit for bit where the arithmetic is the same, else within the
+// sum of both sides' tolerance. The same is the host's always, and that of batch-invariant mode when both runs took the session
+// in the same pieces (`same_pieces`), whatever ran beside it.
+void SameRows(Judge& judge, const Subject& subject, std::span<const float> expected, std::span<const float> found, bool same_pieces,
               const std::string& where);
 
 }  // namespace assay

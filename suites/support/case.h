@@ -36,6 +36,7 @@ struct SuiteInputs {
   std::vector<std::string> dtypes;   // "fp32", "fp16", "bf16"
   std::vector<std::string> devices;  // "host", "cuda"
   std::uint64_t seed = 0;
+  bool batch_invariant = false;
 };
 
 }  // namespace assay

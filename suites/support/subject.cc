@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <map>
-#include <tuple>
+#include <utility>
 
 #include "engine/base/random.h"
 #include "engine/ops/ops_factory.h"
@@ -10,11 +10,6 @@
 
 namespace assay {
 namespace {
-
-// Calibration sets: sessions x tokens. Small models get more rows for the quantile to mean something.
-constexpr int kCalibrationSessions = 4;
-constexpr int kCalibrationTokens = 32;
-constexpr int kCalibrationStream = 1'000'000;  // streams no case uses
 
 using ModelKey = std::pair<std::string, std::uint64_t>;
 ModelKey KeyOf(const Subject& subject) { return {subject.model, subject.seed}; }
@@ -28,7 +23,7 @@ std::string Subject::label() const {
   if (slash != std::string::npos && slash + 1 < text.size()) text = text.substr(slash + 1);
   for (char& c : text)
     if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
-  return text + "_" + Name(precision) + (device == "host" ? "" : "_" + device);
+  return text + "_" + Name(precision) + (device == "host" ? "" : "_" + device) + (batch_invariant ? "_invariant" : "");
 }
 
 const WeightStore& StoreOf(const Subject& subject) {
@@ -38,8 +33,15 @@ const WeightStore& StoreOf(const Subject& subject) {
   return *store;
 }
 
+std::unique_ptr<Ops> MakeOpsOf(const Subject& subject) {
+  return MakeOps(subject.device, subject.precision, subject.batch_invariant);
+}
+
 Stage::Stage(const Subject& subject, const EngineOptions& options)
-    : ops_(MakeOps(subject.device, subject.precision)), engine_(std::make_unique<Engine>(StoreOf(subject), *ops_, options)) {}
+    : own_(MakeOpsOf(subject)), ops_(*own_), engine_(std::make_unique<Engine>(StoreOf(subject), ops_, options)) {}
+
+Stage::Stage(const Subject& subject, const EngineOptions& options, Ops& ops)
+    : ops_(ops), engine_(std::make_unique<Engine>(StoreOf(subject), ops_, options)) {}
 
 SessionId Stage::Opened(std::span<const std::int32_t> tokens) {
   const SessionId session = engine_->Open();
@@ -54,60 +56,6 @@ Tokens MadeUpTokens(const Subject& subject, int stream, int length) {
   for (std::size_t i = 0; i < tokens.size(); ++i)
     tokens[i] = static_cast<std::int32_t>(RandomBits(key, i) % static_cast<std::uint64_t>(vocab));
   return tokens;
-}
-
-const std::vector<ReferenceStep>& ReferenceRows(const Subject& subject, const Tokens& tokens) {
-  // One decoder per first-token stream would be enough for made-up sessions, but callers ask for prefixes of one another in any
-  // order: extend the longest stream that is a prefix, or start anew.
-  struct Stream {
-    Tokens tokens;
-    std::vector<ReferenceStep> rows;
-    std::unique_ptr<ReferenceDecoder> decoder;
-  };
-  static std::map<ModelKey, std::unique_ptr<ReferenceDecoder>> decoders;
-  static std::map<ModelKey, std::vector<std::unique_ptr<Stream>>> streams;
-  std::unique_ptr<ReferenceDecoder>& origin = decoders[KeyOf(subject)];
-  if (!origin) origin = MakeReference(StoreOf(subject));
-  auto& known = streams[KeyOf(subject)];
-  const auto common = [&](const Stream& stream) {
-    return std::mismatch(stream.tokens.begin(), stream.tokens.end(), tokens.begin(), tokens.end()).second - tokens.begin();
-  };
-  auto found = std::find_if(known.begin(), known.end(), [&](const auto& stream) {
-    return common(*stream) == static_cast<std::ptrdiff_t>(std::min(tokens.size(), stream->tokens.size()));
-  });
-  if (found == known.end()) found = known.insert(known.end(), std::make_unique<Stream>(Stream{{}, {}, origin->Fork()}));
-  Stream& stream = **found;
-  while (stream.tokens.size() < tokens.size()) {
-    stream.tokens.push_back(tokens[stream.tokens.size()]);
-    stream.rows.push_back(stream.decoder->Step(stream.tokens.back()));
-  }
-  return stream.rows;
-}
-
-const LogitTolerance& ToleranceOf(const Subject& subject) {
-  static std::map<std::tuple<ModelKey, Precision>, LogitTolerance> tolerances;
-  const auto key = std::tuple(KeyOf(subject), subject.precision);
-  const auto known = tolerances.find(key);
-  if (known != tolerances.end()) return known->second;
-  const WeightStore& store = StoreOf(subject);
-  const std::unique_ptr<ReferenceDecoder> twin = MakeReference(store, {.twin = OperandType(subject.precision)});
-  Calibrator calibrator;
-  for (int s = 0; s < kCalibrationSessions; ++s) {
-    const Tokens tokens = MadeUpTokens(subject, kCalibrationStream + s, kCalibrationTokens);
-    const std::vector<ReferenceStep>& reference = ReferenceRows(subject, tokens);
-    twin->Truncate(0);
-    for (std::size_t i = 0; i < tokens.size(); ++i) calibrator.Add(reference[i].raw, twin->Step(tokens[i]).raw);
-  }
-  const Calibration calibration =
-      calibrator.Finish(fmt::format("{} twin of {} (weights {:.12}), seed {}, {} sessions x {} tokens", Name(subject.precision),
-                                    store.spec().name, store.Identity(), subject.seed, kCalibrationSessions, kCalibrationTokens));
-  return tolerances.emplace(key, LogitTolerance::From(calibration)).first->second;
-}
-
-bool ReferenceBounds(const Subject& subject) {
-  const std::vector<LayerSpec>& layers = StoreOf(subject).spec().layers;
-  return subject.precision == Precision::kFp32 ||
-         std::none_of(layers.begin(), layers.end(), [](const LayerSpec& layer) { return layer.experts > 0; });
 }
 
 int SmallestWindow(const ModelSpec& spec) {

@@ -1,0 +1,133 @@
+#include "suites/support/references.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "engine/model/tensors.h"
+#include "oracles/reference/single_user_cuda.h"
+
+namespace assay {
+namespace {
+
+// Calibration sets: sessions x tokens.
+constexpr int kCalibrationSessions = 4;
+constexpr int kCalibrationTokens = 32;
+constexpr int kCalibrationStream = 1'000'000;  // streams no case uses
+
+bool OnCuda(const Subject& subject) { return subject.device == "cuda" && IsLarge(StoreOf(subject).spec()); }
+
+using Key = std::tuple<std::string, std::uint64_t, bool>;  // model, seed, on CUDA
+Key KeyOf(const Subject& subject) { return {subject.model, subject.seed, OnCuda(subject)}; }
+
+struct Reference {
+  std::shared_ptr<const CudaReferenceWeights> uploaded;  // on CUDA: for the reference and its twins
+  std::unique_ptr<ReferenceDecoder> decoder;
+  Tokens fed;  // what the decoder has seen
+  std::vector<std::unique_ptr<ReferenceSession>> sessions;
+
+  void Release() {
+    decoder.reset();
+    uploaded.reset();
+    fed.clear();
+  }
+};
+
+// Never destroyed: at exit the CUDA runtime may be gone before statics are.
+std::map<Key, Reference>& References() {
+  static auto& references = *new std::map<Key, Reference>();
+  return references;
+}
+
+// Of large models one is kept: their rows are megabytes each.
+Reference& ReferenceOf(const Subject& subject) {
+  const Key key = KeyOf(subject);
+  if (OnCuda(subject))
+    std::erase_if(References(), [&](const auto& entry) { return std::get<bool>(entry.first) && entry.first != key; });
+  return References()[key];
+}
+
+bool StartsWith(const Tokens& tokens, const Tokens& start) {
+  return start.size() <= tokens.size() && std::equal(start.begin(), start.end(), tokens.begin());
+}
+
+}  // namespace
+
+std::int64_t WeightCount(const ModelSpec& spec) {
+  std::int64_t count = 0;
+  for (const TensorEntry& entry : Catalogue(spec)) count += entry.elements();
+  return count;
+}
+
+std::unique_ptr<ReferenceDecoder> MakeReferenceOf(const Subject& subject, const ReferenceOptions& options) {
+  if (!OnCuda(subject)) return MakeReference(StoreOf(subject), options);
+  Reference& reference = ReferenceOf(subject);
+  if (!reference.uploaded) reference.uploaded = UploadForReference(StoreOf(subject));
+  return MakeCudaReference(reference.uploaded, options);
+}
+
+const ReferenceSession& ReferenceRows(const Subject& subject, const Tokens& tokens, int first) {
+  Reference& reference = ReferenceOf(subject);
+  for (const auto& session : reference.sessions)
+    if (session->first <= first && StartsWith(session->tokens, tokens)) return *session;
+  if (!reference.decoder) reference.decoder = MakeReferenceOf(subject);
+  ReferenceDecoder& decoder = *reference.decoder;
+  Tokens& fed = reference.fed;
+  const auto common = std::mismatch(fed.begin(), fed.end(), tokens.begin(), tokens.end()).first - fed.begin();
+  fed.resize(std::min(static_cast<std::size_t>(common), static_cast<std::size_t>(first)));
+  decoder.Truncate(static_cast<int>(fed.size()));
+  auto session = std::make_unique<ReferenceSession>(ReferenceSession{tokens, first, {}});
+  while (fed.size() < tokens.size()) {
+    const std::int32_t token = tokens[fed.size()];
+    if (fed.size() < static_cast<std::size_t>(first)) {
+      decoder.Skip(token);
+    } else {
+      session->rows.push_back(decoder.Step(token).raw);
+    }
+    fed.push_back(token);
+  }
+  reference.sessions.push_back(std::move(session));
+  return *reference.sessions.back();
+}
+
+const LogitTolerance& ToleranceOf(const Subject& subject) {
+  static std::map<std::tuple<Key, Precision>, LogitTolerance> tolerances;
+  const auto key = std::tuple(KeyOf(subject), subject.precision);
+  const auto known = tolerances.find(key);
+  if (known != tolerances.end()) return known->second;
+  const WeightStore& store = StoreOf(subject);
+  const std::unique_ptr<ReferenceDecoder> twin = MakeReferenceOf(subject, {.twin = OperandType(subject.precision)});
+  Calibrator calibrator;
+  for (int s = 0; s < kCalibrationSessions; ++s) {
+    const Tokens tokens = MadeUpTokens(subject, kCalibrationStream + s, kCalibrationTokens);
+    const ReferenceSession& reference = ReferenceRows(subject, tokens);
+    twin->Truncate(0);
+    for (int i = 0; i < kCalibrationTokens; ++i)
+      calibrator.Add(reference.Raw(i), twin->Step(tokens[static_cast<std::size_t>(i)]).raw);
+  }
+  const Calibration calibration =
+      calibrator.Finish(fmt::format("{} twin of {} (weights {:.12}), seed {}, {} sessions x {} tokens", Name(subject.precision),
+                                    store.spec().name, store.Identity(), subject.seed, kCalibrationSessions, kCalibrationTokens));
+  return tolerances.emplace(key, LogitTolerance::From(calibration)).first->second;
+}
+
+bool ReferenceBounds(const Subject& subject) {
+  const std::vector<LayerSpec>& layers = StoreOf(subject).spec().layers;
+  return subject.precision == Precision::kFp32 ||
+         std::none_of(layers.begin(), layers.end(), [](const LayerSpec& layer) { return layer.experts > 0; });
+}
+
+void PrepareReference(const Subject& subject, const std::vector<ReferenceRequest>& requests) {
+  if (ReferenceBounds(subject))
+    for (const ReferenceRequest& request : requests) ReferenceRows(subject, request.tokens, request.first);
+  ToleranceOf(subject);
+  ReleaseReferences();
+}
+
+void ReleaseReferences() {
+  for (auto& [key, reference] : References())
+    if (std::get<bool>(key)) reference.Release();
+}
+
+}  // namespace assay
