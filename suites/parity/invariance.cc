@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "suites/parity/crowd.h"
 #include "suites/parity/parity.h"
 
 namespace assay {
@@ -100,6 +101,13 @@ void Causality(const Subject& subject, Judge& judge) {
              fmt::format("position {}", changed), "expected the changed token to change its own row");
 }
 
+// In the mode of that name, whatever mode the subject has.
+void BatchInvariant(const Subject& subject, Judge& judge) {
+  Subject invariant = subject;
+  invariant.batch_invariant = true;
+  Crowd(invariant, {.steps = 4, .ask_reference = false}).Invariant(judge);
+}
+
 }  // namespace
 
 std::vector<Case> InvarianceCases(const Subject& subject) {
@@ -112,6 +120,8 @@ std::vector<Case> InvarianceCases(const Subject& subject) {
   add("Duplicates", Duplicates);
   add("RunToRun", RunToRun);
   add("Causality", Causality);
+  // The host is so by construction; large models have a case of their own.
+  if (!subject.exact() && !IsLarge(StoreOf(subject).spec())) add("BatchInvariant", BatchInvariant);
   return cases;
 }
 

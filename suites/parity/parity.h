@@ -34,6 +34,9 @@ std::vector<Case> KnownAnswerCases(const Subject& subject);
 // Steps that fail half-way, allocations that are refused.
 std::vector<Case> FailureCases(const Subject& subject);
 
+// Models too large for the host's reference, on a device: prefill, batches and batch-invariant mode at their real geometry.
+std::vector<Case> RealGeometryCases(const Subject& subject);
+
 // Shared by the suites.
 
 Case MakeCase(const char* suite, const std::string& name, const Subject& subject, const std::string& rest,
