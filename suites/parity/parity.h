@@ -34,6 +34,8 @@ std::vector<Case> KnownAnswerCases(const Subject& subject);
 // Steps that fail half-way, allocations that are refused.
 std::vector<Case> FailureCases(const Subject& subject);
 
+// The single-user CUDA reference and its twins against the host's, on models both can run.
+std::vector<Case> CudaReferenceCases(const Subject& subject);
 // Models too large for the host's reference, on a device: prefill, batches and batch-invariant mode at their real geometry.
 std::vector<Case> RealGeometryCases(const Subject& subject);
 

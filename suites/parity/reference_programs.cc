@@ -1,0 +1,129 @@
+#include "suites/parity/reference_programs.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "oracles/reference/single_user_cuda.h"
+#include "suites/parity/parity.h"
+
+namespace assay {
+namespace {
+
+constexpr int kStream = 5000;
+constexpr double kFloat64Bound = 0x1p-36;
+constexpr double kMedianRatio = 1.5;
+
+// Twice the window and more, so that it is passed on every layer.
+int LengthOf(const Subject& subject) { return std::clamp(2 * SmallestWindow(StoreOf(subject).spec()) + 8, 40, 160); }
+
+// Two decoders that are fed alike and must say alike.
+class Pair {
+ public:
+  Pair(std::unique_ptr<ReferenceDecoder> expected, std::unique_ptr<ReferenceDecoder> found, Judge& judge)
+      : expected_(std::move(expected)), found_(std::move(found)), judge_(judge) {}
+
+  Pair Fork() const { return {expected_->Fork(), found_->Fork(), judge_}; }
+  void Truncate(int length) {
+    expected_->Truncate(length);
+    found_->Truncate(length);
+  }
+  void Skip(std::span<const std::int32_t> tokens) {
+    for (const std::int32_t token : tokens) {
+      expected_->Skip(token);
+      found_->Skip(token);
+    }
+  }
+  void Step(std::span<const std::int32_t> tokens, const char* what) {
+    for (const std::int32_t token : tokens) {
+      const std::string where = fmt::format("{}, position {}", what, expected_->length());
+      const ReferenceStep expected = expected_->Step(token), found = found_->Step(token);
+      Same(expected.raw, found.raw, "raw_logits", where);
+      Same(expected.capped, found.capped, "capped_logits", where);
+      judge_.True(expected.hidden.size() == found.hidden.size(), "hidden entries", where);
+      for (std::size_t i = 0; i < std::min(expected.hidden.size(), found.hidden.size()); ++i)
+        Same(expected.hidden[i], found.hidden[i], "hidden", fmt::format("{}, entry {}", where, i));
+    }
+    judge_.True(expected_->length() == found_->length(), "length", what);
+  }
+
+ private:
+  void Same(const std::vector<double>& expected, const std::vector<double>& found, const char* metric, const std::string& where) {
+    judge_.Add(JudgeTensor(expected, found, Tolerance::Fixed(kFloat64Bound, "order of float64 sums: 2^-36 of the largest value"), metric,
+                           where, Measure::kRelative));
+  }
+
+  std::unique_ptr<ReferenceDecoder> expected_, found_;
+  Judge& judge_;
+};
+
+}  // namespace
+
+void JudgeReferenceProgram(const Subject& subject, const ReferenceMaker& make, Judge& judge) {
+  const WeightStore& store = StoreOf(subject);
+  const ReferenceOptions options{.keep_hidden = true, .twin = {}};
+  const int length = LengthOf(subject);
+  const auto half = static_cast<std::size_t>(length / 2);
+  const Tokens first = MadeUpTokens(subject, kStream, length), second = MadeUpTokens(subject, kStream + 1, length);
+  const Tokens third = MadeUpTokens(subject, kStream + 2, length);
+  const std::span<const std::int32_t> text(first), other(second), more(third);
+
+  Pair straight(MakeReference(store, options), make(store, options), judge);
+  straight.Step(text.first(half), "straight");
+  Pair fork = straight.Fork();
+  fork.Step(other.subspan(half), "fork");
+  straight.Step(text.subspan(half), "origin of a fork");
+  straight.Truncate(length / 3);
+  straight.Step(more.first(half), "after a truncate");
+  Pair skipping(MakeReference(store, options), make(store, options), judge);
+  skipping.Skip(other.first(half));
+  skipping.Step(other.subspan(half, 8), "after skipped logits");
+}
+
+void JudgeTwinProgram(const Subject& subject, const ReferenceMaker& make, Judge& judge) {
+  const WeightStore& store = StoreOf(subject);
+  const ReferenceOptions options{.keep_hidden = false, .twin = OperandType(subject.precision)};
+  const auto reference = MakeReference(store), expected = MakeReference(store, options), found = make(store, options);
+  Calibrator of_expected, of_found;
+  for (int session = 0; session < 3; ++session) {
+    for (ReferenceDecoder* decoder : {reference.get(), expected.get(), found.get()}) decoder->Truncate(0);
+    for (const std::int32_t token : MadeUpTokens(subject, kStream + 10 + session, LengthOf(subject))) {
+      const std::vector<double> exact = reference->Step(token).raw;
+      of_expected.Add(exact, expected->Step(token).raw);
+      of_found.Add(exact, found->Step(token).raw);
+    }
+  }
+  const Calibration host = of_expected.Finish("host twin"), other = of_found.Finish("twin under test");
+  const double ratio = std::exp(std::abs(std::log(other.typical_rms / host.typical_rms)));
+  judge.Add({.verdict = ratio <= kMedianRatio ? Verdict::kMatch : Verdict::kWrong,
+             .value = ratio,
+             .bound = kMedianRatio,
+             .headroom = Headroom(ratio - 1, kMedianRatio - 1),
+             .metric = "median_error_ratio",
+             .worst = {},
+             .detail = fmt::format("median rms error {:.3g}, of the host's twin {:.3g}", other.typical_rms, host.typical_rms),
+             .bound_from = "two orders of summation: 1.25, with slack"});
+  const Tolerance tolerance = LogitTolerance::From(host).max_abs;
+  judge.Add({.verdict = Place(other.largest, tolerance),
+             .value = other.largest,
+             .bound = tolerance.calibrated,
+             .headroom = Headroom(other.largest, tolerance.calibrated),
+             .metric = "largest_error",
+             .worst = {},
+             .detail = fmt::format("{:.3g}, of the host's twin {:.3g}", other.largest, host.largest),
+             .bound_from = tolerance.from});
+}
+
+std::vector<Case> CudaReferenceCases(const Subject& subject) {
+  std::vector<Case> cases;
+  if (subject.device != "cuda" || IsLarge(StoreOf(subject).spec())) return cases;
+  const ReferenceMaker make = [](const WeightStore& store, const ReferenceOptions& options) { return MakeCudaReference(store, options); };
+  // Float64 has no mode: once is enough.
+  if (subject.precision == Precision::kFp32)
+    cases.push_back(MakeCase("CudaReference", "MatchesHost", subject, "",
+                             [subject, make](Judge& judge) { JudgeReferenceProgram(subject, make, judge); }));
+  cases.push_back(MakeCase("CudaReference", "TwinMatchesHost", subject, "",
+                           [subject, make](Judge& judge) { JudgeTwinProgram(subject, make, judge); }));
+  return cases;
+}
+
+}  // namespace assay
