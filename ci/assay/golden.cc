@@ -23,13 +23,7 @@ int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation
   const std::string device = BestDevice(arguments.device);
   const SuiteInputs inputs{{model}, arguments.dtypes.empty() ? DefaultDtypes() : arguments.dtypes, {device}, arguments.seed};
   std::vector<Case> cases = GoldenEngineCases(model, trace, inputs);
-  Case reference;
-  reference.suite = "Golden";
-  reference.name = "ReferenceMatches";
-  reference.model = model;
-  reference.device = "host";
-  reference.run = [&] { return JudgeReference(model, trace); };
-  cases.insert(cases.begin(), reference);
+  cases.insert(cases.begin(), GoldenReferenceCase(model, trace, device, arguments.seed));
 
   CaseRun run;
   run.kind = "golden";

@@ -5,8 +5,10 @@
 #include <memory>
 #include <utility>
 
+#include "suites/golden/golden_judge.h"
 #include "suites/support/embedded.h"
 #include "suites/support/judge.h"
+#include "suites/support/references.h"
 
 namespace assay {
 namespace {
@@ -33,6 +35,11 @@ class Answerer {
     decoder_->Truncate(static_cast<int>(fed_.size()));
     GoldenAnswer answer;
     for (std::size_t t = fed_.size(); t < length; ++t) {
+      if (t < first_row && !request.hidden) {
+        decoder_->Skip(request.tokens[t]);
+        fed_.push_back(request.tokens[t]);
+        continue;
+      }
       const ReferenceStep step = decoder_->Step(request.tokens[t]);
       fed_.push_back(request.tokens[t]);
       if (t >= first_row) answer.capped.insert(answer.capped.end(), step.capped.begin(), step.capped.end());
@@ -55,41 +62,44 @@ class Answerer {
   std::vector<std::int32_t> fed_;
 };
 
-}  // namespace
-
-GoldenSubject ReferenceSubject(const WeightStore& store, const ReferenceOptions& options) {
-  ReferenceOptions with_hidden = options;
-  with_hidden.keep_hidden = true;
-  const auto answerer = std::make_shared<Answerer>(MakeReference(store, with_hidden));
-  GoldenSubject subject;
-  subject.name = Describe(options);
-  subject.answer = [answerer](std::span<const GoldenRequest> requests) {
-    std::vector<GoldenAnswer> answers;
-    for (const GoldenRequest& request : requests) answers.push_back((*answerer)(request));
-    return answers;
-  };
-  return subject;
-}
-
-CaseOutcome JudgeReference(const std::string& model, const std::string& trace) {
-  const std::unique_ptr<WeightStore> store = OpenModel(ResolveModel(model));
+CaseOutcome JudgeReference(const Subject& subject, const std::string& trace) {
   Judge judge;
-  judge.Add(JudgeGolden(ReadGolden(trace), ReferenceSubject(*store, {}), GoldenTolerance::Fp32()));
+  {
+    const auto answerer = std::make_shared<Answerer>(MakeReferenceOf(subject, {.keep_hidden = true, .twin = {}}));
+    GoldenSubject reference;
+    reference.name = Describe(ReferenceOptions());
+    reference.answer = [answerer](std::span<const GoldenRequest> requests) {
+      std::vector<GoldenAnswer> answers;
+      for (const GoldenRequest& request : requests) answers.push_back((*answerer)(request));
+      return answers;
+    };
+    judge.Add(JudgeGolden(ReadGolden(trace), reference, GoldenTolerance::Fp32(IsLarge(StoreOf(subject).spec()))));
+  }
+  ReleaseReferences();  // engines come next
   return judge.Finish();
 }
 
-std::vector<Case> GoldenReferenceCases(const std::vector<std::string>& models) {
+}  // namespace
+
+Case GoldenReferenceCase(const std::string& model, const std::string& trace, const std::string& device,
+                         std::uint64_t seed) {
+  Subject subject{model, "host", Precision::kFp32, seed};
+  if (device == "cuda" && IsLarge(StoreOf(subject).spec())) subject.device = device;
+  return {.suite = "Golden",
+          .name = "ReferenceMatches",
+          .params = Label(model),
+          .model = model,
+          .dtype = "",
+          .device = subject.device,
+          .run = [subject, trace] { return JudgeReference(subject, trace); }};
+}
+
+std::vector<Case> GoldenReferenceCases(const std::vector<std::string>& models, const std::string& device,
+                                       std::uint64_t seed) {
   std::vector<Case> cases;
   for (const std::string& model : models) {
     const std::string trace = GoldensOf(model);
-    if (trace.empty()) continue;
-    cases.push_back({.suite = "Golden",
-                     .name = "ReferenceMatches",
-                     .params = Label(model),
-                     .model = model,
-                     .dtype = "",
-                     .device = "host",
-                     .run = [model, trace] { return JudgeReference(model, trace); }});
+    if (!trace.empty()) cases.push_back(GoldenReferenceCase(model, trace, device, seed));
   }
   return cases;
 }

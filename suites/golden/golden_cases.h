@@ -1,26 +1,22 @@
 // Cases that hold decoders against the embedded recorded traces.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
-#include "engine/weights/store.h"
-#include "oracles/golden/trace.h"
-#include "oracles/reference/decoder.h"
-#include "suites/golden/golden_judge.h"
 #include "suites/support/case.h"
 
 namespace assay {
 
-// The reference decoder (or a twin) as a subject. Keeps the weights in memory as long as the subject lives.
-GoldenSubject ReferenceSubject(const WeightStore& store, const ReferenceOptions& options);
+// Golden.ReferenceMatches: the float64 reference against the trace. It runs where the reference of the model can be had
+// when an engine on `device` is judged: on the host, or for a large model on a CUDA device there.
+Case GoldenReferenceCase(const std::string& model, const std::string& trace, const std::string& device,
+                         std::uint64_t seed);
 
-// Opens checkpoint and trace and judges the float64 reference. `model` is a path or an embedded name.
-CaseOutcome JudgeReference(const std::string& model, const std::string& trace);
-
-// Golden.ReferenceMatches/<model> for every one of `models` (paths or embedded names) that has a recorded trace beside
-// it.
-std::vector<Case> GoldenReferenceCases(const std::vector<std::string>& models);
+// ... for every one of `models` (paths or embedded names) that has a recorded trace beside it.
+std::vector<Case> GoldenReferenceCases(const std::vector<std::string>& models, const std::string& device = "host",
+                                       std::uint64_t seed = 0);
 // ... for all embedded models.
 std::vector<Case> GoldenReferenceCases();
 

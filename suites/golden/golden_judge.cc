@@ -156,9 +156,11 @@ class GoldenJudge {
 
 }  // namespace
 
-GoldenTolerance GoldenTolerance::Fp32() {
-  GoldenTolerance tolerance{.logits = LogitTolerance::Fixed(2e-4, 1e-3, "stated for float32: 2e-4"),
-                            .greedy = LogitTolerance::Fixed(2e-4, 1e-3, "stated for float32: 2e-4, x 2 as drift"),
+GoldenTolerance GoldenTolerance::Fp32(bool large) {
+  const double bound = large ? 5e-3 : 2e-4;
+  const std::string from = fmt::format("stated for float32{}: {:g}", large ? " at real geometry" : "", bound);
+  GoldenTolerance tolerance{.logits = LogitTolerance::Fixed(bound, 5 * bound, from),
+                            .greedy = LogitTolerance::Fixed(bound, 5 * bound, from + ", x 2 as drift"),
                             .hidden = Tolerance::Fixed(1e-4, "stated for float32: 1e-4 relative")};
   tolerance.greedy.max_abs.hard *= kKappa;
   return tolerance;

@@ -70,8 +70,9 @@ std::vector<std::int32_t> Continuation(Engine& engine, std::span<const std::int3
 
 CaseOutcome JudgeEngine(const Subject& subject, const std::string& trace_file) {
   const GoldenTrace trace = ReadGolden(trace_file);
-  GoldenTolerance tolerance = GoldenTolerance::Fp32();
+  GoldenTolerance tolerance = GoldenTolerance::Fp32(IsLarge(StoreOf(subject).spec()));
   if (subject.precision != Precision::kFp32) tolerance.logits = tolerance.greedy = ToleranceOf(subject);
+  ReleaseReferences();
   Judge judge;
   judge.Add(JudgeGolden(trace, EngineSubject(subject, trace), tolerance));
   return judge.Finish();
@@ -118,7 +119,8 @@ std::vector<Case> GoldenEngineCases(const std::string& model, const std::string&
 }
 
 std::vector<Case> GoldenCases(const SuiteInputs& inputs) {
-  std::vector<Case> cases = GoldenReferenceCases(inputs.models);
+  const bool on_cuda = std::find(inputs.devices.begin(), inputs.devices.end(), "cuda") != inputs.devices.end();
+  std::vector<Case> cases = GoldenReferenceCases(inputs.models, on_cuda ? "cuda" : "host", inputs.seed);
   for (const std::string& model : inputs.models) {
     const std::string trace = GoldensOf(model);
     if (trace.empty()) continue;
