@@ -63,12 +63,17 @@ expect 4 'the run did not finish' validate "$work/killed.json"
 # Without a device everything is skipped, by name and with the reason, and that is no pass.
 if "$assay" list | grep -q '^cuda .*no CUDA device'; then
   expect 4 'skipped' run --model tiny-llama --suite Prefill --dtype fp32 --device cuda
+  expect 4 'skipped 10 cases' run --model gemma4-e4b --suite RealGeometry --dtype bf16 --device cuda
 fi
 
 # The replay line of a report runs that case.
 replay=$(grep -m1 -o '"replay": "assay [^"]*"' "$work/r.json" | sed 's/"replay": "assay //; s/"$//; s/\\"/"/g')
 eval "set -- $replay"
 expect 0 '1 of 1 cases passed' "$@"
+
+# ... in the same mode.
+expect 0 'PASS' run "${quick[@]}" --batch-invariant --report "$work/invariant.json"
+grep -q '"replay": "assay .*_invariant .*--batch-invariant"' "$work/invariant.json" || { echo 'the replay line forgets the mode'; failed=1; }
 
 # Piped output has no colours.
 "$assay" run "${quick[@]}" | grep -q $'\033' && { echo 'piped output has escape sequences'; failed=1; }
