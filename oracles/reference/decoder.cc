@@ -1,5 +1,7 @@
 #include "oracles/reference/decoder.h"
 
+#include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -36,6 +38,15 @@ void ReferenceDecoder::Truncate(int length) {
   Require(length >= 0 && length <= length_, "{}: cannot truncate to {} tokens: {} were fed", spec().name, length,
           length_);
   length_ = length;
+}
+
+std::vector<std::size_t> ReferenceDecoder::Choose(int layer, std::span<const double> p, int top_k) const {
+  std::vector<std::size_t> order(p.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return p[a] > p[b]; });
+  order.resize(static_cast<std::size_t>(top_k));
+  if (routing_) routing_(layer, p, order);
+  return order;
 }
 
 std::unique_ptr<ReferenceDecoder> MakeReference(const WeightStore& store, const ReferenceOptions& options) {

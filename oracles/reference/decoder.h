@@ -7,11 +7,14 @@
 // reference is what tolerances are derived from.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/base/tensor.h"
@@ -34,6 +37,9 @@ struct ReferenceOptions {
   std::optional<DType> twin;
 };
 
+// Sees the router's probabilities of every layer with experts and the experts it chose, and may change these.
+using RoutingHook = std::function<void(int layer, std::span<const double> probabilities, std::vector<std::size_t>& chosen)>;
+
 // A decoder and its history. Copies made by Fork share the weights and may be used from different threads; one decoder
 // may not.
 class ReferenceDecoder {
@@ -48,16 +54,21 @@ class ReferenceDecoder {
   // Forgets the tokens from `length` on. Throws InputError for a length that was never reached.
   void Truncate(int length);
   int length() const { return length_; }
+  // From now on; forks take it along. Routing is a decision, and logits can be judged under another decoder's decisions.
+  void SetRouting(RoutingHook hook) { routing_ = std::move(hook); }
   virtual const ModelSpec& spec() const = 0;
   virtual std::unique_ptr<ReferenceDecoder> Fork() const = 0;
 
  protected:
   // The token's forward pass at position length(), which overwrites whatever the history holds from there on.
   virtual ReferenceStep Forward(std::int32_t token, bool want_logits) = 0;
+  // The top_k largest, ties to the lower index, unless the hook says otherwise.
+  std::vector<std::size_t> Choose(int layer, std::span<const double> probabilities, int top_k) const;
 
  private:
   ReferenceStep Append(std::int32_t token, bool want_logits);
   int length_ = 0;
+  RoutingHook routing_;
 };
 
 // Reads the weights (all but the per-layer embedding table, of which rows are read when looked up) and picks the

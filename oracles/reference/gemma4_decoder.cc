@@ -1,10 +1,8 @@
 // Gemma 4 as its publishers state it: numbered comments are the steps of the published forward pass.
 #include "oracles/reference/gemma4_decoder.h"
 
-#include <algorithm>
 #include <cmath>
 #include <memory>
-#include <numeric>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -129,7 +127,7 @@ class Gemma4Decoder final : public ReferenceDecoder {
       keep(x);
       const Layer& layer = w.layers[static_cast<std::size_t>(l)];
       Vec h = Attention(std::move(x), l);
-      Vec y = FeedForward(std::move(h), s.layers[static_cast<std::size_t>(l)], layer);
+      Vec y = FeedForward(std::move(h), l, layer);
       if (s.ple_width > 0) y = InjectPle(std::move(y), layer, ple, l);
       x = Scaled(std::move(y), Real{layer.scalar});  // 3.11
     }
@@ -177,24 +175,23 @@ class Gemma4Decoder final : public ReferenceDecoder {
   }
 
   // 3.7 to 3.9. y = h + rms(f, w_post_ffw), f the dense branch, joined by the experts where there are any.
-  Vec FeedForward(Vec h, const LayerSpec& g, const Layer& w) const {
+  Vec FeedForward(Vec h, int l, const Layer& w) const {
     const ModelSpec& s = spec();
     const Vec m = round_.Operand(Rms(h, w.ffn_norm, s.norm_eps));
     Vec f = Multiply(w.down, round_.Operand(Gated(s.activation, Multiply(w.gate, m), Multiply(w.up, m))));
-    if (g.experts > 0) f = Sum(Rms(std::move(f), w.moe.post_dense_norm, s.norm_eps), Mixture(h, g, w.moe));
+    const bool experts = s.layers[static_cast<std::size_t>(l)].experts > 0;
+    if (experts) f = Sum(Rms(std::move(f), w.moe.post_dense_norm, s.norm_eps), Mixture(h, l, w.moe));
     return Sum(std::move(h), Rms(std::move(f), w.post_ffn_norm, s.norm_eps));
   }
 
   // 3.8. The router looks at the residual itself; the weights of the chosen are renormalised, then scaled per expert.
-  Vec Mixture(const Vec& h, const LayerSpec& g, const Experts& w) const {
+  Vec Mixture(const Vec& h, int l, const Experts& w) const {
     const ModelSpec& s = spec();
+    const LayerSpec& g = s.layers[static_cast<std::size_t>(l)];
     const Vec r = Scaled(Rms(h, w.router_scale, s.norm_eps), 1 / std::sqrt(static_cast<Real>(s.hidden)));
     Vec p = Multiply(w.router, r);
     Softmax(p);
-    std::vector<std::size_t> order(p.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return p[a] > p[b]; });
-    order.resize(static_cast<std::size_t>(g.top_k));
+    const std::vector<std::size_t> order = Choose(l, std::vector<double>(p.begin(), p.end()), g.top_k);
     Real chosen = 0;
     for (const std::size_t e : order) chosen += p[e];
 

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -196,10 +195,7 @@ class SingleUser final : public ReferenceDecoder {
     SoftmaxKernel<<<1, 256>>>(router_.data(), g.experts);
     Launched("router");
     const std::vector<Real> p = router_.Read(static_cast<std::size_t>(g.experts));
-    std::vector<std::size_t> order(p.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return p[a] > p[b]; });
-    order.resize(static_cast<std::size_t>(g.top_k));
+    const std::vector<std::size_t> order = Choose(l, std::vector<double>(p.begin(), p.end()), g.top_k);
     Real chosen = 0;
     for (const std::size_t e : order) chosen += p[e];
 

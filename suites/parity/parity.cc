@@ -1,6 +1,7 @@
 #include "suites/parity/parity.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "oracles/reference/formulas.h"
 
@@ -21,6 +22,13 @@ Case MakeCase(const char* suite, const std::string& name, const Subject& subject
     return judge.Finish();
   };
   return c;
+}
+
+CaseOutcome Skipped(std::string reason) {
+  CaseOutcome outcome;
+  outcome.status = CaseOutcome::Status::kSkip;
+  outcome.reason = std::move(reason);
+  return outcome;
 }
 
 EngineOptions SmallOptions(const Subject& subject, int sessions, int capacity) {

@@ -34,6 +34,8 @@ std::vector<Case> KnownAnswerCases(const Subject& subject);
 // Steps that fail half-way, allocations that are refused.
 std::vector<Case> FailureCases(const Subject& subject);
 
+// Experts in 16-bit modes: each choice within the router's error, logits under the engine's own choices.
+std::vector<Case> ExpertsCases(const Subject& subject);
 // The single-user CUDA reference and its twins against the host's, on models both can run.
 std::vector<Case> CudaReferenceCases(const Subject& subject);
 // Models too large for the host's reference, on a device: prefill, batches and batch-invariant mode at their real geometry.
@@ -43,6 +45,8 @@ std::vector<Case> RealGeometryCases(const Subject& subject);
 
 Case MakeCase(const char* suite, const std::string& name, const Subject& subject, const std::string& rest,
               std::function<void(Judge&)> body);
+
+CaseOutcome Skipped(std::string reason);
 
 // Engine sizes that make rings wrap within a few dozen tokens on small models and fit real ones.
 EngineOptions SmallOptions(const Subject& subject, int sessions, int capacity);

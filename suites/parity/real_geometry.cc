@@ -44,10 +44,7 @@ Case MakeCrowdCase(const std::string& name, const Subject& listed, const std::st
       crowd = &SharedCrowd(subject, options);
       crowd->RequirePlaces(places);
     } catch (const OutOfMemory& error) {
-      CaseOutcome skipped;
-      skipped.status = CaseOutcome::Status::kSkip;
-      skipped.reason = error.what();
-      return skipped;
+      return Skipped(error.what());
     }
     Judge judge;
     body(*crowd, judge);

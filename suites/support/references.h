@@ -40,7 +40,7 @@ const LogitTolerance& ToleranceOf(const Subject& subject);
 
 // Whether the reference's logits bound this subject's: not for experts in a 16-bit mode, where rounding alone changes which
 // experts a row is sent to and the error of one row is then as large as the logits. Such subjects are held to equality between
-// batched and alone, and to the reference in fp32.
+// batched and alone, to the reference under their own routing (suites/parity/experts.h), and to the reference in fp32.
 bool ReferenceBounds(const Subject& subject);
 
 // A session of which rows from position `first` on will be asked.
