@@ -173,8 +173,10 @@ struct Flash {
       top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
       top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
       // A query may have no key in this tile and none before it: its weights must come out as 0, not as NaN.
-      const float base = top == -INFINITY ? 0.0f : top * scale2;
-      const float rescale = PowerOf2(largest[half] * scale2 - base);
+      // Products of their own, not part of a multiply-add: an unchanged maximum must rescale by exactly 1, or tiles that are
+      // masked for a query would change its last bits.
+      const float base = top == -INFINITY ? 0.0f : __fmul_rn(top, scale2);
+      const float rescale = PowerOf2(__fmul_rn(largest[half], scale2) - base);
       float added = 0.0f;
 #pragma unroll
       for (int n = 0; n < kKeys / 8; ++n)
