@@ -13,7 +13,9 @@ struct PathLimits {
   int dot, skinny;
 };
 constexpr PathLimits kPlain16 = {1, 16};    // plain fp16 / bf16
-constexpr PathLimits kSplit16 = {0, 64};    // quantised in fp16 / bf16 modes: the library would read twice the bytes or more
+constexpr PathLimits kSplit16 = {1, 64};    // quantised in fp16 / bf16 modes: the library would read twice the bytes or more
+constexpr PathLimits kSmall16 = {8, 64};    // either, when the weight is so small that only the way's own latency counts
+constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;  // elements
 constexpr PathLimits kPlain32 = {4, 0};     // fp32 mode
 constexpr PathLimits kSplit32 = {16, 0};
 
@@ -47,7 +49,8 @@ ProductWay CudaOps::WayOf(const WeightView& w, int rows) const {
   if (forced_ != ProductWay::kMeasured) return forced_;
   const bool split = w.layout == WeightLayout::kSplit, wide = ctx_.precision == Precision::kFp32;
   if (ctx_.batch_invariant) return wide ? ProductWay::kDot : ProductWay::kSkinny;
-  const PathLimits limits = wide ? (split ? kSplit32 : kPlain32) : (split ? kSplit16 : kPlain16);
+  const bool small = w.rows * w.cols <= kSmallWeight;
+  const PathLimits limits = wide ? (split ? kSplit32 : kPlain32) : small ? kSmall16 : split ? kSplit16 : kPlain16;
   return rows <= limits.dot ? ProductWay::kDot : rows <= limits.skinny ? ProductWay::kSkinny : ProductWay::kLibrary;
 }
 

@@ -16,13 +16,21 @@ constexpr int kMergeThreads = 512;
 constexpr int kMergeGroups = 16;   // at most
 constexpr int kBlocksPerSm = 8;    // the grid's size where there is a choice
 
-template <class T, int kHeadDim>
-using DecodeFlash = Flash<T, kHeadDim, 1, 4, (kHeadDim > 256 ? 32 : 64), true>;
+// Keys of a tile: as many as a chunk has, where a single row must not wait for a second tile; half as many where a crowd of
+// blocks shares the multiprocessors, so that more of them fit.
+constexpr int TileKeys(int head_dim, bool crowd) { return head_dim > 256 || (crowd && head_dim > 128) ? 32 : 64; }
+template <class T, int kHeadDim, bool kCrowd>
+using DecodeFlash = Flash<T, kHeadDim, 1, 4, TileKeys(kHeadDim, kCrowd), true>;
+constexpr int kCrowdBlocks = 3;  // a multiprocessor
+template <int kHeadDim, bool kCrowd>
+constexpr int kDecodeBlocks = kCrowd && kHeadDim <= 256 ? kCrowdBlocks + 1 : 1;
 
-template <class T, int kHeadDim>
-__global__ void __launch_bounds__(128) DecodeKernel(T* out, const T* q, KvView kv, const std::int32_t* position,
-                                                    const std::int32_t* session, Partials partials, AttentionShape shape) {
-  using Tile = DecodeFlash<T, kHeadDim>;
+// The weights of the product that follows are read ahead as soon as it may start: not before this kernel's own loads are due.
+template <class T, int kHeadDim, bool kCrowd>
+__global__ void __launch_bounds__(128, (kDecodeBlocks<kHeadDim, kCrowd>))
+    DecodeKernel(T* out, const T* q, KvView kv, const std::int32_t* position, const std::int32_t* session, Partials partials,
+                 AttentionShape shape) {
+  using Tile = DecodeFlash<T, kHeadDim, kCrowd>;
   extern __shared__ uint4 shared16[];
   auto* shared = reinterpret_cast<unsigned char*>(shared16);
   WaitForPredecessors();
@@ -304,12 +312,24 @@ void LaunchAttentionDecode(const KernelContext& ctx, const Ops::AttentionArgs& a
     WithHalfOperand(ctx.precision, [&](auto type) {
       using T = decltype(type);
       constexpr int kHeadDim = decltype(head_dim)::value;
-      using Tile = DecodeFlash<T, kHeadDim>;
       const Partials partials = PartialsIn(ctx, args);
-      Launch(DecodeKernel<T, kHeadDim>,
-             dim3(U(args.rows->count), U(blocks), ChunkBlocks(ctx, std::int64_t{args.rows->count} * blocks, partials.capacity)),
-             dim3(Tile::kThreads), Tile::kShared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv,
-             args.rows->position, args.rows->session, partials, shape);
+      const std::int64_t others = std::int64_t{args.rows->count} * blocks;
+      const auto launch = [&](auto crowd) {
+        using Tile = DecodeFlash<T, kHeadDim, decltype(crowd)::value>;
+        Launch(DecodeKernel<T, kHeadDim, decltype(crowd)::value>,
+               dim3(U(args.rows->count), U(blocks), ChunkBlocks(ctx, others, partials.capacity)), dim3(Tile::kThreads), Tile::kShared, ctx,
+               static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv, args.rows->position, args.rows->session, partials,
+               shape);
+      };
+      // Tiles of another length round differently: in batch-invariant mode the number of rows must not decide.
+      [[maybe_unused]] const bool crowd = !ctx.batch_invariant && others * partials.capacity > std::int64_t{kCrowdBlocks} * ctx.sm_count;
+      if constexpr (TileKeys(kHeadDim, true) == TileKeys(kHeadDim, false)) {
+        launch(std::false_type{});
+      } else if (crowd) {
+        launch(std::true_type{});
+      } else {
+        launch(std::false_type{});
+      }
       Merge<T>(ctx, args, partials);
     });
   });

@@ -50,8 +50,8 @@ __global__ void __launch_bounds__(PrefillFlash<T, kHeadDim>::kThreads, 1)
   extern __shared__ uint4 shared16[];
   auto* shared = reinterpret_cast<unsigned char*>(shared16);
   __shared__ TilePlace shared_place;
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   if (threadIdx.x < 32) {
     // Later tiles see more keys: they go first.
     const TilePlace found = FindTile(segments, segment_count, shape.group, Tile::kRows, static_cast<int>(gridDim.x - 1 - blockIdx.x));

@@ -13,8 +13,8 @@ constexpr float kRootHalf = 0.70710678118654752440f;
 template <class T>
 __global__ void __launch_bounds__(kEmbedThreads)
     EmbedKernel(float* x, T* operand, WeightView table, const std::int32_t* token, float scale) {
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   const std::int64_t row = blockIdx.x, cols = table.cols;
   const std::int64_t id = token[row];
   for (std::int64_t i = blockIdx.y * std::int64_t{kEmbedThreads} + threadIdx.x; i < cols; i += std::int64_t{gridDim.y} * kEmbedThreads) {
@@ -28,8 +28,8 @@ __global__ void __launch_bounds__(kEmbedThreads)
 __global__ void __launch_bounds__(kPleWarps * 32)
     PleInputKernel(float* ple, const float* context, WeightView table, const float* norm, const std::int32_t* token, int rows,
                    int layers, int width, float token_scale, float context_scale, float eps) {
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   const std::int64_t task = std::int64_t{blockIdx.x} * kPleWarps + threadIdx.x / 32;
   if (task >= std::int64_t{rows} * layers) return;
   const int lane = static_cast<int>(threadIdx.x) % 32;

@@ -113,9 +113,10 @@ void LaunchGrouped(const KernelContext& ctx, const Product& p, const ExpertTiles
     WithForm<T>(p.w, [&](auto form) {
       using Form = decltype(form);
       WithTile(tiles.tile, [&](auto nt) {
-        const std::int64_t row_vectors = RowBytes(p.w) / 16;
-        Launch(SkinnyKernel<Form, T, decltype(nt)::value, true>, dim3(static_cast<unsigned>(tiles.max_tiles), RowTiles(p), 1),
-               dim3(32 * kSkinnyWarps), 0, ctx, p, row_vectors, static_cast<int>(row_vectors / 4), AlignedRows(p), SplitSums{}, tiles);
+        const int row_tiles = RowTiles(p, 1);
+        const dim3 grid(static_cast<unsigned>(tiles.max_tiles), static_cast<unsigned>(row_tiles), 1);
+        Launch(SkinnyKernel<Form, T, decltype(nt)::value, 1, true>, grid, dim3(32 * kSkinnyWarps), 0, ctx, p, RowBytes(p.w) / 16,
+               static_cast<int>(RowBytes(p.w) / kGroupBytes), row_tiles, AlignedRows(p), SplitSums{}, tiles);
       });
     });
   });

@@ -10,30 +10,33 @@ constexpr int kWarps = 8;
 constexpr int kRows = 4;   // weight rows a warp owns
 constexpr int kAhead = 2;  // steps of weights in flight
 
-template <class Form>
+// The rows as offsets from a common start: pointers would take twice the registers.
 struct WeightRows {
-  const uint4* data[kRows];
-  const __half* scales[kRows];
+  const uint4* data;
+  const __half* scales;
+  std::uint32_t data_at[kRows], scales_at[kRows];  // in vectors, in scales
 };
 
-template <class Form>
-__device__ __forceinline__ WeightRows<Form> RowsOf(const Product& p, std::int64_t row_vectors, std::int64_t matrix, std::int64_t first) {
-  WeightRows<Form> rows;
-  const std::int64_t half = p.w.rows / 2;
+__device__ __forceinline__ WeightRows RowsOf(const Product& p, std::int64_t row_vectors, std::int64_t matrix, std::int64_t first) {
+  const std::int64_t half = p.w.rows / 2, groups = p.w.stride / 32;
+  WeightRows rows;
+  rows.data = static_cast<const uint4*>(p.w.data) + matrix * p.w.rows * row_vectors;
+  rows.scales = static_cast<const __half*>(p.w.scales) + matrix * p.w.rows * groups;
 #pragma unroll
   for (int j = 0; j < kRows; ++j) {
     // Rows past the end are read in place of nothing and dropped at the end.
     const std::int64_t r = p.finish == Finish::kGated ? min(first + j / 2, half - 1) + (j % 2) * half : min(first + j, p.w.rows - 1);
-    rows.data[j] = static_cast<const uint4*>(p.w.data) + (matrix * p.w.rows + r) * row_vectors;
-    rows.scales[j] = static_cast<const __half*>(p.w.scales) + (matrix * p.w.rows + r) * (p.w.stride / 32);
+    rows.data_at[j] = static_cast<std::uint32_t>(r * row_vectors);
+    rows.scales_at[j] = static_cast<std::uint32_t>(r * groups);
   }
   return rows;
 }
 
-// acc[n][j] += w_j . x_n over the lane's chunks first, first + step, ...; a chunk is what a lane holds of a group.
-template <class Form, class T, int NB>
-__device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const WeightRows<Form>& w, const T* const (&x)[NB], int cols,
-                                           bool aligned, int first, int step, int chunks) {
+// acc[n][j] += w_j . x_n over the lane's chunks first, first + step, ...; a chunk is what a lane holds of a group. Once the first
+// weights are on their way, `ready` waits for the activations.
+template <class Form, class T, int NB, class Ready>
+__device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const WeightRows& w, const T* const (&x)[NB], int cols, bool aligned,
+                                           int first, int step, int chunks, Ready&& ready) {
   constexpr int kVectors = sizeof(Raw<Form>) / sizeof(uint4);
   Raw<Form> raw[kAhead][kRows];
   GroupScales<Form> scales[kAhead][kRows];
@@ -42,13 +45,13 @@ __device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const Weight
 #pragma unroll
     for (int j = 0; j < kRows; ++j) {
 #pragma unroll
-      for (int v = 0; v < kVectors; ++v) raw[u][j].v[v] = LoadStream(w.data[j] + static_cast<std::int64_t>(c) * kVectors + v);
-      scales[u][j].Load(w.scales[j], c / 4);
+      for (int v = 0; v < kVectors; ++v) raw[u][j].v[v] = LoadStream(w.data + (w.data_at[j] + static_cast<std::uint32_t>(c * kVectors + v)));
+      scales[u][j].Load(w.scales + w.scales_at[j], c / 4);
     }
   };
 #pragma unroll
   for (int u = 0; u < kAhead; ++u) load(u, first + u * step);
-  WaitForPredecessors();
+  ready();
   for (int base = first; base < chunks; base += kAhead * step) {
 #pragma unroll
     for (int u = 0; u < kAhead; ++u) {
@@ -78,9 +81,21 @@ __device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const Weight
   }
 }
 
+// Blocks a multiprocessor must be able to hold: one row of 16-bit operands needs few registers, and three blocks keep a small
+// matrix in one wave.
+template <class T, int NB, bool kCombine>
+constexpr int kBlocksPerSm = NB == 1 && sizeof(T) == 2 ? (kCombine ? 2 : 3) : 1;
+
+// Whether a block first copies its activation row to shared memory: pays where expanding weights leaves few loads in flight
+// that could hide the row's own; plain weights lose more by the barrier.
+template <class Form, class T, int NB, bool kCombine>
+constexpr bool kStaged = Form::kScaled && NB == 1 && sizeof(T) == 2 && !kCombine;
+
 // grid (row groups / (kWarps / k_warps), result rows / NB or assignments). kCombine: grid.y = rows of out, warps split top_k.
 template <class Form, class T, int NB, bool kCombine>
-__global__ void __launch_bounds__(32 * kWarps) DotKernel(Product p, std::int64_t row_vectors, int chunks, int k_warps, bool aligned) {
+__global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
+    DotKernel(Product p, std::int64_t row_vectors, int chunks, int k_warps, bool aligned) {
+  extern __shared__ uint4 staged[];
   LetSuccessorsStart();
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int per_group = p.finish == Finish::kGated ? 2 : 4;
@@ -90,13 +105,13 @@ __global__ void __launch_bounds__(32 * kWarps) DotKernel(Product p, std::int64_t
   const std::int64_t row0 = static_cast<std::int64_t>(blockIdx.y) * NB;
   float acc[NB][kRows] = {};
   if constexpr (kCombine) {
-    WaitForPredecessors();
+    WaitForPredecessors();  // for the choice of experts, and so for the activations too
     for (int k = warp; k < p.top_k; k += kWarps) {
       const std::int64_t a = row0 * p.top_k + k;
       const int matrix = min(max(p.expert[a], 0), p.experts - 1);
       float dot[1][kRows] = {};
       const T* const x[1] = {static_cast<const T*>(p.x) + a * cols};
-      Accumulate<Form, T, 1>(dot, RowsOf<Form>(p, row_vectors, matrix, first), x, cols, aligned, lane, 32, chunks);
+      Accumulate<Form, T, 1>(dot, RowsOf(p, row_vectors, matrix, first), x, cols, aligned, lane, 32, chunks, [] {});
 #pragma unroll
       for (int j = 0; j < kRows; ++j) acc[0][j] = fmaf(p.combine[a], dot[0][j], acc[0][j]);
     }
@@ -107,12 +122,25 @@ __global__ void __launch_bounds__(32 * kWarps) DotKernel(Product p, std::int64_t
       matrix = min(max(p.expert[row0], 0), p.experts - 1);
       x_row = row0 / p.x_share;
     }
-    const T* x[NB];
+    const WeightRows weights = RowsOf(p, row_vectors, matrix, first);
+    const int start = lane + 32 * (warp % k_warps), step = 32 * k_warps;
+    if constexpr (kStaged<Form, T, NB, kCombine>) {
+      // Padded with zeros to whole groups.
+      const T* const row = static_cast<const T*>(p.x) + x_row * cols;
+      const T* const x[1] = {reinterpret_cast<const T*>(staged)};
+      Accumulate<Form, T, 1>(acc, weights, x, static_cast<int>(p.w.stride), true, start, step, chunks, [&] {
+        WaitForPredecessors();
+        for (int i = static_cast<int>(threadIdx.x); i < static_cast<int>(p.w.stride) / 8; i += 32 * kWarps)
+          staged[i] = LoadOperand8(row, 8 * i, cols, aligned);
+        __syncthreads();
+      });
+    } else {
+      const T* x[NB];
 #pragma unroll
-    for (int n = 0; n < NB; ++n)
-      x[n] = static_cast<const T*>(p.x) + (NB == 1 ? x_row : min(x_row + n, static_cast<std::int64_t>(p.rows) - 1)) * cols;
-    Accumulate<Form, T, NB>(acc, RowsOf<Form>(p, row_vectors, matrix, first), x, cols, aligned, lane + 32 * (warp % k_warps), 32 * k_warps,
-                            chunks);
+      for (int n = 0; n < NB; ++n)
+        x[n] = static_cast<const T*>(p.x) + (NB == 1 ? x_row : min(x_row + n, static_cast<std::int64_t>(p.rows) - 1)) * cols;
+      Accumulate<Form, T, NB>(acc, weights, x, cols, aligned, start, step, chunks, [] { WaitForPredecessors(); });
+    }
   }
   __shared__ float sums[kWarps][NB][kRows];
 #pragma unroll
@@ -163,7 +191,8 @@ void LaunchDot(const KernelContext& ctx, const Product& p) {
       while (k_warps < kWarps && warps * k_warps < 16 * ctx.sm_count && chunks > 32 * k_warps) k_warps *= 2;
       const auto grid_x = static_cast<unsigned>((groups + kWarps / k_warps - 1) / (kWarps / k_warps));
       if (p.rows == 1 || p.expert != nullptr) {
-        Launch(DotKernel<Form, T, 1, false>, dim3(grid_x, rows), block, 0, ctx, p, row_vectors, chunks, k_warps, aligned);
+        const std::size_t shared = kStaged<Form, T, 1, false> ? static_cast<std::size_t>(p.w.stride) * sizeof(T) : 0;
+        Launch(DotKernel<Form, T, 1, false>, dim3(grid_x, rows), block, shared, ctx, p, row_vectors, chunks, k_warps, aligned);
       } else {
         Launch(DotKernel<Form, T, 4, false>, dim3(grid_x, (rows + 3) / 4), block, 0, ctx, p, row_vectors, chunks, k_warps, aligned);
       }

@@ -36,8 +36,8 @@ __device__ __forceinline__ float Capped(float raw, float cap) { return cap > 0.0
 template <int kVector>
 __global__ void __launch_bounds__(kThreads) CapKernel(float* capped, Key* partial, const float* raw, int vocab, float cap) {
   __shared__ Key scratch[kThreads / 32];
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   const std::int64_t row = blockIdx.x;
   const int first = static_cast<int>(blockIdx.y) * kSlice;
   Key best = 0;
@@ -72,8 +72,8 @@ __global__ void __launch_bounds__(kThreads) CapKernel(float* capped, Key* partia
 
 __global__ void __launch_bounds__(kThreads) BestKernel(std::int32_t* best, const Key* partial, int slices) {
   __shared__ Key scratch[kThreads / 32];
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   const std::int64_t row = blockIdx.x;
   Key key = 0;
   for (int i = static_cast<int>(threadIdx.x); i < slices; i += kThreads) {

@@ -10,8 +10,8 @@ constexpr int kThreads = 256;
 template <class Unit>
 __global__ void __launch_bounds__(kThreads)
     GatherKernel(Unit* out, const Unit* in, const std::int32_t* index, std::int64_t row_units) {
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   const std::int64_t row = blockIdx.x, from = index[row];
   for (std::int64_t i = std::int64_t{blockIdx.y} * kThreads + threadIdx.x; i < row_units; i += std::int64_t{gridDim.y} * kThreads)
     out[row * row_units + i] = in[from * row_units + i];
@@ -21,8 +21,8 @@ __global__ void __launch_bounds__(kThreads)
 __global__ void __launch_bounds__(kThreads) AdvanceKernel(std::int32_t* token, std::int32_t* position, Segment* segment,
                                                           std::int32_t* history, std::int32_t* step, const std::int32_t* best,
                                                           int rows) {
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   const std::int64_t now = *step;
   __syncthreads();
   for (int r = static_cast<int>(threadIdx.x); r < rows; r += kThreads) {
@@ -38,8 +38,8 @@ __global__ void __launch_bounds__(kThreads) AdvanceKernel(std::int32_t* token, s
 template <class T, int kVector>
 __global__ void __launch_bounds__(kThreads)
     GateKernel(T* operand, const float* gate_up, std::int64_t rows, std::int64_t width, Activation activation) {
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   const std::int64_t units = width / kVector, count = rows * units;
   for (std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; i < count; i += std::int64_t{gridDim.x} * kThreads) {
     const std::int64_t row = i / units, o = i % units * kVector;
@@ -58,8 +58,8 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) PleProductKernel(T* operand, const float* gate, const float* ple,
                                                              std::int64_t ple_stride, std::int64_t rows, std::int64_t width,
                                                              Activation activation) {
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   const std::int64_t count = rows * width;
   for (std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; i < count; i += std::int64_t{gridDim.x} * kThreads)
     operand[i] = RoundTo<T>(Activate(gate[i], activation) * ple[i / width * ple_stride + i % width]);
@@ -67,8 +67,8 @@ __global__ void __launch_bounds__(kThreads) PleProductKernel(T* operand, const f
 
 template <class T, int kVector>
 __global__ void __launch_bounds__(kThreads) RoundKernel(T* operand, const float* x, std::int64_t count) {
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   const std::int64_t step = std::int64_t{gridDim.x} * kThreads;
   for (std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; i < count / kVector; i += step) {
     if constexpr (kVector == 4) {

@@ -20,8 +20,8 @@ __global__ void __launch_bounds__(kMaxThreads) NormKernel(T* operand, const floa
 #pragma unroll
   for (int i = 0; i < kPer; ++i)
     if (t + i * threads < quads) w[i] = Load4(weight + 4 * (t + i * threads));
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   float sum = 0.0f;
 #pragma unroll
   for (int i = 0; i < kPer; ++i)
@@ -39,8 +39,8 @@ __global__ void __launch_bounds__(kStridedThreads) NormStrided(T* operand, const
   __shared__ float scratch[32];
   const std::int64_t row = std::int64_t{blockIdx.x} * width;
   const int t = static_cast<int>(threadIdx.x);
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   float sum = 0.0f;
   for (int i = t; i < width; i += kStridedThreads) sum += x[row + i] * x[row + i];
   const float inverse = InverseRms(BlockSum(sum, scratch), width, eps);
@@ -61,8 +61,8 @@ __global__ void __launch_bounds__(kMaxThreads)
     if (post != nullptr) post_w[i] = Load4(post + 4 * quad);
     if (next != nullptr) next_w[i] = Load4(next + 4 * quad);
   }
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
 #pragma unroll
   for (int i = 0; i < kPer; ++i) {
     const int quad = t + i * threads;
@@ -105,8 +105,8 @@ __global__ void __launch_bounds__(kStridedThreads) ResidualStrided(float* x, T* 
   __shared__ float scratch[2][32];
   const std::int64_t row = std::int64_t{blockIdx.x} * width;
   const int t = static_cast<int>(threadIdx.x);
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   float inverse = 1.0f, sum = 0.0f;
   if (post != nullptr) {
     for (int i = t; i < width; i += kStridedThreads) sum += delta[row + i] * delta[row + i];
@@ -131,8 +131,8 @@ __global__ void __launch_bounds__(kMaxThreads)
   __shared__ float scratch[2][32];
   const std::int64_t row = std::int64_t{blockIdx.x} * width;
   const int t = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   float sum_a = 0.0f, sum_b = 0.0f;
   for (int i = t; i < width; i += threads) {
     const float va = a[row + i], vb = b[row + i];

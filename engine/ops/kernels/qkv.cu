@@ -79,8 +79,8 @@ template <class T, int kPairs, bool kFull>
 __global__ void __launch_bounds__(kWarps * 32)
     QkvKernel(T* q, KvView kv, const float* qkv, const float* bias, const float* q_norm, const float* k_norm, const float* inv_freq,
               const std::int32_t* position, const std::int32_t* session, QkvShape shape) {
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   const int task = static_cast<int>(blockIdx.y) * kWarps + static_cast<int>(threadIdx.x) / 32;
   if (task >= shape.tasks) return;
   const int lane = static_cast<int>(threadIdx.x) % 32, half = shape.head_dim / 2;

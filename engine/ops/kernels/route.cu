@@ -35,8 +35,8 @@ __global__ void __launch_bounds__(kWarps * 32)
   extern __shared__ float4 shared4[];
   auto* input = reinterpret_cast<float*>(shared4);  // [kRows, hidden]
   __shared__ float scratch[kRows][32];
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   const int first_row = static_cast<int>(blockIdx.y) * kRows, lane = static_cast<int>(threadIdx.x) % 32;
   const int first = (static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32) * kExperts;
 #pragma unroll 1
@@ -86,8 +86,8 @@ __global__ void __launch_bounds__(kWarps * 32)
 __global__ void __launch_bounds__(kChoiceWarps * 32)
     RouteChoice(std::int32_t* expert, float* weight, const float* logits, const float* expert_scale, int rows, int experts, int top_k) {
   extern __shared__ float4 shared4[];
-  WaitForPredecessors();
   LetSuccessorsStart();
+  WaitForPredecessors();
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int row = static_cast<int>(blockIdx.x) * kChoiceWarps + warp;
   if (row >= rows) return;

@@ -1,5 +1,7 @@
-// The tensor-core product with weights as the M operand: 16 weight rows by 8 NT activation rows a block, k interleaved over
-// eight warps in 64-byte groups. Sums of a result depend on nothing but its weight rows and its own activation row.
+// The tensor-core product with weights as the M operand: a tile is 16 MT weight rows by 8 NT activation rows, k interleaved over
+// the eight warps of a block in 64-byte groups. Sums of a result depend on nothing but its weight rows and its own activation
+// row. A block walks over several tiles and loads the first groups of the next one while it finishes the last: blocks run in
+// step, and a pause of one is a pause of all.
 #pragma once
 
 #include "engine/ops/kernels/product_finish.cuh"
@@ -7,6 +9,7 @@
 namespace assay {
 
 constexpr int kSkinnyWarps = 8;
+constexpr int kGroupBytes = 64;  // of a weight row: see fragments.cuh
 
 // Where split products meet; unused when gridDim.z == 1.
 struct SplitSums {
@@ -28,55 +31,75 @@ __device__ __forceinline__ TileRows RowsOfTile(const Product& p, std::int64_t ti
   return {a, a + 8, min(a, p.w.rows - 1), min(a + 8, p.w.rows - 1)};
 }
 
-template <class Form, int kAhead>
+// Where a lane reads the weight rows of its tile, and the groups it has in flight.
+template <class Form, int MT, int kAhead>
 struct WeightRing {
-  uint4 a[kAhead], b[kAhead];
-  GroupScales<Form> scale_a[kAhead], scale_b[kAhead];
-  const uint4 *row_a, *row_b;
-  const __half *scales_a, *scales_b;
+  uint4 a[kAhead][MT], b[kAhead][MT];
+  GroupScales<Form> scale_a[kAhead][MT], scale_b[kAhead][MT];
+  const uint4 *row_a[MT], *row_b[MT];
+  const __half *scales_a[MT], *scales_b[MT];
 
-  __device__ __forceinline__ void Point(const Product& p, std::int64_t row_vectors, std::int64_t matrix, const TileRows& rows, int t) {
+  __device__ __forceinline__ void Point(const Product& p, std::int64_t row_vectors, std::int64_t matrix, std::int64_t tile, int g, int t) {
     const auto* data = static_cast<const uint4*>(p.w.data) + t;
     const auto* scales = static_cast<const __half*>(p.w.scales);
     const std::int64_t base = matrix * p.w.rows, groups = p.w.stride / 32;
-    row_a = data + (base + rows.load_a) * row_vectors;
-    row_b = data + (base + rows.load_b) * row_vectors;
-    scales_a = scales + (base + rows.load_a) * groups;
-    scales_b = scales + (base + rows.load_b) * groups;
+#pragma unroll
+    for (int m = 0; m < MT; ++m) {
+      const TileRows rows = RowsOfTile(p, tile * MT + m, g);
+      row_a[m] = data + (base + rows.load_a) * row_vectors;
+      row_b[m] = data + (base + rows.load_b) * row_vectors;
+      scales_a[m] = scales + (base + rows.load_a) * groups;
+      scales_b[m] = scales + (base + rows.load_b) * groups;
+    }
   }
   __device__ __forceinline__ void Load(int u, int group) {
-    a[u] = LoadStream(row_a + static_cast<std::int64_t>(group) * 4);
-    b[u] = LoadStream(row_b + static_cast<std::int64_t>(group) * 4);
-    scale_a[u].Load(scales_a, group);
-    scale_b[u].Load(scales_b, group);
+#pragma unroll
+    for (int m = 0; m < MT; ++m) {
+      a[u][m] = LoadStream(row_a[m] + static_cast<std::int64_t>(group) * 4);
+      b[u][m] = LoadStream(row_b[m] + static_cast<std::int64_t>(group) * 4);
+      scale_a[u][m].Load(scales_a[m], group);
+      scale_b[u][m].Load(scales_b[m], group);
+    }
   }
 };
 
-// acc[n] += 16 weight rows x 8 activation rows over one group.
-template <class Form, class T, int NT, int kAhead>
-__device__ __forceinline__ void MultiplyGroup(float (&acc)[NT][4], const WeightRing<Form, kAhead>& ring, int u, int group, int t,
-                                              const T* x, const std::uint32_t (&x_row)[NT], int cols, bool aligned) {
+// Activations of block b of a group: rows 8 n + g.
+template <class Form, int NT, class T>
+__device__ __forceinline__ void LoadActivations(uint4 (&v)[NT], const T* x, const std::uint32_t (&x_row)[NT], int group, int b, int t,
+                                                int cols, bool aligned) {
+#pragma unroll
+  for (int n = 0; n < NT; ++n) v[n] = LoadOperand8(x + x_row[n], 32 * (Form::kBlocks * group + b) + 8 * t, cols, aligned);
+}
+
+// acc[m][n] += 16 weight rows x 8 activation rows over one group. load(v, b) yields the activations of block b.
+template <class Form, class T, int NT, int MT, int kAhead, class Load>
+__device__ __forceinline__ void MultiplyGroup(float (&acc)[MT][NT][4], const WeightRing<Form, MT, kAhead>& ring, int u, Load&& load) {
 #pragma unroll
   for (int b = 0; b < Form::kBlocks; ++b) {
-    std::uint32_t wa[4], wb[4];
-    ExpandPairs<Form, T>(wa, ring.a[u], b);
-    ExpandPairs<Form, T>(wb, ring.b[u], b);
-    const int k = 32 * (Form::kBlocks * group + b) + 8 * t;
-    const float sa = ring.scale_a[u].At(b), sb = ring.scale_b[u].At(b);
+    uint4 x[NT];
+    load(x, b);
 #pragma unroll
-    for (int n = 0; n < NT; ++n) {
-      const uint4 v = LoadOperand8(x + x_row[n], k, cols, aligned);
-      if constexpr (Form::kScaled) {
-        float dot[4] = {};
-        Mma<T>(dot, wa[0], wb[0], wa[1], wb[1], v.x, v.y);
-        Mma<T>(dot, wa[2], wb[2], wa[3], wb[3], v.z, v.w);
-        acc[n][0] = fmaf(sa, dot[0], acc[n][0]);
-        acc[n][1] = fmaf(sa, dot[1], acc[n][1]);
-        acc[n][2] = fmaf(sb, dot[2], acc[n][2]);
-        acc[n][3] = fmaf(sb, dot[3], acc[n][3]);
-      } else {
-        Mma<T>(acc[n], wa[0], wb[0], wa[1], wb[1], v.x, v.y);
-        Mma<T>(acc[n], wa[2], wb[2], wa[3], wb[3], v.z, v.w);
+    for (int m = 0; m < MT; ++m) {
+      std::uint32_t wa[4], wb[4];
+      ExpandPairs<Form, T>(wa, ring.a[u][m], b);
+      ExpandPairs<Form, T>(wb, ring.b[u][m], b);
+      const float sa = ring.scale_a[u][m].At(b), sb = ring.scale_b[u][m].At(b);
+#pragma unroll
+      for (int n = 0; n < NT; ++n) {
+        const uint4& v = x[n];
+        float(&sum)[4] = acc[m][n];
+        if constexpr (Form::kScaled) {
+          float dot[4] = {};
+          Mma<T>(dot, wa[0], wb[0], wa[1], wb[1], v.x, v.y);
+          Mma<T>(dot, wa[2], wb[2], wa[3], wb[3], v.z, v.w);
+          sum[0] = fmaf(sa, dot[0], sum[0]);
+          sum[1] = fmaf(sa, dot[1], sum[1]);
+          sum[2] = fmaf(sb, dot[2], sum[2]);
+          sum[3] = fmaf(sb, dot[3], sum[3]);
+        } else {
+          Mma<T>(sum, wa[0], wb[0], wa[1], wb[1], v.x, v.y);
+          Mma<T>(sum, wa[2], wb[2], wa[3], wb[3], v.z, v.w);
+        }
       }
     }
   }
@@ -106,30 +129,38 @@ __device__ __forceinline__ bool MeetSplits(float4& v, const SplitSums& split, st
   return true;
 }
 
-// Blocks a multiprocessor must be able to hold: as many as fit without spilling.
-template <class Form, int NT>
-constexpr int kBlocksPerSm = NT == 8 ? 1 : (NT == 1 && !Form::kScaled) ? 3 : 2;
+// How a block works: groups of weights in flight, groups of activations read ahead of their use (0: when due), and how many
+// blocks a multiprocessor must be able to hold: as many as fit without spilling.
+template <class Form, int NT, int MT>
+struct SkinnyShape {
+  static constexpr int kAhead = MT == 2 ? 2 : 4;
+  static constexpr int kAheadX = Form::kScaled ? 0 : NT == 1 ? kAhead - 1 : NT == 2 ? 1 : 0;
+  static constexpr int kBlocksPerSm = NT == 8 ? 1 : 2;
+};
 
-// grid (token tiles, row tiles, splits of k). kGrouped: token tiles are those of `tiles`, each with its expert's matrix.
-template <class Form, class T, int NT, bool kGrouped>
-__global__ void __launch_bounds__(32 * kSkinnyWarps, (kBlocksPerSm<Form, NT>))
-    SkinnyKernel(Product p, std::int64_t row_vectors, int groups, bool aligned, SplitSums split, ExpertTiles tiles) {
-  constexpr int kAhead = 4;
+// grid (token tiles, blocks that share the row tiles, splits of k). kGrouped: token tiles are those of `tiles`, each with its
+// expert's matrix.
+template <class Form, class T, int NT, int MT, bool kGrouped>
+__global__ void __launch_bounds__(32 * kSkinnyWarps, (SkinnyShape<Form, NT, MT>::kBlocksPerSm))
+    SkinnyKernel(Product p, std::int64_t row_vectors, int groups, int row_tiles, bool aligned, SplitSums split, ExpertTiles tiles) {
+  constexpr int kAhead = SkinnyShape<Form, NT, MT>::kAhead, kAheadX = SkinnyShape<Form, NT, MT>::kAheadX;
+  static_assert(kAhead % (kAheadX + 1) == 0 && (kAheadX == 0 || Form::kBlocks == 1));
+  constexpr int kStride = kAhead * kSkinnyWarps;
   LetSuccessorsStart();
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32, g = lane / 4, t = lane % 4;
   const int end = static_cast<int>(static_cast<std::int64_t>(groups) * (blockIdx.z + 1) / gridDim.z);
   const int begin = static_cast<int>(static_cast<std::int64_t>(groups) * blockIdx.z / gridDim.z) + warp;
-  const TileRows rows = RowsOfTile(p, blockIdx.y, g);
+  int tile = static_cast<int>(blockIdx.y);
   std::int64_t matrix = 0;
   std::int32_t first = static_cast<std::int32_t>(blockIdx.x) * 8 * NT, count = min(8 * NT, p.rows - first);
   if constexpr (kGrouped) {
     WaitForPredecessors();
-    const std::int32_t* tile = tiles.tiles + 3 * blockIdx.x;
-    matrix = tile[0], first = tile[1], count = tile[2];
+    const std::int32_t* place = tiles.tiles + 3 * blockIdx.x;
+    matrix = place[0], first = place[1], count = place[2];
     if (count == 0) return;
   }
-  WeightRing<Form, kAhead> ring;
-  ring.Point(p, row_vectors, matrix, rows, t);
+  WeightRing<Form, MT, kAhead> ring;
+  ring.Point(p, row_vectors, matrix, tile, g, t);
 #pragma unroll
   for (int u = 0; u < kAhead; ++u)
     if (begin + u * kSkinnyWarps < end) ring.Load(u, begin + u * kSkinnyWarps);
@@ -144,40 +175,78 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, (kBlocksPerSm<Form, NT>))
     x_row[n] = static_cast<std::uint32_t>(kGrouped ? i / p.x_share : i) * static_cast<std::uint32_t>(p.w.cols);
   }
   const auto* x = static_cast<const T*>(p.x);
-  float acc[NT][4] = {};
-  for (int base = begin; base < end; base += kAhead * kSkinnyWarps) {
+  const int cols = static_cast<int>(p.w.cols);
+  uint4 ahead[kAheadX + 1][NT];  // activations of groups, by turns
+  const auto load_ahead = [&](int slot, int group) {
+    if (kAheadX > 0 && group < end) LoadActivations<Form>(ahead[slot], x, x_row, group, 0, t, cols, aligned);
+  };
 #pragma unroll
-    for (int u = 0; u < kAhead; ++u) {
-      const int group = base + u * kSkinnyWarps;
-      if (group >= end) break;
-      MultiplyGroup<Form, T, NT>(acc, ring, u, group, t, x, x_row, static_cast<int>(p.w.cols), aligned);
-      if (group + kAhead * kSkinnyWarps < end) ring.Load(u, group + kAhead * kSkinnyWarps);
-    }
-  }
+  for (int u = 0; u < kAheadX; ++u) load_ahead(u, begin + u * kSkinnyWarps);
 
-  constexpr int kItems = NT * 32;
+  constexpr int kItems = MT * NT * 32;
+  static_assert(kItems <= 32 * kSkinnyWarps);
   __shared__ float4 sums[kSkinnyWarps][kItems];
+  for (; tile < row_tiles; tile += static_cast<int>(gridDim.y)) {
+    float acc[MT][NT][4] = {};
+    for (int base = begin; base < end; base += kStride) {
+      // What follows in the ring: the next groups of this tile or, after its last ones, the first of the next tile.
+      int follow = base + kStride;
+      if (follow >= end) {
+        const int next = tile + static_cast<int>(gridDim.y);
+        if (next < row_tiles) {
+          ring.Point(p, row_vectors, matrix, next, g, t);
+          follow = begin;
+        }
+      }
 #pragma unroll
-  for (int n = 0; n < NT; ++n) sums[warp][n * 32 + lane] = make_float4(acc[n][0], acc[n][1], acc[n][2], acc[n][3]);
-  __syncthreads();
-  const int item = static_cast<int>(threadIdx.x);
-  float4 v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-  if (item < kItems) {
-    for (int w = 0; w < kSkinnyWarps; ++w) {
-      const float4 part = sums[w][item];
-      v.x += part.x, v.y += part.y, v.z += part.z, v.w += part.w;
+      for (int u = 0; u < kAhead; ++u) {
+        const int group = base + u * kSkinnyWarps;
+        const int due = u + kAheadX < kAhead ? group + kAheadX * kSkinnyWarps : follow + (u + kAheadX - kAhead) * kSkinnyWarps;
+        load_ahead((u + kAheadX) % (kAheadX + 1), due);
+        if (group < end) {
+          MultiplyGroup<Form, T, NT, MT>(acc, ring, u, [&](uint4(&v)[NT], int b) {
+            if constexpr (kAheadX == 0) {
+              LoadActivations<Form>(v, x, x_row, group, b, t, cols, aligned);
+            } else {
+#pragma unroll
+              for (int n = 0; n < NT; ++n) v[n] = ahead[u % (kAheadX + 1)][n];
+            }
+          });
+        }
+        if (follow + u * kSkinnyWarps < end) ring.Load(u, follow + u * kSkinnyWarps);
+      }
     }
+
+    if (tile != static_cast<int>(blockIdx.y)) __syncthreads();  // the sums of the tile before have been read
+#pragma unroll
+    for (int m = 0; m < MT; ++m)
+#pragma unroll
+      for (int n = 0; n < NT; ++n)
+        sums[warp][(m * NT + n) * 32 + lane] = make_float4(acc[m][n][0], acc[m][n][1], acc[m][n][2], acc[m][n][3]);
+    __syncthreads();
+    const int item = static_cast<int>(threadIdx.x);
+    float4 v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    if (item < kItems) {
+#pragma unroll
+      for (int w = 0; w < kSkinnyWarps; ++w) {
+        const float4 part = sums[w][item];
+        v.x += part.x, v.y += part.y, v.z += part.z, v.w += part.w;
+      }
+    }
+    if (gridDim.z > 1 && !MeetSplits(v, split, std::int64_t{blockIdx.x} * row_tiles + tile, item, kItems)) continue;
+    if (item >= kItems) continue;
+    // Item = (m, n, lane) of the accumulators: rows a and b, activation rows 2t and 2t + 1 of tile n. lane is the same as before.
+    const TileRows rows = RowsOfTile(p, std::int64_t{tile} * MT + item / (NT * 32), g);
+    const int i = 8 * (item / 32 % NT) + 2 * t;
+    if (i < count) FinishPair<T>(p, result_row(i), rows.a, rows.b, v.x, v.z);
+    if (i + 1 < count) FinishPair<T>(p, result_row(i + 1), rows.a, rows.b, v.y, v.w);
   }
-  if (gridDim.z > 1 && !MeetSplits(v, split, static_cast<std::int64_t>(blockIdx.x) * gridDim.y + blockIdx.y, item, kItems)) return;
-  if (item >= kItems) return;
-  // Item = (n, lane) of the accumulators: rows a and b, activation rows 2t and 2t + 1 of tile n. lane is the same as before.
-  const int i = 8 * (item / 32) + 2 * t;
-  if (i < count) FinishPair<T>(p, result_row(i), rows.a, rows.b, v.x, v.z);
-  if (i + 1 < count) FinishPair<T>(p, result_row(i + 1), rows.a, rows.b, v.y, v.w);
 }
 
-inline unsigned RowTiles(const Product& p) {
-  return static_cast<unsigned>(p.finish == Finish::kGated ? (p.w.rows / 2 + 7) / 8 : (p.w.rows + 15) / 16);
+// Tiles of 16 * row_tile weight rows.
+inline int RowTiles(const Product& p, int row_tile) {
+  const std::int64_t tiles = p.finish == Finish::kGated ? (p.w.rows / 2 + 7) / 8 : (p.w.rows + 15) / 16;
+  return static_cast<int>((tiles + row_tile - 1) / row_tile);
 }
 
 // Calls f(std::integral_constant<int, NT>) with the smallest NT in {1, 2, 4, 8} whose 8 NT activation rows hold `rows`.
