@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "engine/weights/requantised.h"
 #include "oracles/golden/trace.h"
 #include "suites/parity/parity.h"
 #include "suites/support/embedded.h"
@@ -66,7 +67,8 @@ void Answers(const Subject& subject, const GoldenTrace& trace, int n, Judge& jud
 
 std::vector<Case> KnownAnswerCases(const Subject& subject) {
   std::vector<Case> cases;
-  const std::string path = GoldensOf(subject.model);
+  // The answers follow from the text: they are those of the model in any number of bits that keeps what it learnt.
+  const std::string path = GoldensOf(SplitQuantisedName(subject.model).base);
   if (path.empty()) return cases;
   const GoldenTrace trace = ReadGolden(path);
   const bool any = std::any_of(trace.sequences.begin(), trace.sequences.end(), [](const GoldenSequence& s) { return !s.answer.empty(); });
