@@ -42,8 +42,8 @@ constexpr SuiteEntry kSuites[] = {
     {"KnownAnswers", "recorded text whose answers follow from earlier text, in batches", ForEachSubject<KnownAnswerCases>},
     {"Experts", "routing in 16-bit modes within the router's error, logits under the engine's own choices", ForEachSubject<ExpertsCases>},
     {"CudaReference", "the single-user CUDA reference and its twins against the host's", ForEachSubject<CudaReferenceCases>},
-    {"RealGeometry", "large models on a device: windows passed, rings wrapped, up to 64 sessions", ForEachSubject<RealGeometryCases>},
     {"Failure", "steps that fail half-way, allocations that are refused", ForEachSubject<FailureCases>},
+    {"RealGeometry", "large models on a device: windows passed, rings wrapped, up to 64 sessions", ForEachSubject<RealGeometryCases>},
 };
 
 std::vector<std::string> KnownModels() {

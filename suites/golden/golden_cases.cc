@@ -63,19 +63,17 @@ class Answerer {
 };
 
 CaseOutcome JudgeReference(const Subject& subject, const std::string& trace) {
+  const ReferencesInScope scope;  // engines come next
+  const auto answerer = std::make_shared<Answerer>(MakeReferenceOf(subject, {.keep_hidden = true, .twin = {}}));
+  GoldenSubject reference;
+  reference.name = Describe(ReferenceOptions());
+  reference.answer = [answerer](std::span<const GoldenRequest> requests) {
+    std::vector<GoldenAnswer> answers;
+    for (const GoldenRequest& request : requests) answers.push_back((*answerer)(request));
+    return answers;
+  };
   Judge judge;
-  {
-    const auto answerer = std::make_shared<Answerer>(MakeReferenceOf(subject, {.keep_hidden = true, .twin = {}}));
-    GoldenSubject reference;
-    reference.name = Describe(ReferenceOptions());
-    reference.answer = [answerer](std::span<const GoldenRequest> requests) {
-      std::vector<GoldenAnswer> answers;
-      for (const GoldenRequest& request : requests) answers.push_back((*answerer)(request));
-      return answers;
-    };
-    judge.Add(JudgeGolden(ReadGolden(trace), reference, GoldenTolerance::Fp32(IsLarge(StoreOf(subject).spec()))));
-  }
-  ReleaseReferences();  // engines come next
+  judge.Add(JudgeGolden(ReadGolden(trace), reference, GoldenTolerance::Fp32(IsLarge(StoreOf(subject).spec()))));
   return judge.Finish();
 }
 

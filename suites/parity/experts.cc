@@ -132,11 +132,13 @@ class RoutingJudge {
 
 void JudgeExperts(const Subject& subject, Ops* ops, Judge& judge) {
   ReleaseReferences();
+  ReleaseRealGeometry();
   std::vector<Watched> sessions;
   {
     const std::unique_ptr<Ops> own = ops == nullptr ? MakeOpsOf(subject) : nullptr;
     sessions = Decoded(subject, ops == nullptr ? *own : *ops);
   }
+  const ReferencesInScope scope;
   const std::unique_ptr<ReferenceDecoder> reference = MakeReferenceOf(subject);
   const std::unique_ptr<ReferenceDecoder> twin = MakeReferenceOf(subject, {.keep_hidden = false, .twin = OperandType(subject.precision)});
   RoutingJudge routing;
@@ -183,7 +185,6 @@ void JudgeExperts(const Subject& subject, Ops* ops, Judge& judge) {
       stream.Add({raw, found_raw, capped, found_capped}, fmt::format("session {} step {}", kWatched[i], step));
     }
   judge.Add(stream.Finish());
-  ReleaseReferences();
 }
 
 std::vector<Case> ExpertsCases(const Subject& subject) {

@@ -40,6 +40,8 @@ std::vector<Case> ExpertsCases(const Subject& subject);
 std::vector<Case> CudaReferenceCases(const Subject& subject);
 // Models too large for the host's reference, on a device: prefill, batches and batch-invariant mode at their real geometry.
 std::vector<Case> RealGeometryCases(const Subject& subject);
+// Frees the engine that those cases share, for whoever needs the device next.
+void ReleaseRealGeometry();
 
 // Shared by the suites.
 

@@ -19,8 +19,13 @@ struct Shared {
   std::unique_ptr<OutOfMemory> refusal;
 };
 
-Crowd& SharedCrowd(const Subject& subject, const Crowd::Options& options) {
+Shared& SharedState() {
   static auto& shared = *new Shared();  // never destroyed: at exit the CUDA runtime may be gone first
+  return shared;
+}
+
+Crowd& SharedCrowd(const Subject& subject, const Crowd::Options& options) {
+  Shared& shared = SharedState();
   const Key key = KeyOf(subject, options);
   if (shared.key != key || (!shared.crowd && !shared.refusal)) {
     shared = Shared();
@@ -54,6 +59,8 @@ Case MakeCrowdCase(const std::string& name, const Subject& listed, const std::st
 }
 
 }  // namespace
+
+void ReleaseRealGeometry() { SharedState() = Shared(); }
 
 std::vector<Case> RealGeometryCases(const Subject& subject) {
   std::vector<Case> cases;

@@ -120,10 +120,10 @@ bool ReferenceBounds(const Subject& subject) {
 }
 
 void PrepareReference(const Subject& subject, const std::vector<ReferenceRequest>& requests) {
+  const ReferencesInScope scope;
   if (ReferenceBounds(subject))
     for (const ReferenceRequest& request : requests) ReferenceRows(subject, request.tokens, request.first);
   ToleranceOf(subject);
-  ReleaseReferences();
 }
 
 void ReleaseReferences() {

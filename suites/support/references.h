@@ -52,5 +52,12 @@ struct ReferenceRequest {
 void PrepareReference(const Subject& subject, const std::vector<ReferenceRequest>& requests);
 // Frees what references hold on a device; a later question uploads again.
 void ReleaseReferences();
+// ... at the end of a scope, however it is left.
+struct ReferencesInScope {
+  ReferencesInScope() = default;
+  ReferencesInScope(const ReferencesInScope&) = delete;
+  ReferencesInScope& operator=(const ReferencesInScope&) = delete;
+  ~ReferencesInScope() { ReleaseReferences(); }
+};
 
 }  // namespace assay
