@@ -103,6 +103,8 @@ def write_goldens(config, args, device):
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
     where = {"device_map": device} if device != "cpu" else {}
+    if device != "cpu":
+        torch.cuda.empty_cache()  # what writing the checkpoint left
     model, loading = Gemma4ForCausalLM.from_pretrained(args.out, dtype=torch.float32, attn_implementation="eager",
                                                        experts_implementation="eager", output_loading_info=True, **where)
     bad = {kind: keys for kind, keys in loading.items() if keys and kind != "missing_keys" or set(keys) - {"lm_head.weight"}}
