@@ -1,0 +1,51 @@
+// Rows of the kept reference are those of a decoder that was asked nothing else.
+#include "suites/support/references.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/model/presets.h"
+
+namespace assay {
+namespace {
+
+const Subject kSubject{"tiny-gemma4-ple", "host", Precision::kFp32, 3};
+
+void ExpectFresh(const Tokens& tokens, int first) {
+  const auto fresh = MakeReference(StoreOf(kSubject));
+  const ReferenceSession& kept = ReferenceRows(kSubject, tokens, first);
+  for (int position = 0; position < static_cast<int>(tokens.size()); ++position) {
+    const std::vector<double> expected = fresh->Step(tokens[static_cast<std::size_t>(position)]).raw;
+    if (position < first) continue;
+    EXPECT_EQ(kept.Raw(position), expected) << "position " << position << " from " << first;
+  }
+}
+
+TEST(References, RowsDoNotDependOnWhatWasAskedBefore) {
+  const Tokens whole = MadeUpTokens(kSubject, 1, 30), other = MadeUpTokens(kSubject, 2, 30);
+  Tokens branch(whole.begin(), whole.begin() + 12);
+  branch.insert(branch.end(), other.begin(), other.begin() + 10);
+  ExpectFresh(Tokens(whole.begin(), whole.begin() + 20), 15);
+  ExpectFresh(branch, 14);
+  ExpectFresh(whole, 25);
+  ExpectFresh(whole, 3);  // before rows that were skipped
+  ExpectFresh(branch, 0);
+  ExpectFresh(other, 0);
+  ExpectFresh(Tokens(whole.begin(), whole.begin() + 9), 3);
+}
+
+TEST(References, PreparedOnesNeedNoDecoder) {
+  const Tokens tokens = MadeUpTokens(kSubject, 4, 12);
+  PrepareReference(kSubject, {{tokens, 8}});
+  const ReferenceSession& first = ReferenceRows(kSubject, tokens, 8);
+  EXPECT_EQ(first.rows.size(), 4u);
+  EXPECT_EQ(&first, &ReferenceRows(kSubject, tokens, 10)) << "asked again, computed again";
+}
+
+TEST(References, LargeMeansOutOfTheHostsReach) {
+  EXPECT_FALSE(IsLarge(Preset("tiny-gemma4-moe")));
+  EXPECT_TRUE(IsLarge(Preset("gemma4-e2b")));
+  EXPECT_NEAR(static_cast<double>(WeightCount(Preset("gemma4-31b"))), 30.7e9, 0.1e9);
+}
+
+}  // namespace
+}  // namespace assay
