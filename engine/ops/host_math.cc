@@ -18,9 +18,34 @@ namespace {
 
 constexpr int kLanes = 16;
 typedef float Lanes __attribute__((vector_size(kLanes * sizeof(float)), aligned(4), may_alias));
+typedef float Half __attribute__((vector_size(kLanes * sizeof(float) / 2)));
+typedef float Quarter __attribute__((vector_size(kLanes * sizeof(float) / 4)));
+
+[[gnu::always_inline]] inline float SumOf(const Lanes& sum) {
+  const Half half = __builtin_shufflevector(sum, sum, 0, 1, 2, 3, 4, 5, 6, 7) +
+                    __builtin_shufflevector(sum, sum, 8, 9, 10, 11, 12, 13, 14, 15);
+  const Quarter quarter = __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
+  return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
+}
+
+// `kRows` rows of x at once: independent sums that hide each other's latency. Each is what it would be alone.
+template <int kRows>
+[[gnu::always_inline]] inline void DotsOf(float* out, std::int64_t out_stride, const float* w, const float* x, std::int64_t cols) {
+  const std::int64_t body = cols / kLanes * kLanes;
+  Lanes sum[kRows] = {};
+  for (std::int64_t i = 0; i < body; i += kLanes) {
+    const Lanes weight = *reinterpret_cast<const Lanes*>(w + i);
+    for (int r = 0; r < kRows; ++r) sum[r] += weight * *reinterpret_cast<const Lanes*>(x + r * cols + i);
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (std::int64_t i = body; i < cols; ++i) sum[r][i - body] += w[i] * x[r * cols + i];
+    out[r * out_stride] = SumOf(sum[r]);
+  }
+}
 
 }  // namespace
 
+ASSAY_CLONES
 void LoadOperand(float* out, Precision precision, const void* operand, std::int64_t offset, std::int64_t count) {
   switch (precision) {
     case Precision::kFp32:
@@ -35,6 +60,7 @@ void LoadOperand(float* out, Precision precision, const void* operand, std::int6
   }
 }
 
+ASSAY_CLONES
 void StoreOperand(void* operand, Precision precision, std::int64_t offset, const float* values, std::int64_t count) {
   switch (precision) {
     case Precision::kFp32:
@@ -51,17 +77,10 @@ void StoreOperand(void* operand, Precision precision, std::int64_t offset, const
 
 ASSAY_CLONES
 void Dots(float* out, std::int64_t out_stride, const float* w, const float* x, std::int64_t rows, std::int64_t cols) {
-  const std::int64_t body = cols / kLanes * kLanes;
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const float* row = x + r * cols;
-    Lanes sum = {};
-    for (std::int64_t i = 0; i < body; i += kLanes)
-      sum += *reinterpret_cast<const Lanes*>(w + i) * *reinterpret_cast<const Lanes*>(row + i);
-    for (std::int64_t i = body; i < cols; ++i) sum[i - body] += w[i] * row[i];
-    for (int width = kLanes / 2; width > 0; width /= 2)
-      for (int lane = 0; lane < width; ++lane) sum[lane] += sum[lane + width];
-    out[r * out_stride] = sum[0];
-  }
+  constexpr int kRows = 4;
+  std::int64_t r = 0;
+  for (; r + kRows <= rows; r += kRows) DotsOf<kRows>(out + r * out_stride, out_stride, w, x + r * cols, cols);
+  for (; r < rows; ++r) DotsOf<1>(out + r * out_stride, out_stride, w, x + r * cols, cols);
 }
 
 float Dot(const float* a, const float* b, std::int64_t count) {
