@@ -87,7 +87,7 @@ Judgement JudgeArgmax(std::span<const double> reference, std::span<const double>
     fault = fmt::format("{} candidate logits are not finite", d.nonfinite);
   else if (!(j.value <= j.bound))
     fault = "no tie";
-  else if (j.value > tolerance.tie && std::find(best.begin(), best.end(), b) == best.end())
+  else if (std::find(best.begin(), best.end(), b) == best.end())
     fault = fmt::format("not among the reference's best {}", tolerance.top_k);
   else if (explainer >= 0)
     fault = fmt::format("it is the answer of neighbour {}, which these logits fit better", explainer);

@@ -24,7 +24,7 @@ double TopGap(std::span<const double> logits);
 using Neighbours = std::span<const std::span<const double>>;
 
 // The decision rule. MATCH when both argmaxes agree. TIE_FLIP when the reference prefers its own by at most 2 eps, the
-// candidate's token is among the reference's `top_k` or within one eps of its best (one logit's error explains it), and no neighbour explains it: a neighbour explains it when its
+// candidate's token is among the reference's `top_k`, and no neighbour explains it: a neighbour explains it when its
 // reference argmax is that token and its logits are closer to the candidate's than the row's own are. Else WRONG. value
 // = the reference's gap, bound = 2 eps.
 Judgement JudgeArgmax(std::span<const double> reference, std::span<const double> candidate,

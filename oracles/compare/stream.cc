@@ -35,9 +35,11 @@ void StreamJudge::Add(const LogitRow& row, std::string_view where, Neighbours ne
 
   const std::span<const double> reference = raw ? row.reference_raw : row.reference_capped;
   const std::span<const double> candidate = raw ? row.candidate_raw : row.candidate_capped;
-  const Judgement decision = JudgeArgmax(reference, candidate, tolerance_, where, neighbours);
-  AddMetric(decision);
-  if (decision.verdict == Verdict::kTieFlip) ++flips_;
+  if (tolerance_.decides) {
+    const Judgement decision = JudgeArgmax(reference, candidate, tolerance_, where, neighbours);
+    AddMetric(decision);
+    if (decision.verdict == Verdict::kTieFlip) ++flips_;
+  }
   if (error.verdict == Verdict::kVoid || !(error.headroom < std::numeric_limits<double>::infinity())) return;
   expected_flips_ += FlipProbability(TopGap(reference), tolerance_.sigma);
   AddDistribution(reference, candidate, where);
@@ -67,7 +69,7 @@ void StreamJudge::AddDistribution(std::span<const double> reference, std::span<c
 std::vector<Judgement> StreamJudge::Finish() const {
   if (rows_ == 0) return {{.verdict = Verdict::kVoid, .metric = "rows", .detail = "no row was compared"}};
   std::vector<Judgement> all = worst_;
-  all.push_back(JudgeBudget(flips_, expected_flips_, rows_, "flip_budget"));
+  if (tolerance_.decides) all.push_back(JudgeBudget(flips_, expected_flips_, rows_, "flip_budget"));
   // The tolerance is a 0.999 quantile times kappa: more than one row in a thousand beyond it is not noise.
   all.push_back(JudgeBudget(drifts_, (1 - kCalibrationQuantile) * rows_, rows_, "drift_budget"));
   if (distributions_ > 0) {

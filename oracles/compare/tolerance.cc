@@ -31,6 +31,17 @@ double Quantile(std::vector<double> values, double p) {
   return values[static_cast<std::size_t>(index)];
 }
 
+namespace {
+
+// Infinite when there are no more than kTopK tokens.
+double CrowdGap(std::span<const double> logits) {
+  const std::vector<int> best = TopK(logits, kTopK + 1);
+  if (best.size() <= kTopK) return std::numeric_limits<double>::infinity();
+  return logits[static_cast<std::size_t>(best.front())] - logits[static_cast<std::size_t>(best.back())];
+}
+
+}  // namespace
+
 void Calibrator::Add(std::span<const double> reference, std::span<const double> twin) {
   const Difference d = Compare(reference, twin);
   Require(d.count > 0, "calibration: a row without logits");
@@ -40,6 +51,7 @@ void Calibrator::Add(std::span<const double> reference, std::span<const double> 
   max_.push_back(d.max_abs);
   rms_.push_back(d.rms);
   kl_.push_back(KlDivergence(reference, twin));
+  crowd_gap_.push_back(CrowdGap(reference));
   reference_max_ = std::max(reference_max_, d.reference_max);
 }
 
@@ -52,6 +64,7 @@ Calibration Calibrator::Finish(std::string provenance) const {
           .kl = Quantile(kl_, kCalibrationQuantile),
           .largest = *std::max_element(max_.begin(), max_.end()),
           .reference_max = reference_max_,
+          .crowd_gap = Quantile(crowd_gap_, 0.5),
           .provenance = fmt::format("{}, {} rows", provenance, max_.size())};
 }
 
@@ -67,12 +80,15 @@ LogitTolerance LogitTolerance::Fixed(double bound, double gap, const std::string
 LogitTolerance LogitTolerance::From(const Calibration& c, double resolution) {
   const double floor = resolution * c.reference_max;
   const double max = std::max(kKappa * c.max, floor), rms = std::max(kKappa * c.rms, floor);
-  const std::string from = fmt::format("twin q999 x {:g}: {}", kKappa, c.provenance);
+  const bool decides = c.crowd_gap > 2 * max;
+  const std::string from = fmt::format("twin q999 x {:g}: {}{}", kKappa, c.provenance,
+                                       decides ? "" : "; argmax not judged: noise may turn round more than the best 10");
   return {.max_abs = {max, kKappa * max, from},
           .rms = {rms, kKappa * rms, from},
           .tie = max,
           .sigma = std::max(kKappa * c.typical_rms, floor),
-          .mean_kl = std::max(kKappa * kKappa * c.kl, floor * floor / 2)};
+          .mean_kl = std::max(kKappa * kKappa * c.kl, floor * floor / 2),
+          .decides = decides};
 }
 
 Judgement SelfCheck(const Calibration& c) {

@@ -15,6 +15,8 @@ namespace assay {
 // A factor on the twin's error that another correct order of summation may use up; FlashAttention's figure.
 inline constexpr double kKappa = 2.0;
 inline constexpr double kCalibrationQuantile = 0.999;
+// A flipped token must be among the reference's best so many.
+inline constexpr int kTopK = 10;
 
 // Up to `calibrated` is MATCH, up to `hard` DRIFT, beyond WRONG.
 struct Tolerance {
@@ -42,6 +44,7 @@ struct Calibration {
   double kl = 0;             // Q_0.999 of KL(reference || twin)
   double largest = 0;        // the largest absolute error of all: what the twin itself needs
   double reference_max = 0;  // largest |logit| of the reference
+  double crowd_gap = 0;      // median over rows: how far the reference's best is above its (kTopK + 1)-th
   std::string provenance;    // weights, operand type, seed, number of rows
 };
 
@@ -54,7 +57,7 @@ class Calibrator {
   Calibration Finish(std::string provenance) const;
 
  private:
-  std::vector<double> max_, rms_, kl_;
+  std::vector<double> max_, rms_, kl_, crowd_gap_;
   double reference_max_ = 0;
 };
 
@@ -65,7 +68,11 @@ struct LogitTolerance {
   double tie = 0;      // eps of the decision rule: an argmax may differ where the reference's own gap is at most 2 eps
   double sigma = 0;    // noise of one logit, for the expected number of flips
   double mean_kl = 0;  // bound of the mean KL divergence
-  int top_k = 10;      // the flipped token must be among the reference's best so many
+  int top_k = kTopK;
+  // False when the reference decides nothing at this precision: in the median row more than top_k tokens stand within the
+  // 2 eps that noise alone may turn round, so neither an argmax that agrees nor one that differs says anything. Random
+  // weights do that in 16 bits (errors as large as the logits); logits are compared all the same.
+  bool decides = true;
 
   // Every logit within `bound`; argmax equal wherever the reference's gap exceeds `gap`.
   static LogitTolerance Fixed(double bound, double gap, const std::string& from);

@@ -138,6 +138,7 @@ class GoldenJudge {
       gaps.push_back(TopGap(reference));
     }
     const std::span<const std::int32_t> all(s.greedy), prompt = all.first(static_cast<std::size_t>(s.prompt_length()));
+    if (!tolerance_.greedy.decides) return;
     if (subject_.greedy) found = subject_.greedy(prompt, s.greedy_steps);
     Judgement j = JudgeFreeRunning(all.subspan(prompt.size()), found, gaps, tolerance_.greedy.tie,
                                    fmt::format("greedy {}", s.name));

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -90,6 +91,31 @@ TEST(Calibration, RefusesEmptyAndNonFinite) {
   const std::vector<double> one{1}, nan{std::numeric_limits<double>::quiet_NaN()};
   EXPECT_THROW(calibrator.Add(one, nan), InputError);
   EXPECT_THROW(calibrator.Add(nan, one), InputError);
+}
+
+// Sixty-four logits of standard deviation 4: noise of 3 on each may turn round far more than ten of them.
+TEST(LogitTolerance, DecidesNothingWhereNoiseIsAsLargeAsTheLogits) {
+  EXPECT_TRUE(LogitTolerance::From(Calibrated(0.1)).decides);
+  const LogitTolerance wide = LogitTolerance::From(Calibrated(3));
+  EXPECT_FALSE(wide.decides);
+  EXPECT_NE(wide.max_abs.from.find("argmax not judged"), std::string::npos);
+  const auto judged = [&](const LogitTolerance& tolerance, double error) {
+    StreamJudge judge(tolerance);
+    std::vector<double> reference = Logits(1), candidate = Logits(1);
+    candidate[5] += error;
+    judge.Add({.reference_raw = reference, .candidate_raw = candidate}, "r");
+    return judge.Finish();
+  };
+  const auto asks = [](const std::vector<Judgement>& all, const char* metric) {
+    return std::any_of(all.begin(), all.end(), [&](const Judgement& j) { return j.metric == metric; });
+  };
+  EXPECT_TRUE(asks(judged(LogitTolerance::From(Calibrated(0.1)), 0), "argmax"));
+  for (const char* metric : {"argmax", "flip_budget"}) EXPECT_FALSE(asks(judged(wide, 0), metric)) << metric;
+  // Errors are refused all the same.
+  for (const double error : {100.0, std::numeric_limits<double>::quiet_NaN()}) {
+    const std::vector<Judgement> all = judged(wide, error);
+    EXPECT_TRUE(std::any_of(all.begin(), all.end(), [](const Judgement& j) { return j.verdict == Verdict::kWrong; })) << error;
+  }
 }
 
 TEST(LogitTolerance, NeverFallsBelowTheResolutionOfFloat32) {
