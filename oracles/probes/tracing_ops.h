@@ -18,6 +18,7 @@ class TracingOps final : public ForwardingOps {
     int rows;
     int width;
     std::vector<float> x;
+    std::vector<float> normed;  // what the norm behind it made of x; empty after the embedding and where that is rounded to 16 bits
   };
   const std::vector<Tap>& taps() const { return taps_; }
   void Clear() { taps_.clear(); }
@@ -26,7 +27,7 @@ class TracingOps final : public ForwardingOps {
   void Residual(const ResidualArgs& args) override;
 
  private:
-  void Record(int layer, const float* x, int rows, std::int64_t width);
+  void Record(int layer, const float* x, const void* normed, int rows, std::int64_t width);
   std::vector<Tap> taps_;
 };
 

@@ -4,6 +4,8 @@
 #include <memory>
 #include <utility>
 
+#include "engine/ops/ops_factory.h"
+#include "oracles/probes/tracing_ops.h"
 #include "suites/golden/golden_cases.h"
 #include "suites/support/embedded.h"
 #include "suites/support/judge.h"
@@ -57,6 +59,35 @@ std::vector<GoldenAnswer> AnswerTogether(Engine& engine, std::span<const GoldenR
   return answers;
 }
 
+// The residual stream behind one sequence, [layers + 1, T, hidden] as traces record it: the embedding, the output of each layer but
+// the last, then the final norm of the last one's. In chunks that do not divide the sequence, so that rings turn under them.
+std::vector<double> HiddenStates(const Subject& subject, std::span<const std::int32_t> tokens) {
+  const std::unique_ptr<Ops> ops = MakeOps(subject.device, subject.precision);
+  TracingOps trace(*ops);
+  EngineOptions options;
+  options.max_sessions = 1;
+  options.capacity = static_cast<int>(tokens.size());
+  options.max_chunk = std::min(options.capacity, 7);
+  Engine engine(StoreOf(subject), trace, options);
+  const SessionId session = engine.Open();
+  const auto width = static_cast<std::size_t>(engine.spec().hidden);
+  const int layers = engine.spec().layer_count();
+  std::vector<double> states(static_cast<std::size_t>(layers + 1) * tokens.size() * width);
+  for (std::size_t done = 0; done < tokens.size();) {
+    const std::size_t length = std::min(tokens.size() - done, static_cast<std::size_t>(options.max_chunk));
+    const std::span<const std::int32_t> chunk = tokens.subspan(done, length);
+    const Feed feed{session, chunk, Want::kAll};
+    engine.Step(std::span(&feed, 1));
+    for (const TracingOps::Tap& tap : trace.taps()) {
+      const std::vector<float>& rows = tap.layer == layers - 1 ? tap.normed : tap.x;
+      const std::size_t at = (static_cast<std::size_t>(tap.layer + 1) * tokens.size() + done) * width;
+      std::copy(rows.begin(), rows.end(), states.begin() + static_cast<std::ptrdiff_t>(at));
+    }
+    done += length;
+  }
+  return states;
+}
+
 std::vector<std::int32_t> Continuation(Engine& engine, std::span<const std::int32_t> prompt, int steps) {
   const SessionId session = engine.Open();
   std::vector<std::int32_t> text = {engine.Prefill(session, prompt).best.back()};
@@ -84,12 +115,16 @@ GoldenSubject EngineSubject(const Subject& subject, const GoldenTrace& trace) {
   const auto stage = std::make_shared<Stage>(subject, OptionsFor(trace));
   GoldenSubject result;
   result.name = fmt::format("{} engine on {}", Name(subject.precision), stage->ops().device());
-  result.answer = [stage](std::span<const GoldenRequest> requests) {
+  result.answer = [stage, subject](std::span<const GoldenRequest> requests) {
     Engine& engine = stage->engine();
     std::vector<GoldenAnswer> answers;
     while (!requests.empty()) {
       const auto batch = std::min(requests.size(), static_cast<std::size_t>(engine.options().max_sessions));
       for (GoldenAnswer& answer : AnswerTogether(engine, requests.first(batch))) answers.push_back(std::move(answer));
+      // The recorded states are float32's: what 16-bit modes may differ by is stated for logits only.
+      if (subject.precision == Precision::kFp32)
+        for (std::size_t i = 0; i < batch; ++i)
+          if (requests[i].hidden) answers[answers.size() - batch + i].hidden = HiddenStates(subject, requests[i].tokens);
       requests = requests.subspan(batch);
     }
     return answers;

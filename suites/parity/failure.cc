@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "oracles/probes/faulty_ops.h"
+#include "oracles/probes/poison_memory.h"
 #include "suites/parity/parity.h"
 
 namespace assay {
@@ -69,12 +70,70 @@ void LostDevice(const Subject& subject, Judge& judge) {
   judge.True(engine.Length(session) == 0, "length", "after a lost device");
 }
 
+// Ops whose memory is poisoned and can refuse an allocation.
+class PoisonedOps final : public ForwardingOps {
+ public:
+  explicit PoisonedOps(Ops& inner) : ForwardingOps(inner), memory_(inner.memory()) {}
+  PoisonMemory& memory() override { return memory_; }
+
+ private:
+  PoisonMemory memory_;
+};
+
+// An engine that is refused one of its allocations says which and leaves nothing behind; one that gets them all, full of NaN, computes
+// what it computes in any memory: no step reads what no step has written.
+void RefusedAllocation(const Subject& subject, Judge& judge) {
+  constexpr int kTries = 16, kSteps = 3;
+  const EngineOptions options = SmallOptions(subject, 3, 32);
+  const std::unique_ptr<Ops> ops = MakeOps(subject.device, subject.precision);
+  PoisonedOps poisoned(*ops);
+  const std::vector<Tokens> tokens{MadeUpTokens(subject, 1020, 5 + kSteps), MadeUpTokens(subject, 1021, 2 + kSteps)};
+  const auto run = [&](Engine& engine) {
+    std::vector<SessionId> sessions;
+    for (const Tokens& each : tokens) {
+      sessions.push_back(engine.Open());
+      engine.Prefill(sessions.back(), std::span(each).first(each.size() - kSteps), Want::kNone);
+    }
+    std::vector<float> rows;
+    for (int step = kSteps; step > 0; --step) {
+      std::vector<Feed> feeds;
+      for (std::size_t i = 0; i < tokens.size(); ++i)
+        feeds.push_back({sessions[i], std::span(tokens[i]).subspan(tokens[i].size() - static_cast<std::size_t>(step), 1)});
+      const StepResult result = engine.Step(feeds);
+      rows.insert(rows.end(), result.raw.begin(), result.raw.end());
+    }
+    return rows;
+  };
+  std::int64_t needed = 0;
+  {
+    Engine engine(StoreOf(subject), poisoned, options);
+    needed = poisoned.memory().allocations();
+    Stage clean(subject, options);
+    judge.Bits(run(clean.engine()), run(engine), "in memory full of NaN");
+  }
+  judge.True(poisoned.memory().live() == 0, "nothing left", "closed", fmt::format("{} allocations are still live", poisoned.memory().live()));
+  for (int i = 0; i < kTries; ++i) {
+    const std::int64_t number = (needed - 1) * i / (kTries - 1);
+    poisoned.memory().refuse = poisoned.memory().allocations() + number;
+    std::string said = "no exception";
+    try {
+      Engine(StoreOf(subject), poisoned, options);
+    } catch (const OutOfMemory& error) {
+      said = error.what();
+    }
+    const std::string where = fmt::format("allocation {} of {}", number, needed);
+    judge.True(said.ends_with("refused on purpose"), "refusal", where, said);
+    judge.True(poisoned.memory().live() == 0, "nothing left", where, fmt::format("{} allocations are still live", poisoned.memory().live()));
+  }
+}
+
 }  // namespace
 
 std::vector<Case> FailureCases(const Subject& subject) {
   std::vector<Case> cases;
   cases.push_back(MakeCase("Failure", "StepThatThrows", subject, "", [subject](Judge& judge) { StepThatThrows(subject, judge); }));
   cases.push_back(MakeCase("Failure", "LostDevice", subject, "", [subject](Judge& judge) { LostDevice(subject, judge); }));
+  cases.push_back(MakeCase("Failure", "RefusedAllocation", subject, "", [subject](Judge& judge) { RefusedAllocation(subject, judge); }));
   return cases;
 }
 
