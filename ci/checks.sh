@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # What the assay command answers to bad and good input: exit codes, messages, and what it leaves behind.
-# Usage: ci/checks.sh PATH_TO_ASSAY
+# Usage: ci/checks.sh PATH_TO_ASSAY [SANITIZERS it was built with]
 set -u
 assay=$1
+sanitizers=${2:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
@@ -28,6 +29,8 @@ expect 0 'Prefill.' list --cases "${quick[@]}"
 expect 0 'KV plan' inspect tiny-gemma4-moe
 expect 0 'KV plan' inspect gemma4-e4b
 expect 0 'assay 0' --version
+# Looking at a model of any size takes less than 200 MB, address space and all; sanitizers reserve more for themselves.
+[ -n "$sanitizers" ] || (ulimit -v 204800 && expect 0 'KV plan' inspect gemma4-31b && exit $failed) || failed=1
 expect 0 'validate' --help
 
 expect 2 "suite 'Nothing': expected one of" run --suite Nothing

@@ -42,6 +42,8 @@ if(NOT ASSAY_CUDA STREQUAL "OFF")
     set(CMAKE_CUDA_STANDARD 20)
     set(CMAKE_CUDA_STANDARD_REQUIRED ON)
     find_package(CUDAToolkit REQUIRED)
+    # Programs open cuBLAS by name when they need it (engine/memory/cuda_blas.cc): where to look.
+    list(APPEND CMAKE_BUILD_RPATH ${CUDAToolkit_LIBRARY_DIR})
     set(ASSAY_HAS_CUDA ON)
   elseif(ASSAY_CUDA STREQUAL "ON")
     message(FATAL_ERROR "ASSAY_CUDA=ON but no CUDA compiler was found: install the CUDA toolkit or set CUDACXX")

@@ -7,7 +7,6 @@ void EventTraits::Destroy(cudaEvent_t event) noexcept { ASSAY_CUDA_NOEXCEPT(cuda
 void GraphTraits::Destroy(cudaGraph_t graph) noexcept { ASSAY_CUDA_NOEXCEPT(cudaGraphDestroy(graph)); }
 void GraphExecTraits::Destroy(cudaGraphExec_t exec) noexcept { ASSAY_CUDA_NOEXCEPT(cudaGraphExecDestroy(exec)); }
 void CublasTraits::Destroy(cublasHandle_t handle) noexcept { ASSAY_CUBLAS_NOEXCEPT(cublasDestroy(handle)); }
-void CublasLtTraits::Destroy(cublasLtHandle_t handle) noexcept { ASSAY_CUBLAS_NOEXCEPT(cublasLtDestroy(handle)); }
 
 CudaStream MakeStream() {
   cudaStream_t stream = nullptr;
@@ -31,12 +30,6 @@ CublasHandle MakeCublas(cudaStream_t stream, void* workspace, std::size_t worksp
   ASSAY_CUBLAS(cublasSetWorkspace(raw, workspace, workspace_bytes));
   ASSAY_CUBLAS(cublasSetMathMode(raw, static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)));
   return handle;
-}
-
-CublasLtHandle MakeCublasLt() {
-  cublasLtHandle_t handle = nullptr;
-  ASSAY_CUBLAS(cublasLtCreate(&handle));
-  return CublasLtHandle(handle);
 }
 
 float ElapsedMs(const CudaEvent& start, const CudaEvent& end) {

@@ -2,7 +2,6 @@
 // throws. All of them belong to the device that was current when they were made. Needs the CUDA toolkit.
 #pragma once
 
-#include <cublasLt.h>
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 
@@ -52,20 +51,15 @@ struct GraphExecTraits {
 struct CublasTraits {
   static void Destroy(cublasHandle_t handle) noexcept;
 };
-struct CublasLtTraits {
-  static void Destroy(cublasLtHandle_t handle) noexcept;
-};
 using CudaStream = CudaOwner<cudaStream_t, StreamTraits>;
 using CudaEvent = CudaOwner<cudaEvent_t, EventTraits>;
 using CudaGraph = CudaOwner<cudaGraph_t, GraphTraits>;
 using CudaGraphExec = CudaOwner<cudaGraphExec_t, GraphExecTraits>;
 using CublasHandle = CudaOwner<cublasHandle_t, CublasTraits>;
-using CublasLtHandle = CudaOwner<cublasLtHandle_t, CublasLtTraits>;
 
 CudaStream MakeStream();  // does not synchronise with the legacy default stream
 CudaEvent MakeEvent(bool timed = true);
 CublasHandle MakeCublas(cudaStream_t stream, void* workspace, std::size_t workspace_bytes);
-CublasLtHandle MakeCublasLt();
 
 // Milliseconds from `start` to `end`, both recorded and done.
 float ElapsedMs(const CudaEvent& start, const CudaEvent& end);
