@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
@@ -28,7 +30,8 @@ Json Parse(std::string_view text) {
 // What a status promises about judgements and reason.
 void CheckCase(const ReportCase& item, std::vector<std::string>* problems) {
   const std::string id = item.suite + "." + item.name + (item.params.empty() ? "" : "/" + item.params);
-  if (item.id != id) problems->push_back(fmt::format("case {}: id does not follow from suite, name and params ({})", item.id, id));
+  if (item.id != id)
+    problems->push_back(fmt::format("case {}: id does not follow from suite, name and params ({})", item.id, id));
   const std::string verdict = CaseVerdict(item);
   if (item.status == "pass" && (verdict == "VOID" || verdict == "WRONG")) {
     problems->push_back(fmt::format("case {}: passes with verdict {}{}", item.id, verdict,
@@ -57,7 +60,29 @@ void CheckPopulation(const Report& report, std::vector<std::string>* problems) {
   }
   if (report.complete && report.finished.empty()) problems->push_back("complete, but run.finished is null");
   if (report.complete && !report.problems.empty()) problems->push_back("complete, but integrity.problems is not empty");
-  if (!report.complete && report.problems.empty()) problems->push_back("not complete, but integrity.problems names no reason");
+  if (!report.complete && report.problems.empty())
+    problems->push_back("not complete, but integrity.problems names no reason");
+}
+
+bool Near(double a, double b) { return std::abs(a - b) <= 1e-9 * std::max(std::abs(a), std::abs(b)); }
+
+// A row that passes has samples and figures that follow from them; any other has neither.
+void CheckRow(const ReportBenchmark& row, std::vector<std::string>* problems) {
+  const auto problem = [&](const char* what) {
+    problems->push_back(fmt::format("benchmark {}: {}", RowId(row), what));
+  };
+  const bool timed = row.samples > 0;
+  if (row.status == "pass" && !timed) problem("passes without samples");
+  if (row.status == "pass" && (row.parity == "WRONG" || row.parity == "VOID")) problem("passes without parity");
+  if (row.status != "pass" && timed) problem("has a speed, but its status is not pass");
+  if (row.status != "pass" && row.reason.empty()) problem("does not pass and gives no reason");
+  if (!timed) {
+    if (row.p50_s != 0) problem("has times without samples");
+    return;
+  }
+  if (!(row.p50_s > 0 && row.p50_s <= row.p90_s && row.p90_s <= row.p99_s)) problem("percentiles are not in order");
+  if (!Near(row.fraction_of_floor * row.p50_s, row.floor_s))
+    problem("fraction_of_floor does not follow from floor_s and p50_s");
 }
 
 }  // namespace
@@ -84,11 +109,17 @@ std::vector<std::string> ConsistencyProblems(std::string_view report_text) {
   std::vector<std::string> problems;
   const Report report = FromJson(report_text);
   CheckPopulation(report, &problems);
+  std::set<std::string> rows;
+  for (const ReportBenchmark& row : report.benchmarks) {
+    if (!rows.insert(RowId(row)).second) problems.push_back(fmt::format("benchmark {}: reported twice", RowId(row)));
+    CheckRow(row, &problems);
+  }
   // Everything derived is written by one function: whatever differs from a fresh derivation was not written by it.
   const Json found = Parse(report_text), derived = Parse(ToJson(report));
   for (const char* key : {"verdict", "counts", "skips"}) {
     if (found.at(key) != derived.at(key)) {
-      problems.push_back(fmt::format("{}: found {}, but the cases say {}", key, found.at(key).dump(), derived.at(key).dump()));
+      problems.push_back(
+          fmt::format("{}: found {}, but the cases say {}", key, found.at(key).dump(), derived.at(key).dump()));
     }
   }
   if (found.at("provenance").at("tolerances") != derived.at("provenance").at("tolerances")) {

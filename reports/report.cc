@@ -17,7 +17,8 @@ constexpr std::array<std::string_view, 4> kStatuses = {"pass", "fail", "skip", "
 
 std::size_t Severity(std::string_view verdict) {
   const auto at = std::find(kVerdicts.begin(), kVerdicts.end(), verdict);
-  if (at == kVerdicts.end()) throw ReportError(fmt::format("verdict '{}': expected MATCH, DRIFT, TIE_FLIP, VOID or WRONG", verdict));
+  if (at == kVerdicts.end())
+    throw ReportError(fmt::format("verdict '{}': expected MATCH, DRIFT, TIE_FLIP, VOID or WRONG", verdict));
   return static_cast<std::size_t>(at - kVerdicts.begin());
 }
 
@@ -41,16 +42,20 @@ std::vector<ToleranceInfo> Tolerances(const Report& report) {
 }
 
 std::string RunVerdict(const Report& report, const ReportSummary& summary) {
-  const bool nothing = summary.statuses.at("pass") + summary.statuses.at("fail") + summary.statuses.at("error") == 0 &&
-                       report.benchmarks.empty();
   const auto bench = [&](auto wanted) {
-    return std::any_of(report.benchmarks.begin(), report.benchmarks.end(),
-                       [&](const ReportBenchmark& row) { return wanted(Severity(row.parity)); });
+    return std::any_of(report.benchmarks.begin(), report.benchmarks.end(), wanted);
   };
+  const auto timed = [](const ReportBenchmark& row) { return row.status == "pass"; };
+  const bool ran = summary.statuses.at("pass") + summary.statuses.at("fail") + summary.statuses.at("error") > 0;
+  // A run of benchmarks is one of rows; its cases only say whether they may be timed.
+  const bool nothing = report.benchmarks.empty() ? !ran || report.kind == "bench" : !bench(timed);
   if (summary.statuses.at("fail") + summary.statuses.at("error") > 0) return "FAIL";
-  if (bench([](std::size_t severity) { return severity == Severity("WRONG"); })) return "FAIL";
+  if (bench([](const ReportBenchmark& row) {
+        return row.status == "fail" || row.status == "error" || row.parity == "WRONG";
+      }))
+    return "FAIL";
   if (!report.complete || nothing) return "INCOMPLETE";
-  if (bench([](std::size_t severity) { return severity == Severity("VOID"); })) return "INCONCLUSIVE";
+  if (bench([&](const ReportBenchmark& row) { return timed(row) && row.parity == "VOID"; })) return "INCONCLUSIVE";
   return "PASS";
 }
 
@@ -72,6 +77,10 @@ std::string CaseVerdict(const ReportCase& item) {
   return worst == nullptr ? "VOID" : worst->verdict;
 }
 
+std::string RowId(const ReportBenchmark& row) {
+  return fmt::format("{} {} {} {}", row.name, row.model, row.dtype, row.device);
+}
+
 ReportSummary Summarise(const Report& report) {
   ReportSummary summary;
   for (const std::string_view name : kStatuses) summary.statuses[std::string(name)] = 0;
@@ -85,6 +94,8 @@ ReportSummary Summarise(const Report& report) {
     ++summary.verdicts.at(CaseVerdict(item));
     if (item.status == "skip") summary.skips.emplace_back(item.id, item.reason);
   }
+  for (const ReportBenchmark& row : report.benchmarks)
+    if (row.status == "skip") summary.skips.emplace_back(RowId(row), row.reason);
   summary.tolerances = Tolerances(report);
   summary.verdict = RunVerdict(report, summary);
   return summary;

@@ -51,9 +51,10 @@ ReportJudgement JudgementFrom(const Json& json) {
 }
 
 Json CaseJson(const ReportCase& item) {
-  Json result = {{"id", item.id},         {"suite", item.suite},   {"name", item.name},     {"params", item.params},
-                 {"model", item.model},   {"dtype", item.dtype},   {"device", item.device}, {"status", item.status},
-                 {"verdict", CaseVerdict(item)}, {"reason", item.reason}};
+  Json result = {{"id", item.id},         {"suite", item.suite},   {"name", item.name},
+                 {"params", item.params}, {"model", item.model},   {"dtype", item.dtype},
+                 {"device", item.device}, {"status", item.status}, {"verdict", CaseVerdict(item)},
+                 {"reason", item.reason}};
   if (const ReportJudgement* worst = Worst(item); worst != nullptr) {
     PutNumber(result, "headroom", worst->headroom);
     result["worst"] = worst->worst;
@@ -82,12 +83,29 @@ ReportCase CaseFrom(const Json& json) {
   return item;
 }
 
+struct Figure {
+  const char* key;
+  double ReportBenchmark::*value;
+};
+// What follows from samples: absent without any.
+constexpr Figure kFigures[] = {{"p50_s", &ReportBenchmark::p50_s},
+                               {"p90_s", &ReportBenchmark::p90_s},
+                               {"p99_s", &ReportBenchmark::p99_s},
+                               {"fraction_of_floor", &ReportBenchmark::fraction_of_floor},
+                               {"fraction_of_copy", &ReportBenchmark::fraction_of_copy},
+                               {"fraction_of_gemm", &ReportBenchmark::fraction_of_gemm},
+                               {"rate", &ReportBenchmark::rate}};
+
 Json BenchmarkJson(const ReportBenchmark& row) {
-  return {{"name", row.name},       {"model", row.model},   {"dtype", row.dtype},     {"device", row.device},
-          {"params", row.params},   {"bytes", row.bytes},   {"flops", row.flops},     {"floor_s", row.floor_s},
-          {"p50_s", row.p50_s},     {"p90_s", row.p90_s},   {"p99_s", row.p99_s},     {"fraction_of_floor", row.fraction_of_floor},
-          {"fraction_of_copy", row.fraction_of_copy},       {"rate", row.rate},       {"unit", row.unit},
-          {"contains", row.contains},                       {"samples", row.samples}, {"parity", row.parity}};
+  Json result = {{"name", row.name},     {"model", row.model},   {"dtype", row.dtype},     {"device", row.device},
+                 {"params", row.params}, {"status", row.status}, {"reason", row.reason},   {"parity", row.parity},
+                 {"bytes", row.bytes},   {"flops", row.flops},   {"floor_s", row.floor_s}, {"samples", row.samples}};
+  if (row.samples > 0)
+    for (const Figure& figure : kFigures) result[figure.key] = row.*figure.value;
+  result["unit"] = row.unit;
+  result["contains"] = row.contains;
+  result["counts"] = Json(row.counts);
+  return result;
 }
 
 ReportBenchmark BenchmarkFrom(const Json& json) {
@@ -97,17 +115,15 @@ ReportBenchmark BenchmarkFrom(const Json& json) {
   row.dtype = json.at("dtype");
   row.device = json.at("device");
   row.params = json.at("params").get<std::map<std::string, std::int64_t>>();
+  row.status = json.value("status", row.status);  // since 1.1, as are reason, counts and fraction_of_gemm
+  row.reason = json.value("reason", row.reason);
   row.bytes = json.at("bytes");
   row.flops = json.at("flops");
   row.floor_s = json.at("floor_s");
-  row.p50_s = json.at("p50_s");
-  row.p90_s = json.at("p90_s");
-  row.p99_s = json.at("p99_s");
-  row.fraction_of_floor = json.at("fraction_of_floor");
-  row.fraction_of_copy = json.at("fraction_of_copy");
-  row.rate = json.at("rate");
+  for (const Figure& figure : kFigures) row.*figure.value = json.value(figure.key, 0.0);
   row.unit = json.at("unit");
   row.contains = json.at("contains");
+  row.counts = json.value("counts", row.counts);
   row.samples = json.at("samples");
   row.parity = json.at("parity");
   return row;
@@ -117,12 +133,20 @@ Json ProvenanceJson(const Report& report, const ReportSummary& summary) {
   const BuildInfo& build = report.build;
   const HostInfo& host = report.host;
   Json result;
-  result["build"] = {{"version", build.version},       {"commit", build.commit}, {"dirty", build.dirty},
-                     {"build_id", build.build_id},     {"compiler", build.compiler}, {"build_type", build.build_type},
-                     {"flags", build.flags},           {"sanitizers", build.sanitizers}, {"cuda", build.cuda},
-                     {"cublas", build.cublas},         {"cuda_architectures", build.cuda_architectures}};
-  result["host"] = {{"name", host.name},     {"cpu", host.cpu},       {"cores", host.cores},
-                    {"memory_bytes", host.memory_bytes}, {"os", host.os}, {"kernel", host.kernel}};
+  result["build"] = {{"version", build.version},
+                     {"commit", build.commit},
+                     {"dirty", build.dirty},
+                     {"build_id", build.build_id},
+                     {"compiler", build.compiler},
+                     {"build_type", build.build_type},
+                     {"flags", build.flags},
+                     {"sanitizers", build.sanitizers},
+                     {"cuda", build.cuda},
+                     {"cublas", build.cublas},
+                     {"cuda_architectures", build.cuda_architectures}};
+  result["host"] = {{"name", host.name},   {"cpu", host.cpu},
+                    {"cores", host.cores}, {"memory_bytes", host.memory_bytes},
+                    {"os", host.os},       {"kernel", host.kernel}};
   result["devices"] = Json::array();
   for (const DeviceInfo& device : report.devices) {
     result["devices"].push_back({{"kind", device.kind}, {"name", device.name}, {"facts", Json(device.facts)}});
@@ -133,19 +157,22 @@ Json ProvenanceJson(const Report& report, const ReportSummary& summary) {
   }
   result["tolerances"] = Json::array();
   for (const ToleranceInfo& tolerance : summary.tolerances) {
-    result["tolerances"].push_back({{"metric", tolerance.metric}, {"bound_from", tolerance.bound_from},
-                                    {"largest_bound", tolerance.largest_bound}, {"comparisons", tolerance.comparisons}});
+    result["tolerances"].push_back({{"metric", tolerance.metric},
+                                    {"bound_from", tolerance.bound_from},
+                                    {"largest_bound", tolerance.largest_bound},
+                                    {"comparisons", tolerance.comparisons}});
   }
   return result;
 }
 
 void ReadProvenance(const Json& json, Report* report) {
   const Json& build = json.at("build");
-  report->build = {build.at("version"),    build.at("commit"), build.at("build_id"),   build.at("compiler"),
-                   build.at("build_type"), build.at("flags"),  build.at("sanitizers"), build.at("dirty"),
+  report->build = {build.at("version"),    build.at("commit"), build.at("build_id"),          build.at("compiler"),
+                   build.at("build_type"), build.at("flags"),  build.at("sanitizers"),        build.at("dirty"),
                    build.at("cuda"),       build.at("cublas"), build.at("cuda_architectures")};
   const Json& host = json.at("host");
-  report->host = {host.at("name"), host.at("cpu"), host.at("os"), host.at("kernel"), host.at("cores"), host.at("memory_bytes")};
+  report->host = {host.at("name"),   host.at("cpu"),   host.at("os"),
+                  host.at("kernel"), host.at("cores"), host.at("memory_bytes")};
   for (const Json& device : json.at("devices")) {
     report->devices.push_back(
         {device.at("kind"), device.at("name"), device.at("facts").get<std::map<std::string, std::string>>()});
@@ -162,11 +189,13 @@ void CheckVersion(const Json& json) {
     throw ReportError(fmt::format("not a report: schema.name is not '{}'", kReportSchemaName));
   }
   const Json version = json["schema"].value("version", Json());
-  if (!version.is_string()) throw ReportError(fmt::format("not a report: schema.version is {}, expected text", version.dump()));
+  if (!version.is_string())
+    throw ReportError(fmt::format("not a report: schema.version is {}, expected text", version.dump()));
   const std::string found = version.get<std::string>();
   const std::string known = kReportSchemaVersion;
   if (found.substr(0, found.find('.')) != known.substr(0, known.find('.'))) {
-    throw ReportVersionError(fmt::format("report version {}: this build reads {}.x", found, known.substr(0, known.find('.'))));
+    throw ReportVersionError(
+        fmt::format("report version {}: this build reads {}.x", found, known.substr(0, known.find('.'))));
   }
 }
 
@@ -177,10 +206,13 @@ std::string ToJson(const Report& report) {
   Json json;
   json["schema"] = {{"name", kReportSchemaName}, {"version", kReportSchemaVersion}};
   json["verdict"] = summary.verdict;
-  json["run"] = {{"id", report.run_id},         {"kind", report.kind},
-                 {"argv", report.argv},         {"started", report.started},
+  json["run"] = {{"id", report.run_id},
+                 {"kind", report.kind},
+                 {"argv", report.argv},
+                 {"started", report.started},
                  {"finished", report.finished.empty() ? Json(nullptr) : Json(report.finished)},
-                 {"duration_s", report.duration_s}, {"seed", report.seed}};
+                 {"duration_s", report.duration_s},
+                 {"seed", report.seed}};
   json["counts"] = Json(summary.statuses);
   json["counts"]["total"] = report.cases.size();
   json["counts"]["verdicts"] = Json(summary.verdicts);

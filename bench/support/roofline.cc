@@ -106,16 +106,16 @@ StepCost DecodeCost(const CostModel& model, int sessions, double context) {
   return cost;
 }
 
-StepCost PrefillCost(const CostModel& model, int tokens, int chunk) {
-  Require(tokens >= 1 && chunk >= 1, "prefill cost of {} tokens in chunks of {}: expected positive numbers", tokens,
-          chunk);
+StepCost PrefillCost(const CostModel& model, int tokens, int chunk, int prompts) {
+  Require(tokens >= 1 && chunk >= 1 && prompts >= 1,
+          "prefill cost of {} x {} tokens in chunks of {}: expected positive numbers", prompts, tokens, chunk);
   const ModelSpec& spec = model.spec;
   const int first_tail = FirstTailLayer(spec);
   StepCost cost;
   for (int first = 0; first < tokens; first += chunk) {
     const int rows = std::min(chunk, tokens - first);
-    const double wanted = first + rows == tokens ? 1 : 0;
-    const StepCost part = LinearCost(model, {static_cast<double>(rows), wanted, wanted, first_tail});
+    const double wanted = first + rows == tokens ? prompts : 0;
+    const StepCost part = LinearCost(model, {static_cast<double>(rows) * prompts, wanted, wanted, first_tail});
     cost.weight_bytes += part.weight_bytes;
     cost.linear_flops += part.linear_flops;
   }
@@ -123,8 +123,9 @@ StepCost PrefillCost(const CostModel& model, int tokens, int chunk) {
     const LayerSpec& layer = spec.layers[static_cast<std::size_t>(l)];
     const double last = layer.window > 0 ? std::min(tokens, layer.window) : tokens;
     const double keys = l < first_tail ? VisibleKeys(tokens, layer.window) : last;
-    cost.attention_flops += 4.0 * layer.heads * layer.head_dim * keys;
-    if (spec.OwnsKv(l)) cost.kv_bytes += 2.0 * layer.kv_heads * layer.head_dim * tokens * model.cache_element_bytes;
+    cost.attention_flops += 4.0 * prompts * layer.heads * layer.head_dim * keys;
+    if (spec.OwnsKv(l))
+      cost.kv_bytes += 2.0 * prompts * layer.kv_heads * layer.head_dim * tokens * model.cache_element_bytes;
   }
   return cost;
 }

@@ -41,8 +41,9 @@ double ExpectedExperts(int experts, int top_k, double rows);
 StepCost DecodeCost(const CostModel& model, int sessions, double context);
 
 // Prefill of `tokens` tokens from an empty cache in chunks of `chunk`, logits of the last one. Layers behind the last
-// cache writer need only the row whose logits are wanted; weights cross memory once a chunk.
-StepCost PrefillCost(const CostModel& model, int tokens, int chunk);
+// cache writer need only the row whose logits are wanted; weights cross memory once a chunk. With several `prompts` of
+// so many tokens, a chunk of each is taken in the same step.
+StepCost PrefillCost(const CostModel& model, int tokens, int chunk, int prompts = 1);
 
 // max(bytes / bandwidth, flops / peak) in seconds.
 double FloorSeconds(const StepCost& cost, double bytes_per_s, double flops_per_s);

@@ -14,7 +14,7 @@ struct Roofs {
   std::string how;  // sizes and repeats
 };
 
-// Medians over repeats, after a warm-up. On a device takes up to 5 GiB and gives it back.
+// After a warm-up: medians over repeats on a device, which takes up to 5 GiB there and gives it back; the fastest on a host.
 Roofs MeasureRoofs(const std::string& device, Precision precision);
 
 // Of the current CUDA device; defined in builds with CUDA only.

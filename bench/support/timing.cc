@@ -53,6 +53,20 @@ double SecondsOf(const std::function<void()>& body) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+double WarmUp(const std::function<double()>& body, double budget) {
+  constexpr double kFlat = 1.02, kSettled = 0.2;
+  std::vector<double> last;
+  for (double total = 0; total < budget || last.size() < 3;) {
+    last.push_back(body());
+    total += last.back();
+    if (last.size() < 3) continue;
+    if (last.size() > 3) last.erase(last.begin());
+    const auto [low, high] = std::minmax_element(last.begin(), last.end());
+    if (total >= kSettled * budget && *high <= kFlat * *low) break;
+  }
+  return last.back();
+}
+
 int RepeatsWithin(double budget, double seconds, int wanted, int least) {
   const double fit = budget / std::max(seconds, 1e-9);
   return std::clamp(fit > wanted ? wanted : static_cast<int>(fit), least, std::max(least, wanted));
@@ -69,6 +83,7 @@ void FillFigures(ReportBenchmark* row, const std::vector<double>& seconds, const
   row->p99_s = Quantile(seconds, 0.99);
   row->fraction_of_floor = row->floor_s / row->p50_s;
   row->fraction_of_copy = row->bytes / row->p50_s / roofs.copy;
+  row->fraction_of_gemm = row->flops / row->p50_s / roofs.gemm;
   row->rate = work / row->p50_s;
 }
 

@@ -18,6 +18,10 @@ std::vector<double> RunTimed(const std::string& name, int repeats, const std::fu
 // Wall time of `body`.
 double SecondsOf(const std::function<void()>& body);
 
+// Calls `body` until its time is flat: the last three within 2 % of each other after a fifth of `budget` seconds, which
+// a device's clocks need to settle; or until the budget is spent. At least three times. Returns the last time.
+double WarmUp(const std::function<double()>& body, double budget);
+
 // How many repeats of something that takes `seconds` fit the budget: `wanted` when possible, never fewer than `least`.
 int RepeatsWithin(double budget, double seconds, int wanted = 30, int least = 3);
 

@@ -43,6 +43,17 @@ struct GoldenArguments {
 };
 int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation);
 
+struct BenchArguments {
+  std::vector<std::string> models = {"gemma4-nano"}, dtypes = {"bf16"}, what = {"decode"}, prompts = {"512", "2048", "32x64"};
+  std::vector<int> sessions = {1, 8, 32}, contexts = {512};
+  std::string device = "auto";
+  bool batch_invariant = false;
+  double seconds = 5;  // of a row
+  std::uint64_t seed = 0;
+  std::string report;
+};
+int BenchCommand(const BenchArguments& arguments, const Invocation& invocation);
+
 // With `cases`, the ids that `arguments` select; else suites, models, presets and devices.
 int ListCommand(const RunArguments& arguments, bool cases);
 

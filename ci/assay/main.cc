@@ -56,6 +56,19 @@ int Main(int argc, char** argv) {
   golden_command->add_option("--report", golden.report, "file to write");
   golden_command->callback([&] { code = GoldenCommand(golden, invocation); });
 
+  BenchArguments bench;
+  CLI::App* bench_command = app.add_subcommand("bench", "time what parity has verified, against the measured limits of the device");
+  bench_command->add_option("--model", bench.models, "checkpoint folder, .gguf file, embedded model or preset; * and ? match names");
+  bench_command->add_option("--what", bench.what, "decode, prefill, load, ops")->check(CLI::IsMember({"decode", "prefill", "load", "ops"}));
+  bench_command->add_option("--n", bench.sessions, "sessions decoded together")->check(CLI::Range(1, 1 << 16));
+  bench_command->add_option("--ctx", bench.contexts, "tokens in each session's cache when a step starts")->check(CLI::Range(1, 1 << 24));
+  bench_command->add_option("--prompt", bench.prompts, "shape of a prefill: tokens (2048) or prompts x tokens (32x64)");
+  AddRunning(bench_command, &bench);
+  bench_command->add_flag("--batch-invariant", bench.batch_invariant, "the mode in which a row's results do not depend on its batch");
+  bench_command->add_option("--seconds", bench.seconds, "timed repeats of a row; as long again at most to warm up")->check(CLI::PositiveNumber);
+  bench_command->add_option("--report", bench.report, "file to write");
+  bench_command->callback([&] { code = BenchCommand(bench, invocation); });
+
   RunArguments list;
   bool list_cases = false;
   CLI::App* list_command = app.add_subcommand("list", "suites, models and devices, or the cases a selection has");

@@ -23,31 +23,6 @@ namespace {
 // How much of a run may be lost when it dies.
 constexpr std::chrono::seconds kUpdateEvery{5};
 
-std::vector<ModelInfo> ModelsOf(const std::vector<Case>& cases, std::uint64_t seed) {
-  std::vector<ModelInfo> models;
-  std::set<std::string> seen;
-  for (const Case& item : cases) {
-    if (item.model.empty() || !seen.insert(item.model).second) continue;
-    const std::unique_ptr<WeightStore> store = OpenModel(ResolveModel(item.model), seed);
-    models.push_back({item.model, store->format(), store->Identity()});
-  }
-  return models;
-}
-
-// Asked before the run, so that a device lost in it is still named.
-std::vector<DeviceInfo> DevicesOf(const std::vector<std::string>& kinds) {
-  std::vector<DeviceInfo> devices;
-  for (const std::string& kind : kinds) {
-    const Gate gate = DeviceAvailable(kind);
-    if (gate.ok) {
-      devices.push_back({kind, MakeOps(kind, Precision::kFp32)->device(), {}});
-    } else {
-      devices.push_back({kind, "none", {{"unavailable", gate.reason}}});
-    }
-  }
-  return devices;
-}
-
 struct SuiteTotals {
   std::map<std::string, int> statuses;
   const ReportCase* worst = nullptr;  // of those that ran
@@ -101,12 +76,36 @@ void PrintSkips(const ReportSummary& summary) {
   }
 }
 
+}  // namespace
+
+std::vector<ModelInfo> ModelsOf(const std::vector<std::string>& names, std::uint64_t seed) {
+  std::vector<ModelInfo> models;
+  std::set<std::string> seen;
+  for (const std::string& name : names) {
+    if (name.empty() || !seen.insert(name).second) continue;
+    const std::unique_ptr<WeightStore> store = OpenModel(ResolveModel(name), seed);
+    models.push_back({name, store->format(), store->Identity()});
+  }
+  return models;
+}
+
+std::vector<DeviceInfo> DevicesOf(const std::vector<std::string>& kinds) {
+  std::vector<DeviceInfo> devices;
+  for (const std::string& kind : kinds) {
+    const Gate gate = DeviceAvailable(kind);
+    if (gate.ok) {
+      devices.push_back({kind, MakeOps(kind, Precision::kFp32)->device(), {}});
+    } else {
+      devices.push_back({kind, "none", {{"unavailable", gate.reason}}});
+    }
+  }
+  return devices;
+}
+
 void PrintFailure(const ReportCase& item) {
   if (item.status == "pass" || item.status == "skip") return;
   fmt::print("{} {}\n  {}\n  replay: {}\n", Painted(item.status, item.status, stdout), item.id, item.reason, item.replay);
 }
-
-}  // namespace
 
 std::string BestDevice(const std::string& asked) {
   if (asked != "auto") return asked;
@@ -118,7 +117,9 @@ int RunAndReport(const CaseRun& run, const Invocation& invocation) {
   report.seed = run.seed;
   report.listed = static_cast<std::int64_t>(run.listed);
   report.selected = static_cast<std::int64_t>(run.cases.size());
-  report.models = ModelsOf(run.cases, run.seed);
+  std::vector<std::string> models;
+  for (const Case& item : run.cases) models.push_back(item.model);
+  report.models = ModelsOf(models, run.seed);
   report.devices = DevicesOf(run.devices);
   std::optional<ReportFile> file;
   if (!run.report.empty()) file.emplace(run.report, report);

@@ -14,6 +14,13 @@ namespace assay {
 // "auto" becomes the best device present; other names pass.
 std::string BestDevice(const std::string& asked);
 
+// Where the models' weights come from, each once. Opens their headers.
+std::vector<ModelInfo> ModelsOf(const std::vector<std::string>& models, std::uint64_t seed);
+// Asked before a run, so that a device lost in it is still named.
+std::vector<DeviceInfo> DevicesOf(const std::vector<std::string>& kinds);
+// On stdout, when the case failed or broke.
+void PrintFailure(const ReportCase& item);
+
 struct CaseRun {
   std::string kind;           // of the report
   std::vector<Case> cases;    // selected

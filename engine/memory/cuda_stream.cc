@@ -38,7 +38,7 @@ float ElapsedMs(const CudaEvent& start, const CudaEvent& end) {
   return ms;
 }
 
-CudaGraphExec CaptureGraph(cudaStream_t stream, const std::function<void()>& body) {
+CudaGraphExec CaptureGraph(cudaStream_t stream, const std::function<void()>& body, std::size_t* nodes) {
   ASSAY_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
   try {
     body();
@@ -52,6 +52,7 @@ CudaGraphExec CaptureGraph(cudaStream_t stream, const std::function<void()>& bod
   cudaGraph_t raw = nullptr;
   ASSAY_CUDA(cudaStreamEndCapture(stream, &raw));
   const CudaGraph graph(raw);
+  if (nodes != nullptr) ASSAY_CUDA(cudaGraphGetNodes(raw, nullptr, nodes));
   cudaGraphExec_t exec = nullptr;
   ASSAY_CUDA(cudaGraphInstantiate(&exec, raw, 0));
   CudaGraphExec owner(exec);

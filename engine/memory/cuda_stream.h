@@ -65,7 +65,7 @@ CublasHandle MakeCublas(cudaStream_t stream, void* workspace, std::size_t worksp
 float ElapsedMs(const CudaEvent& start, const CudaEvent& end);
 
 // Captures what `body` enqueues on `stream` (thread-local mode) into an executable graph. When body throws, the capture is
-// ended and dropped, and the exception goes on.
-CudaGraphExec CaptureGraph(cudaStream_t stream, const std::function<void()>& body);
+// ended and dropped, and the exception goes on. `nodes`, when given, receives how many the graph has.
+CudaGraphExec CaptureGraph(cudaStream_t stream, const std::function<void()>& body, std::size_t* nodes = nullptr);
 
 }  // namespace assay

@@ -15,17 +15,46 @@ constexpr std::size_t kStaging = std::size_t{64} << 20;
 
 class CudaStepGraph final : public StepGraph {
  public:
-  CudaStepGraph(CudaGraphExec exec, cudaStream_t stream, OpsCounters* counters)
-      : exec_(std::move(exec)), stream_(stream), counters_(counters) {}
+  CudaStepGraph(CudaGraphExec exec, std::int64_t nodes, cudaStream_t stream, OpsCounters* counters)
+      : exec_(std::move(exec)), nodes_(nodes), stream_(stream), counters_(counters) {}
   void Launch() override {
     ASSAY_CUDA(cudaGraphLaunch(exec_.get(), stream_));
     ++counters_->graph_launches;
   }
+  std::int64_t nodes() const override { return nodes_; }
 
  private:
   CudaGraphExec exec_;
+  std::int64_t nodes_;
   cudaStream_t stream_;
   OpsCounters* counters_;
+};
+
+class CudaClock final : public OpsClock {
+ public:
+  CudaClock(cudaStream_t stream, OpsCounters* counters) : stream_(stream), counters_(counters) {}
+  void Mark() override {
+    if (marks_ == events_.size()) events_.push_back(MakeEvent());
+    ASSAY_CUDA(cudaEventRecord(events_[marks_].get(), stream_));
+    ++marks_;
+  }
+  std::vector<double> Intervals() override {
+    std::vector<double> seconds;
+    if (marks_ > 0) {
+      ++counters_->host_syncs;
+      ASSAY_CUDA(cudaEventSynchronize(events_[marks_ - 1].get()));
+    }
+    for (std::size_t i = 1; i < marks_; ++i)
+      seconds.push_back(static_cast<double>(ElapsedMs(events_[i - 1], events_[i])) * 1e-3);
+    marks_ = 0;
+    return seconds;
+  }
+
+ private:
+  cudaStream_t stream_;
+  OpsCounters* counters_;
+  std::vector<CudaEvent> events_;  // kept for the next marks
+  std::size_t marks_ = 0;
 };
 
 CudaStream StreamOn(int device) {
@@ -137,12 +166,15 @@ std::unique_ptr<StepGraph> CudaOps::Capture(const std::function<void()>& body) {
     bool& flag_;
   };
   CudaGraphExec exec;
+  std::size_t nodes = 0;
   {
     const Capturing capturing(capturing_);
-    exec = CaptureGraph(stream_.get(), body);
+    exec = CaptureGraph(stream_.get(), body, &nodes);
   }
-  return std::make_unique<CudaStepGraph>(std::move(exec), stream_.get(), &counters_);
+  return std::make_unique<CudaStepGraph>(std::move(exec), static_cast<std::int64_t>(nodes), stream_.get(), &counters_);
 }
+
+std::unique_ptr<OpsClock> CudaOps::MakeClock() { return std::make_unique<CudaClock>(stream_.get(), &counters_); }
 
 void CudaOps::Synchronize() {
   ++counters_.host_syncs;

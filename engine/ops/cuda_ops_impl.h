@@ -42,6 +42,7 @@ class CudaOps final : public Ops, public WorkspaceSource {
   void Advance(const AdvanceArgs& args) override;
   std::unique_ptr<StepGraph> Capture(const std::function<void()>& body) override;
   void Synchronize() override;
+  std::unique_ptr<OpsClock> MakeClock() override;
 
   // Scratch of at least `bytes`. Grows outside captures; recorded graphs keep the buffer they were recorded with.
   void* Workspace(std::size_t bytes) override;

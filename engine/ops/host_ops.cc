@@ -1,6 +1,7 @@
 #include "engine/ops/host_ops.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -55,10 +56,27 @@ class HostGraph final : public StepGraph {
     ++counters_.graph_launches;
     body_();
   }
+  std::int64_t nodes() const override { return 0; }
 
  private:
   std::function<void()> body_;
   OpsCounters& counters_;
+};
+
+// Host ops have done their work when they return.
+class HostClock final : public OpsClock {
+ public:
+  void Mark() override { marks_.push_back(std::chrono::steady_clock::now()); }
+  std::vector<double> Intervals() override {
+    std::vector<double> seconds;
+    for (std::size_t i = 1; i < marks_.size(); ++i)
+      seconds.push_back(std::chrono::duration<double>(marks_[i] - marks_[i - 1]).count());
+    marks_.clear();
+    return seconds;
+  }
+
+ private:
+  std::vector<std::chrono::steady_clock::time_point> marks_;
 };
 
 }  // namespace
@@ -379,5 +397,7 @@ void HostOps::Advance(const AdvanceArgs& args) {
 std::unique_ptr<StepGraph> HostOps::Capture(const std::function<void()>& body) {
   return std::make_unique<HostGraph>(body, counters_);
 }
+
+std::unique_ptr<OpsClock> HostOps::MakeClock() { return std::make_unique<HostClock>(); }
 
 }  // namespace assay

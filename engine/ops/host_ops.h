@@ -38,6 +38,7 @@ class HostOps final : public Ops {
   void Advance(const AdvanceArgs& args) override;
   std::unique_ptr<StepGraph> Capture(const std::function<void()>& body) override;
   void Synchronize() override {}
+  std::unique_ptr<OpsClock> MakeClock() override;
 
  private:
   HostMemory memory_;

@@ -104,6 +104,17 @@ class StepGraph {
  public:
   virtual ~StepGraph() = default;
   virtual void Launch() = 0;
+  virtual std::int64_t nodes() const = 0;  // kernels, copies and fills of one launch on a device; 0 on the host
+};
+
+// A clock in the time of the ops' own device. Mark names the moment when the work so far is done; it does not wait and is not
+// for captures.
+class OpsClock {
+ public:
+  virtual ~OpsClock() = default;
+  virtual void Mark() = 0;
+  // Waits for the last mark. Seconds from each mark to the next; then the marks are forgotten.
+  virtual std::vector<double> Intervals() = 0;
 };
 
 // Counts since construction. Host ops count nothing but calls.
@@ -304,6 +315,8 @@ class Ops {
   // everything it captures must stay valid as long as the graph.
   virtual std::unique_ptr<StepGraph> Capture(const std::function<void()>& body) = 0;
   virtual void Synchronize() = 0;
+  // Must not outlive the ops.
+  virtual std::unique_ptr<OpsClock> MakeClock() = 0;
 
  protected:
   Site site_;

@@ -41,6 +41,7 @@ class ForwardingOps : public Ops {
   void Advance(const AdvanceArgs& args) override { inner_.Advance(args); }
   std::unique_ptr<StepGraph> Capture(const std::function<void()>& body) override { return inner_.Capture(body); }
   void Synchronize() override { inner_.Synchronize(); }
+  std::unique_ptr<OpsClock> MakeClock() override { return inner_.MakeClock(); }
 
  protected:
   Ops& inner_;

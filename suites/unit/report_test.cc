@@ -31,7 +31,8 @@ ReportCase MakeReportCase(const std::string& name, const std::string& status, co
   item.duration_s = 0.5;
   item.replay = "assay run --case " + item.id;
   if (status != "pass") item.reason = "because";
-  if (!verdict.empty()) item.judgements.push_back({verdict, "max_abs_logit", 1e-5, 2e-4, 0.05, "row 3", "", "stated 2e-4"});
+  if (!verdict.empty())
+    item.judgements.push_back({verdict, "max_abs_logit", 1e-5, 2e-4, 0.05, "row 3", "", "stated 2e-4"});
   return item;
 }
 
@@ -41,7 +42,8 @@ Report Sample() {
   report.finished = Now();
   report.devices = {{"host", "host", {}}};
   report.models = {{"nano", "safetensors", "00ff"}};
-  report.cases = {MakeReportCase("A", "pass", "MATCH"), MakeReportCase("B", "pass", "DRIFT"), MakeReportCase("C", "skip", "")};
+  report.cases = {MakeReportCase("A", "pass", "MATCH"), MakeReportCase("B", "pass", "DRIFT"),
+                  MakeReportCase("C", "skip", "")};
   report.listed = 5;
   report.selected = 3;
   report.complete = true;
@@ -56,7 +58,28 @@ ReportBenchmark MakeBenchmark(const std::string& parity) {
   row.device = "cuda";
   row.params = {{"n", 8}};
   row.parity = parity;
+  row.floor_s = 0.5;
+  row.samples = 30;
+  row.p50_s = 1;
+  row.p90_s = row.p99_s = 2;
+  row.fraction_of_floor = 0.5;
+  row.counts = {{"graph_launches", 1}, {"host_syncs", 0}};
   return row;
+}
+
+ReportBenchmark MakeUntimed(const std::string& status, const std::string& parity) {
+  ReportBenchmark row = MakeBenchmark(parity);
+  row.name = "untimed";
+  row.status = status;
+  row.reason = "because";
+  row.samples = 0;
+  return row;
+}
+
+Report TimedSample() {
+  Report report = Sample();
+  report.benchmarks = {MakeBenchmark("MATCH"), MakeUntimed("skip", "MATCH")};
+  return report;
 }
 
 // The sample's text after `change` of its JSON.
@@ -73,6 +96,21 @@ TEST(Report, WrittenTextIsValidAndConsistent) {
   EXPECT_EQ(SchemaProblems(text), std::vector<std::string>{});
   EXPECT_EQ(ConsistencyProblems(text), std::vector<std::string>{});
   EXPECT_EQ(ToJson(FromJson(text)), text);
+}
+
+TEST(Report, RowsThatWereNotTimedHoldNoFiguresAndStandInTheLedger) {
+  Report report = Sample();
+  report.benchmarks = {MakeBenchmark("MATCH"), MakeUntimed("skip", "MATCH")};
+  const std::string text = ToJson(report);
+  EXPECT_EQ(SchemaProblems(text), std::vector<std::string>{});
+  EXPECT_EQ(ConsistencyProblems(text), std::vector<std::string>{});
+  EXPECT_EQ(ToJson(FromJson(text)), text);
+  const Json json = Json::parse(text);
+  EXPECT_TRUE(json["benchmarks"][0].contains("p50_s"));
+  for (const char* key :
+       {"p50_s", "p90_s", "p99_s", "rate", "fraction_of_floor", "fraction_of_copy", "fraction_of_gemm"})
+    EXPECT_FALSE(json["benchmarks"][1].contains(key)) << key;
+  EXPECT_EQ(json["skips"].back()["id"], "untimed nano bf16 cuda");
 }
 
 TEST(Report, CountsVerdictsAndSkipLedgerFollowFromCases) {
@@ -124,6 +162,17 @@ TEST(Report, RunVerdicts) {
   EXPECT_EQ(ExitCode(Summarise(report).verdict), 3);
   report.benchmarks = {MakeBenchmark("WRONG")};
   EXPECT_EQ(ExitCode(Summarise(report).verdict), 1);
+  report.benchmarks = {MakeUntimed("skip", "MATCH")};
+  EXPECT_EQ(ExitCode(Summarise(report).verdict), 4);
+  report.benchmarks.push_back(MakeBenchmark("DRIFT"));
+  EXPECT_EQ(ExitCode(Summarise(report).verdict), 0);
+  for (const char* status : {"fail", "error"}) {
+    report.benchmarks.back() = MakeUntimed(status, "MATCH");
+    EXPECT_EQ(ExitCode(Summarise(report).verdict), 1) << status;
+  }
+  report = Sample();
+  report.kind = "bench";
+  EXPECT_EQ(ExitCode(Summarise(report).verdict), 4) << "cases passed, nothing was timed";
   report = Sample();
   report.complete = false;
   EXPECT_EQ(ExitCode(Summarise(report).verdict), 4);
@@ -145,7 +194,7 @@ struct Violation {
 };
 
 class SchemaViolation : public testing::TestWithParam<Violation> {};
-TEST_P(SchemaViolation, IsFound) { EXPECT_FALSE(SchemaProblems(Changed(GetParam().change)).empty()); }
+TEST_P(SchemaViolation, IsFound) { EXPECT_FALSE(SchemaProblems(Changed(GetParam().change, TimedSample())).empty()); }
 
 INSTANTIATE_TEST_SUITE_P(
     , SchemaViolation,
@@ -160,12 +209,15 @@ INSTANTIATE_TEST_SUITE_P(
                     Violation{"bad_time", [](Json& j) { j["run"]["started"] = "yesterday"; }},
                     Violation{"bad_commit", [](Json& j) { j["provenance"]["build"]["commit"] = "main"; }},
                     Violation{"empty_reason_in_ledger", [](Json& j) { j["skips"][0]["reason"] = ""; }},
+                    Violation{"row_without_status", [](Json& j) { j["benchmarks"][0].erase("status"); }},
+                    Violation{"row_with_half_its_figures", [](Json& j) { j["benchmarks"][0].erase("rate"); }},
+                    Violation{"negative_count", [](Json& j) { j["benchmarks"][0]["counts"]["host_syncs"] = -1; }},
                     Violation{"empty_bound_from", [](Json& j) { j["cases"][0]["judgements"][0]["bound_from"] = ""; }}),
     [](const auto& tested) { return std::string(tested.param.name); });
 
 class Contradiction : public testing::TestWithParam<Violation> {};
 TEST_P(Contradiction, IsFoundThoughTheShapeIsRight) {
-  const std::string text = Changed(GetParam().change);
+  const std::string text = Changed(GetParam().change, TimedSample());
   EXPECT_EQ(SchemaProblems(text), std::vector<std::string>{});
   EXPECT_FALSE(ConsistencyProblems(text).empty());
 }
@@ -181,13 +233,38 @@ INSTANTIATE_TEST_SUITE_P(
                     Violation{"skip_turned_to_pass", [](Json& j) { j["cases"][2]["status"] = "pass"; }},
                     Violation{"skip_without_reason", [](Json& j) { j["cases"][2]["reason"] = ""; }},
                     Violation{"case_verdict_mended", [](Json& j) { j["cases"][1]["verdict"] = "MATCH"; }},
-                    Violation{"judgement_worse_than_case", [](Json& j) { j["cases"][0]["judgements"][0]["verdict"] = "WRONG"; }},
+                    Violation{"judgement_worse_than_case",
+                              [](Json& j) { j["cases"][0]["judgements"][0]["verdict"] = "WRONG"; }},
                     Violation{"headroom_mended", [](Json& j) { j["cases"][0]["headroom"] = 0.01; }},
                     Violation{"other_id", [](Json& j) { j["cases"][0]["id"] = "Suite.Z"; }},
                     Violation{"complete_but_not_finished", [](Json& j) { j["run"]["finished"] = nullptr; }},
                     Violation{"complete_with_problems", [](Json& j) { j["integrity"]["problems"] = {"node lost"}; }},
                     Violation{"incomplete_without_problem", [](Json& j) { j["integrity"]["complete"] = false; }},
                     Violation{"more_selected_than_listed", [](Json& j) { j["population"]["listed"] = 1; }},
+                    Violation{"row_doubled", [](Json& j) { j["benchmarks"].push_back(j["benchmarks"][0]); }},
+                    Violation{"row_fails_with_a_speed",
+                              [](Json& j) {
+                                j["benchmarks"][0]["status"] = "fail";
+                                j["benchmarks"][0]["reason"] = "wrong tokens";
+                                j["verdict"] = "FAIL";
+                              }},
+                    Violation{"row_passes_without_parity",
+                              [](Json& j) {
+                                j["benchmarks"][0]["parity"] = "VOID";
+                                j["verdict"] = "INCONCLUSIVE";
+                              }},
+                    Violation{"row_skip_turned_to_pass",
+                              [](Json& j) {
+                                j["benchmarks"][1]["status"] = "pass";
+                                j["skips"].erase(1);
+                              }},
+                    Violation{"row_skip_without_reason",
+                              [](Json& j) {
+                                j["benchmarks"][1]["reason"] = "";
+                                j["skips"].erase(1);
+                              }},
+                    Violation{"row_percentiles_swapped", [](Json& j) { j["benchmarks"][0]["p99_s"] = 0.5; }},
+                    Violation{"row_fraction_mended", [](Json& j) { j["benchmarks"][0]["fraction_of_floor"] = 0.9; }},
                     Violation{"tolerance_removed", [](Json& j) { j["provenance"]["tolerances"] = Json::array(); }}),
     [](const auto& tested) { return std::string(tested.param.name); });
 

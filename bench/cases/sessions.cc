@@ -1,0 +1,66 @@
+#include "bench/cases/sessions.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/base/random.h"
+#include "engine/runtime/batch.h"
+#include "engine/runtime/memory_plan.h"
+#include "reports/context.h"
+
+namespace assay {
+
+Text MadeUpText(const BenchSubject& subject, int session, int length) {
+  const auto vocab = static_cast<std::uint64_t>(subject.store->spec().vocab);
+  const std::uint64_t key = Mix64(subject.seed * 1'000'003u + static_cast<std::uint64_t>(session) + 1);
+  Text text(static_cast<std::size_t>(length));
+  for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<std::int32_t>(RandomBits(key, i) % vocab);
+  return text;
+}
+
+void RequireRoom(const BenchSubject& subject, const EngineOptions& options) {
+  DecodeBucket(options.max_sessions);
+  if (subject.device != "host") return;  // an engine asks a device itself
+  const auto needed = static_cast<double>(PlanMemory(*subject.store, subject.precision, options, true).total());
+  const auto memory = static_cast<double>(ThisHost().memory_bytes);
+  if (memory > 0 && needed > memory)
+    throw OutOfMemory(fmt::format("{}: {} sessions of {} positions need {:.2f} GB of host memory, there are {:.2f} GB",
+                                  subject.model, options.max_sessions, options.capacity, 1e-9 * needed, 1e-9 * memory),
+                      static_cast<std::size_t>(needed), 0);
+}
+
+void RequireLogits(std::span<const float> logits, std::string_view where) {
+  const auto broken = std::find_if(logits.begin(), logits.end(), [](float logit) { return !std::isfinite(logit); });
+  Require<WrongResult>(broken == logits.end(), "{}: logit {} is not finite", where, broken - logits.begin());
+  const auto [low, high] = std::minmax_element(logits.begin(), logits.end());
+  Require<WrongResult>(*low < *high, "{}: all logits are {}", where, *low);
+}
+
+void RequireGreedy(Engine& engine, std::span<const SessionId> sessions, std::span<const std::int32_t> first,
+                   const std::vector<Text>& texts, int steps, const BenchSetting& setting) {
+  const auto all_zero = [](const Text& text) {
+    return std::all_of(text.begin(), text.end(), [](int t) { return t == 0; });
+  };
+  Require<WrongResult>(!std::all_of(texts.begin(), texts.end(), all_zero), "all decoded tokens are 0");
+  Text next(first.begin(), first.end());
+  for (int step = 0; step < steps; ++step) {
+    std::vector<Feed> feeds;
+    for (std::size_t i = 0; i < sessions.size(); ++i) feeds.push_back({sessions[i], std::span(&next[i], 1)});
+    const StepResult result = engine.Step(feeds);
+    for (std::size_t i = 0; i < sessions.size(); ++i) {
+      const std::string where = fmt::format("session {} of {} step {}", i, sessions.size(), step);
+      const std::span<const float> logits = result.Capped(static_cast<int>(i));
+      RequireLogits(logits, where);
+      next[i] = texts[i][static_cast<std::size_t>(step)];
+      Require<WrongResult>(next[i] >= 0 && next[i] < result.vocab, "{}: token {} is outside the vocabulary", where,
+                           next[i]);
+      const double gap = static_cast<double>(logits[static_cast<std::size_t>(result.best[i])]) -
+                         static_cast<double>(logits[static_cast<std::size_t>(next[i])]);
+      Require<WrongResult>(gap <= setting.tie,
+                           "{}: the recorded step chose token {}, which lies {:.4g} below token {}; {:.4g} may be",
+                           where, next[i], gap, result.best[i], setting.tie);
+    }
+  }
+}
+
+}  // namespace assay
