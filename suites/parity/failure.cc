@@ -85,7 +85,7 @@ class PoisonedOps final : public ForwardingOps {
 void RefusedAllocation(const Subject& subject, Judge& judge) {
   constexpr int kTries = 16, kSteps = 3;
   const EngineOptions options = SmallOptions(subject, 3, 32);
-  const std::unique_ptr<Ops> ops = MakeOps(subject.device, subject.precision);
+  const std::unique_ptr<Ops> ops = MakeOpsOf(subject);
   PoisonedOps poisoned(*ops);
   const std::vector<Tokens> tokens{MadeUpTokens(subject, 1020, 5 + kSteps), MadeUpTokens(subject, 1021, 2 + kSteps)};
   const auto run = [&](Engine& engine) {
