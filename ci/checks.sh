@@ -55,6 +55,9 @@ expect 1 'status' validate "$work/shape.json"
 sed 's/"version": "1\.[0-9]*\.0"/"version": "2.0.0"/' "$work/r.json" >"$work/version.json"
 expect 5 '2.0.0' validate "$work/version.json"
 
+# Every kept report is what it says.
+for kept in "$(dirname "$0")"/../reports/history/*.json; do expect 0 'valid, PASS' validate "$kept"; done
+
 # A run that is killed leaves a report that says so.
 "$assay" run --model '*-nano' --device host --report "$work/killed.json" >/dev/null 2>&1 &
 pid=$!

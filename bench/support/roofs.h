@@ -14,7 +14,7 @@ struct Roofs {
   std::string how;  // sizes and repeats
 };
 
-// After a warm-up: medians over repeats on a device, which takes up to 5 GiB there and gives it back; the fastest on a host.
+// The fastest of some repeats after a warm-up. Takes up to 5 GiB of a device and gives it back.
 Roofs MeasureRoofs(const std::string& device, Precision precision);
 
 // Of the current CUDA device; defined in builds with CUDA only.

@@ -96,6 +96,8 @@ class BenchRun {
  private:
   // Runs the suites' cases that vouch for the group, then frees what they hold on a device: engines need the room.
   std::vector<Parity> Verify(const Group& group, BenchSetting* setting) {
+    // First of all: where large models have come and gone, what is left of a device's memory was seen to copy 14 % slower.
+    if (DeviceAvailable(group.subject.device).ok) setting->roofs = RoofsOf(group.subject);
     ParityGate gate(group.subject, [&](const ReportCase& outcome) {
       progress_.Clear();
       PrintFailure(outcome);
@@ -114,7 +116,6 @@ class BenchRun {
       gate.FillTolerance(setting);
       ReleaseReferences();
       ReleaseRealGeometry();
-      setting->roofs = RoofsOf(group.subject);
       setting->log = log_ ? &*log_ : nullptr;
     } catch (const std::exception& error) {
       for (Parity& parity : parities)
@@ -123,7 +124,7 @@ class BenchRun {
     return parities;
   }
 
-  // Measured once for each mode, when the first of its rows is about to be timed.
+  // Measured once for each mode.
   Roofs RoofsOf(const Subject& subject) {
     const auto known = roofs_.find(subject.precision);
     if (known != roofs_.end()) return known->second;
