@@ -11,11 +11,7 @@
 namespace assay {
 
 Text MadeUpText(const BenchSubject& subject, int session, int length) {
-  const auto vocab = static_cast<std::uint64_t>(subject.store->spec().vocab);
-  const std::uint64_t key = Mix64(subject.seed * 1'000'003u + static_cast<std::uint64_t>(session) + 1);
-  Text text(static_cast<std::size_t>(length));
-  for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<std::int32_t>(RandomBits(key, i) % vocab);
-  return text;
+  return RandomTokens(subject.seed, session, length, subject.store->spec().vocab);
 }
 
 void RequireRoom(const BenchSubject& subject, const EngineOptions& options) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "engine/base/portable.h"
 
@@ -31,6 +32,15 @@ ASSAY_HD inline float RandomNormalish(std::uint64_t key, std::uint64_t index) {
 // Uniform in [0, 1) with 24 bits.
 ASSAY_HD inline float RandomUniform(std::uint64_t key, std::uint64_t index) {
   return static_cast<float>(RandomBits(key, index) >> 40) * 0x1p-24f;
+}
+
+// Tokens of a made-up session: a function of (seed, stream, index), all below `vocab`.
+inline std::vector<std::int32_t> RandomTokens(std::uint64_t seed, int stream, int length, int vocab) {
+  const std::uint64_t key = Mix64(seed * 1'000'003u + static_cast<std::uint64_t>(stream) + 1);
+  std::vector<std::int32_t> tokens(static_cast<std::size_t>(length));
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    tokens[i] = static_cast<std::int32_t>(RandomBits(key, i) % static_cast<std::uint64_t>(vocab));
+  return tokens;
 }
 
 }  // namespace assay

@@ -4,7 +4,6 @@
 #include <memory>
 #include <utility>
 
-#include "engine/ops/ops_factory.h"
 #include "oracles/probes/tracing_ops.h"
 #include "suites/golden/golden_cases.h"
 #include "suites/support/embedded.h"
@@ -62,7 +61,7 @@ std::vector<GoldenAnswer> AnswerTogether(Engine& engine, std::span<const GoldenR
 // The residual stream behind one sequence, [layers + 1, T, hidden] as traces record it: the embedding, the output of each layer but
 // the last, then the final norm of the last one's. In chunks that do not divide the sequence, so that rings turn under them.
 std::vector<double> HiddenStates(const Subject& subject, std::span<const std::int32_t> tokens) {
-  const std::unique_ptr<Ops> ops = MakeOps(subject.device, subject.precision);
+  const std::unique_ptr<Ops> ops = MakeOpsOf(subject);
   TracingOps trace(*ops);
   EngineOptions options;
   options.max_sessions = 1;

@@ -50,12 +50,7 @@ SessionId Stage::Opened(std::span<const std::int32_t> tokens) {
 }
 
 Tokens MadeUpTokens(const Subject& subject, int stream, int length) {
-  const int vocab = StoreOf(subject).spec().vocab;
-  Tokens tokens(static_cast<std::size_t>(length));
-  const std::uint64_t key = Mix64(subject.seed * 1'000'003u + static_cast<std::uint64_t>(stream) + 1);
-  for (std::size_t i = 0; i < tokens.size(); ++i)
-    tokens[i] = static_cast<std::int32_t>(RandomBits(key, i) % static_cast<std::uint64_t>(vocab));
-  return tokens;
+  return RandomTokens(subject.seed, stream, length, StoreOf(subject).spec().vocab);
 }
 
 int SmallestWindow(const ModelSpec& spec) {

@@ -22,12 +22,12 @@ constexpr int TileKeys(int head_dim, bool crowd) { return head_dim > 256 || (cro
 template <class T, int kHeadDim, bool kCrowd>
 using DecodeFlash = Flash<T, kHeadDim, 1, 4, TileKeys(kHeadDim, kCrowd), true>;
 constexpr int kCrowdBlocks = 3;  // a multiprocessor
-template <int kHeadDim, bool kCrowd>
-constexpr int kDecodeBlocks = kCrowd && kHeadDim <= 256 ? kCrowdBlocks + 1 : 1;
+template <bool kCrowd>
+constexpr int kDecodeBlocks = kCrowd ? kCrowdBlocks + 1 : 1;
 
 // The weights of the product that follows are read ahead as soon as it may start: not before this kernel's own loads are due.
 template <class T, int kHeadDim, bool kCrowd>
-__global__ void __launch_bounds__(128, (kDecodeBlocks<kHeadDim, kCrowd>))
+__global__ void __launch_bounds__(128, (kDecodeBlocks<kCrowd>))
     DecodeKernel(T* out, const T* q, KvView kv, const std::int32_t* position, const std::int32_t* session, Partials partials,
                  AttentionShape shape) {
   using Tile = DecodeFlash<T, kHeadDim, kCrowd>;
@@ -322,14 +322,10 @@ void LaunchAttentionDecode(const KernelContext& ctx, const Ops::AttentionArgs& a
                shape);
       };
       // Tiles of another length round differently: in batch-invariant mode the number of rows must not decide.
-      [[maybe_unused]] const bool crowd = !ctx.batch_invariant && others * partials.capacity > std::int64_t{kCrowdBlocks} * ctx.sm_count;
-      if constexpr (TileKeys(kHeadDim, true) == TileKeys(kHeadDim, false)) {
-        launch(std::false_type{});
-      } else if (crowd) {
-        launch(std::true_type{});
-      } else {
-        launch(std::false_type{});
-      }
+      const bool crowd = !ctx.batch_invariant && others * partials.capacity > std::int64_t{kCrowdBlocks} * ctx.sm_count;
+      constexpr bool kShorter = TileKeys(kHeadDim, true) < TileKeys(kHeadDim, false);
+      if (kShorter && crowd) launch(std::bool_constant<kShorter>{});
+      else launch(std::false_type{});
       Merge<T>(ctx, args, partials);
     });
   });

@@ -29,8 +29,8 @@ constexpr int kMostTiles = 16;  // token tiles a launch, which bounds the worksp
 }  // namespace
 
 std::size_t SkinnyWorkspaceBytes(const KernelContext& ctx) {
-  // Split products have fewer than SMs / 2 row tiles, hence row_tiles * splits < SMs; 8 is the largest NT.
-  return std::size_t{1} * static_cast<std::size_t>(ctx.sm_count) * kMostTiles * 8 * 32 * sizeof(float4);
+  // Split products have fewer than SMs / 2 row tiles, hence row_tiles * splits < SMs and MT = 1; 8 is the largest NT.
+  return static_cast<std::size_t>(ctx.sm_count) * kMostTiles * 8 * 32 * sizeof(float4);
 }
 
 void LaunchSkinny(const KernelContext& ctx, const Product& all) {
