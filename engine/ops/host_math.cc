@@ -16,14 +16,16 @@
 namespace assay::host {
 namespace {
 
+// Sixteen running sums, held as two vectors of eight: compilers keep a vector wider than the machine's in memory.
 constexpr int kLanes = 16;
-typedef float Lanes __attribute__((vector_size(kLanes * sizeof(float)), aligned(4), may_alias));
-typedef float Half __attribute__((vector_size(kLanes * sizeof(float) / 2)));
-typedef float Quarter __attribute__((vector_size(kLanes * sizeof(float) / 4)));
+constexpr int kHalf = kLanes / 2;
+typedef float Half __attribute__((vector_size(kHalf * sizeof(float)), aligned(4), may_alias));
+typedef float Quarter __attribute__((vector_size(kHalf / 2 * sizeof(float))));
 
-[[gnu::always_inline]] inline float SumOf(const Lanes& sum) {
-  const Half half = __builtin_shufflevector(sum, sum, 0, 1, 2, 3, 4, 5, 6, 7) +
-                    __builtin_shufflevector(sum, sum, 8, 9, 10, 11, 12, 13, 14, 15);
+[[gnu::always_inline]] inline const Half& HalfAt(const float* x) { return *reinterpret_cast<const Half*>(x); }
+
+[[gnu::always_inline]] inline float SumOf(const Half& low, const Half& high) {
+  const Half half = low + high;
   const Quarter quarter = __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
   return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
 }
@@ -32,15 +34,26 @@ typedef float Quarter __attribute__((vector_size(kLanes * sizeof(float) / 4)));
 template <int kRows>
 [[gnu::always_inline]] inline void DotsOf(float* out, std::int64_t out_stride, const float* w, const float* x, std::int64_t cols) {
   const std::int64_t body = cols / kLanes * kLanes;
-  Lanes sum[kRows] = {};
+  Half low[kRows] = {}, high[kRows] = {};
   for (std::int64_t i = 0; i < body; i += kLanes) {
-    const Lanes weight = *reinterpret_cast<const Lanes*>(w + i);
-    for (int r = 0; r < kRows; ++r) sum[r] += weight * *reinterpret_cast<const Lanes*>(x + r * cols + i);
+    const Half w_low = HalfAt(w + i), w_high = HalfAt(w + i + kHalf);
+    for (int r = 0; r < kRows; ++r) {
+      low[r] += w_low * HalfAt(x + r * cols + i);
+      high[r] += w_high * HalfAt(x + r * cols + i + kHalf);
+    }
   }
-  for (int r = 0; r < kRows; ++r) {
-    for (std::int64_t i = body; i < cols; ++i) sum[r][i - body] += w[i] * x[r * cols + i];
-    out[r * out_stride] = SumOf(sum[r]);
+  if (body < cols) {  // the rest, filled up with zeros
+    float rest[kLanes] = {};
+    const std::size_t bytes = static_cast<std::size_t>(cols - body) * sizeof(float);
+    std::memcpy(rest, w + body, bytes);
+    const Half w_low = HalfAt(rest), w_high = HalfAt(rest + kHalf);
+    for (int r = 0; r < kRows; ++r) {
+      std::memcpy(rest, x + r * cols + body, bytes);
+      low[r] += w_low * HalfAt(rest);
+      high[r] += w_high * HalfAt(rest + kHalf);
+    }
   }
+  for (int r = 0; r < kRows; ++r) out[r * out_stride] = SumOf(low[r], high[r]);
 }
 
 }  // namespace
