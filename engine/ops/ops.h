@@ -45,7 +45,7 @@ struct Rows {
   const std::int32_t* session = nullptr;   // [count] index of the session's place in every cache; < 0: padding
   int segments = 0;
   const Segment* segment = nullptr;        // [segments], covering the rows in order
-  int longest_segment = 0;                 // upper bound of Segment::rows: 1 for a decode step
+  const Segment* host_segment = nullptr;   // the same in host memory, read while ops are enqueued; null: a row each
   int context_bound = 0;                   // upper bound of position + 1 over all rows while this description is in use
 };
 

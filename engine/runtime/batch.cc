@@ -35,7 +35,6 @@ void RowList::AddSegment(int session_index, int first_position, std::span<const 
     position.push_back(first_position + i);
     session.push_back(session_index);
   }
-  longest_segment = std::max(longest_segment, rows);
   context_bound = std::max(context_bound, first_position + rows);
 }
 
@@ -57,13 +56,14 @@ const Rows& DeviceRows::Set(const RowList& list) {
   put(list.session.data(), list.session.size() * sizeof(std::int32_t), session());
   put(list.segment.data(), list.segment.size() * sizeof(Segment), segment());
   memory_.CopyIn(data_.data(), staging_.data(), data_.bytes());
-  rows_ = {list.count(), token(), position(), session(), static_cast<int>(list.segment.size()), segment(), list.longest_segment,
-           list.context_bound};
+  host_segment_ = list.segment;
+  const int segments = static_cast<int>(list.segment.size());
+  rows_ = {list.count(), token(), position(), session(), segments, segment(), host_segment_.data(), list.context_bound};
   return rows_;
 }
 
 Rows DeviceRows::Single(int count, int context_bound) const {
-  return {count, token(), position(), session(), count, segment(), 1, context_bound};
+  return {count, token(), position(), session(), count, segment(), nullptr, context_bound};
 }
 
 }  // namespace assay

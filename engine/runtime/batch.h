@@ -19,7 +19,6 @@ class RowList {
 
   std::vector<std::int32_t> token, position, session;
   std::vector<Segment> segment;
-  int longest_segment = 0;
   int context_bound = 0;
 };
 
@@ -54,6 +53,7 @@ class DeviceRows {
   int max_rows_;
   Buffer data_;  // token, position, session [max_rows] each, then segments [max_rows]
   std::vector<std::int32_t> staging_;
+  std::vector<Segment> host_segment_;
   Rows rows_;
 };
 

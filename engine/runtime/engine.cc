@@ -174,10 +174,12 @@ void Engine::Impl::Upload(std::span<const Feed> feeds, StepResult& result, Rows&
     const int first = feed.want == Want::kAll ? 0 : feed.want == Want::kLast ? tokens - 1 : tokens;
     for (int i = first; i < tokens; ++i) {
       indices.push_back(list.count() + i);
-      wanted_list.AddSegment(feed.session.index, length + i, feed.tokens.subspan(static_cast<std::size_t>(i), 1));
       result.feed.push_back(static_cast<int>(f));
       result.position.push_back(length + i);
     }
+    // One segment, as in `list`: how a session's rows are computed must not depend on what others want.
+    if (first < tokens)
+      wanted_list.AddSegment(feed.session.index, length + first, feed.tokens.subspan(static_cast<std::size_t>(first)));
     list.AddSegment(feed.session.index, length, feed.tokens);
   }
   all = rows.Set(list);

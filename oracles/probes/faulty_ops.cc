@@ -96,7 +96,7 @@ void FaultyOps::Qkv(const QkvArgs& args) {
   changed.rows = &rows;
   if (Is(Fault::kFirstRowPosition))
     rows.position = Edited(rows.position, rows.count, 1, [](Ints& position) { std::fill(position.begin(), position.end(), position.front()); });
-  if (Is(Fault::kLateStep) && rows.longest_segment == 1)
+  if (Is(Fault::kLateStep) && rows.segments == rows.count)
     rows.position = Edited(rows.position, rows.count, 1, [](Ints& position) { for (std::int32_t& p : position) ++p; });
   if (Is(Fault::kNoValueNorm) && args.v_norm && args.kv != nullptr) {
     changed.v_norm = false;

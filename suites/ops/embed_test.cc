@@ -53,7 +53,7 @@ TEST_P(EmbedTest, MatchesHost) {
         std::vector<float> operand[2];
         const auto run = [&](Side& side, std::vector<float>& rounded) {
           const auto weight = side.ops().Prepare({table}, WeightUse::kMatrix);
-          const SideRows made = side.MakeRows({{0, rows, 0, 0}}, rows, 0, tokens);
+          const SideRows made = side.MakeRows({{0, rows, 0, 0}}, rows, tokens);
           float* x = side.Out(count);
           void* out = side.OutOperand(count);
           side.ops().Embed({x, out, weight.get(), &made.rows, 50.5f});
@@ -79,7 +79,7 @@ TEST_P(EmbedTest, PleInputMatchesHost) {
       const auto context = Numbers(4, count, 3.0f), norm = Numbers(5, static_cast<std::size_t>(width), 0.2f, 1.0f);
       const auto run = [&](Side& side) {
         const auto weight = side.ops().Prepare({table}, WeightUse::kTable);
-        const SideRows made = side.MakeRows({{0, rows, 0, 0}}, rows, 0, {19, 0, 7});
+        const SideRows made = side.MakeRows({{0, rows, 0, 0}}, rows, {19, 0, 7});
         float* ple = side.Out(count);
         side.ops().PleInput({ple, side.In(context), weight.get(), side.In(norm), &made.rows, layers, width, 16.0f, 0.02f, 1e-6f});
         side.Check();

@@ -98,13 +98,11 @@ std::vector<float> Side::ReadOperand(const void* data, std::size_t count) {
   return values;
 }
 
-SideRows Side::MakeRows(std::vector<Segment> segments, int context_bound, int longest, const std::vector<std::int32_t>& tokens) {
+SideRows Side::MakeRows(std::vector<Segment> segments, int context_bound, const std::vector<std::int32_t>& tokens) {
   SideRows made;
   std::vector<std::int32_t> position, session;
-  int most = 0;
   for (Segment& segment : segments) {
     segment.first_row = static_cast<std::int32_t>(position.size());
-    most = std::max(most, segment.rows);
     for (int r = 0; r < segment.rows; ++r) {
       position.push_back(segment.first_position + r);
       session.push_back(segment.session);
@@ -117,7 +115,7 @@ SideRows Side::MakeRows(std::vector<Segment> segments, int context_bound, int lo
   made.rows.session = In(session);
   made.rows.segments = static_cast<int>(segments.size());
   made.rows.segment = In(segments);
-  made.rows.longest_segment = longest > 0 ? longest : most;
+  made.rows.host_segment = made.segments.data();
   made.rows.context_bound = context_bound;
   return made;
 }

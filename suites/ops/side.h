@@ -43,8 +43,8 @@ class Side {
   std::vector<Segment> Read(const Segment* data, std::size_t count);
   std::vector<float> ReadOperand(const void* data, std::size_t count);
 
-  // Rows of these segments; first_row is filled in. `longest` overrides the bound, to choose a path; 0 takes the truth.
-  SideRows MakeRows(std::vector<Segment> segments, int context_bound, int longest = 0, const std::vector<std::int32_t>& tokens = {});
+  // Rows of these segments; first_row is filled in.
+  SideRows MakeRows(std::vector<Segment> segments, int context_bound, const std::vector<std::int32_t>& tokens = {});
 
   // Fails the test when a sentinel or an input has changed.
   void Check();

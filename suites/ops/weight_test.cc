@@ -14,7 +14,7 @@ namespace {
 std::vector<float> AllRows(Side& side, const Weight& w) {
   std::vector<std::int32_t> tokens;
   for (std::int64_t r = 0; r < w.rows; ++r) tokens.push_back(static_cast<std::int32_t>(r));
-  const SideRows rows = side.MakeRows({{0, static_cast<std::int32_t>(w.rows), 0, 0}}, static_cast<int>(w.rows), 0, tokens);
+  const SideRows rows = side.MakeRows({{0, static_cast<std::int32_t>(w.rows), 0, 0}}, static_cast<int>(w.rows), tokens);
   const auto count = static_cast<std::size_t>(w.rows * w.cols);
   float* out = side.Out(count);
   side.ops().Embed({out, nullptr, &w, &rows.rows, 1.0f});

@@ -102,10 +102,50 @@ void Causality(const Subject& subject, Judge& judge) {
 }
 
 // In the mode of that name, whatever mode the subject has.
-void BatchInvariant(const Subject& subject, Judge& judge) {
+Subject Invariantly(const Subject& subject) {
   Subject invariant = subject;
   invariant.batch_invariant = true;
-  Crowd(invariant, {.steps = 4, .ask_reference = false}).Invariant(judge);
+  return invariant;
+}
+
+void BatchInvariant(const Subject& subject, Judge& judge) {
+  Crowd(Invariantly(subject), {.steps = 4, .ask_reference = false}).Invariant(judge);
+}
+
+// What others do in the same step, decode or read a long or a short piece of a prompt, changes no bit of a session.
+void MixedSteps(const Subject& subject, Judge& judge) {
+  constexpr int kLength = 21, kPieces[] = {1, 3, 24};  // tokens that a session feeds in the step
+  Stage stage(Invariantly(subject), SmallOptions(subject, 6, kLength + 24));
+  Engine& engine = stage.engine();
+  std::vector<SessionId> sessions;
+  std::vector<Tokens> tokens;
+  for (int i = 0; i < 6; ++i) {
+    tokens.push_back(MadeUpTokens(subject, 970 + i, kLength + kPieces[i % 3]));
+    sessions.push_back(stage.Opened(std::span(tokens.back()).first(kLength)));
+  }
+  const auto feed = [&](std::size_t i) {
+    return Feed{sessions[i], std::span(tokens[i]).subspan(kLength), i < 3 ? Want::kAll : Want::kLast};
+  };
+  std::vector<std::vector<float>> alone;
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    const Feed one = feed(i);
+    const StepResult result = engine.Step(std::span(&one, 1));
+    alone.emplace_back(result.raw.begin(), result.raw.end());
+    engine.Truncate(sessions[i], kLength);
+  }
+  for (const std::vector<std::size_t>& order :
+       {std::vector<std::size_t>{0, 1, 2, 3, 4, 5}, std::vector<std::size_t>{5, 0, 2, 4, 1, 3}}) {
+    std::vector<Feed> feeds;
+    for (const std::size_t i : order) feeds.push_back(feed(i));
+    const StepResult result = engine.Step(feeds);
+    auto at = result.raw.begin();
+    for (const std::size_t i : order) {
+      const auto end = at + static_cast<std::ptrdiff_t>(alone[i].size());
+      judge.Bits(alone[i], std::vector<float>(at, end), fmt::format("session {} of order {}..", i, order.front()));
+      at = end;
+      engine.Truncate(sessions[i], kLength);
+    }
+  }
 }
 
 }  // namespace
@@ -120,6 +160,7 @@ std::vector<Case> InvarianceCases(const Subject& subject) {
   add("Duplicates", Duplicates);
   add("RunToRun", RunToRun);
   add("Causality", Causality);
+  add("MixedSteps", MixedSteps);
   // The host is so by construction; large models have a case of their own.
   if (!subject.exact() && !IsLarge(StoreOf(subject).spec())) add("BatchInvariant", BatchInvariant);
   return cases;

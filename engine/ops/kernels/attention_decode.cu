@@ -36,7 +36,8 @@ __global__ void __launch_bounds__(128, (kDecodeBlocks<kCrowd>))
   WaitForPredecessors();
   LetSuccessorsStart();
   const std::int64_t row = blockIdx.x;
-  const KeySpan span = SpanOf(position[row], shape.window);
+  const int at = position[row], owner = max(session[row], 0);
+  const KeySpan span = SpanOf(at, shape.window);
   const int chunks = min(span.chunks, partials.capacity);
   if (static_cast<int>(blockIdx.z) >= chunks) return;
   const int tiles = (shape.group + kHeadTile - 1) / kHeadTile;
@@ -49,7 +50,7 @@ __global__ void __launch_bounds__(128, (kDecodeBlocks<kCrowd>))
     const int m = i / Tile::kChunks, chunk = i % Tile::kChunks;
     CopyAsync16(queries + Tile::Place(m, chunk), mine + (m < heads ? m : 0) * kHeadDim + chunk * 8, m < heads);
   }
-  const std::int64_t head_at = max(session[row], 0) * kv.session_stride() + std::int64_t{kv_head} * kv.slots * kHeadDim;
+  const std::int64_t head_at = owner * kv.session_stride() + std::int64_t{kv_head} * kv.slots * kHeadDim;
   const T* keys = static_cast<const T*>(kv.keys) + head_at;
   const T* values = static_cast<const T*>(kv.values) + head_at;
   const int halves = heads > 8 ? 2 : 1;
@@ -188,18 +189,33 @@ __global__ void __launch_bounds__(kMergeThreads)
     MergeKernel(T* out, Partials partials, const std::int32_t* position, AttentionShape shape, int head_dim, int groups) {
   extern __shared__ float floats[];
   __shared__ float scratch[2][kMergeThreads / 32];
-  WaitForPredecessors();
-  LetSuccessorsStart();
   const std::int64_t row = blockIdx.x;
-  const KeySpan span = SpanOf(position[row], shape.window);
-  if (span.chunks == 1) return;  // written by the chunk itself
-  const int chunks = min(span.chunks, partials.capacity), head = static_cast<int>(blockIdx.y);
+  const int head = static_cast<int>(blockIdx.y);
   const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x), lane = thread % 32;
-  float* factor = floats;                           // [capacity]
+  const int units = head_dim / kVector, group = thread / units, at = thread % units * kVector;
+  float* factor = floats;                                  // [capacity]
   float* sums = floats + (partials.capacity + 3) / 4 * 4;  // [groups, head_dim]
   const std::int64_t index = partials.Index(row, shape.heads, head, 0);
+  const float* const from = partials.values + index * head_dim + at;
+  const auto values_of = [&](float(&v)[kVector], int c) {
+    if constexpr (kVector == 4)
+      *reinterpret_cast<float4*>(v) = Load4(from + std::int64_t{c} * head_dim);
+    else
+      *reinterpret_cast<float2*>(v) = *reinterpret_cast<const float2*>(from + std::int64_t{c} * head_dim);
+  };
+  WaitForPredecessors();
+  LetSuccessorsStart();
+  // A thread's first statistics and values are read beside the position that tells whether they count.
+  const KeySpan span = SpanOf(position[row], shape.window);
+  float2 first_stats = {-INFINITY, 0.0f};
+  if (thread < partials.capacity) first_stats = partials.stats[index + thread];
+  float first[kVector] = {};
+  if (group < groups && group < partials.capacity) values_of(first, group);
+  if (span.chunks == 1) return;  // written by the chunk itself
+  const int chunks = min(span.chunks, partials.capacity);
+  const auto stats_of = [&](int c) { return c == thread ? first_stats : partials.stats[index + c]; };
   float top = -INFINITY;
-  for (int c = thread; c < chunks; c += threads) top = fmaxf(top, partials.stats[index + c].x);
+  for (int c = thread; c < chunks; c += threads) top = fmaxf(top, stats_of(c).x);
 #pragma unroll
   for (int step = 16; step > 0; step /= 2) top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, step));
   if (lane == 0) scratch[0][thread / 32] = top;
@@ -207,23 +223,21 @@ __global__ void __launch_bounds__(kMergeThreads)
   for (int w = 0; w < threads / 32; ++w) top = fmaxf(top, scratch[0][w]);
   float sum = 0.0f;
   for (int c = thread; c < chunks; c += threads) {
-    const float2 stats = partials.stats[index + c];
+    const float2 stats = stats_of(c);
     factor[c] = exp2f((stats.x - top) * shape.scale2);
     sum += factor[c] * stats.y;
   }
   const float inverse = 1.0f / BlockSum(sum, scratch[1]);  // its barrier also publishes `factor`
-  const int units = head_dim / kVector, group = thread / units, at = thread % units * kVector;
   if (group < groups) {
     float total[kVector] = {};
-    const float* from = partials.values + index * head_dim + at;
+    if (group < chunks) {
+#pragma unroll
+      for (int j = 0; j < kVector; ++j) total[j] = factor[group] * first[j];
+    }
 #pragma unroll 4
-    for (int c = group; c < chunks; c += groups) {
+    for (int c = group + groups; c < chunks; c += groups) {
       float v[kVector];
-      if constexpr (kVector == 4) {
-        *reinterpret_cast<float4*>(v) = Load4(from + std::int64_t{c} * head_dim);
-      } else {
-        *reinterpret_cast<float2*>(v) = *reinterpret_cast<const float2*>(from + std::int64_t{c} * head_dim);
-      }
+      values_of(v, c);
 #pragma unroll
       for (int j = 0; j < kVector; ++j) total[j] = fmaf(factor[c], v[j], total[j]);
     }

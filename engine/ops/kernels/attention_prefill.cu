@@ -45,7 +45,8 @@ __device__ __forceinline__ TilePlace FindTile(const Segment* segment, int segmen
 
 template <class T, int kHeadDim>
 __global__ void __launch_bounds__(PrefillFlash<T, kHeadDim>::kThreads, 1)
-    PrefillKernel(T* out, const T* q, KvView kv, const Segment* segments, int segment_count, AttentionShape shape) {
+    PrefillKernel(T* out, const T* q, KvView kv, const Segment* segments, int segment_count, int first_row,
+                  AttentionShape shape) {
   using Tile = PrefillFlash<T, kHeadDim>;
   extern __shared__ uint4 shared16[];
   auto* shared = reinterpret_cast<unsigned char*>(shared16);
@@ -66,7 +67,7 @@ __global__ void __launch_bounds__(PrefillFlash<T, kHeadDim>::kThreads, 1)
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const auto element = [&](int pair) {  // first element of a pair's head in q and out
     const int row = pair / group, head = kv_head * group + pair % group;
-    return (std::int64_t{segment.first_row + row} * shape.heads + head) * kHeadDim;
+    return (std::int64_t{segment.first_row - first_row + row} * shape.heads + head) * kHeadDim;
   };
   const auto queries = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
   for (int i = static_cast<int>(threadIdx.x); i < Tile::kRows * Tile::kChunks; i += Tile::kThreads) {
@@ -109,13 +110,36 @@ std::size_t AttentionWorkspaceBytes(const OpsLimits& limits) {
   return std::max(decode, std::min(verify, kShortPartials));
 }
 
+// A segment's kernel follows from its own length, so that its results do not depend on its neighbours: runs of short
+// and of long segments are launched by turns. Decode rows before a chunk of a prompt are two launches.
 void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args) {
   const Rows& rows = *args.rows;
-  const bool fits = DecodePartialBytes(rows.count, args.heads, args.kv->head_dim, KeysOf(args)) <= kShortPartials;
-  if (rows.longest_segment <= 1 || (rows.longest_segment <= kShortSegment && fits)) {
-    LaunchAttentionDecode(ctx, args);
-  } else {
-    LaunchAttentionPrefill(ctx, args);
+  if (rows.host_segment == nullptr) return LaunchAttentionDecode(ctx, args);
+  const std::int64_t row_bytes =
+      std::int64_t{args.heads} * args.kv->head_dim * (ctx.precision == Precision::kFp32 ? 4 : 2);
+  const std::size_t partials = DecodePartialBytes(1, args.heads, args.kv->head_dim, KeysOf(args));
+  const auto at_once = static_cast<int>(kShortPartials / std::max<std::size_t>(partials, 1));
+  const auto is_short = [&](int s) { return rows.host_segment[s].rows <= kShortSegment; };
+  for (int from = 0; from < rows.segments;) {
+    int upto = from, count = 0;
+    do count += rows.host_segment[upto++].rows;
+    while (upto < rows.segments && is_short(upto) == is_short(from) &&
+           (!is_short(from) || count + kShortSegment <= at_once));
+    const int first = rows.host_segment[from].first_row;
+    Rows run = rows;
+    run.count = count;
+    run.token += first, run.position += first, run.session += first;
+    run.segments = upto - from;
+    run.segment += from, run.host_segment += from;
+    Ops::AttentionArgs part = args;
+    part.rows = &run;
+    part.q = static_cast<const std::byte*>(args.q) + first * row_bytes;
+    part.out = static_cast<std::byte*>(args.out) + first * row_bytes;
+    if (is_short(from))
+      LaunchAttentionDecode(ctx, part);
+    else
+      LaunchAttentionPrefill(ctx, part);
+    from = upto;
   }
 }
 
@@ -131,9 +155,9 @@ void LaunchAttentionPrefill(const KernelContext& ctx, const Ops::AttentionArgs& 
       if (!fits) return;
       // At most this many tiles: each segment ends in at most one that is not full.
       const std::int64_t tiles = std::int64_t{args.rows->count} * shape.group / Tile::kRows + args.rows->segments;
-      Launch(PrefillKernel<T, kHeadDim>, dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(args.kv->kv_heads)), dim3(Tile::kThreads),
-             Tile::kShared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv, args.rows->segment,
-             args.rows->segments, shape);
+      Launch(PrefillKernel<T, kHeadDim>, dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(args.kv->kv_heads)),
+             dim3(Tile::kThreads), Tile::kShared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q),
+             *args.kv, args.rows->segment, args.rows->segments, args.rows->host_segment[0].first_row, shape);
     });
   });
   if (!fast || !fits) LaunchAttentionGeneric(ctx, args, false);

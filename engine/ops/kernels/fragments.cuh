@@ -69,8 +69,8 @@ __device__ __forceinline__ void ExpandPairs(std::uint32_t (&pair)[4], const uint
   if constexpr (std::is_same_v<Form, Q8Form>) {
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      const std::uint32_t flipped = Word(raw, 2 * b + h) ^ 0x80808080u;
       if constexpr (std::is_same_v<T, __half>) {
+        const std::uint32_t flipped = Word(raw, 2 * b + h) ^ 0x80808080u;
         const __half2 bias = __floats2half2_rn(1152.0f, 1152.0f);  // 1024 + 128
         const std::uint32_t low = __byte_perm(flipped, 0x64646464u, 0x4140), high = __byte_perm(flipped, 0x64646464u, 0x4342);
         const __half2 a = __hsub2(reinterpret_cast<const __half2&>(low), bias);
@@ -78,11 +78,16 @@ __device__ __forceinline__ void ExpandPairs(std::uint32_t (&pair)[4], const uint
         pair[2 * h] = reinterpret_cast<const std::uint32_t&>(a);
         pair[2 * h + 1] = reinterpret_cast<const std::uint32_t&>(c);
       } else {
-        // A byte has eight significant bits: the upper half of its float is its bf16, exactly.
+        // Seven bits placed in a mantissa are 128 + low; what to subtract, 128 or 256, is the sign bit placed there
+        // alone.
 #pragma unroll
-        for (int p = 0; p < 2; ++p)
-          pair[2 * h + p] = __byte_perm(__float_as_uint(ByteAsFloat(flipped, 2 * p)),
-                                        __float_as_uint(ByteAsFloat(flipped, 2 * p + 1)), 0x7632);
+        for (int p = 0; p < 2; ++p) {
+          const std::uint32_t placed = __byte_perm(Word(raw, 2 * b + h), 0x43434343u, p == 0 ? 0x4140 : 0x4342);
+          const std::uint32_t value = placed & 0xff7fff7fu, bias = placed & 0xff80ff80u;
+          const __nv_bfloat162 v =
+              __hsub2(reinterpret_cast<const __nv_bfloat162&>(value), reinterpret_cast<const __nv_bfloat162&>(bias));
+          pair[2 * h + p] = reinterpret_cast<const std::uint32_t&>(v);
+        }
       }
     }
   } else if constexpr (std::is_same_v<Form, Q4Form>) {

@@ -1,4 +1,5 @@
-// Products on CUDA cores: a warp owns four weight rows (two gate/up pairs), lanes stride over k with 16-byte loads.
+// Products on CUDA cores: a warp owns four weight rows (two gate/up pairs) or two, lanes stride over k with 16-byte
+// loads.
 #include <algorithm>
 
 #include "engine/ops/kernels/product_finish.cuh"
@@ -7,19 +8,22 @@ namespace assay {
 namespace {
 
 constexpr int kWarps = 8;
-constexpr int kRows = 4;   // weight rows a warp owns
-constexpr int kAhead = 2;  // steps of weights in flight
+constexpr int kLoads = 8;      // of weights in flight a lane: over the rows a warp owns, then over steps
+constexpr int kFewWarps = 15;  // a multiprocessor: fewer leave its memory pipe half empty
 
 // The rows as offsets from a common start: pointers would take twice the registers.
+template <int kRows>
 struct WeightRows {
   const uint4* data;
   const __half* scales;
   std::uint32_t data_at[kRows], scales_at[kRows];  // in vectors, in scales
 };
 
-__device__ __forceinline__ WeightRows RowsOf(const Product& p, std::int64_t row_vectors, std::int64_t matrix, std::int64_t first) {
+template <int kRows>
+__device__ __forceinline__ WeightRows<kRows> RowsOf(const Product& p, std::int64_t row_vectors, std::int64_t matrix,
+                                                    std::int64_t first) {
   const std::int64_t half = p.w.rows / 2, groups = p.w.stride / 32;
-  WeightRows rows;
+  WeightRows<kRows> rows;
   rows.data = static_cast<const uint4*>(p.w.data) + matrix * p.w.rows * row_vectors;
   rows.scales = static_cast<const __half*>(p.w.scales) + matrix * p.w.rows * groups;
 #pragma unroll
@@ -32,12 +36,12 @@ __device__ __forceinline__ WeightRows RowsOf(const Product& p, std::int64_t row_
   return rows;
 }
 
-// acc[n][j] += w_j . x_n over the lane's chunks first, first + step, ...; a chunk is what a lane holds of a group. Once the first
-// weights are on their way, `ready` waits for the activations.
-template <class Form, class T, int NB, class Ready>
-__device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const WeightRows& w, const T* const (&x)[NB], int cols, bool aligned,
-                                           int first, int step, int chunks, Ready&& ready) {
-  constexpr int kVectors = sizeof(Raw<Form>) / sizeof(uint4);
+// acc[n][j] += w_j . x_n over the lane's chunks first, first + step, ...; a chunk is what a lane holds of a group. Once
+// the first weights are on their way, `ready` waits for the activations.
+template <class Form, class T, int NB, int kRows, class Ready>
+__device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const WeightRows<kRows>& w, const T* const (&x)[NB],
+                                           int cols, bool aligned, int first, int step, int chunks, Ready&& ready) {
+  constexpr int kVectors = sizeof(Raw<Form>) / sizeof(uint4), kAhead = kLoads / kRows;
   Raw<Form> raw[kAhead][kRows];
   GroupScales<Form> scales[kAhead][kRows];
   const auto load = [&](int u, int c) {
@@ -86,19 +90,14 @@ __device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const Weight
 template <class T, int NB, bool kCombine>
 constexpr int kBlocksPerSm = NB == 1 && sizeof(T) == 2 ? (kCombine ? 2 : 3) : 1;
 
-// Whether a block first copies its activation row to shared memory: pays where expanding weights leaves few loads in flight
-// that could hide the row's own; plain weights lose more by the barrier.
-template <class Form, class T, int NB, bool kCombine>
-constexpr bool kStaged = Form::kScaled && NB == 1 && sizeof(T) == 2 && !kCombine;
-
-// grid (row groups / (kWarps / k_warps), result rows / NB or assignments). kCombine: grid.y = rows of out, warps split top_k.
-template <class Form, class T, int NB, bool kCombine>
+// grid (row groups / (kWarps / k_warps), result rows / NB or assignments). kCombine: grid.y = rows of out, warps split
+// top_k.
+template <class Form, class T, int NB, int kRows, bool kCombine>
 __global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
     DotKernel(Product p, std::int64_t row_vectors, int chunks, int k_warps, bool aligned) {
-  extern __shared__ uint4 staged[];
   LetSuccessorsStart();
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int per_group = p.finish == Finish::kGated ? 2 : 4;
+  const int per_group = p.finish == Finish::kGated ? kRows / 2 : kRows;
   const int groups = kWarps / k_warps;
   const std::int64_t first = (static_cast<std::int64_t>(blockIdx.x) * groups + warp / k_warps) * per_group;
   const int cols = static_cast<int>(p.w.cols);
@@ -111,7 +110,8 @@ __global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
       const int matrix = min(max(p.expert[a], 0), p.experts - 1);
       float dot[1][kRows] = {};
       const T* const x[1] = {static_cast<const T*>(p.x) + a * cols};
-      Accumulate<Form, T, 1>(dot, RowsOf(p, row_vectors, matrix, first), x, cols, aligned, lane, 32, chunks, [] {});
+      Accumulate<Form, T, 1, kRows>(dot, RowsOf<kRows>(p, row_vectors, matrix, first), x, cols, aligned, lane, 32,
+                                    chunks, [] {});
 #pragma unroll
       for (int j = 0; j < kRows; ++j) acc[0][j] = fmaf(p.combine[a], dot[0][j], acc[0][j]);
     }
@@ -122,25 +122,14 @@ __global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
       matrix = min(max(p.expert[row0], 0), p.experts - 1);
       x_row = row0 / p.x_share;
     }
-    const WeightRows weights = RowsOf(p, row_vectors, matrix, first);
+    const WeightRows<kRows> weights = RowsOf<kRows>(p, row_vectors, matrix, first);
     const int start = lane + 32 * (warp % k_warps), step = 32 * k_warps;
-    if constexpr (kStaged<Form, T, NB, kCombine>) {
-      // Padded with zeros to whole groups.
-      const T* const row = static_cast<const T*>(p.x) + x_row * cols;
-      const T* const x[1] = {reinterpret_cast<const T*>(staged)};
-      Accumulate<Form, T, 1>(acc, weights, x, static_cast<int>(p.w.stride), true, start, step, chunks, [&] {
-        WaitForPredecessors();
-        for (int i = static_cast<int>(threadIdx.x); i < static_cast<int>(p.w.stride) / 8; i += 32 * kWarps)
-          staged[i] = LoadOperand8(row, 8 * i, cols, aligned);
-        __syncthreads();
-      });
-    } else {
-      const T* x[NB];
+    const T* x[NB];
 #pragma unroll
-      for (int n = 0; n < NB; ++n)
-        x[n] = static_cast<const T*>(p.x) + (NB == 1 ? x_row : min(x_row + n, static_cast<std::int64_t>(p.rows) - 1)) * cols;
-      Accumulate<Form, T, NB>(acc, weights, x, cols, aligned, start, step, chunks, [] { WaitForPredecessors(); });
-    }
+    for (int n = 0; n < NB; ++n)
+      x[n] =
+          static_cast<const T*>(p.x) + (NB == 1 ? x_row : min(x_row + n, static_cast<std::int64_t>(p.rows) - 1)) * cols;
+    Accumulate<Form, T, NB, kRows>(acc, weights, x, cols, aligned, start, step, chunks, [] { WaitForPredecessors(); });
   }
   __shared__ float sums[kWarps][NB][kRows];
 #pragma unroll
@@ -155,8 +144,9 @@ __global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
   }
   __syncthreads();
   const int item = static_cast<int>(threadIdx.x);
-  if (item >= groups * NB * 2) return;
-  const int group = item / (NB * 2), n = item / 2 % NB, pair = item % 2;
+  constexpr int kPairs = kRows / 2;
+  if (item >= groups * NB * kPairs) return;
+  const int group = item / (NB * kPairs), n = item / kPairs % NB, pair = item % kPairs;
   float a = 0.0f, b = 0.0f;
   for (int w = group * k_warps; w < (group + 1) * k_warps; ++w) {
     a += sums[w][n][2 * pair];
@@ -164,7 +154,7 @@ __global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
   }
   if (row0 + n >= p.rows) return;
   const std::int64_t start = (static_cast<std::int64_t>(blockIdx.x) * groups + group) * per_group;
-  const std::int64_t o = start + (per_group == 2 ? pair : 2 * pair);
+  const std::int64_t o = start + (p.finish == Finish::kGated ? pair : 2 * pair);
   FinishPair<T>(p, row0 + n, o, o + 1, a, b);
 }
 
@@ -177,25 +167,36 @@ void LaunchDot(const KernelContext& ctx, const Product& p) {
       using Form = decltype(form);
       const int chunks = static_cast<int>(p.w.stride / (8 * Form::kBlocks));
       const std::int64_t row_vectors = RowBytes(p.w) / 16;
-      const std::int64_t groups = (p.width() + (p.finish == Finish::kGated ? 1 : 3)) / (p.finish == Finish::kGated ? 2 : 4);
       const bool aligned = AlignedRows(p);
       const dim3 block(32 * kWarps);
       const auto rows = static_cast<unsigned>(p.rows);
+      const auto groups_of = [&](int own) {  // of `own` weight rows
+        const int results = p.finish == Finish::kGated ? own / 2 : own;
+        return (p.width() + results - 1) / results;
+      };
       if (p.combine != nullptr) {
-        Launch(DotKernel<Form, T, 1, true>, dim3(static_cast<unsigned>(groups), rows), block, 0, ctx, p, row_vectors, chunks, kWarps, aligned);
+        Launch(DotKernel<Form, T, 1, 4, true>, dim3(static_cast<unsigned>(groups_of(4)), rows), block, 0, ctx, p,
+               row_vectors, chunks, kWarps, aligned);
         return;
       }
       // Few row groups cannot fill the device: split k over warps of a block. In batch-invariant mode by the shape alone.
-      const std::int64_t warps = groups * (p.expert != nullptr && !ctx.batch_invariant ? p.rows : 1);
-      int k_warps = 1;
-      while (k_warps < kWarps && warps * k_warps < 16 * ctx.sm_count && chunks > 32 * k_warps) k_warps *= 2;
-      const auto grid_x = static_cast<unsigned>((groups + kWarps / k_warps - 1) / (kWarps / k_warps));
-      if (p.rows == 1 || p.expert != nullptr) {
-        const std::size_t shared = kStaged<Form, T, 1, false> ? static_cast<std::size_t>(p.w.stride) * sizeof(T) : 0;
-        Launch(DotKernel<Form, T, 1, false>, dim3(grid_x, rows), block, shared, ctx, p, row_vectors, chunks, k_warps, aligned);
-      } else {
-        Launch(DotKernel<Form, T, 4, false>, dim3(grid_x, (rows + 3) / 4), block, 0, ctx, p, row_vectors, chunks, k_warps, aligned);
+      const std::int64_t products = p.expert != nullptr && !ctx.batch_invariant ? p.rows : 1,
+                         enough = std::int64_t{kFewWarps} * ctx.sm_count;
+      const auto launch = [&](auto kernel, int own, unsigned grid_y) {
+        const std::int64_t groups = groups_of(own);
+        int k_warps = 1;
+        while (k_warps < kWarps && groups * products * k_warps < enough && chunks > 32 * k_warps) k_warps *= 2;
+        const auto grid_x = static_cast<unsigned>((groups + kWarps / k_warps - 1) / (kWarps / k_warps));
+        Launch(kernel, dim3(grid_x, grid_y), block, 0, ctx, p, row_vectors, chunks, k_warps, aligned);
+      };
+      if (p.rows > 1 && p.expert == nullptr) return launch(DotKernel<Form, T, 4, 4, false>, 4, (rows + 3) / 4);
+      // Where k must be split, two rows a warp split it in half as many parts; expanding weights for fewer rows at a
+      // time also lets loads be reissued sooner. Plain weights have nothing to expand and keep four, as does fp32 mode,
+      // where this is the batch-invariant way and the split must not follow the number of rows.
+      if constexpr (Form::kScaled && sizeof(T) == 2) {
+        if (groups_of(4) * products < enough) return launch(DotKernel<Form, T, 1, 2, false>, 2, rows);
       }
+      launch(DotKernel<Form, T, 1, 4, false>, 4, rows);
     });
   });
 }
