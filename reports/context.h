@@ -7,8 +7,8 @@
 
 namespace assay {
 
-// What this binary was built from and with. The commit is that of the sources at the last build; build_id is the linker's note
-// in the running program, so two different binaries never share it.
+// What this binary was built from and with. The commit is that of the sources at the last build; build_id is the
+// linker's note in the running program, so two different binaries never share it.
 BuildInfo ThisBuild();
 
 HostInfo ThisHost();

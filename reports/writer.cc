@@ -63,7 +63,8 @@ void WriteFileAtomically(const std::string& path, std::string_view text) {
 
 std::string ReadFile(const std::string& path) {
   std::error_code error;
-  if (std::filesystem::is_directory(path, error)) throw ReportError(fmt::format("cannot read {}: it is a folder", path));
+  if (std::filesystem::is_directory(path, error))
+    throw ReportError(fmt::format("cannot read {}: it is a folder", path));
   std::ifstream in(path, std::ios::binary);
   if (!in) Fail("cannot open", path, errno);
   std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};

@@ -8,15 +8,15 @@
 
 namespace assay {
 
-// Puts `text` at `path` in one step: temporary file beside it, fsync, rename, fsync of the folder. Whoever reads `path` sees the
-// old content or the new, never a part. Throws ReportError naming path and cause; then `path` is as it was.
+// Puts `text` at `path` in one step: temporary file beside it, fsync, rename, fsync of the folder. Whoever reads `path`
+// sees the old content or the new, never a part. Throws ReportError naming path and cause; then `path` is as it was.
 void WriteFileAtomically(const std::string& path, std::string_view text);
 
 // Reads a whole file. Throws ReportError naming it.
 std::string ReadFile(const std::string& path);
 
-// The report file of a run. Until Finish it holds the report so far, marked incomplete, so that a run that dies leaves a file
-// that says so and keeps what it had found.
+// The report file of a run. Until Finish it holds the report so far, marked incomplete, so that a run that dies leaves
+// a file that says so and keeps what it had found.
 class ReportFile {
  public:
   ReportFile(std::string path, const Report& begun);

@@ -22,7 +22,8 @@ std::vector<Case> ForEachSubject(const SuiteInputs& inputs) {
   for (const std::string& model : inputs.models) {
     for (const std::string& device : inputs.devices) {
       for (const std::string& dtype : inputs.dtypes) {
-        std::vector<Case> more = CasesOf({model, device, PrecisionFromName(dtype), inputs.seed, inputs.batch_invariant});
+        std::vector<Case> more =
+            CasesOf({model, device, PrecisionFromName(dtype), inputs.seed, inputs.batch_invariant});
         std::move(more.begin(), more.end(), std::back_inserter(cases));
       }
     }
@@ -32,18 +33,26 @@ std::vector<Case> ForEachSubject(const SuiteInputs& inputs) {
 
 constexpr SuiteEntry kSuites[] = {
     {"Golden", "reference and engine against recorded logits, hidden states, greedy text and answers", GoldenCases},
-    {"Prefill", "whole, chunked, packed and tail-skipped prefill against the reference and each other", ForEachSubject<PrefillCases>},
+    {"Prefill", "whole, chunked, packed and tail-skipped prefill against the reference and each other",
+     ForEachSubject<PrefillCases>},
     {"Decode", "one token at a time against prefill; recorded steps against single steps", ForEachSubject<DecodeCases>},
-    {"BatchedDecode", "N ragged sessions for 16 steps against the reference and one user alone", ForEachSubject<BatchedDecodeCases>},
-    {"CacheAliasing", "donors, writers, poisoned unused places, neighbours untouched", ForEachSubject<CacheAliasingCases>},
+    {"BatchedDecode", "N ragged sessions for 16 steps against the reference and one user alone",
+     ForEachSubject<BatchedDecodeCases>},
+    {"CacheAliasing", "donors, writers, poisoned unused places, neighbours untouched",
+     ForEachSubject<CacheAliasingCases>},
     {"RingWrap", "lengths around the window and the ring", ForEachSubject<RingWrapCases>},
     {"Schedule", "sessions that join, leave, fork and go back", ForEachSubject<ScheduleCases>},
-    {"Invariance", "relations without tolerance: permutation, filler, duplicates, window locality", ForEachSubject<InvarianceCases>},
-    {"KnownAnswers", "recorded text whose answers follow from earlier text, in batches", ForEachSubject<KnownAnswerCases>},
-    {"Experts", "routing in 16-bit modes within the router's error, logits under the engine's own choices", ForEachSubject<ExpertsCases>},
-    {"CudaReference", "the single-user CUDA reference and its twins against the host's", ForEachSubject<CudaReferenceCases>},
+    {"Invariance", "relations without tolerance: permutation, filler, duplicates, window locality",
+     ForEachSubject<InvarianceCases>},
+    {"KnownAnswers", "recorded text whose answers follow from earlier text, in batches",
+     ForEachSubject<KnownAnswerCases>},
+    {"Experts", "routing in 16-bit modes within the router's error, logits under the engine's own choices",
+     ForEachSubject<ExpertsCases>},
+    {"CudaReference", "the single-user CUDA reference and its twins against the host's",
+     ForEachSubject<CudaReferenceCases>},
     {"Failure", "steps that fail half-way, allocations that are refused", ForEachSubject<FailureCases>},
-    {"RealGeometry", "large models on a device: windows passed, rings wrapped, up to 64 sessions", ForEachSubject<RealGeometryCases>},
+    {"RealGeometry", "large models on a device: windows passed, rings wrapped, up to 64 sessions",
+     ForEachSubject<RealGeometryCases>},
 };
 
 std::vector<std::string> KnownModels() {
@@ -68,7 +77,8 @@ std::vector<Case> ListCases(const SuiteInputs& inputs, const std::vector<std::st
   for (const std::string& name : suites) {
     std::vector<std::string> known;
     for (const SuiteEntry& suite : Suites()) known.emplace_back(suite.name);
-    Require(std::find(known.begin(), known.end(), name) != known.end(), "suite '{}': expected one of {}", name, Joined(known));
+    Require(std::find(known.begin(), known.end(), name) != known.end(), "suite '{}': expected one of {}", name,
+            Joined(known));
   }
   std::vector<Case> cases;
   for (const SuiteEntry& suite : Suites()) {
@@ -94,11 +104,13 @@ std::vector<std::string> MatchModels(const std::vector<std::string>& patterns) {
     const QuantisedName wanted = SplitQuantisedName(pattern);
     std::vector<std::string> found;
     for (const std::string& name : known) {
-      if (name == wanted.base || ::fnmatch(wanted.base.c_str(), name.c_str(), 0) == 0) found.push_back(name + wanted.suffix);
+      if (name == wanted.base || ::fnmatch(wanted.base.c_str(), name.c_str(), 0) == 0)
+        found.push_back(name + wanted.suffix);
     }
     std::error_code error;
     if (found.empty() && std::filesystem::exists(wanted.base, error)) found.push_back(pattern);
-    Require<NoSuchModel>(!found.empty(), "model '{}' matches nothing: expected a checkpoint folder, a .gguf file or one of {}", pattern,
+    Require<NoSuchModel>(!found.empty(),
+                         "model '{}' matches nothing: expected a checkpoint folder, a .gguf file or one of {}", pattern,
                          Joined(known));
     for (const std::string& name : found) {
       if (std::find(models.begin(), models.end(), name) == models.end()) models.push_back(name);

@@ -1,4 +1,5 @@
-// The table of suites: what `assay list`, `assay run` and the CTest program know. Adding a suite is its file and one row here.
+// The table of suites: what `assay list`, `assay run` and the CTest program know. Adding a suite is its file and one
+// row here.
 #pragma once
 
 #include <span>
@@ -17,8 +18,8 @@ struct SuiteEntry {
 };
 std::span<const SuiteEntry> Suites();
 
-// Cases of the suites named (all when empty), in table order. Opens models' headers. Throws InputError that lists the suites
-// when a name is unknown.
+// Cases of the suites named (all when empty), in table order. Opens models' headers. Throws InputError that lists the
+// suites when a name is unknown.
 std::vector<Case> ListCases(const SuiteInputs& inputs, const std::vector<std::string>& suites = {});
 
 // What is covered when nothing is asked for: every embedded model and every tiny preset, every type.
@@ -30,8 +31,8 @@ class NoSuchModel : public InputError {
   using InputError::InputError;
 };
 
-// The models that `patterns` name: embedded names and presets, also by wildcard, and paths that exist. Throws NoSuchModel that
-// lists what there is for a pattern that matches nothing. In order, each once.
+// The models that `patterns` name: embedded names and presets, also by wildcard, and paths that exist. Throws
+// NoSuchModel that lists what there is for a pattern that matches nothing. In order, each once.
 std::vector<std::string> MatchModels(const std::vector<std::string>& patterns);
 
 }  // namespace assay

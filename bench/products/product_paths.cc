@@ -1,6 +1,6 @@
-// One line for each weight shape, stored type and number of rows: microseconds and fraction of measured copy bandwidth for every
-// way to compute the product. Weights rotate through more copies than the L2 cache holds; calls are replayed from a graph, as in
-// a decode step. Arguments: nothing, or stored types ("BF16 Q8_0").
+// One line for each weight shape, stored type and number of rows: microseconds and fraction of measured copy bandwidth
+// for every way to compute the product. Weights rotate through more copies than the L2 cache holds; calls are replayed
+// from a graph, as in a decode step. Arguments: nothing, or stored types ("BF16 Q8_0").
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -19,11 +19,11 @@ struct Shape {
   bool gated;
 };
 constexpr Shape kShapes[] = {
-    {"e4b qkv", 3072, 2560, false},     {"e4b q", 2048, 2560, false},       {"e4b o", 2560, 2048, false},
-    {"e4b gate_up", 20480, 2560, true}, {"e4b down", 2560, 10240, false},   {"e4b ple gate", 256, 2560, false},
-    {"e4b ple out", 2560, 256, false},  {"e4b head", 262144, 2560, false},  {"llama qkv", 6144, 4096, false},
+    {"e4b qkv", 3072, 2560, false},     {"e4b q", 2048, 2560, false},         {"e4b o", 2560, 2048, false},
+    {"e4b gate_up", 20480, 2560, true}, {"e4b down", 2560, 10240, false},     {"e4b ple gate", 256, 2560, false},
+    {"e4b ple out", 2560, 256, false},  {"e4b head", 262144, 2560, false},    {"llama qkv", 6144, 4096, false},
     {"llama o", 4096, 4096, false},     {"llama gate_up", 28672, 4096, true}, {"llama down", 4096, 14336, false},
-    {"31b qkv", 16384, 5376, false},    {"31b gate_up", 43008, 5376, true}, {"31b down", 5376, 21504, false},
+    {"31b qkv", 16384, 5376, false},    {"31b gate_up", 43008, 5376, true},   {"31b down", 5376, 21504, false},
 };
 constexpr int kRows[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 128};
 
@@ -61,7 +61,8 @@ void Measure(DType type, double copy) {
   constexpr ProductWay kWays[] = {ProductWay::kDot, ProductWay::kSkinny, ProductWay::kLibrary};
   std::vector<std::unique_ptr<Ops>> ops;
   for (const ProductWay way : kWays) ops.push_back(MakeCudaOps({.precision = Precision::kBf16, .product_way = way}));
-  fmt::print("{:>14} {:>5} {:>4} {:>8} | {:>16} {:>16} {:>16}\n", "shape", "type", "rows", "floor us", "dot", "skinny", "library");
+  fmt::print("{:>14} {:>5} {:>4} {:>8} | {:>16} {:>16} {:>16}\n", "shape", "type", "rows", "floor us", "dot", "skinny",
+             "library");
   for (const Shape& shape : kShapes) {
     const double bytes = static_cast<double>(StoredBytes(type, shape.rows, shape.cols));
     const int copies = std::max(2, static_cast<int>(400e6 / bytes) + 1);
@@ -90,8 +91,10 @@ void Measure(DType type, double copy) {
         o.memory().Fill(x.data(), 0x3c, x.bytes());  // 0x3c3c: 0.0115 in bf16
         const auto body = [&] {
           for (const auto& weight : weights[0]) {
-            if (shape.gated) o.GatedMatMul(out.data(), *weight, x.data(), rows, Activation::kGeluTanh);
-            else o.MatMul(out.as<float>(), *weight, x.data(), rows);
+            if (shape.gated)
+              o.GatedMatMul(out.data(), *weight, x.data(), rows, Activation::kGeluTanh);
+            else
+              o.MatMul(out.as<float>(), *weight, x.data(), rows);
           }
         };
         body();

@@ -96,7 +96,8 @@ class BenchRun {
  private:
   // Runs the suites' cases that vouch for the group, then frees what they hold on a device: engines need the room.
   std::vector<Parity> Verify(const Group& group, BenchSetting* setting) {
-    // First of all: where large models have come and gone, what is left of a device's memory was seen to copy 14 % slower.
+    // First of all: where large models have come and gone, what is left of a device's memory was seen to copy 14 %
+    // slower.
     if (DeviceAvailable(group.subject.device).ok) setting->roofs = RoofsOf(group.subject);
     ParityGate gate(group.subject, [&](const ReportCase& outcome) {
       progress_.Clear();

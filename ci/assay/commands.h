@@ -11,7 +11,7 @@ namespace assay {
 enum ExitStatus : int {
   kExitPass = 0,
   kExitFailure = 1,
-  kExitUsage = 2,          // command line, configuration, unreadable or unsupported input
+  kExitUsage = 2,  // command line, configuration, unreadable or unsupported input
   kExitInconclusive = 3,
   kExitIncomplete = 4,     // something selected did not run; nothing was selected; all was skipped
   kExitNotComparable = 5,  // a report of another major version
@@ -29,7 +29,7 @@ struct RunArguments {
   std::string device = "auto";
   std::uint64_t seed = 0;
   bool batch_invariant = false;
-  std::string report;   // file to write; empty: none
+  std::string report;  // file to write; empty: none
 };
 int RunCommand(const RunArguments& arguments, const Invocation& invocation);
 
@@ -44,7 +44,8 @@ struct GoldenArguments {
 int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation);
 
 struct BenchArguments {
-  std::vector<std::string> models = {"gemma4-nano"}, dtypes = {"bf16"}, what = {"decode"}, prompts = {"512", "2048", "32x64"};
+  std::vector<std::string> models = {"gemma4-nano"}, dtypes = {"bf16"}, what = {"decode"},
+                           prompts = {"512", "2048", "32x64"};
   std::vector<int> sessions = {1, 8, 32}, contexts = {512};
   std::string device = "auto";
   bool batch_invariant = false;
@@ -59,7 +60,7 @@ int ListCommand(const RunArguments& arguments, bool cases);
 
 struct InspectArguments {
   std::string model;
-  int context = 0;    // positions a session may hold; 0: what the model supports, at most 4096
+  int context = 0;  // positions a session may hold; 0: what the model supports, at most 4096
   int max_chunk = 256;
 };
 int InspectCommand(const InspectArguments& arguments);

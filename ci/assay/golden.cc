@@ -21,7 +21,8 @@ int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation
   ReadGolden(trace);  // a broken file is bad input, not a failed case
 
   const std::string device = BestDevice(arguments.device);
-  const SuiteInputs inputs{{model}, arguments.dtypes.empty() ? DefaultDtypes() : arguments.dtypes, {device}, arguments.seed};
+  const SuiteInputs inputs{
+      {model}, arguments.dtypes.empty() ? DefaultDtypes() : arguments.dtypes, {device}, arguments.seed};
   std::vector<Case> cases = GoldenEngineCases(model, trace, inputs);
   cases.insert(cases.begin(), GoldenReferenceCase(model, trace, device, arguments.seed));
 

@@ -32,7 +32,8 @@ void PrintModel(const ModelSpec& spec, const WeightStore& store) {
   trait(spec.softcap != 0, fmt::format("softcap {:g}", spec.softcap));
   trait(spec.ple_width > 0, fmt::format("per-layer embeddings of {}", spec.ple_width));
   trait(true, spec.activation == Activation::kSilu ? "silu" : "gelu tanh");
-  fmt::print("{}; norm eps {:g}, embedding x {:g}, attention x {:g}\n", traits, spec.norm_eps, spec.embed_scale, spec.attn_scale);
+  fmt::print("{}; norm eps {:g}, embedding x {:g}, attention x {:g}\n", traits, spec.norm_eps, spec.embed_scale,
+             spec.attn_scale);
   fmt::print("identity {}\n\n", store.Identity());
 }
 
@@ -44,13 +45,15 @@ void PrintLayers(const ModelSpec& spec, const KvPlan& plan) {
     const auto rotated = std::count_if(rope.inv_freq.begin(), rope.inv_freq.end(), [](float f) { return f != 0; });
     std::string ffn = fmt::format("{}", layer.ffn);
     if (layer.experts > 0) ffn += fmt::format(" + {} of {} experts x {}", layer.top_k, layer.experts, layer.expert_ffn);
-    table.Add({fmt::format("{}", i), layer.kind == LayerKind::kFull ? "full" : "sliding",
-               layer.window > 0 ? fmt::format("{}", layer.window) : "-", fmt::format("{}", layer.heads),
-               fmt::format("{}", layer.kv_heads), fmt::format("{}", layer.head_dim),
-               fmt::format("{:g}{}", rope.theta,
-                           rotated == layer.head_dim / 2 ? std::string() : fmt::format(" ({} of {} pairs)", rotated, layer.head_dim / 2)),
-               layer.kv_source == i ? (layer.value_is_key ? "own, v = k" : "own") : fmt::format("layer {}", layer.kv_source),
-               fmt::format("{}", plan.cache_of_layer[static_cast<std::size_t>(i)]), ffn});
+    table.Add(
+        {fmt::format("{}", i), layer.kind == LayerKind::kFull ? "full" : "sliding",
+         layer.window > 0 ? fmt::format("{}", layer.window) : "-", fmt::format("{}", layer.heads),
+         fmt::format("{}", layer.kv_heads), fmt::format("{}", layer.head_dim),
+         fmt::format("{:g}{}", rope.theta,
+                     rotated == layer.head_dim / 2 ? std::string()
+                                                   : fmt::format(" ({} of {} pairs)", rotated, layer.head_dim / 2)),
+         layer.kv_source == i ? (layer.value_is_key ? "own, v = k" : "own") : fmt::format("layer {}", layer.kv_source),
+         fmt::format("{}", plan.cache_of_layer[static_cast<std::size_t>(i)]), ffn});
   }
   table.Print(stdout);
 }
@@ -61,8 +64,9 @@ void PrintPlan(const KvPlan& plan) {
   for (std::size_t i = 0; i < plan.caches.size(); ++i) {
     const KvCacheSpec& cache = plan.caches[i];
     // Keys and values, two bytes an element in the 16-bit modes.
-    table.Add({fmt::format("{}", i), fmt::format("{}", cache.writer), fmt::format("{}", cache.slots), fmt::format("{}", cache.kv_heads),
-               fmt::format("{}", cache.head_dim), HumanBytes(4.0 * static_cast<double>(cache.elements()))});
+    table.Add({fmt::format("{}", i), fmt::format("{}", cache.writer), fmt::format("{}", cache.slots),
+               fmt::format("{}", cache.kv_heads), fmt::format("{}", cache.head_dim),
+               HumanBytes(4.0 * static_cast<double>(cache.elements()))});
   }
   table.Print(stdout);
   fmt::print("a session: {} in bf16 and fp16, {} in fp32\n",

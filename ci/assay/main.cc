@@ -13,24 +13,28 @@ namespace assay {
 namespace {
 
 void AddSelection(CLI::App* command, RunArguments* arguments) {
-  command->add_option("--model", arguments->models, "checkpoint folder, .gguf file, embedded model or preset; * and ? match names");
+  command->add_option("--model", arguments->models,
+                      "checkpoint folder, .gguf file, embedded model or preset; * and ? match names");
   command->add_option("--suite", arguments->suites, "suite; default: all");
   command->add_option("--case", arguments->pattern, "id of a case; * and ? match several");
-  command->add_flag("--batch-invariant", arguments->batch_invariant, "the engine's results must not depend on the batch");
+  command->add_flag("--batch-invariant", arguments->batch_invariant,
+                    "the engine's results must not depend on the batch");
 }
 
 // Options that every command which runs cases takes alike.
 template <class Arguments>
 void AddRunning(CLI::App* command, Arguments* arguments) {
-  command->add_option("--device", arguments->device, "where the engine runs")->check(CLI::IsMember({"auto", "host", "cuda"}));
-  command->add_option("--dtype", arguments->dtypes, "mode of the engine; default: all")->check(CLI::IsMember({"fp32", "fp16", "bf16"}));
+  command->add_option("--device", arguments->device, "where the engine runs")
+      ->check(CLI::IsMember({"auto", "host", "cuda"}));
+  command->add_option("--dtype", arguments->dtypes, "mode of the engine; default: all")
+      ->check(CLI::IsMember({"fp32", "fp16", "bf16"}));
   command->add_option("--seed", arguments->seed, "seed of made-up tokens and synthetic weights");
 }
 
 std::string VersionText() {
   const BuildInfo build = ThisBuild();
-  return fmt::format("assay {} commit {}{} {} {}{}", build.version, build.commit, build.dirty ? " (dirty)" : "", build.compiler,
-                     build.build_type, build.cuda.empty() ? " without CUDA" : " CUDA " + build.cuda);
+  return fmt::format("assay {} commit {}{} {} {}{}", build.version, build.commit, build.dirty ? " (dirty)" : "",
+                     build.compiler, build.build_type, build.cuda.empty() ? " without CUDA" : " CUDA " + build.cuda);
 }
 
 int Main(int argc, char** argv) {
@@ -50,22 +54,29 @@ int Main(int argc, char** argv) {
   GoldenArguments golden;
   CLI::App* golden_command = app.add_subcommand("golden", "judge reference and engine against recorded logits");
   golden_command->add_option("model,--model", golden.model, "checkpoint")->required();
-  golden_command->add_option("--goldens", golden.goldens, "goldens.safetensors or .logits.json; default: beside the model");
+  golden_command->add_option("--goldens", golden.goldens,
+                             "goldens.safetensors or .logits.json; default: beside the model");
   golden_command->add_option("--case", golden.pattern, "id of a case; * and ? match several");
   AddRunning(golden_command, &golden);
   golden_command->add_option("--report", golden.report, "file to write");
   golden_command->callback([&] { code = GoldenCommand(golden, invocation); });
 
   BenchArguments bench;
-  CLI::App* bench_command = app.add_subcommand("bench", "time what parity has verified, against the measured limits of the device");
-  bench_command->add_option("--model", bench.models, "checkpoint folder, .gguf file, embedded model or preset; * and ? match names");
-  bench_command->add_option("--what", bench.what, "decode, prefill, load, ops")->check(CLI::IsMember({"decode", "prefill", "load", "ops"}));
+  CLI::App* bench_command =
+      app.add_subcommand("bench", "time what parity has verified, against the measured limits of the device");
+  bench_command->add_option("--model", bench.models,
+                            "checkpoint folder, .gguf file, embedded model or preset; * and ? match names");
+  bench_command->add_option("--what", bench.what, "decode, prefill, load, ops")
+      ->check(CLI::IsMember({"decode", "prefill", "load", "ops"}));
   bench_command->add_option("--n", bench.sessions, "sessions decoded together")->check(CLI::Range(1, 1 << 16));
-  bench_command->add_option("--ctx", bench.contexts, "tokens in each session's cache when a step starts")->check(CLI::Range(1, 1 << 24));
+  bench_command->add_option("--ctx", bench.contexts, "tokens in each session's cache when a step starts")
+      ->check(CLI::Range(1, 1 << 24));
   bench_command->add_option("--prompt", bench.prompts, "shape of a prefill: tokens (2048) or prompts x tokens (32x64)");
   AddRunning(bench_command, &bench);
-  bench_command->add_flag("--batch-invariant", bench.batch_invariant, "the mode in which a row's results do not depend on its batch");
-  bench_command->add_option("--seconds", bench.seconds, "timed repeats of a row; as long again at most to warm up")->check(CLI::PositiveNumber);
+  bench_command->add_flag("--batch-invariant", bench.batch_invariant,
+                          "the mode in which a row's results do not depend on its batch");
+  bench_command->add_option("--seconds", bench.seconds, "timed repeats of a row; as long again at most to warm up")
+      ->check(CLI::PositiveNumber);
   bench_command->add_option("--report", bench.report, "file to write");
   bench_command->callback([&] { code = BenchCommand(bench, invocation); });
 
@@ -78,10 +89,13 @@ int Main(int argc, char** argv) {
   list_command->callback([&] { code = ListCommand(list, list_cases); });
 
   InspectArguments inspect;
-  CLI::App* inspect_command = app.add_subcommand("inspect", "geometry, KV plan and tensors of a model; reads headers only");
-  inspect_command->add_option("model", inspect.model, "checkpoint folder, .gguf file, embedded model or preset")->required();
+  CLI::App* inspect_command =
+      app.add_subcommand("inspect", "geometry, KV plan and tensors of a model; reads headers only");
+  inspect_command->add_option("model", inspect.model, "checkpoint folder, .gguf file, embedded model or preset")
+      ->required();
   inspect_command->add_option("--context", inspect.context, "positions per session")->check(CLI::PositiveNumber);
-  inspect_command->add_option("--max-chunk", inspect.max_chunk, "most rows of a session in a step")->check(CLI::PositiveNumber);
+  inspect_command->add_option("--max-chunk", inspect.max_chunk, "most rows of a session in a step")
+      ->check(CLI::PositiveNumber);
   inspect_command->callback([&] { code = InspectCommand(inspect); });
 
   std::string report;

@@ -53,7 +53,8 @@ int ListCommand(const RunArguments& arguments, bool cases) {
   suites.Print(stdout);
   fmt::print("\n");
   Table models("<<", {"embedded model", "goldens"});
-  for (const EmbeddedModel& model : EmbeddedModels()) models.Add({model.name, model.goldens.empty() ? "none" : "recorded"});
+  for (const EmbeddedModel& model : EmbeddedModels())
+    models.Add({model.name, model.goldens.empty() ? "none" : "recorded"});
   models.Print(stdout);
   fmt::print("\npresets (synthetic weights):");
   for (const std::string& name : PresetNames()) fmt::print(" {}", name);

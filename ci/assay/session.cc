@@ -54,15 +54,18 @@ void PrintTable(const Report& report) {
     total.seconds += item.duration_s;
     if (item.status != "skip" && (total.worst == nullptr || WorseThan(item, *total.worst))) total.worst = &item;
   }
-  Table table("<<>>>>><>>", {"suite", "device", "cases", "pass", "fail", "error", "skip", "verdict", "headroom", "time"});
+  Table table("<<>>>>><>>",
+              {"suite", "device", "cases", "pass", "fail", "error", "skip", "verdict", "headroom", "time"});
   for (const std::string& key : order) {
     SuiteTotals& total = totals[key];
     const std::size_t space = key.find(' ');
-    const int count = total.statuses["pass"] + total.statuses["fail"] + total.statuses["error"] + total.statuses["skip"];
-    table.Add({key.substr(0, space), key.substr(space + 1), fmt::format("{}", count), fmt::format("{}", total.statuses["pass"]),
-               fmt::format("{}", total.statuses["fail"]), fmt::format("{}", total.statuses["error"]),
-               fmt::format("{}", total.statuses["skip"]), total.worst == nullptr ? "VOID" : CaseVerdict(*total.worst),
-               Headroom(total.worst), fmt::format("{:.1f} s", total.seconds)});
+    const int count =
+        total.statuses["pass"] + total.statuses["fail"] + total.statuses["error"] + total.statuses["skip"];
+    table.Add({key.substr(0, space), key.substr(space + 1), fmt::format("{}", count),
+               fmt::format("{}", total.statuses["pass"]), fmt::format("{}", total.statuses["fail"]),
+               fmt::format("{}", total.statuses["error"]), fmt::format("{}", total.statuses["skip"]),
+               total.worst == nullptr ? "VOID" : CaseVerdict(*total.worst), Headroom(total.worst),
+               fmt::format("{:.1f} s", total.seconds)});
   }
   table.Print(stdout);
 }
@@ -104,7 +107,8 @@ std::vector<DeviceInfo> DevicesOf(const std::vector<std::string>& kinds) {
 
 void PrintFailure(const ReportCase& item) {
   if (item.status == "pass" || item.status == "skip") return;
-  fmt::print("{} {}\n  {}\n  replay: {}\n", Painted(item.status, item.status, stdout), item.id, item.reason, item.replay);
+  fmt::print("{} {}\n  {}\n  replay: {}\n", Painted(item.status, item.status, stdout), item.id, item.reason,
+             item.replay);
 }
 
 std::string BestDevice(const std::string& asked) {

@@ -1,4 +1,5 @@
-// What running cases from the command line takes, whichever command selected them: progress, report file, table, exit code.
+// What running cases from the command line takes, whichever command selected them: progress, report file, table, exit
+// code.
 #pragma once
 
 #include <functional>
@@ -22,12 +23,12 @@ std::vector<DeviceInfo> DevicesOf(const std::vector<std::string>& kinds);
 void PrintFailure(const ReportCase& item);
 
 struct CaseRun {
-  std::string kind;           // of the report
-  std::vector<Case> cases;    // selected
-  std::size_t listed = 0;     // before selection
+  std::string kind;         // of the report
+  std::vector<Case> cases;  // selected
+  std::size_t listed = 0;   // before selection
   std::vector<std::string> devices;
   std::uint64_t seed = 0;
-  std::string report;         // file; empty: none
+  std::string report;  // file; empty: none
   std::function<std::string(const Case&)> replay;
 };
 

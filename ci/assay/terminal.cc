@@ -13,14 +13,26 @@ namespace assay {
 namespace {
 
 constexpr std::array<std::pair<std::string_view, int>, 13> kColours = {{
-    {"pass", 32}, {"PASS", 32}, {"MATCH", 32}, {"skip", 33}, {"DRIFT", 33}, {"TIE_FLIP", 33}, {"VOID", 33},
-    {"INCOMPLETE", 33}, {"INCONCLUSIVE", 33}, {"fail", 31}, {"FAIL", 31}, {"error", 31}, {"WRONG", 31},
+    {"pass", 32},
+    {"PASS", 32},
+    {"MATCH", 32},
+    {"skip", 33},
+    {"DRIFT", 33},
+    {"TIE_FLIP", 33},
+    {"VOID", 33},
+    {"INCOMPLETE", 33},
+    {"INCONCLUSIVE", 33},
+    {"fail", 31},
+    {"FAIL", 31},
+    {"error", 31},
+    {"WRONG", 31},
 }};
 
 bool MayColour(std::FILE* stream) {
   const char* no_color = std::getenv("NO_COLOR");
   const char* term = std::getenv("TERM");
-  const bool refused = (no_color != nullptr && *no_color != '\0') || (term != nullptr && std::string_view(term) == "dumb");
+  const bool refused =
+      (no_color != nullptr && *no_color != '\0') || (term != nullptr && std::string_view(term) == "dumb");
   return !refused && ::isatty(::fileno(stream)) != 0;
 }
 
@@ -33,7 +45,8 @@ std::size_t Columns(std::string_view text) {
 }  // namespace
 
 std::string Painted(std::string_view name, const std::string& text, std::FILE* stream) {
-  const auto colour = std::find_if(kColours.begin(), kColours.end(), [&](const auto& entry) { return entry.first == name; });
+  const auto colour =
+      std::find_if(kColours.begin(), kColours.end(), [&](const auto& entry) { return entry.first == name; });
   if (colour == kColours.end() || !MayColour(stream)) return text;
   return fmt::format("\033[{}m{}\033[0m", colour->second, text);
 }

@@ -8,8 +8,8 @@
 
 namespace assay {
 
-// `text` in the colour of a status or verdict name ("pass", "MATCH" green; "skip", "DRIFT" yellow; "fail", "WRONG" red), when
-// `stream` is a terminal that may show colours; else `text`.
+// `text` in the colour of a status or verdict name ("pass", "MATCH" green; "skip", "DRIFT" yellow; "fail", "WRONG"
+// red), when `stream` is a terminal that may show colours; else `text`.
 std::string Painted(std::string_view name, const std::string& text, std::FILE* stream);
 
 // One line on stderr, rewritten in place; nothing unless stderr is a terminal. The line is gone when the object is.

@@ -17,8 +17,8 @@ int ValidateCommand(const std::string& file) {
   for (const std::string& problem : problems) fmt::print("{}: {}\n", file, problem);
   if (!problems.empty()) return kExitFailure;
   const ReportSummary summary = Summarise(report);
-  fmt::print("{}: valid, {}, {} cases, commit {}{}\n", file, Painted(summary.verdict, summary.verdict, stdout), report.cases.size(),
-             report.build.commit, report.build.dirty ? " (dirty)" : "");
+  fmt::print("{}: valid, {}, {} cases, commit {}{}\n", file, Painted(summary.verdict, summary.verdict, stdout),
+             report.cases.size(), report.build.commit, report.build.dirty ? " (dirty)" : "");
   for (const std::string& problem : report.problems) fmt::print("  not complete: {}\n", problem);
   return report.complete ? kExitPass : kExitIncomplete;
 }

@@ -23,8 +23,8 @@ void __tsan_release(void* address);
 namespace assay {
 namespace {
 
-// libgomp is not instrumented, so ThreadSanitizer cannot see its fork and join; the annotations tell it of exactly those two
-// edges and nothing else: a race between two ranges is still reported.
+// libgomp is not instrumented, so ThreadSanitizer cannot see its fork and join; the annotations tell it of exactly
+// those two edges and nothing else: a race between two ranges is still reported.
 ASSAY_UNINSTRUMENTED void Run(std::int64_t count, std::int64_t step,
                               const std::function<void(std::int64_t, std::int64_t)>& body,
                               std::vector<std::exception_ptr>& errors) {

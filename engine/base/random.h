@@ -1,5 +1,5 @@
-// Counter-based random numbers: a value is a function of (key, index) alone, so that any order, thread or device that computes
-// it gets the same bits. Integer arithmetic plus one exact conversion and one multiplication.
+// Counter-based random numbers: a value is a function of (key, index) alone, so that any order, thread or device that
+// computes it gets the same bits. Integer arithmetic plus one exact conversion and one multiplication.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,8 @@ ASSAY_HD inline std::uint64_t RandomBits(std::uint64_t key, std::uint64_t index)
 ASSAY_HD inline float RandomNormalish(std::uint64_t key, std::uint64_t index) {
   const std::uint64_t bits = RandomBits(key, index);
   const std::int32_t sum = static_cast<std::int32_t>(bits & 0xffff) + static_cast<std::int32_t>((bits >> 16) & 0xffff) +
-                           static_cast<std::int32_t>((bits >> 32) & 0xffff) + static_cast<std::int32_t>(bits >> 48) - 131070;
+                           static_cast<std::int32_t>((bits >> 32) & 0xffff) + static_cast<std::int32_t>(bits >> 48) -
+                           131070;
   return static_cast<float>(sum) * 2.6429e-5f;
 }
 

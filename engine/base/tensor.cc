@@ -8,15 +8,24 @@ namespace assay {
 namespace {
 
 constexpr std::array<DTypeInfo, 19> kTypes{{
-    {DType::kF32, "F32", 1, 4, 0},         {DType::kF16, "F16", 1, 2, 1},
-    {DType::kBF16, "BF16", 1, 2, 30},      {DType::kQ4_0, "Q4_0", 32, 18, 2},
-    {DType::kQ4_1, "Q4_1", 32, 20, 3},     {DType::kQ5_0, "Q5_0", 32, 22, 6},
-    {DType::kQ5_1, "Q5_1", 32, 24, 7},     {DType::kQ8_0, "Q8_0", 32, 34, 8},
-    {DType::kQ8_1, "Q8_1", 32, 36, 9},     {DType::kQ2_K, "Q2_K", 256, 84, 10},
-    {DType::kQ3_K, "Q3_K", 256, 110, 11},  {DType::kQ4_K, "Q4_K", 256, 144, 12},
-    {DType::kQ5_K, "Q5_K", 256, 176, 13},  {DType::kQ6_K, "Q6_K", 256, 210, 14},
-    {DType::kQ8_K, "Q8_K", 256, 292, 15},  {DType::kIQ4_NL, "IQ4_NL", 32, 18, 20},
-    {DType::kIQ4_XS, "IQ4_XS", 256, 136, 23}, {DType::kMXFP4, "MXFP4", 32, 17, 39},
+    {DType::kF32, "F32", 1, 4, 0},
+    {DType::kF16, "F16", 1, 2, 1},
+    {DType::kBF16, "BF16", 1, 2, 30},
+    {DType::kQ4_0, "Q4_0", 32, 18, 2},
+    {DType::kQ4_1, "Q4_1", 32, 20, 3},
+    {DType::kQ5_0, "Q5_0", 32, 22, 6},
+    {DType::kQ5_1, "Q5_1", 32, 24, 7},
+    {DType::kQ8_0, "Q8_0", 32, 34, 8},
+    {DType::kQ8_1, "Q8_1", 32, 36, 9},
+    {DType::kQ2_K, "Q2_K", 256, 84, 10},
+    {DType::kQ3_K, "Q3_K", 256, 110, 11},
+    {DType::kQ4_K, "Q4_K", 256, 144, 12},
+    {DType::kQ5_K, "Q5_K", 256, 176, 13},
+    {DType::kQ6_K, "Q6_K", 256, 210, 14},
+    {DType::kQ8_K, "Q8_K", 256, 292, 15},
+    {DType::kIQ4_NL, "IQ4_NL", 32, 18, 20},
+    {DType::kIQ4_XS, "IQ4_XS", 256, 136, 23},
+    {DType::kMXFP4, "MXFP4", 32, 17, 39},
     {DType::kI32, "I32", 1, 4, 26},
 }};
 

@@ -54,7 +54,8 @@ void CheckCuda(cudaError_t status, const char* expression, const char* file, int
   if (status == cudaSuccess) [[likely]]
     return;
   (void)cudaGetLastError();  // clears what can be cleared; a lost device keeps failing
-  const std::string what = Describe("CUDA", cudaGetErrorName(status), cudaGetErrorString(status), expression, file, line);
+  const std::string what =
+      Describe("CUDA", cudaGetErrorName(status), cudaGetErrorString(status), expression, file, line);
   if (status == cudaErrorMemoryAllocation) throw OutOfMemory(what, 0, 0);
   throw DeviceError(what, IsLost(status));
 }
@@ -79,8 +80,8 @@ void ReportCuda(cudaError_t status, const char* expression, const char* file, in
 void ReportCublas(cublasStatus_t status, const char* expression, const char* file, int line) noexcept {
   if (status == CUBLAS_STATUS_SUCCESS) return;
   const std::string_view place = Place(file);
-  std::fprintf(stderr, "%.*s:%d: cuBLAS failed with %s (%s) in %s\n", static_cast<int>(place.size()), place.data(), line,
-               CublasName(status), CublasText(status), expression);
+  std::fprintf(stderr, "%.*s:%d: cuBLAS failed with %s (%s) in %s\n", static_cast<int>(place.size()), place.data(),
+               line, CublasName(status), CublasText(status), expression);
 }
 
 }  // namespace assay

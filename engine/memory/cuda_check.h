@@ -11,8 +11,8 @@ namespace assay {
 // True when no later call on this device can succeed in this process (a faulting kernel, a lost or broken device).
 bool IsLost(cudaError_t status) noexcept;
 
-// Throws DeviceError, or OutOfMemory for a failed allocation, unless `status` is cudaSuccess. A sticky-but-recoverable error
-// state is cleared first, so that the next call starts clean.
+// Throws DeviceError, or OutOfMemory for a failed allocation, unless `status` is cudaSuccess. A sticky-but-recoverable
+// error state is cleared first, so that the next call starts clean.
 void CheckCuda(cudaError_t status, const char* expression, const char* file, int line);
 void CheckCublas(cublasStatus_t status, const char* expression, const char* file, int line);
 

@@ -17,8 +17,9 @@ void* CudaMemory::Allocate(std::size_t bytes, const std::string& what) {
   if (status == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
     const std::size_t free = FreeBytes();
-    throw OutOfMemory(fmt::format("{}: needs {} of device memory, {} are free", what, Megabytes(bytes), Megabytes(free)),
-                      bytes, free);
+    throw OutOfMemory(
+        fmt::format("{}: needs {} of device memory, {} are free", what, Megabytes(bytes), Megabytes(free)), bytes,
+        free);
   }
   ASSAY_CUDA(status);
   return data;
@@ -71,8 +72,9 @@ Gate CudaAvailable(int device) {
     if (cudaDriverGetVersion(&driver) != cudaSuccess) driver = 0;
     if (cudaRuntimeGetVersion(&runtime) != cudaSuccess) runtime = 0;
     (void)cudaGetLastError();
-    const std::string versions = driver == 0 ? fmt::format("no CUDA driver; built with CUDA {}", Version(runtime))
-                                             : fmt::format("driver supports CUDA {}, built with {}", Version(driver), Version(runtime));
+    const std::string versions =
+        driver == 0 ? fmt::format("no CUDA driver; built with CUDA {}", Version(runtime))
+                    : fmt::format("driver supports CUDA {}, built with {}", Version(driver), Version(runtime));
     return Gate::No("no CUDA device: {}: {} ({})", call, cudaGetErrorString(status), versions);
   };
   int count = 0;

@@ -12,8 +12,8 @@
 
 namespace assay {
 
-// Memory of the current device. Copies and fills are ordered on `stream`, which must outlive this object; CopyOut waits for it
-// and counts one host synchronisation. CopyIn returns when host_from may be reused (pageable memory only).
+// Memory of the current device. Copies and fills are ordered on `stream`, which must outlive this object; CopyOut waits
+// for it and counts one host synchronisation. CopyIn returns when host_from may be reused (pageable memory only).
 class CudaMemory final : public Memory {
  public:
   CudaMemory(cudaStream_t stream, std::int64_t* host_syncs) : stream_(stream), host_syncs_(host_syncs) {}
@@ -52,8 +52,8 @@ class PinnedBuffer {
   std::size_t bytes_ = 0;
 };
 
-// Whether `device` can run this build, or why not in the driver's own words: no driver, driver too old, no such device, or an
-// architecture the kernels were not built for. Makes no lasting claim on the device.
+// Whether `device` can run this build, or why not in the driver's own words: no driver, driver too old, no such device,
+// or an architecture the kernels were not built for. Makes no lasting claim on the device.
 Gate CudaAvailable(int device = 0);
 
 }  // namespace assay

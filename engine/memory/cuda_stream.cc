@@ -24,11 +24,12 @@ CublasHandle MakeCublas(cudaStream_t stream, void* workspace, std::size_t worksp
   cublasHandle_t raw = nullptr;
   ASSAY_CUBLAS(cublasCreate(&raw));
   CublasHandle handle(raw);
-  // Setting the stream resets the workspace: the order matters. An own workspace keeps cuBLAS from allocating in a capture
-  // and makes its results repeat from run to run.
+  // Setting the stream resets the workspace: the order matters. An own workspace keeps cuBLAS from allocating in a
+  // capture and makes its results repeat from run to run.
   ASSAY_CUBLAS(cublasSetStream(raw, stream));
   ASSAY_CUBLAS(cublasSetWorkspace(raw, workspace, workspace_bytes));
-  ASSAY_CUBLAS(cublasSetMathMode(raw, static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)));
+  ASSAY_CUBLAS(cublasSetMathMode(
+      raw, static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)));
   return handle;
 }
 

@@ -1,5 +1,5 @@
-// Owners of CUDA objects: stream, event, recorded graph, cuBLAS handles. Move-only; the destructor frees and reports, never
-// throws. All of them belong to the device that was current when they were made. Needs the CUDA toolkit.
+// Owners of CUDA objects: stream, event, recorded graph, cuBLAS handles. Move-only; the destructor frees and reports,
+// never throws. All of them belong to the device that was current when they were made. Needs the CUDA toolkit.
 #pragma once
 
 #include <cublas_v2.h>
@@ -64,8 +64,8 @@ CublasHandle MakeCublas(cudaStream_t stream, void* workspace, std::size_t worksp
 // Milliseconds from `start` to `end`, both recorded and done.
 float ElapsedMs(const CudaEvent& start, const CudaEvent& end);
 
-// Captures what `body` enqueues on `stream` (thread-local mode) into an executable graph. When body throws, the capture is
-// ended and dropped, and the exception goes on. `nodes`, when given, receives how many the graph has.
+// Captures what `body` enqueues on `stream` (thread-local mode) into an executable graph. When body throws, the capture
+// is ended and dropped, and the exception goes on. `nodes`, when given, receives how many the graph has.
 CudaGraphExec CaptureGraph(cudaStream_t stream, const std::function<void()>& body, std::size_t* nodes = nullptr);
 
 }  // namespace assay

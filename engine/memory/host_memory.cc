@@ -16,8 +16,8 @@ void* HostMemory::Allocate(std::size_t bytes, const std::string& what) {
   const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   void* data = rounded < bytes ? nullptr : std::aligned_alloc(kAlignment, rounded == 0 ? kAlignment : rounded);
   if (data == nullptr)
-    throw OutOfMemory(fmt::format("{}: {} bytes do not fit in host memory ({} bytes free)", what, bytes, FreeBytes()), bytes,
-                      FreeBytes());
+    throw OutOfMemory(fmt::format("{}: {} bytes do not fit in host memory ({} bytes free)", what, bytes, FreeBytes()),
+                      bytes, FreeBytes());
   return data;
 }
 

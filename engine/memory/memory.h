@@ -8,8 +8,8 @@
 
 namespace assay {
 
-// Allocations and copies of one device. Not thread-safe. Copies are ordered with the work of the Ops that owns the memory;
-// CopyOut returns when the bytes are there.
+// Allocations and copies of one device. Not thread-safe. Copies are ordered with the work of the Ops that owns the
+// memory; CopyOut returns when the bytes are there.
 class Memory {
  public:
   virtual ~Memory() = default;
@@ -42,7 +42,9 @@ class Buffer {
   }
   void* data() const { return data_; }
   template <class T>
-  T* as() const { return static_cast<T*>(data_); }
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
   std::size_t bytes() const { return bytes_; }
   explicit operator bool() const { return data_ != nullptr; }
 

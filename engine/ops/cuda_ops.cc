@@ -113,7 +113,8 @@ std::unique_ptr<Weight> CudaOps::Prepare(const std::vector<HostTensor>& parts, W
 
 void* CudaOps::Workspace(std::size_t bytes) {
   if (bytes <= workspace_.bytes() && workspace_) return workspace_.data();
-  Require<Error>(!capturing_, "a captured step needs {} bytes of workspace, {} are reserved", bytes, workspace_.bytes());
+  Require<Error>(!capturing_, "a captured step needs {} bytes of workspace, {} are reserved", bytes,
+                 workspace_.bytes());
   // The old buffer may stand in recorded graphs and in kernels under way.
   Buffer grown(memory_, bytes + bytes / 4, "workspace");
   if (workspace_) outgrown_.push_back(std::move(workspace_));
@@ -126,37 +127,59 @@ void CudaOps::PoisonWorkspace() {
 }
 
 void CudaOps::Embed(const EmbedArgs& args) {
-  Call("Embed", [&] { if (args.rows->count > 0) LaunchEmbed(ctx_, args); });
+  Call("Embed", [&] {
+    if (args.rows->count > 0) LaunchEmbed(ctx_, args);
+  });
 }
 void CudaOps::PleInput(const PleInputArgs& args) {
-  Call("PleInput", [&] { if (args.rows->count > 0) LaunchPleInput(ctx_, args); });
+  Call("PleInput", [&] {
+    if (args.rows->count > 0) LaunchPleInput(ctx_, args);
+  });
 }
 void CudaOps::Norm(const NormArgs& args) {
-  Call("Norm", [&] { if (args.rows > 0) LaunchNorm(ctx_, args); });
+  Call("Norm", [&] {
+    if (args.rows > 0) LaunchNorm(ctx_, args);
+  });
 }
 void CudaOps::Residual(const ResidualArgs& args) {
-  Call("Residual", [&] { if (args.rows > 0) LaunchResidual(ctx_, args); });
+  Call("Residual", [&] {
+    if (args.rows > 0) LaunchResidual(ctx_, args);
+  });
 }
 void CudaOps::Join(const JoinArgs& args) {
-  Call("Join", [&] { if (args.rows > 0) LaunchJoin(ctx_, args); });
+  Call("Join", [&] {
+    if (args.rows > 0) LaunchJoin(ctx_, args);
+  });
 }
 void CudaOps::Qkv(const QkvArgs& args) {
-  Call("Qkv", [&] { if (args.rows->count > 0) LaunchQkv(ctx_, args); });
+  Call("Qkv", [&] {
+    if (args.rows->count > 0) LaunchQkv(ctx_, args);
+  });
 }
 void CudaOps::Attention(const AttentionArgs& args) {
-  Call("Attention", [&] { if (args.rows->count > 0) LaunchAttention(ctx_, args); });
+  Call("Attention", [&] {
+    if (args.rows->count > 0) LaunchAttention(ctx_, args);
+  });
 }
 void CudaOps::Route(const RouteArgs& args) {
-  Call("Route", [&] { if (args.rows > 0) LaunchRoute(ctx_, args); });
+  Call("Route", [&] {
+    if (args.rows > 0) LaunchRoute(ctx_, args);
+  });
 }
 void CudaOps::Logits(const LogitsArgs& args) {
-  Call("Logits", [&] { if (args.rows > 0) LaunchLogits(ctx_, args); });
+  Call("Logits", [&] {
+    if (args.rows > 0) LaunchLogits(ctx_, args);
+  });
 }
 void CudaOps::GatherRows(void* out, const void* in, const std::int32_t* index, int count, std::int64_t row_bytes) {
-  Call("GatherRows", [&] { if (count > 0) LaunchGatherRows(ctx_, out, in, index, count, row_bytes); });
+  Call("GatherRows", [&] {
+    if (count > 0) LaunchGatherRows(ctx_, out, in, index, count, row_bytes);
+  });
 }
 void CudaOps::Advance(const AdvanceArgs& args) {
-  Call("Advance", [&] { if (args.rows > 0) LaunchAdvance(ctx_, args); });
+  Call("Advance", [&] {
+    if (args.rows > 0) LaunchAdvance(ctx_, args);
+  });
 }
 
 std::unique_ptr<StepGraph> CudaOps::Capture(const std::function<void()>& body) {

@@ -1,5 +1,5 @@
-// The CUDA implementation of Ops: kernels and cuBLAS behind the same seam. Declared everywhere, defined only in builds with CUDA
-// (ASSAY_HAS_CUDA); ops_factory.h picks without asking. No CUDA headers here.
+// The CUDA implementation of Ops: kernels and cuBLAS behind the same seam. Declared everywhere, defined only in builds
+// with CUDA (ASSAY_HAS_CUDA); ops_factory.h picks without asking. No CUDA headers here.
 #pragma once
 
 #include <memory>
@@ -23,8 +23,8 @@ struct CudaOptions {
 // Whether this build's kernels can run on `device`, or why not in the driver's own words.
 Gate CudaOpsAvailable(int device = 0);
 
-// Throws DeviceError with the reason when there is no such device. Belongs to one thread. Results repeat bit for bit from run to
-// run on one kind of device; in batch-invariant mode also over batch sizes.
+// Throws DeviceError with the reason when there is no such device. Belongs to one thread. Results repeat bit for bit
+// from run to run on one kind of device; in batch-invariant mode also over batch sizes.
 std::unique_ptr<Ops> MakeCudaOps(const CudaOptions& options);
 
 // Fills the scratch memory of `ops` (made by MakeCudaOps) with NaNs: nothing may read what it did not write. For tests.

@@ -84,7 +84,8 @@ void CudaOps::Call(const char* op, Body&& body) {
   try {
     body();
   } catch (const DeviceError& error) {
-    throw DeviceError(fmt::format("{} (layer {}, step '{}'): {}", op, site_.layer, site_.step, error.what()), error.lost);
+    throw DeviceError(fmt::format("{} (layer {}, step '{}'): {}", op, site_.layer, site_.step, error.what()),
+                      error.lost);
   }
 }
 

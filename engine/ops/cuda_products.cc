@@ -12,15 +12,16 @@ namespace {
 struct PathLimits {
   int dot, skinny;
 };
-constexpr PathLimits kPlain16 = {1, 16};    // plain fp16 / bf16
-constexpr PathLimits kSplit16 = {1, 64};    // quantised in fp16 / bf16 modes: the library would read twice the bytes or more
-constexpr PathLimits kSmall16 = {8, 64};    // either, when the weight is so small that only the way's own latency counts
+constexpr PathLimits kPlain16 = {1, 16};  // plain fp16 / bf16
+constexpr PathLimits kSplit16 = {1,
+                                 64};  // quantised in fp16 / bf16 modes: the library would read twice the bytes or more
+constexpr PathLimits kSmall16 = {8, 64};  // either, when the weight is so small that only the way's own latency counts
 constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;  // elements
-constexpr PathLimits kPlain32 = {4, 0};     // fp32 mode
+constexpr PathLimits kPlain32 = {4, 0};                       // fp32 mode
 constexpr PathLimits kSplit32 = {16, 0};
 
-constexpr std::int64_t kFewAssignments = 64;  // experts: up to here one product per assignment
-constexpr int kAssignmentRows = 2048;         // rows of a chunk of an expert product: bounds workspace
+constexpr std::int64_t kFewAssignments = 64;                   // experts: up to here one product per assignment
+constexpr int kAssignmentRows = 2048;                          // rows of a chunk of an expert product: bounds workspace
 constexpr std::size_t kRawBytes = std::size_t{512} << 20;      // most float32 results in flight before a fused finish
 constexpr std::size_t kScratchBytes = std::size_t{128} << 20;  // most dequantised weights in flight
 
@@ -82,9 +83,10 @@ void CudaOps::LibraryProduct(float* raw, const WeightView& w, const void* x, int
     }
     // Row-major [rows, out] is column-major [out, rows]: out = W^T x with W column-major [cols, out].
     const float one = 1.0f, zero = 0.0f;
-    ASSAY_CUBLAS(cublasGemmEx(cublas_.get(), CUBLAS_OP_T, CUBLAS_OP_N, static_cast<int>(count), rows, static_cast<int>(w.cols),
-                              &one, data, type, static_cast<int>(w.stride), x, type, static_cast<int>(w.cols), &zero, raw + row,
-                              CUDA_R_32F, static_cast<int>(w.rows), CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+    ASSAY_CUBLAS(cublasGemmEx(cublas_.get(), CUBLAS_OP_T, CUBLAS_OP_N, static_cast<int>(count), rows,
+                              static_cast<int>(w.cols), &one, data, type, static_cast<int>(w.stride), x, type,
+                              static_cast<int>(w.cols), &zero, raw + row, CUDA_R_32F, static_cast<int>(w.rows),
+                              CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
     ++counters_.kernel_launches;
   }
 }
@@ -92,10 +94,12 @@ void CudaOps::LibraryProduct(float* raw, const WeightView& w, const void* x, int
 template <class Finish>
 void CudaOps::RunLibrary(const Product& p, Finish&& finish) {
   const std::size_t scratch = LibraryScratch(p.w), row_bytes = static_cast<std::size_t>(p.w.rows) * sizeof(float);
-  const int chunk = static_cast<int>(std::clamp<std::size_t>(kRawBytes / row_bytes, 1, static_cast<std::size_t>(p.rows)));
+  const int chunk =
+      static_cast<int>(std::clamp<std::size_t>(kRawBytes / row_bytes, 1, static_cast<std::size_t>(p.rows)));
   auto* work = static_cast<std::byte*>(Workspace(scratch + static_cast<std::size_t>(chunk) * row_bytes));
   auto* raw = reinterpret_cast<float*>(work + scratch);
-  const std::int64_t x_bytes = p.w.cols * OperandBytes(ctx_.precision), out_bytes = p.width() * OperandBytes(ctx_.precision);
+  const std::int64_t x_bytes = p.w.cols * OperandBytes(ctx_.precision),
+                     out_bytes = p.width() * OperandBytes(ctx_.precision);
   for (int row = 0; row < p.rows; row += chunk) {
     Product part = p;
     part.rows = std::min(chunk, p.rows - row);
@@ -110,9 +114,12 @@ void CudaOps::RunLibrary(const Product& p, Finish&& finish) {
 void CudaOps::Run(const Product& p) {
   if (p.rows <= 0) return;
   switch (WayOf(p.w, p.rows)) {
-    case ProductWay::kDot: return LaunchDot(ctx_, p);
-    case ProductWay::kSkinny: return LaunchSkinny(ctx_, p);
-    default: break;
+    case ProductWay::kDot:
+      return LaunchDot(ctx_, p);
+    case ProductWay::kSkinny:
+      return LaunchSkinny(ctx_, p);
+    default:
+      break;
   }
   switch (p.finish) {
     case Finish::kStore: {
@@ -175,7 +182,8 @@ void CudaOps::ExpertGated(const ExpertGatedArgs& args) {
         LaunchDot(ctx_, p);
         continue;
       }
-      const ExpertTiles tiles = PlanExpertTiles(Workspace(ExpertTileBytes(assignments, p.experts)), assignments, p.experts);
+      const ExpertTiles tiles =
+          PlanExpertTiles(Workspace(ExpertTileBytes(assignments, p.experts)), assignments, p.experts);
       LaunchSortExperts(ctx_, tiles, p.expert, assignments, p.experts);
       LaunchGrouped(ctx_, p, tiles);
     }
@@ -200,7 +208,8 @@ void CudaOps::ExpertDown(const ExpertDownArgs& args) {
         continue;
       }
       const std::size_t table_bytes = ExpertTileBytes(assignments, p.experts);
-      const std::size_t partial_bytes = static_cast<std::size_t>(assignments) * static_cast<std::size_t>(p.w.rows) * sizeof(float);
+      const std::size_t partial_bytes =
+          static_cast<std::size_t>(assignments) * static_cast<std::size_t>(p.w.rows) * sizeof(float);
       auto* work = static_cast<std::byte*>(Workspace(table_bytes + partial_bytes));
       const ExpertTiles tiles = PlanExpertTiles(work, assignments, p.experts);
       p.out = reinterpret_cast<float*>(work + table_bytes);
@@ -212,19 +221,21 @@ void CudaOps::ExpertDown(const ExpertDownArgs& args) {
 }
 
 void CudaOps::Reserve(const OpsLimits& limits) {
-  const auto rows = static_cast<std::size_t>(std::max(limits.max_rows, 1)), width = static_cast<std::size_t>(limits.max_width);
+  const auto rows = static_cast<std::size_t>(std::max(limits.max_rows, 1)),
+             width = static_cast<std::size_t>(limits.max_width);
   const std::size_t scratch = split_weights_ ? Padded(kScratchBytes) : 0;
   const std::size_t gated = std::min(std::max(kRawBytes, width * 4), rows * width * 4);
   const std::size_t split_sums = SkinnyWorkspaceBytes(ctx_);
   std::size_t experts = 0;
   if (limits.experts > 0) {
     const int assignments = static_cast<int>(std::min<std::size_t>(rows, kAssignmentRows)) * limits.top_k;
-    // Fewer assignments may be cut into more tiles than more of them, but never into more than two an expert below that size.
+    // Fewer assignments may be cut into more tiles than more of them, but never into more than two an expert below that
+    // size.
     experts = ExpertTileBytes(assignments, limits.experts) + 24 * static_cast<std::size_t>(limits.experts) +
               static_cast<std::size_t>(assignments) * width * sizeof(float);
   }
-  Workspace(std::max({scratch + gated, split_sums, experts, AttentionWorkspaceBytes(limits), LogitsWorkspaceBytes(limits),
-                      RouteWorkspaceBytes(limits), std::size_t{1}}));
+  Workspace(std::max({scratch + gated, split_sums, experts, AttentionWorkspaceBytes(limits),
+                      LogitsWorkspaceBytes(limits), RouteWorkspaceBytes(limits), std::size_t{1}}));
   if (staging_) {
     Synchronize();
     staging_ = Buffer();

@@ -17,8 +17,8 @@ std::int64_t Stacked(const std::vector<HostTensor>& parts) {
   std::int64_t rows = 0;
   for (const HostTensor& part : parts) {
     Require(part.cols == parts[0].cols && part.experts == parts[0].experts,
-            "{}: cannot be stacked under {}: expected {} columns and {} experts, found {} and {}", part.where, parts[0].where,
-            parts[0].cols, parts[0].experts, part.cols, part.experts);
+            "{}: cannot be stacked under {}: expected {} columns and {} experts, found {} and {}", part.where,
+            parts[0].where, parts[0].cols, parts[0].experts, part.cols, part.experts);
     Require(part.type != DType::kI32, "{}: a weight cannot be {}", part.where, Name(part.type));
     Require(part.data != nullptr || part.fill.has_value(), "{}: neither values nor a recipe", part.where);
     rows += part.rows;
@@ -33,7 +33,8 @@ WeightView Planned(const std::vector<HostTensor>& parts, Precision precision, We
   WeightView v;
   v.cols = parts[0].cols;
   const DType stored = parts[0].type;
-  const bool uniform = std::all_of(parts.begin(), parts.end(), [&](const HostTensor& part) { return part.type == stored; });
+  const bool uniform =
+      std::all_of(parts.begin(), parts.end(), [&](const HostTensor& part) { return part.type == stored; });
   if (use == WeightUse::kTable && uniform) {
     v.type = stored;
     v.layout = IsQuantised(stored) ? WeightLayout::kBlocks : WeightLayout::kPlain;
@@ -59,8 +60,8 @@ std::int64_t DataRowBytes(const WeightView& v) {
 
 }  // namespace
 
-CudaWeight::CudaWeight(const KernelContext& ctx, Memory& memory, const Buffer& staging, const std::vector<HostTensor>& parts,
-                       WeightUse use)
+CudaWeight::CudaWeight(const KernelContext& ctx, Memory& memory, const Buffer& staging,
+                       const std::vector<HostTensor>& parts, WeightUse use)
     : Weight(First(parts).experts, Stacked(parts), First(parts).cols), view_(Planned(parts, ctx.precision, use)) {
   view_.rows = rows;
   const auto all_rows = static_cast<std::size_t>(experts * rows);
@@ -85,7 +86,8 @@ void CudaWeight::Upload(const KernelContext& ctx, Memory& memory, const Buffer& 
                         std::int64_t first_row) {
   const auto row_bytes = static_cast<std::int64_t>(StoredBytes(part.type, 1, part.cols));
   const std::int64_t chunk = std::max<std::int64_t>(static_cast<std::int64_t>(staging.bytes()) / row_bytes, 1);
-  Require(row_bytes <= static_cast<std::int64_t>(staging.bytes()), "{}: a row of {} bytes is too long to upload", part.where, row_bytes);
+  Require(row_bytes <= static_cast<std::int64_t>(staging.bytes()), "{}: a row of {} bytes is too long to upload",
+          part.where, row_bytes);
   StoredRows from;
   from.view.rows = part.rows;
   from.view.cols = part.cols;
@@ -95,8 +97,9 @@ void CudaWeight::Upload(const KernelContext& ctx, Memory& memory, const Buffer& 
   from.view.block = Info(part.type).block;
   from.view.block_bytes = Info(part.type).bytes;
   from.first_row = first_row;
-  const bool as_stored = view_.layout == WeightLayout::kBlocks || (view_.layout == WeightLayout::kPlain && view_.type == part.type &&
-                                                                   view_.stride == part.cols && experts == 1);
+  const bool as_stored =
+      view_.layout == WeightLayout::kBlocks ||
+      (view_.layout == WeightLayout::kPlain && view_.type == part.type && view_.stride == part.cols && experts == 1);
   for (std::int64_t row = 0; row < part.experts * part.rows; row += chunk) {
     from.first = row;
     from.count = std::min(chunk, part.experts * part.rows - row);

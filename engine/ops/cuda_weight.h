@@ -1,5 +1,5 @@
-// A weight in device memory, stacked from parts. Matrices are plain in the mode's type, or split Q8_0 / Q4_0 when every part is
-// of that type; tables keep their stored type. Layouts: kernels/kernel_context.h.
+// A weight in device memory, stacked from parts. Matrices are plain in the mode's type, or split Q8_0 / Q4_0 when every
+// part is of that type; tables keep their stored type. Layouts: kernels/kernel_context.h.
 #pragma once
 
 #include <string>
@@ -12,15 +12,17 @@ namespace assay {
 
 class CudaWeight final : public Weight {
  public:
-  // Uploads through `staging`, ordered on ctx.stream; recipes are computed on the device. Throws InputError naming the part that
-  // does not fit, OutOfMemory.
-  CudaWeight(const KernelContext& ctx, Memory& memory, const Buffer& staging, const std::vector<HostTensor>& parts, WeightUse use);
+  // Uploads through `staging`, ordered on ctx.stream; recipes are computed on the device. Throws InputError naming the
+  // part that does not fit, OutOfMemory.
+  CudaWeight(const KernelContext& ctx, Memory& memory, const Buffer& staging, const std::vector<HostTensor>& parts,
+             WeightUse use);
   std::size_t bytes() const override { return data_.bytes() + scales_.bytes(); }
   std::string format() const override { return format_; }
   const WeightView& view() const { return view_; }
 
  private:
-  void Upload(const KernelContext& ctx, Memory& memory, const Buffer& staging, const HostTensor& part, std::int64_t first_row);
+  void Upload(const KernelContext& ctx, Memory& memory, const Buffer& staging, const HostTensor& part,
+              std::int64_t first_row);
 
   Buffer data_, scales_;
   WeightView view_;

@@ -5,8 +5,8 @@
 
 #include "engine/base/half.h"
 
-// One binary for every x86-64: the hot loops are compiled for three instruction sets and bound at load. Sanitizers cannot run
-// before such binding, so they get the plain version.
+// One binary for every x86-64: the hot loops are compiled for three instruction sets and bound at load. Sanitizers
+// cannot run before such binding, so they get the plain version.
 #if defined(__x86_64__) && defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define ASSAY_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
@@ -26,13 +26,15 @@ typedef float Quarter __attribute__((vector_size(kHalf / 2 * sizeof(float))));
 
 [[gnu::always_inline]] inline float SumOf(const Half& low, const Half& high) {
   const Half half = low + high;
-  const Quarter quarter = __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
+  const Quarter quarter =
+      __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
   return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
 }
 
 // `kRows` rows of x at once: independent sums that hide each other's latency. Each is what it would be alone.
 template <int kRows>
-[[gnu::always_inline]] inline void DotsOf(float* out, std::int64_t out_stride, const float* w, const float* x, std::int64_t cols) {
+[[gnu::always_inline]] inline void DotsOf(float* out, std::int64_t out_stride, const float* w, const float* x,
+                                          std::int64_t cols) {
   const std::int64_t body = cols / kLanes * kLanes;
   Half low[kRows] = {}, high[kRows] = {};
   for (std::int64_t i = 0; i < body; i += kLanes) {

@@ -12,8 +12,8 @@ namespace assay::host {
 void LoadOperand(float* out, Precision precision, const void* operand, std::int64_t offset, std::int64_t count);
 void StoreOperand(void* operand, Precision precision, std::int64_t offset, const float* values, std::int64_t count);
 
-// out[r * out_stride] = sum_i w[i] * x[r * cols + i] for r < rows: sixteen interleaved partial sums over i, added pairwise. The
-// order depends on cols alone.
+// out[r * out_stride] = sum_i w[i] * x[r * cols + i] for r < rows: sixteen interleaved partial sums over i, added
+// pairwise. The order depends on cols alone.
 void Dots(float* out, std::int64_t out_stride, const float* w, const float* x, std::int64_t rows, std::int64_t cols);
 float Dot(const float* a, const float* b, std::int64_t count);
 

@@ -21,7 +21,8 @@ using host::StoreOperand;
 
 namespace {
 
-// Items of a parallel loop that are worth a thread of their own, from the multiply-adds of one: waking one costs microseconds.
+// Items of a parallel loop that are worth a thread of their own, from the multiply-adds of one: waking one costs
+// microseconds.
 std::int64_t Grain(std::int64_t work) { return std::max<std::int64_t>(1, (1 << 18) / std::max<std::int64_t>(1, work)); }
 constexpr std::int64_t kTranscendental = 16;  // an exp or tanh in multiply-adds
 
@@ -111,11 +112,13 @@ void HostOps::PleInput(const PleInputArgs& args) {
       const float* token = table.Row(0, args.rows->token[r], scratch.data());
       for (int l = 0; l < args.layers; ++l) {
         const std::int64_t at = r * all + std::int64_t{l} * args.width;
-        for (int i = 0; i < args.width; ++i) context[static_cast<std::size_t>(i)] = args.context[at + i] * args.context_scale;
+        for (int i = 0; i < args.width; ++i)
+          context[static_cast<std::size_t>(i)] = args.context[at + i] * args.context_scale;
         const float inverse = InverseRms(context.data(), args.width, args.eps);
         for (int i = 0; i < args.width; ++i)
           args.ple[at + i] = (context[static_cast<std::size_t>(i)] * inverse * args.norm[i] +
-                              token[std::int64_t{l} * args.width + i] * args.token_scale) * root_half;
+                              token[std::int64_t{l} * args.width + i] * args.token_scale) *
+                             root_half;
       }
     }
   });
@@ -206,7 +209,8 @@ void HostOps::PleGate(const PleGateArgs& args) {
     for (std::int64_t o = begin; o < end; ++o) {
       Dots(gate.data(), 1, w.Row(0, o, scratch.data()), inputs.data(), args.rows, w.cols);
       for (int r = 0; r < args.rows; ++r) {
-        const float value = Activate(args.activation, gate[static_cast<std::size_t>(r)]) * args.ple[r * args.ple_stride + o];
+        const float value =
+            Activate(args.activation, gate[static_cast<std::size_t>(r)]) * args.ple[r * args.ple_stride + o];
         StoreOperand(args.operand, precision_, r * w.rows + o, &value, 1);
       }
     }
@@ -251,42 +255,46 @@ void HostOps::Attention(const AttentionArgs& args) {
   ++counters_.calls;
   const KvView& kv = *args.kv;
   const int group = args.heads / kv.kv_heads, head_dim = kv.head_dim;
-  const std::int64_t most_keys = args.window > 0 ? std::min(args.window, args.rows->context_bound) : args.rows->context_bound;
-  ParallelFor(std::int64_t{args.rows->count} * kv.kv_heads, Grain(most_keys * group * (2 * head_dim + kTranscendental)), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> q = Floats(std::int64_t{group} * head_dim), out = q, stored = Floats(head_dim), scores;
-    for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t r = task / kv.kv_heads;
-      const int kv_head = static_cast<int>(task % kv.kv_heads);
-      const int position = args.rows->position[r], session = args.rows->session[r];
-      const int first = args.window > 0 ? std::max(0, position - args.window + 1) : 0, keys = position - first + 1;
-      const std::int64_t at = (r * args.heads + std::int64_t{kv_head} * group) * head_dim;
-      if (session < 0) {
-        std::fill(out.begin(), out.end(), 0.0f);
-        StoreOperand(args.out, precision_, at, out.data(), std::int64_t{group} * head_dim);
-        continue;
-      }
-      LoadOperand(q.data(), precision_, args.q, at, std::int64_t{group} * head_dim);
-      scores.assign(static_cast<std::size_t>(group) * static_cast<std::size_t>(keys), 0.0f);
-      for (int j = 0; j < keys; ++j) {
-        LoadOperand(stored.data(), precision_, kv.keys, kv.Offset(session, kv_head, first + j), head_dim);
-        Dots(scores.data() + j, keys, stored.data(), q.data(), group, head_dim);
-      }
-      std::fill(out.begin(), out.end(), 0.0f);
-      for (int g = 0; g < group; ++g) {
-        float* score = scores.data() + std::int64_t{g} * keys;
-        const float largest = *std::max_element(score, score + keys);
-        float sum = 0.0f;
-        for (int j = 0; j < keys; ++j) sum += score[j] = std::exp((score[j] - largest) * args.scale);
-        for (int j = 0; j < keys; ++j) score[j] /= sum;
-      }
-      for (int j = 0; j < keys; ++j) {
-        LoadOperand(stored.data(), precision_, kv.values, kv.Offset(session, kv_head, first + j), head_dim);
-        for (int g = 0; g < group; ++g)
-          Axpy(out.data() + std::int64_t{g} * head_dim, scores[static_cast<std::size_t>(g * keys + j)], stored.data(), head_dim);
-      }
-      StoreOperand(args.out, precision_, at, out.data(), std::int64_t{group} * head_dim);
-    }
-  });
+  const std::int64_t most_keys =
+      args.window > 0 ? std::min(args.window, args.rows->context_bound) : args.rows->context_bound;
+  ParallelFor(
+      std::int64_t{args.rows->count} * kv.kv_heads, Grain(most_keys * group * (2 * head_dim + kTranscendental)),
+      [&](std::int64_t begin, std::int64_t end) {
+        std::vector<float> q = Floats(std::int64_t{group} * head_dim), out = q, stored = Floats(head_dim), scores;
+        for (std::int64_t task = begin; task < end; ++task) {
+          const std::int64_t r = task / kv.kv_heads;
+          const int kv_head = static_cast<int>(task % kv.kv_heads);
+          const int position = args.rows->position[r], session = args.rows->session[r];
+          const int first = args.window > 0 ? std::max(0, position - args.window + 1) : 0, keys = position - first + 1;
+          const std::int64_t at = (r * args.heads + std::int64_t{kv_head} * group) * head_dim;
+          if (session < 0) {
+            std::fill(out.begin(), out.end(), 0.0f);
+            StoreOperand(args.out, precision_, at, out.data(), std::int64_t{group} * head_dim);
+            continue;
+          }
+          LoadOperand(q.data(), precision_, args.q, at, std::int64_t{group} * head_dim);
+          scores.assign(static_cast<std::size_t>(group) * static_cast<std::size_t>(keys), 0.0f);
+          for (int j = 0; j < keys; ++j) {
+            LoadOperand(stored.data(), precision_, kv.keys, kv.Offset(session, kv_head, first + j), head_dim);
+            Dots(scores.data() + j, keys, stored.data(), q.data(), group, head_dim);
+          }
+          std::fill(out.begin(), out.end(), 0.0f);
+          for (int g = 0; g < group; ++g) {
+            float* score = scores.data() + std::int64_t{g} * keys;
+            const float largest = *std::max_element(score, score + keys);
+            float sum = 0.0f;
+            for (int j = 0; j < keys; ++j) sum += score[j] = std::exp((score[j] - largest) * args.scale);
+            for (int j = 0; j < keys; ++j) score[j] /= sum;
+          }
+          for (int j = 0; j < keys; ++j) {
+            LoadOperand(stored.data(), precision_, kv.values, kv.Offset(session, kv_head, first + j), head_dim);
+            for (int g = 0; g < group; ++g)
+              Axpy(out.data() + std::int64_t{g} * head_dim, scores[static_cast<std::size_t>(g * keys + j)],
+                   stored.data(), head_dim);
+          }
+          StoreOperand(args.out, precision_, at, out.data(), std::int64_t{group} * head_dim);
+        }
+      });
 }
 
 void HostOps::Route(const RouteArgs& args) {
@@ -297,7 +305,8 @@ void HostOps::Route(const RouteArgs& args) {
     for (std::int64_t r = begin; r < end; ++r) {
       const float* x = args.x + r * args.hidden;
       const float inverse = InverseRms(x, args.hidden, args.eps);
-      for (int i = 0; i < args.hidden; ++i) input[static_cast<std::size_t>(i)] = x[i] * inverse * args.router_scale[i] * root;
+      for (int i = 0; i < args.hidden; ++i)
+        input[static_cast<std::size_t>(i)] = x[i] * inverse * args.router_scale[i] * root;
       for (int e = 0; e < args.experts; ++e)
         p[static_cast<std::size_t>(e)] = Dot(args.router + std::int64_t{e} * args.hidden, input.data(), args.hidden);
       const float largest = *std::max_element(p.begin(), p.end());
@@ -314,7 +323,8 @@ void HostOps::Route(const RouteArgs& args) {
       }
       for (int k = 0; k < args.top_k; ++k) {
         const std::int64_t at = r * args.top_k + k;
-        args.weight[at] = args.weight[at] / chosen * (args.expert_scale != nullptr ? args.expert_scale[args.expert[at]] : 1.0f);
+        args.weight[at] =
+            args.weight[at] / chosen * (args.expert_scale != nullptr ? args.expert_scale[args.expert[at]] : 1.0f);
       }
     }
   });

@@ -1,5 +1,5 @@
-// Ops on the host: short plain loops, threads over independent outputs, the arithmetic of each row in one fixed order whatever
-// else is in the batch. So results are bit-equal across batch sizes, chunkings and neighbours.
+// Ops on the host: short plain loops, threads over independent outputs, the arithmetic of each row in one fixed order
+// whatever else is in the batch. So results are bit-equal across batch sizes, chunkings and neighbours.
 #pragma once
 
 #include "engine/ops/ops.h"
@@ -15,8 +15,8 @@ class HostOps final : public Ops {
   std::string device() const override { return "host"; }
   OpsCounters counters() const override { return counters_; }
 
-  // Keeps a part's stored bytes when the mode's products would read the same values from them (always in fp32, and for Q8_0 and
-  // Q4_0); else converts to the mode's type, as a device does.
+  // Keeps a part's stored bytes when the mode's products would read the same values from them (always in fp32, and for
+  // Q8_0 and Q4_0); else converts to the mode's type, as a device does.
   std::unique_ptr<Weight> Prepare(const std::vector<HostTensor>& parts, WeightUse use) override;
   void Reserve(const OpsLimits&) override {}
 

@@ -16,8 +16,8 @@ std::int64_t Stacked(const std::vector<HostTensor>& parts) {
   std::int64_t rows = 0;
   for (const HostTensor& part : parts) {
     Require(part.cols == parts[0].cols && part.experts == parts[0].experts,
-            "{}: cannot be stacked under {}: expected {} columns and {} experts, found {} and {}", part.where, parts[0].where,
-            parts[0].cols, parts[0].experts, part.cols, part.experts);
+            "{}: cannot be stacked under {}: expected {} columns and {} experts, found {} and {}", part.where,
+            parts[0].where, parts[0].cols, parts[0].experts, part.cols, part.experts);
     rows += part.rows;
   }
   return rows;

@@ -13,7 +13,8 @@ class HostWeight final : public Weight {
   std::size_t bytes() const override { return bytes_; }
   std::string format() const override { return format_; }
 
-  // Row `row` of expert `expert` as float32 [cols]: a pointer into the weight when it is stored so, else decoded to `scratch`.
+  // Row `row` of expert `expert` as float32 [cols]: a pointer into the weight when it is stored so, else decoded to
+  // `scratch`.
   const float* Row(std::int64_t expert, std::int64_t row, float* scratch) const;
 
  private:

@@ -6,18 +6,24 @@ namespace assay {
 
 DType OperandType(Precision precision) {
   switch (precision) {
-    case Precision::kFp16: return DType::kF16;
-    case Precision::kBf16: return DType::kBF16;
-    case Precision::kFp32: break;
+    case Precision::kFp16:
+      return DType::kF16;
+    case Precision::kBf16:
+      return DType::kBF16;
+    case Precision::kFp32:
+      break;
   }
   return DType::kF32;
 }
 
 const char* Name(Precision precision) {
   switch (precision) {
-    case Precision::kFp16: return "fp16";
-    case Precision::kBf16: return "bf16";
-    case Precision::kFp32: break;
+    case Precision::kFp16:
+      return "fp16";
+    case Precision::kBf16:
+      return "bf16";
+    case Precision::kFp32:
+      break;
   }
   return "fp32";
 }

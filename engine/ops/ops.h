@@ -1,12 +1,13 @@
-// The op seam: batched operations at the grain of fused kernels. The trunk calls nothing else. HostOps is short plain loops,
-// CudaOps is kernels and cuBLAS; probes decorate Ops to trace and to inject faults.
+// The op seam: batched operations at the grain of fused kernels. The trunk calls nothing else. HostOps is short plain
+// loops, CudaOps is kernels and cuBLAS; probes decorate Ops to trace and to inject faults.
 //
-// Conventions. Outputs come first. All pointers are memory of ops.memory(). "operand" is an array in the mode's type (fp32,
-// fp16 or bf16, see Precision): what products take. Everything else is float32: the residual stream x, product outputs, norms'
-// weights. Products accumulate in float32. Rounding happens exactly where an op writes an operand or a cache; nowhere else.
-// Calls are ordered; they may return before the work is done (Synchronize waits). Ops never allocate inside a captured step
-// once Reserve has been called with the batch's limits. Unless said otherwise outputs must not overlap inputs.
-// Rows are independent: row r of an output depends on row r of the inputs and, in attention, on its session's cache.
+// Conventions. Outputs come first. All pointers are memory of ops.memory(). "operand" is an array in the mode's type
+// (fp32, fp16 or bf16, see Precision): what products take. Everything else is float32: the residual stream x, product
+// outputs, norms' weights. Products accumulate in float32. Rounding happens exactly where an op writes an operand or a
+// cache; nowhere else. Calls are ordered; they may return before the work is done (Synchronize waits). Ops never
+// allocate inside a captured step once Reserve has been called with the batch's limits. Unless said otherwise outputs
+// must not overlap inputs. Rows are independent: row r of an output depends on row r of the inputs and, in attention,
+// on its session's cache.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,7 @@ namespace assay {
 
 enum class Precision { kFp32, kFp16, kBf16 };
 DType OperandType(Precision precision);
-const char* Name(Precision precision);  // "fp32", "fp16", "bf16"
+const char* Name(Precision precision);                 // "fp32", "fp16", "bf16"
 Precision PrecisionFromName(const std::string& name);  // throws InputError
 
 // A run of consecutive rows of one session at consecutive positions.
@@ -36,17 +37,17 @@ struct Segment {
   std::int32_t first_position;
 };
 
-// The rows of a step. Arrays are device memory, so that a captured step reads fresh values. A row whose session is negative is
-// padding: it writes no cache, and nobody reads what it yields.
+// The rows of a step. Arrays are device memory, so that a captured step reads fresh values. A row whose session is
+// negative is padding: it writes no cache, and nobody reads what it yields.
 struct Rows {
   int count = 0;
   const std::int32_t* token = nullptr;     // [count]
   const std::int32_t* position = nullptr;  // [count]
   const std::int32_t* session = nullptr;   // [count] index of the session's place in every cache; < 0: padding
   int segments = 0;
-  const Segment* segment = nullptr;        // [segments], covering the rows in order
-  const Segment* host_segment = nullptr;   // the same in host memory, read while ops are enqueued; null: a row each
-  int context_bound = 0;                   // upper bound of position + 1 over all rows while this description is in use
+  const Segment* segment = nullptr;       // [segments], covering the rows in order
+  const Segment* host_segment = nullptr;  // the same in host memory, read while ops are enqueued; null: a row each
+  int context_bound = 0;                  // upper bound of position + 1 over all rows while this description is in use
 };
 
 // The keys and values of one cache for all sessions: [session][kv_head][slot][head_dim], in operand type.
@@ -69,31 +70,31 @@ class Weight {
   Weight(std::int64_t experts_in, std::int64_t rows_in, std::int64_t cols_in)
       : experts(experts_in), rows(rows_in), cols(cols_in) {}
   virtual ~Weight() = default;
-  virtual std::size_t bytes() const = 0;  // device bytes a product over all rows must read
+  virtual std::size_t bytes() const = 0;   // device bytes a product over all rows must read
   virtual std::string format() const = 0;  // "BF16", "Q8_0", "Q4_K as BF16"
   const std::int64_t experts, rows, cols;
 };
 
 enum class WeightUse {
-  kMatrix,   // MatMul, Embed, PleGate
-  kGated,    // GatedMatMul, ExpertGated: the first half of the rows is gate, the second half up
-  kTable,    // rows are looked up only (PLE table): stored as in the file, never multiplied
+  kMatrix,  // MatMul, Embed, PleGate
+  kGated,   // GatedMatMul, ExpertGated: the first half of the rows is gate, the second half up
+  kTable,   // rows are looked up only (PLE table): stored as in the file, never multiplied
 };
 
 // Where a call belongs; carried by errors, traces and faults.
 struct Site {
-  int layer = -1;            // -1 outside layers
-  const char* step = "";     // static string: "attention", "ffn"
+  int layer = -1;         // -1 outside layers
+  const char* step = "";  // static string: "attention", "ffn"
 };
 
 // How large a step may get; Reserve sizes every internal workspace from it.
 struct OpsLimits {
   int max_rows = 0;
   int max_sessions = 0;
-  int max_slots = 0;       // of any cache
+  int max_slots = 0;  // of any cache
   int max_heads = 0;
   int max_head_dim = 0;
-  std::int64_t max_width = 0;   // most columns or rows of any weight but the head
+  std::int64_t max_width = 0;  // most columns or rows of any weight but the head
   int vocab = 0;
   int experts = 0, top_k = 0;
   int expert_ffn = 0;
@@ -107,8 +108,8 @@ class StepGraph {
   virtual std::int64_t nodes() const = 0;  // kernels, copies and fills of one launch on a device; 0 on the host
 };
 
-// A clock in the time of the ops' own device. Mark names the moment when the work so far is done; it does not wait and is not
-// for captures.
+// A clock in the time of the ops' own device. Mark names the moment when the work so far is done; it does not wait and
+// is not for captures.
 class OpsClock {
  public:
   virtual ~OpsClock() = default;
@@ -119,10 +120,10 @@ class OpsClock {
 
 // Counts since construction. Host ops count nothing but calls.
 struct OpsCounters {
-  std::int64_t calls = 0;          // op calls made through the seam
+  std::int64_t calls = 0;  // op calls made through the seam
   std::int64_t kernel_launches = 0;
   std::int64_t graph_launches = 0;
-  std::int64_t host_syncs = 0;     // times the host waited for the device
+  std::int64_t host_syncs = 0;  // times the host waited for the device
 };
 
 class Ops {
@@ -133,8 +134,9 @@ class Ops {
   virtual std::string device() const = 0;  // "host", "NVIDIA H100 80GB HBM3"
   virtual OpsCounters counters() const = 0;
 
-  // Stacks `parts` by rows (all of one cols and expert count) into one weight. Synthetic parts may come as recipes. Host ops
-  // keep the stored format; CUDA ops keep F32, F16, BF16 (converted to the mode's type), Q8_0 and Q4_0, and convert the rest.
+  // Stacks `parts` by rows (all of one cols and expert count) into one weight. Synthetic parts may come as recipes.
+  // Host ops keep the stored format; CUDA ops keep F32, F16, BF16 (converted to the mode's type), Q8_0 and Q4_0, and
+  // convert the rest.
   virtual std::unique_ptr<Weight> Prepare(const std::vector<HostTensor>& parts, WeightUse use) = 0;
   virtual void Reserve(const OpsLimits& limits) = 0;
 
@@ -144,20 +146,21 @@ class Ops {
 
   // x[r] = table[token[r]] * scale, unrounded; operand[r] = round(x[r]) unless null.
   struct EmbedArgs {
-    float* x;          // [rows, cols]
-    void* operand;     // [rows, cols] or null
+    float* x;       // [rows, cols]
+    void* operand;  // [rows, cols] or null
     const Weight* table;
     const Rows* rows;
     float scale;
   };
   virtual void Embed(const EmbedArgs& args) = 0;
 
-  // ple[r, l] = (rms(context[r, l] * context_scale) * norm + table[token[r], l] * token_scale) * 2^-1/2, for each layer l.
+  // ple[r, l] = (rms(context[r, l] * context_scale) * norm + table[token[r], l] * token_scale) * 2^-1/2, for each layer
+  // l.
   struct PleInputArgs {
-    float* ple;             // [rows, layers * width]
-    const float* context;   // [rows, layers * width]: the projection of the scaled embedding
-    const Weight* table;    // [vocab, layers * width], WeightUse::kTable
-    const float* norm;      // [width]
+    float* ple;            // [rows, layers * width]
+    const float* context;  // [rows, layers * width]: the projection of the scaled embedding
+    const Weight* table;   // [vocab, layers * width], WeightUse::kTable
+    const float* norm;     // [width]
     const Rows* rows;
     int layers, width;
     float token_scale, context_scale, eps;
@@ -166,9 +169,9 @@ class Ops {
 
   // operand[r] = round(rms(x[r]) * weight), rms(x) = x * (mean(x^2) + eps)^-1/2.
   struct NormArgs {
-    void* operand;          // [rows, width]
-    const float* x;         // [rows, width]
-    const float* weight;    // [width]
+    void* operand;        // [rows, width]
+    const float* x;       // [rows, width]
+    const float* weight;  // [width]
     int rows, width;
     float eps;
   };
@@ -190,8 +193,8 @@ class Ops {
 
   // sum[r] = rms(a[r]) * norm_a + rms(b[r]) * norm_b: joins the dense and the expert branch. sum may be a or b.
   struct JoinArgs {
-    float* sum;             // [rows, width]
-    const float *a, *b;     // [rows, width]
+    float* sum;                    // [rows, width]
+    const float *a, *b;            // [rows, width]
     const float *norm_a, *norm_b;  // [width]
     int rows, width;
     float eps;
@@ -206,28 +209,28 @@ class Ops {
 
   // operand[r, o] = round(act(w_o . x[r]) * ple[r * ple_stride + o]).
   struct PleGateArgs {
-    void* operand;          // [rows, width]
-    const Weight* w;        // [width, hidden]
-    const void* x;          // operand [rows, hidden]
-    const float* ple;       // first row's slice of this layer
+    void* operand;     // [rows, width]
+    const Weight* w;   // [width, hidden]
+    const void* x;     // operand [rows, hidden]
+    const float* ple;  // first row's slice of this layer
     std::int64_t ple_stride;
     int rows;
     Activation activation;
   };
   virtual void PleGate(const PleGateArgs& args) = 0;
 
-  // Splits qkv = [q heads | k heads | v heads] (no k, v on layers that share; no v when value_is_key), adds bias, norms, rotates,
-  // rounds: q to `q` [rows, heads * head_dim], k and v into slot RingSlot(position, slots) of the row's session.
-  // Order per head: + bias; v := raw k if value_is_key; q,k := rms * norm (when given); v := rms(v) (when v_norm);
-  // rope on q and k, angle = float(position) * inv_freq[d]; round.
+  // Splits qkv = [q heads | k heads | v heads] (no k, v on layers that share; no v when value_is_key), adds bias,
+  // norms, rotates, rounds: q to `q` [rows, heads * head_dim], k and v into slot RingSlot(position, slots) of the row's
+  // session. Order per head: + bias; v := raw k if value_is_key; q,k := rms * norm (when given); v := rms(v) (when
+  // v_norm); rope on q and k, angle = float(position) * inv_freq[d]; round.
   struct QkvArgs {
     void* q;
-    const KvView* kv;        // null on layers that share another layer's cache
-    const float* qkv;        // [rows, (heads + 2 or 1 or 0 x kv_heads) * head_dim]
-    const float* bias;       // as wide as a row of qkv, or null
-    const float* q_norm;     // [head_dim] or null
-    const float* k_norm;     // [head_dim] or null
-    const float* inv_freq;   // [head_dim / 2]
+    const KvView* kv;       // null on layers that share another layer's cache
+    const float* qkv;       // [rows, (heads + 2 or 1 or 0 x kv_heads) * head_dim]
+    const float* bias;      // as wide as a row of qkv, or null
+    const float* q_norm;    // [head_dim] or null
+    const float* k_norm;    // [head_dim] or null
+    const float* inv_freq;  // [head_dim / 2]
     const Rows* rows;
     int heads, kv_heads, head_dim;
     bool value_is_key, v_norm;
@@ -235,11 +238,11 @@ class Ops {
   };
   virtual void Qkv(const QkvArgs& args) = 0;
 
-  // out[r, h] = round(softmax(scale * q[r, h] . k_j) v_j) over positions j of the row's session with j <= position[r] and, when
-  // window > 0, position[r] - j < window. Keys are where Qkv put them.
+  // out[r, h] = round(softmax(scale * q[r, h] . k_j) v_j) over positions j of the row's session with j <= position[r]
+  // and, when window > 0, position[r] - j < window. Keys are where Qkv put them.
   struct AttentionArgs {
-    void* out;               // operand [rows, heads * head_dim]
-    const void* q;           // operand [rows, heads * head_dim]
+    void* out;      // operand [rows, heads * head_dim]
+    const void* q;  // operand [rows, heads * head_dim]
     const KvView* kv;
     const Rows* rows;
     int heads;
@@ -248,13 +251,13 @@ class Ops {
   };
   virtual void Attention(const AttentionArgs& args) = 0;
 
-  // Router: r = rms(x) * router_scale * hidden^-1/2 in float32; p = softmax(w . r); the top_k of p, ties to the lower index, in
-  // descending order; weight = p / (sum of the chosen p) * expert_scale[expert].
+  // Router: r = rms(x) * router_scale * hidden^-1/2 in float32; p = softmax(w . r); the top_k of p, ties to the lower
+  // index, in descending order; weight = p / (sum of the chosen p) * expert_scale[expert].
   struct RouteArgs {
-    std::int32_t* expert;    // [rows, top_k]
-    float* weight;           // [rows, top_k]
-    const float* x;          // residual [rows, hidden]
-    const float* router;     // [experts, hidden] float32
+    std::int32_t* expert;       // [rows, top_k]
+    float* weight;              // [rows, top_k]
+    const float* x;             // residual [rows, hidden]
+    const float* router;        // [experts, hidden] float32
     const float* router_scale;  // [hidden]
     const float* expert_scale;  // [experts] or null (1)
     int rows, hidden, experts, top_k;
@@ -264,7 +267,7 @@ class Ops {
 
   // operand[r, k, o] = round(act(gate . x[r]) * (up . x[r])) with the matrices of expert[r, k]; w kGated with experts.
   struct ExpertGatedArgs {
-    void* operand;               // [rows, top_k, w.rows / 2]
+    void* operand;  // [rows, top_k, w.rows / 2]
     const Weight* w;
     const void* x;               // operand [rows, w.cols]
     const std::int32_t* expert;  // [rows, top_k]
@@ -275,7 +278,7 @@ class Ops {
 
   // out[r] = sum_k weight[r, k] * (w_expert[r, k] x[r, k]), k in order.
   struct ExpertDownArgs {
-    float* out;                  // [rows, w.rows]
+    float* out;  // [rows, w.rows]
     const Weight* w;
     const void* x;               // operand [rows, top_k, w.cols]
     const std::int32_t* expert;  // [rows, top_k]
@@ -287,9 +290,9 @@ class Ops {
   // capped[r] = cap * tanh(raw[r] / cap), or raw when cap is 0 (capped may be raw, or null: not written);
   // best[r] = lowest index of the largest capped value, NaN never wins (all NaN: 0); best may be null.
   struct LogitsArgs {
-    float* capped;               // [rows, vocab] or null
-    std::int32_t* best;          // [rows] or null
-    const float* raw;            // [rows, vocab]
+    float* capped;       // [rows, vocab] or null
+    std::int32_t* best;  // [rows] or null
+    const float* raw;    // [rows, vocab]
     int rows, vocab;
     float cap;
   };
@@ -311,8 +314,8 @@ class Ops {
   };
   virtual void Advance(const AdvanceArgs& args) = 0;
 
-  // Records the calls `body` makes. A device captures them into one graph; the host keeps `body` and calls it on Launch, so
-  // everything it captures must stay valid as long as the graph.
+  // Records the calls `body` makes. A device captures them into one graph; the host keeps `body` and calls it on
+  // Launch, so everything it captures must stay valid as long as the graph.
   virtual std::unique_ptr<StepGraph> Capture(const std::function<void()>& body) = 0;
   virtual void Synchronize() = 0;
   // Must not outlive the ops.

@@ -16,8 +16,8 @@ Gate DeviceAvailable(const std::string& device);
 // "auto" becomes the best device present; other names pass.
 std::string ResolveDevice(const std::string& device);
 
-// Throws InputError with DeviceAvailable's reason. In batch-invariant mode a row's results do not depend on the batch it is in;
-// the host is so always.
+// Throws InputError with DeviceAvailable's reason. In batch-invariant mode a row's results do not depend on the batch
+// it is in; the host is so always.
 std::unique_ptr<Ops> MakeOps(const std::string& device, Precision precision, bool batch_invariant = false);
 
 }  // namespace assay

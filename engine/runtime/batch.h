@@ -22,8 +22,8 @@ class RowList {
   int context_bound = 0;
 };
 
-// Batch sizes a decode step is recorded for: a step runs in the smallest that holds it, the rest of its rows are padding. Throws
-// InputError above the largest.
+// Batch sizes a decode step is recorded for: a step runs in the smallest that holds it, the rest of its rows are
+// padding. Throws InputError above the largest.
 int DecodeBucket(int rows);
 
 // Most rows of a step, and most rows whose logits are computed at a time, of an engine with these options.

@@ -61,7 +61,8 @@ struct Engine::Impl {
         rows(ops.memory(), max_rows),
         wanted(ops.memory(), max_rows),
         wanted_index(ops.memory(), static_cast<std::size_t>(max_rows) * sizeof(std::int32_t), "wanted rows"),
-        history(ops.memory(), static_cast<std::size_t>(max_rows) * kHistorySteps * sizeof(std::int32_t), "decoded tokens"),
+        history(ops.memory(), static_cast<std::size_t>(max_rows) * kHistorySteps * sizeof(std::int32_t),
+                "decoded tokens"),
         step(ops.memory(), sizeof(std::int32_t), "step counter"),
         sessions(plan, options.max_sessions) {
     ops.Reserve(LimitsOf(spec, plan, options, max_rows));
@@ -102,7 +103,8 @@ std::size_t Engine::weight_bytes() const { return impl_->weights.resident_bytes;
 
 std::vector<std::string> Engine::notes() const {
   std::vector<std::string> notes;
-  for (const auto& [format, count] : impl_->weights.formats) notes.push_back(fmt::format("{}: {} matrices", format, count));
+  for (const auto& [format, count] : impl_->weights.formats)
+    notes.push_back(fmt::format("{}: {} matrices", format, count));
   return notes;
 }
 
@@ -142,13 +144,15 @@ Gate Engine::Impl::CanStep(std::span<const Feed> feeds) const {
     const int tokens = static_cast<int>(feed.tokens.size()), length = sessions.Length(feed.session);
     if (tokens == 0) return Gate::No("feed {}: no tokens for session {}, expected at least one", f, feed.session.index);
     if (tokens > options.max_chunk)
-      return Gate::No("feed {}: {} tokens for session {}, expected at most max_chunk = {}", f, tokens, feed.session.index, options.max_chunk);
+      return Gate::No("feed {}: {} tokens for session {}, expected at most max_chunk = {}", f, tokens,
+                      feed.session.index, options.max_chunk);
     if (length + tokens > options.capacity)
-      return Gate::No("feed {}: session {} has {} tokens and would grow by {}, its capacity is {}", f, feed.session.index, length, tokens,
-                      options.capacity);
+      return Gate::No("feed {}: session {} has {} tokens and would grow by {}, its capacity is {}", f,
+                      feed.session.index, length, tokens, options.capacity);
     for (int i = 0; i < tokens; ++i)
       if (const std::int32_t token = feed.tokens[static_cast<std::size_t>(i)]; token < 0 || token >= spec.vocab)
-        return Gate::No("feed {}: token {} of session {} is {}, expected 0..{}", f, i, feed.session.index, token, spec.vocab - 1);
+        return Gate::No("feed {}: token {} of session {} is {}, expected 0..{}", f, i, feed.session.index, token,
+                        spec.vocab - 1);
     count += tokens;
   }
   if (count > max_rows) return Gate::No("step of {} rows: expected at most max_rows = {}", count, max_rows);
@@ -165,7 +169,8 @@ void Engine::Impl::Guarded(Work&& work) {
   }
 }
 
-void Engine::Impl::Upload(std::span<const Feed> feeds, StepResult& result, Rows& all, Rows& few, const std::int32_t*& index) {
+void Engine::Impl::Upload(std::span<const Feed> feeds, StepResult& result, Rows& all, Rows& few,
+                          const std::int32_t*& index) {
   RowList list, wanted_list;
   std::vector<std::int32_t> indices;
   for (std::size_t f = 0; f < feeds.size(); ++f) {
@@ -202,8 +207,10 @@ void Engine::Impl::ReadLogits(int count, StepResult& result) {
     const auto at = static_cast<std::size_t>(first);
     trunk.Head(first, some, true, true);
     ops.memory().CopyOut(result.best.data() + at, trunk.best(), static_cast<std::size_t>(some) * sizeof(std::int32_t));
-    ops.memory().CopyOut(result.raw.data() + at * vocab, trunk.raw(), static_cast<std::size_t>(some) * vocab * sizeof(float));
-    ops.memory().CopyOut(result.capped.data() + at * vocab, trunk.capped(), static_cast<std::size_t>(some) * vocab * sizeof(float));
+    ops.memory().CopyOut(result.raw.data() + at * vocab, trunk.raw(),
+                         static_cast<std::size_t>(some) * vocab * sizeof(float));
+    ops.memory().CopyOut(result.capped.data() + at * vocab, trunk.capped(),
+                         static_cast<std::size_t>(some) * vocab * sizeof(float));
   }
 }
 
@@ -228,10 +235,12 @@ StepResult Engine::Step(std::span<const Feed> feeds) {
 StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want, int chunk) {
   const int length = Length(session);
   const int most = chunk == 0 ? impl_->options.max_chunk : chunk;
-  Require(most >= 1 && most <= impl_->options.max_chunk, "prefill in chunks of {}: expected 1..{}", chunk, impl_->options.max_chunk);
+  Require(most >= 1 && most <= impl_->options.max_chunk, "prefill in chunks of {}: expected 1..{}", chunk,
+          impl_->options.max_chunk);
   Require(!tokens.empty(), "prefill of session {}: empty prompt, expected at least one token", session.index);
   Require(static_cast<std::int64_t>(tokens.size()) + length <= impl_->options.capacity,
-          "prefill of session {}: {} tokens after {}, its capacity is {}", session.index, tokens.size(), length, impl_->options.capacity);
+          "prefill of session {}: {} tokens after {}, its capacity is {}", session.index, tokens.size(), length,
+          impl_->options.capacity);
   StepResult result;
   try {
     for (std::size_t first = 0; first < tokens.size(); first += static_cast<std::size_t>(most)) {
@@ -248,12 +257,13 @@ StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> toke
       append(result.capped, part.capped);
     }
   } catch (const Error& error) {
-    // Chunks before the failed one were whole steps; taking them back can outrun a ring, and then the session is unusable
-    // from its old length on: say so rather than go on with missing keys.
+    // Chunks before the failed one were whole steps; taking them back can outrun a ring, and then the session is
+    // unusable from its old length on: say so rather than go on with missing keys.
     const Gate back = CanTruncate(session, length);
     if (!back) {
       impl_->sessions.Truncate(session, 0);
-      Throw<Error>("{}; session {} cannot return to its {} tokens and was emptied ({})", error.what(), session.index, length, back.reason);
+      Throw<Error>("{}; session {} cannot return to its {} tokens and was emptied ({})", error.what(), session.index,
+                   length, back.reason);
     }
     impl_->sessions.Truncate(session, length);
     throw;
@@ -268,14 +278,16 @@ StepGraph& Engine::Impl::Graph(int bucket, int context_bound) {
       const Rows batch = rows.Single(bucket, context_bound);
       trunk.Forward(batch, batch, nullptr, cache, options.skip_tail);
       trunk.Head(0, bucket, false, true);
-      ops.Advance({rows.token(), rows.position(), rows.segment(), history.as<std::int32_t>(), step.as<std::int32_t>(), trunk.best(), bucket});
+      ops.Advance({rows.token(), rows.position(), rows.segment(), history.as<std::int32_t>(), step.as<std::int32_t>(),
+                   trunk.best(), bucket});
     };
     graph = ops.Capture(body);
   }
   return *graph;
 }
 
-std::vector<std::vector<std::int32_t>> Engine::Decode(std::span<const SessionId> ids, std::span<const std::int32_t> first, int steps) {
+std::vector<std::vector<std::int32_t>> Engine::Decode(std::span<const SessionId> ids,
+                                                      std::span<const std::int32_t> first, int steps) {
   Impl& impl = *impl_;
   Require(ids.size() == first.size(), "decode: {} sessions and {} first tokens", ids.size(), first.size());
   Require(steps >= 1, "decode of {} steps: expected at least 1", steps);
@@ -288,8 +300,8 @@ std::vector<std::vector<std::int32_t>> Engine::Decode(std::span<const SessionId>
   int longest = 0;
   for (const Feed& feed : feeds) {
     const int length = impl.sessions.Length(feed.session);
-    Require(length + steps <= impl.options.capacity, "decode of {} steps: session {} has {} tokens, its capacity is {}", steps,
-            feed.session.index, length, impl.options.capacity);
+    Require(length + steps <= impl.options.capacity, "decode of {} steps: session {} has {} tokens, its capacity is {}",
+            steps, feed.session.index, length, impl.options.capacity);
     list.AddSegment(feed.session.index, length, feed.tokens);
     longest = std::max(longest, length);
   }
@@ -303,7 +315,8 @@ std::vector<std::vector<std::int32_t>> Engine::Decode(std::span<const SessionId>
     for (int done = 0; done < steps; done += kHistorySteps) {
       const int some = std::min(kHistorySteps, steps - done);
       impl.ops.memory().Fill(impl.step.data(), 0, sizeof(std::int32_t));
-      for (int s = 0; s < some; ++s) impl.Graph(bucket, ContextBucket(longest + done + s + 1, impl.options.capacity)).Launch();
+      for (int s = 0; s < some; ++s)
+        impl.Graph(bucket, ContextBucket(longest + done + s + 1, impl.options.capacity)).Launch();
       std::vector<std::int32_t> read(static_cast<std::size_t>(some) * static_cast<std::size_t>(bucket));
       impl.ops.memory().CopyOut(read.data(), impl.history.data(), read.size() * sizeof(std::int32_t));
       for (int s = 0; s < some; ++s)
@@ -317,7 +330,8 @@ std::vector<std::vector<std::int32_t>> Engine::Decode(std::span<const SessionId>
 
 Engine::CacheBytes Engine::Cache(SessionId session, int layer) const {
   impl_->sessions.RequireOpen(session);
-  Require(layer >= 0 && layer < impl_->spec.layer_count(), "cache of layer {}: expected 0..{}", layer, impl_->spec.layer_count() - 1);
+  Require(layer >= 0 && layer < impl_->spec.layer_count(), "cache of layer {}: expected 0..{}", layer,
+          impl_->spec.layer_count() - 1);
   const KvCache::Place place = impl_->cache.SessionPlace(session.index, layer);
   const auto index = static_cast<std::size_t>(impl_->plan.cache_of_layer[static_cast<std::size_t>(layer)]);
   return {impl_->plan.caches[index].writer, place.keys, place.values, place.bytes};

@@ -1,7 +1,7 @@
 // The batched engine: sessions with their own caches, fed together in ragged steps.
 //
-// An Engine belongs to one thread. A call that throws leaves every session's length where it was; healthy() says whether
-// later calls can succeed (a lost device cannot).
+// An Engine belongs to one thread. A call that throws leaves every session's length where it was; healthy() says
+// whether later calls can succeed (a lost device cannot).
 #pragma once
 
 #include <cstdint>
@@ -19,10 +19,10 @@ namespace assay {
 
 struct EngineOptions {
   int max_sessions = 8;
-  int capacity = 1024;      // positions per session
-  int max_chunk = 256;      // most rows of one session in a step
-  int max_rows = 512;       // most rows of a step
-  bool skip_tail = true;    // run layers behind the last cache writer only for rows whose logits are wanted
+  int capacity = 1024;    // positions per session
+  int max_chunk = 256;    // most rows of one session in a step
+  int max_rows = 512;     // most rows of a step
+  bool skip_tail = true;  // run layers behind the last cache writer only for rows whose logits are wanted
 };
 
 // Handle of a session; invalid after Close.
@@ -44,11 +44,11 @@ struct Feed {
 // Logits of the wanted rows, in feed order then row order.
 struct StepResult {
   int vocab = 0;
-  std::vector<int> feed;               // [rows] index of the feed
-  std::vector<int> position;           // [rows] absolute position of the row's token
-  std::vector<std::int32_t> best;      // [rows] argmax of the capped logits, lowest index on ties
-  std::vector<float> raw;              // [rows, vocab] before the softcap
-  std::vector<float> capped;           // [rows, vocab] after it (equal to raw without one)
+  std::vector<int> feed;           // [rows] index of the feed
+  std::vector<int> position;       // [rows] absolute position of the row's token
+  std::vector<std::int32_t> best;  // [rows] argmax of the capped logits, lowest index on ties
+  std::vector<float> raw;          // [rows, vocab] before the softcap
+  std::vector<float> capped;       // [rows, vocab] after it (equal to raw without one)
   int rows() const { return static_cast<int>(best.size()); }
   std::span<const float> Raw(int row) const {
     return std::span(raw).subspan(static_cast<std::size_t>(row) * static_cast<std::size_t>(vocab),
@@ -62,8 +62,8 @@ struct StepResult {
 
 class Engine {
  public:
-  // Uploads every weight. `ops` must outlive the engine. Throws InputError for weights that do not fit the spec, OutOfMemory
-  // with what was needed and free.
+  // Uploads every weight. `ops` must outlive the engine. Throws InputError for weights that do not fit the spec,
+  // OutOfMemory with what was needed and free.
   Engine(const WeightStore& store, Ops& ops, const EngineOptions& options);
   ~Engine();
   Engine(const Engine&) = delete;
@@ -73,16 +73,16 @@ class Engine {
   const KvPlan& kv_plan() const;
   const EngineOptions& options() const;
   bool healthy() const;
-  std::size_t weight_bytes() const;      // resident on the device
+  std::size_t weight_bytes() const;  // resident on the device
   // Notes on how weights are kept, one line per conversion: "Q4_K kept as BF16: 112 tensors".
   std::vector<std::string> notes() const;
 
-  SessionId Open();                      // empty session; throws InputError when all places are taken
-  void Close(SessionId session);         // its place and id are free again
-  SessionId Fork(SessionId session);     // an independent copy with the same tokens
+  SessionId Open();                   // empty session; throws InputError when all places are taken
+  void Close(SessionId session);      // its place and id are free again
+  SessionId Fork(SessionId session);  // an independent copy with the same tokens
   // Forgets all tokens from `length` on. See CanTruncate.
   void Truncate(SessionId session, int length);
-  int Length(SessionId session) const;   // tokens fed
+  int Length(SessionId session) const;  // tokens fed
   int open_sessions() const;
 
   Gate CanOpen() const;
@@ -91,22 +91,24 @@ class Engine {
   // longest it has been.
   Gate CanTruncate(SessionId session, int length) const;
 
-  // Appends every feed's tokens in one batch and returns the wanted logits. Feeds may mix decode rows and chunks; a session may
-  // appear once; a feed holds 1..max_chunk tokens.
+  // Appends every feed's tokens in one batch and returns the wanted logits. Feeds may mix decode rows and chunks; a
+  // session may appear once; a feed holds 1..max_chunk tokens.
   StepResult Step(std::span<const Feed> feeds);
 
-  // Feeds `tokens` in chunks of at most `chunk` (0: max_chunk). Logits as `want` says. If it throws, the length is as before.
+  // Feeds `tokens` in chunks of at most `chunk` (0: max_chunk). Logits as `want` says. If it throws, the length is as
+  // before.
   StepResult Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want = Want::kLast, int chunk = 0);
 
-  // Greedy decode on the device: feeds `first[i]` to sessions[i], then `steps` - 1 times the argmax. Returns the `steps` argmax
-  // tokens of each session: [session][step]. One recorded step is replayed without a host decision in between.
-  std::vector<std::vector<std::int32_t>> Decode(std::span<const SessionId> sessions, std::span<const std::int32_t> first,
-                                                int steps);
+  // Greedy decode on the device: feeds `first[i]` to sessions[i], then `steps` - 1 times the argmax. Returns the
+  // `steps` argmax tokens of each session: [session][step]. One recorded step is replayed without a host decision in
+  // between.
+  std::vector<std::vector<std::int32_t>> Decode(std::span<const SessionId> sessions,
+                                                std::span<const std::int32_t> first, int steps);
 
   // Raw bytes of a session's keys and values in the cache layer `layer` reads, for probes: [kv_head][slot][head_dim].
   struct CacheBytes {
-    int writer;       // layer that owns the cache
-    void* keys;       // device memory
+    int writer;  // layer that owns the cache
+    void* keys;  // device memory
     void* values;
     std::size_t bytes;  // of each
   };

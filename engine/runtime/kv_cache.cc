@@ -9,7 +9,9 @@ KvCache::KvCache(Memory& memory, const KvPlan& plan, DType type, int sessions)
   for (const KvCacheSpec& cache : plan_.caches) {
     const std::size_t bytes = cache.elements() * element_bytes_ * static_cast<std::size_t>(sessions);
     const auto allocate = [&](const char* what) {
-      Buffer buffer(memory_, bytes, fmt::format("{} cache of layer {} for {} sessions of {} slots", what, cache.writer, sessions, cache.slots));
+      Buffer buffer(
+          memory_, bytes,
+          fmt::format("{} cache of layer {} for {} sessions of {} slots", what, cache.writer, sessions, cache.slots));
       memory_.Fill(buffer.data(), 0, bytes);
       return buffer;
     };

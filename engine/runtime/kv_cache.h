@@ -1,5 +1,5 @@
-// The caches of all sessions: one pair of buffers per cache of the plan, allocated once, by one path, with a place for every
-// session. Layers that share a cache share its view; a buffer has one owner, so it is freed once.
+// The caches of all sessions: one pair of buffers per cache of the plan, allocated once, by one path, with a place for
+// every session. Layers that share a cache share its view; a buffer has one owner, so it is freed once.
 #pragma once
 
 #include <vector>
@@ -15,7 +15,9 @@ class KvCache {
   // Throws OutOfMemory; whatever had been allocated is free again.
   KvCache(Memory& memory, const KvPlan& plan, DType type, int sessions);
 
-  const KvView& Layer(int layer) const { return views_[static_cast<std::size_t>(plan_.cache_of_layer[static_cast<std::size_t>(layer)])]; }
+  const KvView& Layer(int layer) const {
+    return views_[static_cast<std::size_t>(plan_.cache_of_layer[static_cast<std::size_t>(layer)])];
+  }
   // Copies every key and value of place `from` to place `to`.
   void CopySession(int to, int from);
   std::size_t bytes() const;

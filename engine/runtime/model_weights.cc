@@ -18,7 +18,8 @@ class Uploader {
   bool Has(Role role, int layer = -1) const { return catalogue_.contains({role, layer}) && store_.Has({role, layer}); }
 
   // The listed matrices stacked into one weight; null when the model has none of them.
-  std::unique_ptr<Weight> Matrix(std::initializer_list<Role> roles, int layer = -1, WeightUse use = WeightUse::kMatrix) {
+  std::unique_ptr<Weight> Matrix(std::initializer_list<Role> roles, int layer = -1,
+                                 WeightUse use = WeightUse::kMatrix) {
     std::vector<HostTensor> parts;
     for (const Role role : roles)
       if (Wanted(role, layer)) parts.push_back(Checked({role, layer}, /*recipe_only=*/ops_.device() != "host"));
@@ -54,8 +55,8 @@ class Uploader {
     HostTensor tensor = store_.Load(key, recipe_only);
     const TensorEntry& entry = catalogue_.at(key);
     Require(tensor.experts == entry.experts && tensor.rows == entry.rows && tensor.cols == entry.cols,
-            "{}: {} has shape [{}, {}, {}], expected [{}, {}, {}]", tensor.where, Name(key), tensor.experts, tensor.rows,
-            tensor.cols, entry.experts, entry.rows, entry.cols);
+            "{}: {} has shape [{}, {}, {}], expected [{}, {}, {}]", tensor.where, Name(key), tensor.experts,
+            tensor.rows, tensor.cols, entry.experts, entry.rows, entry.cols);
     if (!tensor.fill) RequireFinite(tensor);
     return tensor;
   }

@@ -33,7 +33,8 @@ Gate SessionTable::IsOpen(SessionId id) const {
   if (id.index < 0 || id.index >= static_cast<int>(places_.size()))
     return Gate::No("session {}: expected an index in 0..{}", id.index, places_.size() - 1);
   const Place& place = At(id);
-  if (!place.open || place.generation != id.generation) return Gate::No("session {} (generation {}) is closed", id.index, id.generation);
+  if (!place.open || place.generation != id.generation)
+    return Gate::No("session {} (generation {}) is closed", id.index, id.generation);
   return Gate::Yes();
 }
 
@@ -45,14 +46,18 @@ void SessionTable::RequireOpen(SessionId id) const {
 Gate SessionTable::CanTruncate(SessionId id, int length) const {
   if (const Gate open = IsOpen(id); !open) return open;
   const Place& place = At(id);
-  if (length < 0 || length > place.length) return Gate::No("session {}: truncate to {}, expected 0..{}", id.index, length, place.length);
+  if (length < 0 || length > place.length)
+    return Gate::No("session {}: truncate to {}, expected 0..{}", id.index, length, place.length);
   if (length == place.length || length == 0) return Gate::Yes();
   for (const KvCacheSpec& cache : plan_.caches) {
-    // The next query, at `length`, needs positions from length - window + 1 on; the ring holds those from reach - slots on.
+    // The next query, at `length`, needs positions from length - window + 1 on; the ring holds those from reach - slots
+    // on.
     const int oldest = place.reach - cache.slots;
     if (cache.window > 0 && std::max(0, length - cache.window + 1) < oldest)
-      return Gate::No("session {}: truncate to {} needs positions from {} of layer {}, whose ring of {} slots holds them from {} on",
-                      id.index, length, std::max(0, length - cache.window + 1), cache.writer, cache.slots, oldest);
+      return Gate::No(
+          "session {}: truncate to {} needs positions from {} of layer {}, whose ring of {} slots holds them from {} "
+          "on",
+          id.index, length, std::max(0, length - cache.window + 1), cache.writer, cache.slots, oldest);
   }
   return Gate::Yes();
 }

@@ -15,17 +15,18 @@ class SessionTable {
   SessionTable(const KvPlan& plan, int places) : plan_(plan), places_(static_cast<std::size_t>(places)) {}
 
   Gate CanOpen() const;
-  SessionId Open();                       // throws InputError with CanOpen's reason
+  SessionId Open();  // throws InputError with CanOpen's reason
   void Close(SessionId id);
   void CopyState(SessionId to, SessionId from);
-  Gate IsOpen(SessionId id) const;        // names the session when it is not
+  Gate IsOpen(SessionId id) const;  // names the session when it is not
   void RequireOpen(SessionId id) const;
   int Length(SessionId id) const { return At(id).length; }
   Gate CanTruncate(SessionId id, int length) const;
   void Truncate(SessionId id, int length);
-  // Positions below `reach` may now have been written, whether the step succeeds or not: rings can no longer go back as far.
+  // Positions below `reach` may now have been written, whether the step succeeds or not: rings can no longer go back as
+  // far.
   void Touch(SessionId id, int reach);
-  void Grow(SessionId id, int tokens);    // after a step has completed
+  void Grow(SessionId id, int tokens);  // after a step has completed
   int open() const { return open_; }
 
  private:

@@ -26,10 +26,14 @@ std::int64_t CountSpecial(const std::byte* data, std::int64_t count, Word expone
 
 std::int64_t CountNonFinite(DType type, const std::byte* row, std::int64_t count, std::vector<float>& scratch) {
   switch (type) {
-    case DType::kF32: return CountSpecial<std::uint32_t>(row, count, 0x7f800000u);
-    case DType::kF16: return CountSpecial<std::uint16_t>(row, count, 0x7c00u);
-    case DType::kBF16: return CountSpecial<std::uint16_t>(row, count, 0x7f80u);
-    default: break;
+    case DType::kF32:
+      return CountSpecial<std::uint32_t>(row, count, 0x7f800000u);
+    case DType::kF16:
+      return CountSpecial<std::uint16_t>(row, count, 0x7c00u);
+    case DType::kBF16:
+      return CountSpecial<std::uint16_t>(row, count, 0x7f80u);
+    default:
+      break;
   }
   scratch.resize(static_cast<std::size_t>(count));
   DequantiseRow(type, row, scratch.data(), count);
@@ -45,16 +49,16 @@ void RequireFinite(const HostTensor& tensor) {
   ParallelFor(rows, 64, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> scratch;
     for (std::int64_t r = begin; r < end; ++r) {
-      const std::int64_t found =
-          CountNonFinite(tensor.type, tensor.data.get() + static_cast<std::size_t>(r) * row_bytes, tensor.cols, scratch);
+      const std::int64_t found = CountNonFinite(
+          tensor.type, tensor.data.get() + static_cast<std::size_t>(r) * row_bytes, tensor.cols, scratch);
       if (found == 0) continue;
       bad += found;
       for (std::int64_t seen = first_row; r < seen && !first_row.compare_exchange_weak(seen, r);) {
       }
     }
   });
-  Require(bad == 0, "{}: expected finite values, found {} NaN or infinite of {}, the first in row {}", tensor.where, bad.load(),
-          rows * tensor.cols, first_row.load());
+  Require(bad == 0, "{}: expected finite values, found {} NaN or infinite of {}, the first in row {}", tensor.where,
+          bad.load(), rows * tensor.cols, first_row.load());
 }
 
 }  // namespace assay

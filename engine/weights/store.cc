@@ -31,7 +31,8 @@ void RecipeToFloats(const HostTensor& tensor, float* out, std::int64_t first, st
 }  // namespace
 
 std::unique_ptr<WeightStore> OpenModel(const std::string& model, std::uint64_t seed) {
-  if (const QuantisedName name = SplitQuantisedName(model); name.type) return Requantise(OpenModel(name.base, seed), *name.type);
+  if (const QuantisedName name = SplitQuantisedName(model); name.type)
+    return Requantise(OpenModel(name.base, seed), *name.type);
   std::error_code error;
   const fs::path path(model);
   if (fs::is_directory(path, error)) {
@@ -45,9 +46,10 @@ std::unique_ptr<WeightStore> OpenModel(const std::string& model, std::uint64_t s
   if (IsPreset(model)) return OpenSynthetic(Preset(model), seed);
   std::string presets;
   for (const std::string& name : PresetNames()) presets += (presets.empty() ? "" : ", ") + name;
-  Throw("no model '{}': neither a folder with config.json nor a .gguf file is there, and it is none of the presets {} "
-        "(a suffix @q8_0 or @q4_0 quantises any of these)",
-        model, presets);
+  Throw(
+      "no model '{}': neither a folder with config.json nor a .gguf file is there, and it is none of the presets {} "
+      "(a suffix @q8_0 or @q4_0 quantises any of these)",
+      model, presets);
 }
 
 void ReadRow(const HostTensor& tensor, std::int64_t row, float* out) {

@@ -40,7 +40,8 @@ class WeightStore {
   virtual std::string Identity() const = 0;
 };
 
-// Opens `model`: a folder with config.json, a .gguf file, or a preset's name. Presets are synthetic, with `seed`. A suffix @q8_0 or
+// Opens `model`: a folder with config.json, a .gguf file, or a preset's name. Presets are synthetic, with `seed`. A
+// suffix @q8_0 or
 // @q4_0 on any of them quantises the matrices when they are loaded (requantised.h).
 // Throws InputError that says what was tried when it is none of these.
 std::unique_ptr<WeightStore> OpenModel(const std::string& model, std::uint64_t seed = 0);

@@ -33,7 +33,8 @@ class StreamJudge {
   int flips() const { return flips_; }
 
   // The worst of each metric over all rows, and the budgets: max_abs_logit_raw, max_abs_logit_capped, rms_logit,
-  // argmax and flip_budget (where the tolerance decides), drift_budget, kl, mean_kl. One VOID judgement when no row was added.
+  // argmax and flip_budget (where the tolerance decides), drift_budget, kl, mean_kl. One VOID judgement when no row was
+  // added.
   std::vector<Judgement> Finish() const;
 
  private:

@@ -81,8 +81,9 @@ LogitTolerance LogitTolerance::From(const Calibration& c, double resolution) {
   const double floor = resolution * c.reference_max;
   const double max = std::max(kKappa * c.max, floor), rms = std::max(kKappa * c.rms, floor);
   const bool decides = c.crowd_gap > 2 * max;
-  const std::string from = fmt::format("twin q999 x {:g}: {}{}", kKappa, c.provenance,
-                                       decides ? "" : "; argmax not judged: noise may turn round more than the best 10");
+  const std::string from =
+      fmt::format("twin q999 x {:g}: {}{}", kKappa, c.provenance,
+                  decides ? "" : "; argmax not judged: noise may turn round more than the best 10");
   return {.max_abs = {max, kKappa * max, from},
           .rms = {rms, kKappa * rms, from},
           .tie = max,

@@ -69,9 +69,9 @@ struct LogitTolerance {
   double sigma = 0;    // noise of one logit, for the expected number of flips
   double mean_kl = 0;  // bound of the mean KL divergence
   int top_k = kTopK;
-  // False when the reference decides nothing at this precision: in the median row more than top_k tokens stand within the
-  // 2 eps that noise alone may turn round, so neither an argmax that agrees nor one that differs says anything. Random
-  // weights do that in 16 bits (errors as large as the logits); logits are compared all the same.
+  // False when the reference decides nothing at this precision: in the median row more than top_k tokens stand within
+  // the 2 eps that noise alone may turn round, so neither an argmax that agrees nor one that differs says anything.
+  // Random weights do that in 16 bits (errors as large as the logits); logits are compared all the same.
   bool decides = true;
 
   // Every logit within `bound`; argmax equal wherever the reference's gap exceeds `gap`.

@@ -8,15 +8,24 @@ namespace assay {
 
 const std::vector<FaultInfo>& Faults() {
   static const std::vector<FaultInfo> faults{
-      {Fault::kWindowPlusOne, "window-plus-one", 4},        {Fault::kWindowMinusOne, "window-minus-one", 5},
-      {Fault::kWindowIsRing, "window-is-ring", 6},          {Fault::kScaleOff, "attention-scale", 27},
-      {Fault::kFirstRowPosition, "first-row-position", 25}, {Fault::kLateStep, "append-one-late", 39},
-      {Fault::kNewestKeyDropped, "newest-key-dropped", 41}, {Fault::kNeighbourCache, "neighbour-cache", 43},
-      {Fault::kRowSwap, "row-swap", 44},                    {Fault::kNoSoftcap, "no-softcap", 28},
-      {Fault::kNoValueNorm, "no-value-norm", 17},           {Fault::kNormedValueIsKey, "value-is-normed-key", 14},
-      {Fault::kNoLayerScalar, "no-layer-scalar", 34},       {Fault::kNoPostNorm, "no-post-norm", 35},
-      {Fault::kPleFirstRow, "ple-first-row", 31},           {Fault::kWrongActivation, "wrong-activation", 37},
-      {Fault::kExpertWeights, "expert-weights", 35},        {Fault::kStaleRow, "stale-row", 51},
+      {Fault::kWindowPlusOne, "window-plus-one", 4},
+      {Fault::kWindowMinusOne, "window-minus-one", 5},
+      {Fault::kWindowIsRing, "window-is-ring", 6},
+      {Fault::kScaleOff, "attention-scale", 27},
+      {Fault::kFirstRowPosition, "first-row-position", 25},
+      {Fault::kLateStep, "append-one-late", 39},
+      {Fault::kNewestKeyDropped, "newest-key-dropped", 41},
+      {Fault::kNeighbourCache, "neighbour-cache", 43},
+      {Fault::kRowSwap, "row-swap", 44},
+      {Fault::kNoSoftcap, "no-softcap", 28},
+      {Fault::kNoValueNorm, "no-value-norm", 17},
+      {Fault::kNormedValueIsKey, "value-is-normed-key", 14},
+      {Fault::kNoLayerScalar, "no-layer-scalar", 34},
+      {Fault::kNoPostNorm, "no-post-norm", 35},
+      {Fault::kPleFirstRow, "ple-first-row", 31},
+      {Fault::kWrongActivation, "wrong-activation", 37},
+      {Fault::kExpertWeights, "expert-weights", 35},
+      {Fault::kStaleRow, "stale-row", 51},
       {Fault::kLastTokenAgain, "token-swap", 44},
   };
   return faults;
@@ -28,13 +37,15 @@ void FaultyOps::Call(const char* op) {
   throw DeviceError(fmt::format("{} of layer {}, {}: failure injected", op, site().layer, site().step), lost_);
 }
 
-const std::int32_t* FaultyOps::Edited(const std::int32_t* values, int count, int slot, const std::function<void(Ints&)>& edit) {
+const std::int32_t* FaultyOps::Edited(const std::int32_t* values, int count, int slot,
+                                      const std::function<void(Ints&)>& edit) {
   Ints copy(static_cast<std::size_t>(count));
   memory().CopyOut(copy.data(), values, copy.size() * sizeof(std::int32_t));
   const Ints before = copy;
   edit(copy);
   engaged_ = engaged_ || copy != before;
-  if (edited_[slot].bytes() < copy.size() * sizeof(std::int32_t)) edited_[slot] = Buffer(memory(), copy.size() * sizeof(std::int32_t), "edited rows");
+  if (edited_[slot].bytes() < copy.size() * sizeof(std::int32_t))
+    edited_[slot] = Buffer(memory(), copy.size() * sizeof(std::int32_t), "edited rows");
   memory().CopyIn(edited_[slot].data(), copy.data(), copy.size() * sizeof(std::int32_t));
   return edited_[slot].as<std::int32_t>();
 }
@@ -43,7 +54,8 @@ void FaultyOps::Embed(const EmbedArgs& args) {
   Call("embed");
   if (!Is(Fault::kLastTokenAgain)) return inner_.Embed(args);
   Rows rows = *args.rows;
-  rows.token = Edited(rows.token, rows.count, 0, [](Ints& token) { std::fill(token.begin(), token.end(), token.back()); });
+  rows.token =
+      Edited(rows.token, rows.count, 0, [](Ints& token) { std::fill(token.begin(), token.end(), token.back()); });
   EmbedArgs changed = args;
   changed.rows = &rows;
   inner_.Embed(changed);
@@ -53,7 +65,8 @@ void FaultyOps::PleInput(const PleInputArgs& args) {
   Call("per-layer embedding");
   if (!Is(Fault::kPleFirstRow)) return inner_.PleInput(args);
   Rows rows = *args.rows;
-  rows.token = Edited(rows.token, rows.count, 0, [](Ints& token) { std::fill(token.begin(), token.end(), token.front()); });
+  rows.token =
+      Edited(rows.token, rows.count, 0, [](Ints& token) { std::fill(token.begin(), token.end(), token.front()); });
   PleInputArgs changed = args;
   changed.rows = &rows;
   inner_.PleInput(changed);
@@ -95,9 +108,12 @@ void FaultyOps::Qkv(const QkvArgs& args) {
   Rows rows = *args.rows;
   changed.rows = &rows;
   if (Is(Fault::kFirstRowPosition))
-    rows.position = Edited(rows.position, rows.count, 1, [](Ints& position) { std::fill(position.begin(), position.end(), position.front()); });
+    rows.position = Edited(rows.position, rows.count, 1,
+                           [](Ints& position) { std::fill(position.begin(), position.end(), position.front()); });
   if (Is(Fault::kLateStep) && rows.segments == rows.count)
-    rows.position = Edited(rows.position, rows.count, 1, [](Ints& position) { for (std::int32_t& p : position) ++p; });
+    rows.position = Edited(rows.position, rows.count, 1, [](Ints& position) {
+      for (std::int32_t& p : position) ++p;
+    });
   if (Is(Fault::kNoValueNorm) && args.v_norm && args.kv != nullptr) {
     changed.v_norm = false;
     engaged_ = true;
@@ -126,7 +142,9 @@ void FaultyOps::Attention(const AttentionArgs& args) {
     engaged_ = true;
   }
   if (Is(Fault::kNewestKeyDropped))
-    rows.position = Edited(rows.position, rows.count, 1, [](Ints& position) { for (std::int32_t& p : position) p = std::max(0, p - 1); });
+    rows.position = Edited(rows.position, rows.count, 1, [](Ints& position) {
+      for (std::int32_t& p : position) p = std::max(0, p - 1);
+    });
   if (Is(Fault::kNeighbourCache))
     rows.session = Edited(rows.session, rows.count, 2, [](Ints& session) { session.back() = session.front(); });
   inner_.Attention(changed);

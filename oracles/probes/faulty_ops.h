@@ -1,6 +1,6 @@
-// Ops with one fault of the catalogue built in: what a suite must turn red on. Faults are arithmetic (a wrong argument or a
-// wrong result of one op) or failures (an op that throws). Each names the catalogue entry of the oracle specification it stands
-// for.
+// Ops with one fault of the catalogue built in: what a suite must turn red on. Faults are arithmetic (a wrong argument
+// or a wrong result of one op) or failures (an op that throws). Each names the catalogue entry of the oracle
+// specification it stands for.
 #pragma once
 
 #include <functional>
@@ -35,8 +35,8 @@ enum class Fault {
 };
 struct FaultInfo {
   Fault fault;
-  const char* name;   // "window-plus-one"
-  int catalogue;      // number in the fault catalogue
+  const char* name;  // "window-plus-one"
+  int catalogue;     // number in the fault catalogue
 };
 const std::vector<FaultInfo>& Faults();
 
@@ -44,7 +44,8 @@ class FaultyOps final : public ForwardingOps {
  public:
   FaultyOps(Ops& inner, Fault fault) : ForwardingOps(inner), fault_(fault) {}
 
-  // The call with this number (from 0, counted from Arm on, over the ops overridden here) throws DeviceError{lost}; -1: none does.
+  // The call with this number (from 0, counted from Arm on, over the ops overridden here) throws DeviceError{lost}; -1:
+  // none does.
   void Arm(std::int64_t call, bool lost = false) {
     throw_at_ = call;
     lost_ = lost;

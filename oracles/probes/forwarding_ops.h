@@ -13,7 +13,9 @@ class ForwardingOps : public Ops {
   Precision precision() const override { return inner_.precision(); }
   std::string device() const override { return inner_.device(); }
   OpsCounters counters() const override { return inner_.counters(); }
-  std::unique_ptr<Weight> Prepare(const std::vector<HostTensor>& parts, WeightUse use) override { return inner_.Prepare(parts, use); }
+  std::unique_ptr<Weight> Prepare(const std::vector<HostTensor>& parts, WeightUse use) override {
+    return inner_.Prepare(parts, use);
+  }
   void Reserve(const OpsLimits& limits) override { inner_.Reserve(limits); }
   void At(Site site) override {
     Ops::At(site);

@@ -1,5 +1,5 @@
-// Memory that hands out poisoned allocations and can refuse one: what was never written shows as NaN, and every failure path of
-// allocation can be walked. Does not own the memory it wraps.
+// Memory that hands out poisoned allocations and can refuse one: what was never written shows as NaN, and every failure
+// path of allocation can be walked. Does not own the memory it wraps.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ class PoisonMemory final : public Memory {
   std::int64_t refuse = -1;
 
   std::int64_t allocations() const { return allocations_; }  // successful ones since construction
-  std::size_t live() const { return live_.size(); }           // not yet freed
+  std::size_t live() const { return live_.size(); }          // not yet freed
 
   void* Allocate(std::size_t bytes, const std::string& what) override {
     if (allocations_ == refuse)

@@ -1,4 +1,5 @@
-// Records which experts every position of every session was sent to. For engines that run all layers for all rows (skip_tail off).
+// Records which experts every position of every session was sent to. For engines that run all layers for all rows
+// (skip_tail off).
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ class RoutingOps final : public ForwardingOps {
   }
   void Route(const RouteArgs& args) override {
     inner_.Route(args);
-    Require(args.rows == static_cast<int>(places_.size()), "routing of {} rows in a step of {}", args.rows, places_.size());
+    Require(args.rows == static_cast<int>(places_.size()), "routing of {} rows in a step of {}", args.rows,
+            places_.size());
     const std::vector<std::int32_t> experts = Read(args.expert, args.rows * args.top_k);
     for (std::size_t row = 0; row < places_.size(); ++row) {
       const auto first = experts.begin() + static_cast<std::ptrdiff_t>(row) * args.top_k;

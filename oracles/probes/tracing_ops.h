@@ -11,14 +11,15 @@ class TracingOps final : public ForwardingOps {
  public:
   using ForwardingOps::ForwardingOps;
 
-  // One tap: the residual of every row of a step, float32 [rows, width], after the last Residual call of `layer` (-1: after the
-  // embedding).
+  // One tap: the residual of every row of a step, float32 [rows, width], after the last Residual call of `layer` (-1:
+  // after the embedding).
   struct Tap {
     int layer;
     int rows;
     int width;
     std::vector<float> x;
-    std::vector<float> normed;  // what the norm behind it made of x; empty after the embedding and where that is rounded to 16 bits
+    std::vector<float>
+        normed;  // what the norm behind it made of x; empty after the embedding and where that is rounded to 16 bits
   };
   const std::vector<Tap>& taps() const { return taps_; }
   void Clear() { taps_.clear(); }

@@ -38,7 +38,8 @@ struct ReferenceOptions {
 };
 
 // Sees the router's probabilities of every layer with experts and the experts it chose, and may change these.
-using RoutingHook = std::function<void(int layer, std::span<const double> probabilities, std::vector<std::size_t>& chosen)>;
+using RoutingHook =
+    std::function<void(int layer, std::span<const double> probabilities, std::vector<std::size_t>& chosen)>;
 
 // A decoder and its history. Copies made by Fork share the weights and may be used from different threads; one decoder
 // may not.
@@ -54,7 +55,8 @@ class ReferenceDecoder {
   // Forgets the tokens from `length` on. Throws InputError for a length that was never reached.
   void Truncate(int length);
   int length() const { return length_; }
-  // From now on; forks take it along. Routing is a decision, and logits can be judged under another decoder's decisions.
+  // From now on; forks take it along. Routing is a decision, and logits can be judged under another decoder's
+  // decisions.
   void SetRouting(RoutingHook hook) { routing_ = std::move(hook); }
   virtual const ModelSpec& spec() const = 0;
   virtual std::unique_ptr<ReferenceDecoder> Fork() const = 0;

@@ -12,7 +12,8 @@ std::shared_ptr<const CudaReferenceWeights> UploadForReference(const WeightStore
   throw DeviceError("single-user CUDA reference: built without CUDA", false);
 }
 
-std::unique_ptr<ReferenceDecoder> MakeCudaReference(std::shared_ptr<const CudaReferenceWeights>, const ReferenceOptions&) {
+std::unique_ptr<ReferenceDecoder> MakeCudaReference(std::shared_ptr<const CudaReferenceWeights>,
+                                                    const ReferenceOptions&) {
   throw DeviceError("single-user CUDA reference: built without CUDA", false);
 }
 

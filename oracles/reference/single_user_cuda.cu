@@ -1,5 +1,5 @@
-// One forward pass for all families, each part present when the spec says so; numbers are the steps of Gemma 4's published
-// forward pass, as in gemma4_decoder.cc.
+// One forward pass for all families, each part present when the spec says so; numbers are the steps of Gemma 4's
+// published forward pass, as in gemma4_decoder.cc.
 #include "oracles/reference/single_user_cuda.h"
 
 #include <algorithm>
@@ -21,7 +21,9 @@ using namespace single_user;  // NOLINT: the kernels are written for this file
 
 constexpr int kGrowth = 256;  // positions
 
-unsigned Blocks(std::int64_t count, std::int64_t per_block) { return static_cast<unsigned>((count + per_block - 1) / per_block); }
+unsigned Blocks(std::int64_t count, std::int64_t per_block) {
+  return static_cast<unsigned>((count + per_block - 1) / per_block);
+}
 
 // Largest widths of the model, for scratch.
 struct Widths {
@@ -49,9 +51,14 @@ class SingleUser final : public ReferenceDecoder {
   using Vec = DeviceArray<Real>;
 
   SingleUser(std::shared_ptr<const CudaReferenceWeights> weights, Rounding rounding, bool keep_hidden)
-      : weights_(std::move(weights)), rounding_(rounding), keep_hidden_(keep_hidden), history_(weights_->spec.layers.size()) {
+      : weights_(std::move(weights)),
+        rounding_(rounding),
+        keep_hidden_(keep_hidden),
+        history_(weights_->spec.layers.size()) {
     const Widths most(weights_->spec);
-    const auto make = [](Vec& vec, std::int64_t count, const char* what) { vec = Vec(static_cast<std::size_t>(count), what); };
+    const auto make = [](Vec& vec, std::int64_t count, const char* what) {
+      vec = Vec(static_cast<std::size_t>(count), what);
+    };
     make(x_, most.hidden, "residual");
     make(n_, most.hidden, "normed");
     make(a_, most.hidden, "sublayer");
@@ -154,16 +161,19 @@ class SingleUser final : public ReferenceDecoder {
     Add(x_.data(), a_.data(), s.hidden);
   }
 
-  // o_h = sum_j softmax_j(scale * q_h . k_j) v_j over positions j <= length(), on sliding layers the last `window` of them.
+  // o_h = sum_j softmax_j(scale * q_h . k_j) v_j over positions j <= length(), on sliding layers the last `window` of
+  // them.
   void Attend(const LayerSpec& g) {
     const DeviceHistory<Real>& source = history_[static_cast<std::size_t>(g.kv_source)];
     const int first = g.window > 0 ? std::max(0, length() - g.window + 1) : 0;
-    const Span span{std::int64_t{g.kv_heads} * g.head_dim, first, length() + 1 - first, g.head_dim, g.heads / g.kv_heads};
+    const Span span{std::int64_t{g.kv_heads} * g.head_dim, first, length() + 1 - first, g.head_dim,
+                    g.heads / g.kv_heads};
     const auto heads = static_cast<unsigned>(g.heads);
     ScoreKernel<<<dim3(Blocks(span.count, 8), heads), 256>>>(scores_.data(), q_.data(), source.keys.data(), span,
                                                              static_cast<Real>(spec().attn_scale));
     SoftmaxKernel<<<heads, 256>>>(scores_.data(), span.count);
-    MixKernel<<<dim3(Blocks(g.head_dim, 32), heads), dim3(32, kMixGroups)>>>(o_.data(), scores_.data(), source.values.data(), span);
+    MixKernel<<<dim3(Blocks(g.head_dim, 32), heads), dim3(32, kMixGroups)>>>(o_.data(), scores_.data(),
+                                                                             source.values.data(), span);
     Launched("attention");
   }
 
@@ -207,7 +217,8 @@ class SingleUser final : public ReferenceDecoder {
       Multiply(gate_.data(), weights_->At(Role::kExpertGateUp, l), n_.data(), expert);
       Gate(gate_.data(), gate_.data() + g.expert_ffn, g.expert_ffn);
       Multiply(y_.data(), weights_->At(Role::kExpertDown, l), gate_.data(), expert);
-      Add(mix_.data(), y_.data(), s.hidden, p[e] / chosen * static_cast<Real>(weights_->Factor(Role::kExpertScale, l, e)));
+      Add(mix_.data(), y_.data(), s.hidden,
+          p[e] / chosen * static_cast<Real>(weights_->Factor(Role::kExpertScale, l, e)));
     }
     Norm(mix_.data(), mix_.data(), weights_->Vector(Role::kPostExpertNorm, l), s.hidden);
   }
@@ -230,7 +241,8 @@ class SingleUser final : public ReferenceDecoder {
     for (int l = 0; l < spec().layer_count(); ++l) {
       if (!spec().OwnsKv(l)) continue;
       const LayerSpec& g = spec().layers[static_cast<std::size_t>(l)];
-      const std::size_t count = static_cast<std::size_t>(room) * static_cast<std::size_t>(g.kv_heads) * static_cast<std::size_t>(g.head_dim);
+      const std::size_t count =
+          static_cast<std::size_t>(room) * static_cast<std::size_t>(g.kv_heads) * static_cast<std::size_t>(g.head_dim);
       history_[static_cast<std::size_t>(l)].keys.Grow(count);
       history_[static_cast<std::size_t>(l)].values.Grow(count);
     }
@@ -321,10 +333,14 @@ class SingleUser final : public ReferenceDecoder {
 
 Rounding RoundingFor(DType type) {
   switch (type) {
-    case DType::kF32: return Rounding::kNone;
-    case DType::kF16: return Rounding::kF16;
-    case DType::kBF16: return Rounding::kBF16;
-    default: Throw<>("a twin's operand type is F32, F16 or BF16, not {}", Name(type));
+    case DType::kF32:
+      return Rounding::kNone;
+    case DType::kF16:
+      return Rounding::kF16;
+    case DType::kBF16:
+      return Rounding::kBF16;
+    default:
+      Throw<>("a twin's operand type is F32, F16 or BF16, not {}", Name(type));
   }
 }
 
@@ -334,8 +350,10 @@ std::shared_ptr<const CudaReferenceWeights> UploadForReference(const WeightStore
   return std::make_shared<const CudaReferenceWeights>(store);
 }
 
-std::unique_ptr<ReferenceDecoder> MakeCudaReference(std::shared_ptr<const CudaReferenceWeights> weights, const ReferenceOptions& options) {
-  if (!options.twin) return std::make_unique<SingleUser<double>>(std::move(weights), Rounding::kNone, options.keep_hidden);
+std::unique_ptr<ReferenceDecoder> MakeCudaReference(std::shared_ptr<const CudaReferenceWeights> weights,
+                                                    const ReferenceOptions& options) {
+  if (!options.twin)
+    return std::make_unique<SingleUser<double>>(std::move(weights), Rounding::kNone, options.keep_hidden);
   return std::make_unique<SingleUser<float>>(std::move(weights), RoundingFor(*options.twin), options.keep_hidden);
 }
 

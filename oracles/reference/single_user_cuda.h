@@ -2,10 +2,10 @@
 // decoder.h: one user, one token at a time, history by absolute position that never wraps. Its kernels are its own: one
 // dot product for each output, one score for each key, nothing fused, nothing of the engine.
 //
-// Arithmetic: without `twin` every activation, key, value and sum is float64. A twin keeps activations in float32, sums in
-// float32, and rounds to the mode's operand type what the engine keeps in it: operands of products, queries, keys, values,
-// attention outputs, and matrices but for Q8_0 and Q4_0, which the engine keeps quantised. Routers, norms and the per-layer
-// embedding table are never rounded.
+// Arithmetic: without `twin` every activation, key, value and sum is float64. A twin keeps activations in float32, sums
+// in float32, and rounds to the mode's operand type what the engine keeps in it: operands of products, queries, keys,
+// values, attention outputs, and matrices but for Q8_0 and Q4_0, which the engine keeps quantised. Routers, norms and
+// the per-layer embedding table are never rounded.
 #pragma once
 
 #include <memory>
@@ -14,16 +14,16 @@
 
 namespace assay {
 
-// A model's weights on the current device: F32, F16 and BF16 as stored, block formats decoded to float32, recipes computed
-// in place with no copy on the host. Immutable; shared by references and twins.
+// A model's weights on the current device: F32, F16 and BF16 as stored, block formats decoded to float32, recipes
+// computed in place with no copy on the host. Immutable; shared by references and twins.
 class CudaReferenceWeights;
 
-// Keeps no reference to `store`. Throws InputError for a tensor that is not of the spec's shape, OutOfMemory with what was
-// needed and free, DeviceError without a usable device or in a build without CUDA.
+// Keeps no reference to `store`. Throws InputError for a tensor that is not of the spec's shape, OutOfMemory with what
+// was needed and free, DeviceError without a usable device or in a build without CUDA.
 std::shared_ptr<const CudaReferenceWeights> UploadForReference(const WeightStore& store);
 
-// The decoder and its forks own their histories, which grow by 256 positions at a time. Steps throw DeviceError and OutOfMemory
-// beside what decoder.h says.
+// The decoder and its forks own their histories, which grow by 256 positions at a time. Steps throw DeviceError and
+// OutOfMemory beside what decoder.h says.
 std::unique_ptr<ReferenceDecoder> MakeCudaReference(std::shared_ptr<const CudaReferenceWeights> weights,
                                                     const ReferenceOptions& options = {});
 std::unique_ptr<ReferenceDecoder> MakeCudaReference(const WeightStore& store, const ReferenceOptions& options = {});

@@ -1,5 +1,5 @@
-// Naive kernels of the single-user CUDA reference: each is the formula it is named after. Real is double in the reference, float
-// in a twin.
+// Naive kernels of the single-user CUDA reference: each is the formula it is named after. Real is double in the
+// reference, float in a twin.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -12,9 +12,9 @@
 
 namespace assay::single_user {
 
-constexpr int kThreads = 128;      // of a product's block
-constexpr int kRowsPerBlock = 8;   // outputs that share one reading of x
-constexpr int kMixGroups = 8;      // partial sums over the keys
+constexpr int kThreads = 128;     // of a product's block
+constexpr int kRowsPerBlock = 8;  // outputs that share one reading of x
+constexpr int kMixGroups = 8;     // partial sums over the keys
 
 enum class Rounding { kNone, kF16, kBF16 };
 
@@ -67,8 +67,8 @@ __device__ inline void LoadPack(W (&to)[kPack], const W* from) {
 
 // out[o] = sum_i w[o][i] * x[i].
 template <int kPack, class W, class Real>
-__global__ void __launch_bounds__(kThreads) ProductKernel(Real* out, const W* w, const Real* x, std::int64_t rows, std::int64_t cols,
-                                                          Rounding rounding) {
+__global__ void __launch_bounds__(kThreads)
+    ProductKernel(Real* out, const W* w, const Real* x, std::int64_t rows, std::int64_t cols, Rounding rounding) {
   const std::int64_t first = std::int64_t{blockIdx.x} * kRowsPerBlock;
   Real sum[kRowsPerBlock] = {};
   for (std::int64_t i = std::int64_t{threadIdx.x} * kPack; i < cols; i += kThreads * kPack) {
@@ -124,7 +124,8 @@ __global__ void RopeKernel(Real* x, const float* inv_freq, int half, int positio
   }
 }
 
-// Geometry of one attention: keys and values [position][width], of which positions first .. first + count - 1 are visible.
+// Geometry of one attention: keys and values [position][width], of which positions first .. first + count - 1 are
+// visible.
 struct Span {
   std::int64_t width;
   int first, count, dim, group;  // group: query heads of a kv head
@@ -133,11 +134,13 @@ struct Span {
 // s[head][j] = scale * q_head . k_(first + j), a warp each.
 template <class Real>
 __global__ void ScoreKernel(Real* s, const Real* q, const Real* keys, Span span, Real scale) {
-  const int j = static_cast<int>(blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32), head = static_cast<int>(blockIdx.y);
+  const int j = static_cast<int>(blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32),
+            head = static_cast<int>(blockIdx.y);
   if (j >= span.count) return;
   const Real* k = keys + (std::int64_t{span.first} + j) * span.width + std::int64_t{head / span.group} * span.dim;
   Real sum = 0;
-  for (int d = static_cast<int>(threadIdx.x) % 32; d < span.dim; d += 32) sum += q[std::int64_t{head} * span.dim + d] * k[d];
+  for (int d = static_cast<int>(threadIdx.x) % 32; d < span.dim; d += 32)
+    sum += q[std::int64_t{head} * span.dim + d] * k[d];
   for (int d = 16; d > 0; d /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
   if (threadIdx.x % 32 == 0) s[std::int64_t{head} * span.count + j] = scale * sum;
 }

@@ -1,4 +1,5 @@
-// Device memory and checks of the single-user CUDA reference. Its own, so that a fault in the engine's cannot hide here.
+// Device memory and checks of the single-user CUDA reference. Its own, so that a fault in the engine's cannot hide
+// here.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -12,14 +13,15 @@
 
 namespace assay::single_user {
 
-// Throws DeviceError with CUDA's own text unless `status` is cudaSuccess. The device counts as lost when it still fails after
-// the error has been taken.
+// Throws DeviceError with CUDA's own text unless `status` is cudaSuccess. The device counts as lost when it still fails
+// after the error has been taken.
 inline void Check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   (void)cudaGetLastError();
   const bool lost = cudaDeviceSynchronize() != cudaSuccess;
   (void)cudaGetLastError();
-  throw DeviceError(fmt::format("single-user CUDA reference: {}: {} ({})", what, cudaGetErrorName(status), cudaGetErrorString(status)),
+  throw DeviceError(fmt::format("single-user CUDA reference: {}: {} ({})", what, cudaGetErrorName(status),
+                                cudaGetErrorString(status)),
                     lost);
 }
 
@@ -35,7 +37,8 @@ class DeviceArray {
       (void)cudaGetLastError();
       std::size_t free = 0, total = 0;
       (void)cudaMemGetInfo(&free, &total);
-      throw OutOfMemory(fmt::format("single-user CUDA reference: {} needs {} bytes, {} are free", what, bytes(), free), bytes(), free);
+      throw OutOfMemory(fmt::format("single-user CUDA reference: {} needs {} bytes, {} are free", what, bytes(), free),
+                        bytes(), free);
     }
     Check(status, what.c_str());
   }

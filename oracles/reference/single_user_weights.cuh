@@ -29,9 +29,12 @@ struct DeviceTensor {
 template <class Body>
 void WithType(const DeviceTensor& w, std::int64_t row, const Body& body) {
   switch (w.type) {
-    case DType::kF16: return body(static_cast<const __half*>(w.Row(row)));
-    case DType::kBF16: return body(static_cast<const __nv_bfloat16*>(w.Row(row)));
-    default: return body(static_cast<const float*>(w.Row(row)));
+    case DType::kF16:
+      return body(static_cast<const __half*>(w.Row(row)));
+    case DType::kBF16:
+      return body(static_cast<const __nv_bfloat16*>(w.Row(row)));
+    default:
+      return body(static_cast<const float*>(w.Row(row)));
   }
 }
 
@@ -46,14 +49,16 @@ inline void Generate(const DeviceTensor& w, const SyntheticFill& fill) {
 // Whole rows decoded and copied, some 64 MB at a time.
 inline void Decode(const DeviceTensor& w, const HostTensor& from) {
   const std::size_t row_bytes = StoredBytes(from.type, 1, from.cols);
-  const std::int64_t rows = from.experts * from.rows, most = std::max<std::int64_t>(1, (std::int64_t{1} << 24) / from.cols);
+  const std::int64_t rows = from.experts * from.rows,
+                     most = std::max<std::int64_t>(1, (std::int64_t{1} << 24) / from.cols);
   std::vector<float> piece(static_cast<std::size_t>(std::min(most, rows) * from.cols));
   for (std::int64_t row = 0; row < rows; row += most) {
     const std::int64_t now = std::min(most, rows - row);
     for (std::int64_t r = 0; r < now; ++r)
-      DequantiseRow(from.type, from.data.get() + static_cast<std::size_t>(row + r) * row_bytes, piece.data() + r * from.cols, from.cols);
-    Check(cudaMemcpy(w.data.data() + row * from.cols * 4, piece.data(), static_cast<std::size_t>(now * from.cols) * sizeof(float),
-                     cudaMemcpyHostToDevice),
+      DequantiseRow(from.type, from.data.get() + static_cast<std::size_t>(row + r) * row_bytes,
+                    piece.data() + r * from.cols, from.cols);
+    Check(cudaMemcpy(w.data.data() + row * from.cols * 4, piece.data(),
+                     static_cast<std::size_t>(now * from.cols) * sizeof(float), cudaMemcpyHostToDevice),
           from.where.c_str());
   }
 }
@@ -61,8 +66,8 @@ inline void Decode(const DeviceTensor& w, const HostTensor& from) {
 inline DeviceTensor UploadTensor(const WeightStore& store, const TensorEntry& entry) {
   HostTensor from = store.Load(entry.key, /*recipe_only=*/true);
   Require(from.experts == entry.experts && from.rows == entry.rows && from.cols == entry.cols,
-          "{}: {} has shape [{}, {}, {}], expected [{}, {}, {}]", from.where, Name(entry.key), from.experts, from.rows, from.cols,
-          entry.experts, entry.rows, entry.cols);
+          "{}: {} has shape [{}, {}, {}], expected [{}, {}, {}]", from.where, Name(entry.key), from.experts, from.rows,
+          from.cols, entry.experts, entry.rows, entry.cols);
   const bool quantised = IsQuantised(from.type), matrix = entry.rows > 1;
   if (quantised && from.data == nullptr) from = store.Load(entry.key);
   DeviceTensor w;

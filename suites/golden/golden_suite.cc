@@ -58,8 +58,9 @@ std::vector<GoldenAnswer> AnswerTogether(Engine& engine, std::span<const GoldenR
   return answers;
 }
 
-// The residual stream behind one sequence, [layers + 1, T, hidden] as traces record it: the embedding, the output of each layer but
-// the last, then the final norm of the last one's. In chunks that do not divide the sequence, so that rings turn under them.
+// The residual stream behind one sequence, [layers + 1, T, hidden] as traces record it: the embedding, the output of
+// each layer but the last, then the final norm of the last one's. In chunks that do not divide the sequence, so that
+// rings turn under them.
 std::vector<double> HiddenStates(const Subject& subject, std::span<const std::int32_t> tokens) {
   const std::unique_ptr<Ops> ops = MakeOpsOf(subject);
   TracingOps trace(*ops);
@@ -123,7 +124,8 @@ GoldenSubject EngineSubject(const Subject& subject, const GoldenTrace& trace) {
       // The recorded states are float32's: what 16-bit modes may differ by is stated for logits only.
       if (subject.precision == Precision::kFp32)
         for (std::size_t i = 0; i < batch; ++i)
-          if (requests[i].hidden) answers[answers.size() - batch + i].hidden = HiddenStates(subject, requests[i].tokens);
+          if (requests[i].hidden)
+            answers[answers.size() - batch + i].hidden = HiddenStates(subject, requests[i].tokens);
       requests = requests.subspan(batch);
     }
     return answers;

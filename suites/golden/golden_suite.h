@@ -16,8 +16,8 @@ namespace assay {
 // from the recorded device-side steps. The engine is made here, sized for `trace`, and lives as long as the subject.
 GoldenSubject EngineSubject(const Subject& subject, const GoldenTrace& trace);
 
-// Golden.EngineMatches for every device and type; the trace is read when a case runs. In fp32 the stated figures hold, in other
-// modes the calibrated twin's.
+// Golden.EngineMatches for every device and type; the trace is read when a case runs. In fp32 the stated figures hold,
+// in other modes the calibrated twin's.
 std::vector<Case> GoldenEngineCases(const std::string& model, const std::string& trace, const SuiteInputs& inputs);
 
 // Reference and engine for every input model that has recorded answers beside it.

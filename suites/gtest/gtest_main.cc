@@ -1,8 +1,9 @@
-// Every case of every suite as a gtest test of the same name; a case that cannot run here shows as skipped with its reason.
+// Every case of every suite as a gtest test of the same name; a case that cannot run here shows as skipped with its
+// reason.
 //
-// Options beside gtest's: --model=NAME and --device=NAME keep only their cases, --groups lists the pairs. CTest runs one process
-// per pair, because cases of a model share references and calibrations. Exit codes: 0 passed, 1 failed, 2 cannot list the
-// cases, 77 all skipped.
+// Options beside gtest's: --model=NAME and --device=NAME keep only their cases, --groups lists the pairs. CTest runs
+// one process per pair, because cases of a model share references and calibrations. Exit codes: 0 passed, 1 failed, 2
+// cannot list the cases, 77 all skipped.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
@@ -29,8 +30,8 @@ class CaseTest : public testing::Test {
     if (outcome.status == CaseOutcome::Status::kSkip) GTEST_SKIP() << outcome.reason;
     if (outcome.status == CaseOutcome::Status::kPass) return;
     for (const Judgement& judgement : outcome.judgements) {
-      fmt::print("  {:9} {} = {:.4g} of {:.4g} ({}) {} {}\n", Name(judgement.verdict), judgement.metric, judgement.value,
-                 judgement.bound, judgement.bound_from, judgement.worst, judgement.detail);
+      fmt::print("  {:9} {} = {:.4g} of {:.4g} ({}) {} {}\n", Name(judgement.verdict), judgement.metric,
+                 judgement.value, judgement.bound, judgement.bound_from, judgement.worst, judgement.detail);
     }
     FAIL() << Name(outcome.status) << ": " << outcome.reason << "\nreplay: " << ReplayLine(item_, kSeed);
   }

@@ -1,5 +1,5 @@
-// Attention against the host's plain loops: ragged rows, rings that wrapped, window edges, groups, head dimensions, both paths.
-// Slots that no row may see hold NaN: one read of them shows.
+// Attention against the host's plain loops: ragged rows, rings that wrapped, window edges, groups, head dimensions,
+// both paths. Slots that no row may see hold NaN: one read of them shows.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -79,16 +79,18 @@ Inputs MakeInputs(const AttentionCase& c, std::uint64_t key) {
     for (int position = from; position < s.first_position + s.rows; ++position)
       for (int h = 0; h < c.kv_heads; ++h) {
         const auto at = static_cast<std::size_t>(shape.Offset(s.session, h, position));
-        std::copy_n(keys.begin() + static_cast<std::ptrdiff_t>(at), c.head_dim, inputs.keys.begin() + static_cast<std::ptrdiff_t>(at));
-        std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(at), c.head_dim, inputs.values.begin() + static_cast<std::ptrdiff_t>(at));
+        std::copy_n(keys.begin() + static_cast<std::ptrdiff_t>(at), c.head_dim,
+                    inputs.keys.begin() + static_cast<std::ptrdiff_t>(at));
+        std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(at), c.head_dim,
+                    inputs.values.begin() + static_cast<std::ptrdiff_t>(at));
       }
   }
   return inputs;
 }
 
 std::vector<float> Attend(Side& side, const AttentionCase& c, const Inputs& inputs, int context_bound) {
-  const KvView kv{const_cast<void*>(side.InOperand(inputs.keys)), const_cast<void*>(side.InOperand(inputs.values)), c.slots, c.kv_heads,
-                  c.head_dim};
+  const KvView kv{const_cast<void*>(side.InOperand(inputs.keys)), const_cast<void*>(side.InOperand(inputs.values)),
+                  c.slots, c.kv_heads, c.head_dim};
   const void* q = side.InOperand(inputs.q);
   void* out = side.OutOperand(inputs.q.size());
   const SideRows rows = side.MakeRows(c.segments, context_bound);
@@ -178,12 +180,14 @@ TEST_P(AttentionTest, PrefillRowsDoNotDependOnChunks) {
       sides.Clear();
       const std::vector<float> found = Attend(*sides.device, chunk, part, 300);
       for (std::size_t i = 0; i < found.size(); ++i)
-        ASSERT_EQ(found[i], whole[static_cast<std::size_t>(from) * width + i]) << "chunk at " << from << " element " << i;
+        ASSERT_EQ(found[i], whole[static_cast<std::size_t>(from) * width + i])
+            << "chunk at " << from << " element " << i;
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, AttentionTest, testing::Values(Precision::kFp32, Precision::kFp16, Precision::kBf16), ModeName);
+INSTANTIATE_TEST_SUITE_P(Modes, AttentionTest, testing::Values(Precision::kFp32, Precision::kFp16, Precision::kBf16),
+                         ModeName);
 
 }  // namespace
 }  // namespace assay

@@ -24,7 +24,8 @@ HostTensor Table(DType type, std::int64_t rows, std::int64_t cols, std::uint64_t
   std::vector<std::byte> bytes(tensor.bytes);
   const DTypeInfo& info = Info(type);
   const auto numbers = Numbers(key, bytes.size());
-  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(static_cast<int>(numbers[i] * 100.0f) & 0xff);
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    bytes[i] = static_cast<std::byte>(static_cast<int>(numbers[i] * 100.0f) & 0xff);
   const std::size_t units = bytes.size() / static_cast<std::size_t>(info.bytes);
   for (std::size_t u = 0; u < units; ++u) {
     std::byte* at = bytes.data() + u * static_cast<std::size_t>(info.bytes);
@@ -81,7 +82,8 @@ TEST_P(EmbedTest, PleInputMatchesHost) {
         const auto weight = side.ops().Prepare({table}, WeightUse::kTable);
         const SideRows made = side.MakeRows({{0, rows, 0, 0}}, rows, {19, 0, 7});
         float* ple = side.Out(count);
-        side.ops().PleInput({ple, side.In(context), weight.get(), side.In(norm), &made.rows, layers, width, 16.0f, 0.02f, 1e-6f});
+        side.ops().PleInput(
+            {ple, side.In(context), weight.get(), side.In(norm), &made.rows, layers, width, 16.0f, 0.02f, 1e-6f});
         side.Check();
         return side.Read(ple, count);
       };
@@ -89,7 +91,8 @@ TEST_P(EmbedTest, PleInputMatchesHost) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, EmbedTest, testing::Values(Precision::kFp32, Precision::kFp16, Precision::kBf16), ModeName);
+INSTANTIATE_TEST_SUITE_P(Modes, EmbedTest, testing::Values(Precision::kFp32, Precision::kFp16, Precision::kBf16),
+                         ModeName);
 
 }  // namespace
 }  // namespace assay

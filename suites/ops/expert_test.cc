@@ -14,7 +14,9 @@ struct Subject {
   Precision precision;
   DType type;
 };
-std::string NameOf(const testing::TestParamInfo<Subject>& s) { return fmt::format("{}_{}", Name(s.param.precision), Name(s.param.type)); }
+std::string NameOf(const testing::TestParamInfo<Subject>& s) {
+  return fmt::format("{}_{}", Name(s.param.precision), Name(s.param.type));
+}
 
 struct Layer {
   int experts, top_k;
@@ -26,7 +28,9 @@ constexpr Layer kLayers[] = {{8, 2, 64, 32}, {4, 4, 96, 64}, {16, 8, 256, 704}, 
 std::vector<std::int32_t> Routes(int rows, const Layer& layer, bool skew) {
   std::vector<std::int32_t> chosen;
   for (int r = 0; r < rows; ++r) {
-    const auto start = skew ? 0 : static_cast<int>(RandomBits(5, static_cast<std::uint64_t>(r)) % static_cast<std::uint64_t>(layer.experts));
+    const auto start = skew ? 0
+                            : static_cast<int>(RandomBits(5, static_cast<std::uint64_t>(r)) %
+                                               static_cast<std::uint64_t>(layer.experts));
     const int step = skew || layer.experts % 3 == 0 ? 1 : 3;
     for (int k = 0; k < layer.top_k; ++k) chosen.push_back((start + k * step) % layer.experts);
   }
@@ -35,7 +39,8 @@ std::vector<std::int32_t> Routes(int rows, const Layer& layer, bool skew) {
 
 class ExpertTest : public testing::TestWithParam<Subject> {
  protected:
-  std::vector<float> Gated(Side& side, const Weight& w, const std::vector<float>& x, const std::vector<std::int32_t>& expert, int rows, int top_k) {
+  std::vector<float> Gated(Side& side, const Weight& w, const std::vector<float>& x,
+                           const std::vector<std::int32_t>& expert, int rows, int top_k) {
     const auto count = static_cast<std::size_t>(rows * top_k * w.rows / 2);
 #ifdef ASSAY_HAS_CUDA
     if (side.ops().device() != "host") PoisonWorkspace(side.ops());
@@ -45,8 +50,9 @@ class ExpertTest : public testing::TestWithParam<Subject> {
     side.Check();
     return side.ReadOperand(out, count);
   }
-  std::vector<float> Down(Side& side, const Weight& w, const std::vector<float>& x, const std::vector<std::int32_t>& expert,
-                          const std::vector<float>& weight, int rows, int top_k) {
+  std::vector<float> Down(Side& side, const Weight& w, const std::vector<float>& x,
+                          const std::vector<std::int32_t>& expert, const std::vector<float>& weight, int rows,
+                          int top_k) {
     const auto count = static_cast<std::size_t>(rows * w.rows);
 #ifdef ASSAY_HAS_CUDA
     if (side.ops().device() != "host") PoisonWorkspace(side.ops());
@@ -64,16 +70,19 @@ TEST_P(ExpertTest, MatchesHost) {
   for (const Layer& layer : kLayers) {
     const HostTensor up = RandomTensor(GetParam().type, {layer.experts, 2 * layer.ffn, layer.hidden}, 1);
     const HostTensor down = IntegerTensor(GetParam().type, {layer.experts, layer.hidden, layer.ffn}, 2);
-    const auto device_up = sides.device->ops().Prepare({up}, WeightUse::kGated), host_up = sides.host->ops().Prepare({up}, WeightUse::kGated);
-    const auto device_down = sides.device->ops().Prepare({down}, WeightUse::kMatrix), host_down = sides.host->ops().Prepare({down}, WeightUse::kMatrix);
+    const auto device_up = sides.device->ops().Prepare({up}, WeightUse::kGated),
+               host_up = sides.host->ops().Prepare({up}, WeightUse::kGated);
+    const auto device_down = sides.device->ops().Prepare({down}, WeightUse::kMatrix),
+               host_down = sides.host->ops().Prepare({down}, WeightUse::kMatrix);
     for (const int rows : {1, 3, 8, 9, 20, 64, 150})
       for (const bool skew : {false, true}) {
         sides.Clear();
         const std::string what = fmt::format("{} experts, {} rows{}", layer.experts, rows, skew ? ", skewed" : "");
         const std::vector<std::int32_t> expert = Routes(rows, layer, skew);
         const std::vector<float> x = Numbers(3, static_cast<std::size_t>(rows * layer.hidden));
-        ExpectClose(Gated(*sides.device, *device_up, x, expert, rows, layer.top_k), Gated(*sides.host, *host_up, x, expert, rows, layer.top_k),
-                    1e-5 + rounding, 4e-5 + rounding, fmt::format("gated: {}", what));
+        ExpectClose(Gated(*sides.device, *device_up, x, expert, rows, layer.top_k),
+                    Gated(*sides.host, *host_up, x, expert, rows, layer.top_k), 1e-5 + rounding, 4e-5 + rounding,
+                    fmt::format("gated: {}", what));
         // Integers and powers of two: exact.
         const std::vector<float> y = Integers(4, expert.size() * static_cast<std::size_t>(layer.ffn), 2);
         std::vector<float> weight(expert.size());
@@ -90,19 +99,24 @@ TEST_P(ExpertTest, BatchInvariance) {
   if (!sides.missing.empty()) GTEST_SKIP() << sides.missing;
   Side& side = *sides.device;
   const Layer layer = kLayers[2];
-  const auto up = side.ops().Prepare({RandomTensor(GetParam().type, {layer.experts, 2 * layer.ffn, layer.hidden}, 1)}, WeightUse::kGated);
-  const auto down = side.ops().Prepare({RandomTensor(GetParam().type, {layer.experts, layer.hidden, layer.ffn}, 2)}, WeightUse::kMatrix);
+  const auto up = side.ops().Prepare({RandomTensor(GetParam().type, {layer.experts, 2 * layer.ffn, layer.hidden}, 1)},
+                                     WeightUse::kGated);
+  const auto down = side.ops().Prepare({RandomTensor(GetParam().type, {layer.experts, layer.hidden, layer.ffn}, 2)},
+                                       WeightUse::kMatrix);
   const int most = 100;
   const std::vector<std::int32_t> expert = Routes(most, layer, false);
-  const std::vector<float> x = Numbers(3, static_cast<std::size_t>(most * layer.hidden)), y = Numbers(4, expert.size() * static_cast<std::size_t>(layer.ffn)),
+  const std::vector<float> x = Numbers(3, static_cast<std::size_t>(most * layer.hidden)),
+                           y = Numbers(4, expert.size() * static_cast<std::size_t>(layer.ffn)),
                            weight = Numbers(5, expert.size());
-  const std::vector<float> all_up = Gated(side, *up, x, expert, most, layer.top_k), all_down = Down(side, *down, y, expert, weight, most, layer.top_k);
+  const std::vector<float> all_up = Gated(side, *up, x, expert, most, layer.top_k),
+                           all_down = Down(side, *down, y, expert, weight, most, layer.top_k);
   for (int rows = 1; rows <= 64; rows += rows < 18 ? 1 : 7) {
     sides.Clear();
     const auto assignments = rows * layer.top_k;
     const std::vector<std::int32_t> some(expert.begin(), expert.begin() + assignments);
     const auto found_up = Gated(side, *up, {x.begin(), x.begin() + rows * layer.hidden}, some, rows, layer.top_k);
-    const auto found_down = Down(side, *down, {y.begin(), y.begin() + assignments * layer.ffn}, some, {weight.begin(), weight.begin() + assignments}, rows, layer.top_k);
+    const auto found_down = Down(side, *down, {y.begin(), y.begin() + assignments * layer.ffn}, some,
+                                 {weight.begin(), weight.begin() + assignments}, rows, layer.top_k);
     ASSERT_TRUE(std::equal(found_up.begin(), found_up.end(), all_up.begin())) << rows << " rows, gated";
     ASSERT_TRUE(std::equal(found_down.begin(), found_down.end(), all_down.begin())) << rows << " rows, down";
   }
@@ -110,8 +124,10 @@ TEST_P(ExpertTest, BatchInvariance) {
 
 INSTANTIATE_TEST_SUITE_P(Types, ExpertTest,
                          testing::Values(Subject{Precision::kFp32, DType::kF32}, Subject{Precision::kFp16, DType::kF16},
-                                         Subject{Precision::kBf16, DType::kBF16}, Subject{Precision::kBf16, DType::kQ8_0},
-                                         Subject{Precision::kBf16, DType::kQ4_0}, Subject{Precision::kFp16, DType::kQ8_0},
+                                         Subject{Precision::kBf16, DType::kBF16},
+                                         Subject{Precision::kBf16, DType::kQ8_0},
+                                         Subject{Precision::kBf16, DType::kQ4_0},
+                                         Subject{Precision::kFp16, DType::kQ8_0},
                                          Subject{Precision::kFp32, DType::kQ4_0}),
                          NameOf);
 

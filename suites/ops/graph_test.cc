@@ -1,5 +1,5 @@
-// Captured steps, counters, memory and what goes wrong: a step is one launch without host synchronisation, and failures leave the
-// ops usable.
+// Captured steps, counters, memory and what goes wrong: a step is one launch without host synchronisation, and failures
+// leave the ops usable.
 #include "engine/base/check.h"
 #include "engine/ops/ops_factory.h"
 #include "suites/ops/side.h"

@@ -67,7 +67,8 @@ TEST(LogitsTest, TiesAndNan) {
 
 TEST(GatherTest, CopiesRows) {
   ASSAY_SIDES(sides, Precision::kFp32);
-  for (const std::int64_t bytes : {std::int64_t{4}, std::int64_t{12}, std::int64_t{5120}, std::int64_t{10240}, std::int64_t{100000}}) {
+  for (const std::int64_t bytes :
+       {std::int64_t{4}, std::int64_t{12}, std::int64_t{5120}, std::int64_t{10240}, std::int64_t{100000}}) {
     sides.Clear();
     const auto units = static_cast<std::size_t>(bytes / 4);
     const auto in = Numbers(5, 10 * units);
@@ -103,8 +104,10 @@ TEST(AdvanceTest, MatchesHost) {
       for (int i = 0; i < 2; ++i) side.ops().Advance({t, p, s, history, step, side.In(best), rows});
       side.Check();
       std::vector<std::int32_t> all = side.Read(t, count);
-      for (const auto& more : {side.Read(p, count), side.Read(step, 1), side.Read(history, 4 * count)}) all.insert(all.end(), more.begin(), more.end());
-      for (const Segment& one : side.Read(s, count)) all.insert(all.end(), {one.first_row, one.rows, one.session, one.first_position});
+      for (const auto& more : {side.Read(p, count), side.Read(step, 1), side.Read(history, 4 * count)})
+        all.insert(all.end(), more.begin(), more.end());
+      for (const Segment& one : side.Read(s, count))
+        all.insert(all.end(), {one.first_row, one.rows, one.session, one.first_position});
       return all;
     };
     EXPECT_EQ(run(*sides.device), run(*sides.host)) << rows << " rows";

@@ -37,13 +37,14 @@ TEST_P(NormTest, Residual) {
       sides.Clear();
       const int rows = 3;
       const auto count = static_cast<std::size_t>(rows * width), one = static_cast<std::size_t>(width);
-      const auto x = Numbers(3, count, 2.0f), delta = Numbers(4, count, 5.0f), post = Numbers(5, one, 0.2f, 1.0f), next = Numbers(6, one, 0.2f, 1.0f);
+      const auto x = Numbers(3, count, 2.0f), delta = Numbers(4, count, 5.0f), post = Numbers(5, one, 0.2f, 1.0f),
+                 next = Numbers(6, one, 0.2f, 1.0f);
       std::vector<float> operand[2];
       const auto run = [&](Side& side, std::vector<float>& rounded) {
         float* at = side.InOut(x);
         void* out = variant == 4 ? nullptr : side.OutOperand(count);
-        side.ops().Residual({at, out, side.In(delta), (variant & 1) != 0 ? side.In(post) : nullptr, (variant & 2) != 0 ? side.In(next) : nullptr,
-                             0.37f, rows, width, kEps});
+        side.ops().Residual({at, out, side.In(delta), (variant & 1) != 0 ? side.In(post) : nullptr,
+                             (variant & 2) != 0 ? side.In(next) : nullptr, 0.37f, rows, width, kEps});
         side.Check();
         if (out != nullptr) rounded = side.ReadOperand(out, count);
         return side.Read(at, count);
@@ -62,9 +63,13 @@ TEST_P(NormTest, Join) {
       sides.Clear();
       const int rows = 4;
       const auto count = static_cast<std::size_t>(rows * width), one = static_cast<std::size_t>(width);
-      const auto a = Numbers(7, count), b = Numbers(8, count, 4.0f), norm_a = Numbers(9, one, 0.3f, 1.0f), norm_b = Numbers(10, one, 0.3f, 1.0f);
+      const auto a = Numbers(7, count), b = Numbers(8, count, 4.0f), norm_a = Numbers(9, one, 0.3f, 1.0f),
+                 norm_b = Numbers(10, one, 0.3f, 1.0f);
       const auto run = [&](Side& side) {
-        float *at_a = side.InOut(a), *at_b = side.InOut(b), *sum = alias == 0 ? side.Out(count) : alias == 1 ? at_a : at_b;
+        float *at_a = side.InOut(a), *at_b = side.InOut(b),
+              *sum = alias == 0   ? side.Out(count)
+                     : alias == 1 ? at_a
+                                  : at_b;
         side.ops().Join({sum, at_a, at_b, side.In(norm_a), side.In(norm_b), rows, width, kEps});
         side.Check();
         return side.Read(sum, count);
@@ -73,7 +78,8 @@ TEST_P(NormTest, Join) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, NormTest, testing::Values(Precision::kFp32, Precision::kFp16, Precision::kBf16), ModeName);
+INSTANTIATE_TEST_SUITE_P(Modes, NormTest, testing::Values(Precision::kFp32, Precision::kFp16, Precision::kBf16),
+                         ModeName);
 
 }  // namespace
 }  // namespace assay

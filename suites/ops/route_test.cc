@@ -11,13 +11,14 @@ struct Routed {
   std::vector<float> weight;
 };
 
-Routed Choose(Side& side, const std::vector<float>& x, const std::vector<float>& router, const std::vector<float>& router_scale,
-           const std::vector<float>& expert_scale, int rows, int hidden, int experts, int top_k) {
+Routed Choose(Side& side, const std::vector<float>& x, const std::vector<float>& router,
+              const std::vector<float>& router_scale, const std::vector<float>& expert_scale, int rows, int hidden,
+              int experts, int top_k) {
   const auto count = static_cast<std::size_t>(rows * top_k);
   std::int32_t* expert = side.OutInts(count);
   float* weight = side.Out(count);
-  side.ops().Route({expert, weight, side.In(x), side.In(router), side.In(router_scale), expert_scale.empty() ? nullptr : side.In(expert_scale), rows,
-                    hidden, experts, top_k, 1e-6f});
+  side.ops().Route({expert, weight, side.In(x), side.In(router), side.In(router_scale),
+                    expert_scale.empty() ? nullptr : side.In(expert_scale), rows, hidden, experts, top_k, 1e-6f});
   side.Check();
   return {side.Read(expert, count), side.Read(weight, count)};
 }
@@ -26,14 +27,19 @@ TEST(RouteTest, MatchesHost) {
   ASSAY_SIDES(sides, Precision::kFp32);
   struct {
     int rows, hidden, experts, top_k;
-  } const shapes[] = {{1, 2816, 128, 8}, {7, 2816, 128, 8}, {33, 2816, 128, 8}, {70, 64, 8, 2}, {3, 30, 5, 5}, {2, 128, 300, 4}};
+  } const shapes[] = {{1, 2816, 128, 8}, {7, 2816, 128, 8}, {33, 2816, 128, 8},
+                      {70, 64, 8, 2},    {3, 30, 5, 5},     {2, 128, 300, 4}};
   for (const auto& s : shapes) {
     sides.Clear();
-    const auto hidden = static_cast<std::size_t>(s.hidden), rows = static_cast<std::size_t>(s.rows), experts = static_cast<std::size_t>(s.experts);
-    const auto x = Numbers(1, rows * hidden, 4.0f), router = Numbers(2, experts * hidden), router_scale = Numbers(3, hidden, 0.2f, 1.0f);
+    const auto hidden = static_cast<std::size_t>(s.hidden), rows = static_cast<std::size_t>(s.rows),
+               experts = static_cast<std::size_t>(s.experts);
+    const auto x = Numbers(1, rows * hidden, 4.0f), router = Numbers(2, experts * hidden),
+               router_scale = Numbers(3, hidden, 0.2f, 1.0f);
     const auto expert_scale = s.rows % 2 == 0 ? std::vector<float>{} : Numbers(4, experts, 0.3f, 1.0f);
-    const auto found = Choose(*sides.device, x, router, router_scale, expert_scale, s.rows, s.hidden, s.experts, s.top_k);
-    const auto expected = Choose(*sides.host, x, router, router_scale, expert_scale, s.rows, s.hidden, s.experts, s.top_k);
+    const auto found =
+        Choose(*sides.device, x, router, router_scale, expert_scale, s.rows, s.hidden, s.experts, s.top_k);
+    const auto expected =
+        Choose(*sides.host, x, router, router_scale, expert_scale, s.rows, s.hidden, s.experts, s.top_k);
     EXPECT_EQ(found.expert, expected.expert) << s.rows << " rows";
     ExpectClose(found.weight, expected.weight, 1e-5, 3e-5, "weights");
   }

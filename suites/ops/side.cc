@@ -49,9 +49,15 @@ std::vector<std::byte> Side::Rounded(const std::vector<float>& values) const {
     const BF16 b = ToBF16(values[i]);
     const F16 h = ToF16(values[i]);
     switch (ops_->precision()) {
-      case Precision::kFp32: std::memcpy(to, &values[i], 4); break;
-      case Precision::kFp16: std::memcpy(to, &h, 2); break;
-      case Precision::kBf16: std::memcpy(to, &b, 2); break;
+      case Precision::kFp32:
+        std::memcpy(to, &values[i], 4);
+        break;
+      case Precision::kFp16:
+        std::memcpy(to, &h, 2);
+        break;
+      case Precision::kBf16:
+        std::memcpy(to, &b, 2);
+        break;
     }
   }
   return bytes;
@@ -84,11 +90,15 @@ void* Side::InOutOperand(const std::vector<float>& values) {
   return Place(bytes.data(), bytes.size(), false);
 }
 
-std::vector<float> Side::Read(const float* data, std::size_t count) { return Copied<float>(ops_->memory(), data, count); }
+std::vector<float> Side::Read(const float* data, std::size_t count) {
+  return Copied<float>(ops_->memory(), data, count);
+}
 std::vector<std::int32_t> Side::Read(const std::int32_t* data, std::size_t count) {
   return Copied<std::int32_t>(ops_->memory(), data, count);
 }
-std::vector<Segment> Side::Read(const Segment* data, std::size_t count) { return Copied<Segment>(ops_->memory(), data, count); }
+std::vector<Segment> Side::Read(const Segment* data, std::size_t count) {
+  return Copied<Segment>(ops_->memory(), data, count);
+}
 std::vector<float> Side::ReadOperand(const void* data, std::size_t count) {
   if (ops_->precision() == Precision::kFp32) return Copied<float>(ops_->memory(), data, count);
   std::vector<float> values;
@@ -126,18 +136,21 @@ void Side::Check() {
     const Array& array = arrays_[i];
     const auto all = Copied<std::byte>(ops_->memory(), array.buffer.data(), array.bytes + 2 * kGuard);
     const auto guard = [&](std::size_t from) {
-      return std::all_of(all.begin() + static_cast<std::ptrdiff_t>(from), all.begin() + static_cast<std::ptrdiff_t>(from + kGuard),
+      return std::all_of(all.begin() + static_cast<std::ptrdiff_t>(from),
+                         all.begin() + static_cast<std::ptrdiff_t>(from + kGuard),
                          [](std::byte b) { return b == std::byte{kSentinel}; });
     };
     EXPECT_TRUE(guard(0)) << ops_->device() << ": bytes before array " << i << " were written";
     EXPECT_TRUE(guard(kGuard + array.bytes)) << ops_->device() << ": bytes after array " << i << " were written";
     if (!array.expected.empty()) {
-      EXPECT_EQ(std::memcmp(all.data() + kGuard, array.expected.data(), array.bytes), 0) << ops_->device() << ": input " << i << " changed";
+      EXPECT_EQ(std::memcmp(all.data() + kGuard, array.expected.data(), array.bytes), 0)
+          << ops_->device() << ": input " << i << " changed";
     }
   }
 }
 
-void ExpectClose(const std::vector<float>& device, const std::vector<float>& host, double whole, double worst, const std::string& what) {
+void ExpectClose(const std::vector<float>& device, const std::vector<float>& host, double whole, double worst,
+                 const std::string& what) {
   ASSERT_EQ(device.size(), host.size()) << what;
   double error = 0, norm = 0, largest = 0, largest_error = 0;
   std::size_t at = 0, nans = 0;
@@ -158,14 +171,18 @@ void ExpectClose(const std::vector<float>& device, const std::vector<float>& hos
   }
   EXPECT_EQ(nans, 0u) << what << ": elements that are NaN on one side only";
   EXPECT_LE(std::sqrt(error), whole * std::sqrt(norm)) << what << ": relative error of the whole";
-  EXPECT_LE(largest_error, worst * largest) << what << ": element " << at << " is " << device[at] << ", expected " << host[at];
+  EXPECT_LE(largest_error, worst * largest)
+      << what << ": element " << at << " is " << device[at] << ", expected " << host[at];
 }
 
 double RoundingOf(Precision precision) {
   switch (precision) {
-    case Precision::kFp32: return 0x1p-23;
-    case Precision::kFp16: return 0x1p-10;
-    case Precision::kBf16: return 0x1p-7;
+    case Precision::kFp32:
+      return 0x1p-23;
+    case Precision::kFp16:
+      return 0x1p-10;
+    case Precision::kBf16:
+      return 0x1p-7;
   }
   return 0;
 }

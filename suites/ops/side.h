@@ -1,5 +1,5 @@
-// One op call made twice, on the host and on a device, from the same numbers. Every array lies between sentinels; outputs and
-// caches start as NaN (all bits set), inputs must come back unchanged.
+// One op call made twice, on the host and on a device, from the same numbers. Every array lies between sentinels;
+// outputs and caches start as NaN (all bits set), inputs must come back unchanged.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -35,7 +35,9 @@ class Side {
   Segment* InOut(const std::vector<Segment>& values);
   void* InOutOperand(const std::vector<float>& values);
   float* Out(std::size_t count) { return static_cast<float*>(Poisoned(count * sizeof(float))); }
-  std::int32_t* OutInts(std::size_t count) { return static_cast<std::int32_t*>(Poisoned(count * sizeof(std::int32_t))); }
+  std::int32_t* OutInts(std::size_t count) {
+    return static_cast<std::int32_t*>(Poisoned(count * sizeof(std::int32_t)));
+  }
   void* OutOperand(std::size_t count) { return Poisoned(count * operand_bytes()); }
 
   std::vector<float> Read(const float* data, std::size_t count);
@@ -69,9 +71,11 @@ class Side {
 
 // Fails the test unless values agree: NaN exactly where the other has NaN; each |a - b| <= worst * max |b|; and
 // ||a - b|| <= whole * ||b||.
-void ExpectClose(const std::vector<float>& device, const std::vector<float>& host, double whole, double worst, const std::string& what);
+void ExpectClose(const std::vector<float>& device, const std::vector<float>& host, double whole, double worst,
+                 const std::string& what);
 
-// Relative error of a value rounded once to the mode's type, doubled because two sides may round to different neighbours.
+// Relative error of a value rounded once to the mode's type, doubled because two sides may round to different
+// neighbours.
 double RoundingOf(Precision precision);
 
 // The name of a mode as a test parameter.
@@ -93,6 +97,6 @@ Sides MakeSides(Precision precision, bool batch_invariant = false);
 
 }  // namespace assay
 
-#define ASSAY_SIDES(name, precision)                       \
-  auto name = ::assay::MakeSides(precision);               \
+#define ASSAY_SIDES(name, precision)         \
+  auto name = ::assay::MakeSides(precision); \
   if (!name.missing.empty()) GTEST_SKIP() << name.missing

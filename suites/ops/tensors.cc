@@ -26,12 +26,21 @@ HostTensor Empty(DType type, const TensorShape& shape) {
 // Where the float16 (or, in Q8_K, float32) scales of a block are.
 std::vector<int> ScaleOffsets(DType type) {
   switch (type) {
-    case DType::kQ4_1: case DType::kQ5_1: case DType::kQ8_1: return {0, 2};
-    case DType::kQ2_K: return {80, 82};
-    case DType::kQ3_K: return {108};
-    case DType::kQ4_K: case DType::kQ5_K: return {0, 2};
-    case DType::kQ6_K: return {208};
-    default: return {0};
+    case DType::kQ4_1:
+    case DType::kQ5_1:
+    case DType::kQ8_1:
+      return {0, 2};
+    case DType::kQ2_K:
+      return {80, 82};
+    case DType::kQ3_K:
+      return {108};
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+      return {0, 2};
+    case DType::kQ6_K:
+      return {208};
+    default:
+      return {0};
   }
 }
 
@@ -48,13 +57,16 @@ HostTensor Encoded(DType type, const TensorShape& shape, const std::vector<float
 }
 
 HostTensor RandomTensor(DType type, const TensorShape& shape, std::uint64_t key) {
-  return Encoded(type, shape, Numbers(key, static_cast<std::size_t>(shape.count()), 1.0f / std::sqrt(static_cast<float>(shape.cols))));
+  return Encoded(
+      type, shape,
+      Numbers(key, static_cast<std::size_t>(shape.count()), 1.0f / std::sqrt(static_cast<float>(shape.cols))));
 }
 
 std::vector<float> Integers(std::uint64_t key, std::size_t count, int limit) {
   std::vector<float> values(count);
   for (std::size_t i = 0; i < count; ++i)
-    values[i] = static_cast<float>(static_cast<int>(RandomBits(key, i) % static_cast<std::uint64_t>(2 * limit + 1)) - limit);
+    values[i] =
+        static_cast<float>(static_cast<int>(RandomBits(key, i) % static_cast<std::uint64_t>(2 * limit + 1)) - limit);
   return values;
 }
 
@@ -93,7 +105,8 @@ std::vector<float> Decoded(const HostTensor& tensor) {
   std::vector<float> values(static_cast<std::size_t>(tensor.experts * tensor.rows * tensor.cols));
   const std::size_t row_bytes = StoredBytes(tensor.type, 1, tensor.cols);
   for (std::int64_t r = 0; r < tensor.experts * tensor.rows; ++r)
-    DequantiseRow(tensor.type, tensor.data.get() + static_cast<std::size_t>(r) * row_bytes, values.data() + r * tensor.cols, tensor.cols);
+    DequantiseRow(tensor.type, tensor.data.get() + static_cast<std::size_t>(r) * row_bytes,
+                  values.data() + r * tensor.cols, tensor.cols);
   return values;
 }
 

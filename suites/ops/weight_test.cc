@@ -25,11 +25,12 @@ std::vector<float> AllRows(Side& side, const Weight& w) {
 void ExpectSame(const std::vector<float>& found, const std::vector<float>& expected, const std::string& what) {
   ASSERT_EQ(found.size(), expected.size()) << what;
   for (std::size_t i = 0; i < found.size(); ++i)
-    ASSERT_TRUE(found[i] == expected[i]) << what << ": element " << i << " is " << found[i] << ", expected " << expected[i];
+    ASSERT_TRUE(found[i] == expected[i]) << what << ": element " << i << " is " << found[i] << ", expected "
+                                         << expected[i];
 }
 
-constexpr DType kStored[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ4_0,   DType::kQ4_1,   DType::kQ5_0,
-                             DType::kQ5_1, DType::kQ8_0, DType::kQ2_K, DType::kQ3_K,   DType::kQ4_K,   DType::kQ5_K,
+constexpr DType kStored[] = {DType::kF32,  DType::kF16,  DType::kBF16,   DType::kQ4_0,   DType::kQ4_1, DType::kQ5_0,
+                             DType::kQ5_1, DType::kQ8_0, DType::kQ2_K,   DType::kQ3_K,   DType::kQ4_K, DType::kQ5_K,
                              DType::kQ6_K, DType::kQ8_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4};
 
 // In fp32 mode nothing is rounded at load: what comes back is the dequantisation itself.
@@ -41,7 +42,8 @@ TEST(WeightTest, EveryTypeAsTheHostReadsIt) {
       const TensorShape shape{1, 37, 768};
       const HostTensor tensor = IsQuantised(type) ? BlockTensor(type, shape, 7) : RandomTensor(type, shape, 7);
       const auto w = sides.device->ops().Prepare({tensor}, use);
-      ExpectSame(AllRows(*sides.device, *w), Decoded(tensor), fmt::format("{} {}", Name(type), use == WeightUse::kTable ? "table" : "matrix"));
+      ExpectSame(AllRows(*sides.device, *w), Decoded(tensor),
+                 fmt::format("{} {}", Name(type), use == WeightUse::kTable ? "table" : "matrix"));
     }
 }
 
@@ -59,7 +61,8 @@ TEST(WeightTest, TailsOfSplitRows) {
 
 TEST(WeightTest, MixedPartsTakeTheModesType) {
   ASSAY_SIDES(sides, Precision::kFp32);
-  const HostTensor a = BlockTensor(DType::kQ4_K, {1, 10, 256}, 1), b = BlockTensor(DType::kQ6_K, {1, 5, 256}, 2), c = RandomTensor(DType::kBF16, {1, 3, 256}, 3);
+  const HostTensor a = BlockTensor(DType::kQ4_K, {1, 10, 256}, 1), b = BlockTensor(DType::kQ6_K, {1, 5, 256}, 2),
+                   c = RandomTensor(DType::kBF16, {1, 3, 256}, 3);
   const auto w = sides.device->ops().Prepare({a, b, c}, WeightUse::kMatrix);
   EXPECT_EQ(w->format(), "Q4_K as F32, Q6_K as F32, BF16 as F32");
   std::vector<float> expected = Decoded(a);
@@ -87,7 +90,8 @@ TEST(WeightTest, RecipesBitForBit) {
       HostTensor recipe = made;
       recipe.data = nullptr;
       recipe.fill = fill;
-      const auto from_host = sides.device->ops().Prepare({made}, use), from_recipe = sides.device->ops().Prepare({recipe}, use);
+      const auto from_host = sides.device->ops().Prepare({made}, use),
+                 from_recipe = sides.device->ops().Prepare({recipe}, use);
       ExpectSame(AllRows(*sides.device, *from_recipe), AllRows(*sides.device, *from_host), std::string(Name(type)));
     }
 }
@@ -96,7 +100,9 @@ TEST(WeightTest, RefusesWhatCannotBeStacked) {
   ASSAY_SIDES(sides, Precision::kBf16);
   Ops& ops = sides.device->ops();
   EXPECT_THROW((void)ops.Prepare({}, WeightUse::kMatrix), InputError);
-  EXPECT_THROW((void)ops.Prepare({RandomTensor(DType::kF32, {1, 4, 32}, 1), RandomTensor(DType::kF32, {1, 4, 64}, 1)}, WeightUse::kMatrix), InputError);
+  EXPECT_THROW((void)ops.Prepare({RandomTensor(DType::kF32, {1, 4, 32}, 1), RandomTensor(DType::kF32, {1, 4, 64}, 1)},
+                                 WeightUse::kMatrix),
+               InputError);
   HostTensor nothing = RandomTensor(DType::kF32, {1, 4, 32}, 1);
   nothing.data = nullptr;
   EXPECT_THROW((void)ops.Prepare({nothing}, WeightUse::kMatrix), InputError);

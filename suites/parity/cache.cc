@@ -41,14 +41,17 @@ void DonorMap(const Subject& subject, Judge& judge) {
   for (int l = 0; l < spec.layer_count(); ++l) {
     const int source = spec.layers[static_cast<std::size_t>(l)].kv_source;
     const Engine::CacheBytes mine = stage.engine().Cache(a, l);
-    judge.True(mine.writer == source, "writer", fmt::format("layer {}", l), fmt::format("expected {}, found {}", source, mine.writer));
+    judge.True(mine.writer == source, "writer", fmt::format("layer {}", l),
+               fmt::format("expected {}, found {}", source, mine.writer));
     for (int other = 0; other < spec.layer_count(); ++other) {
       const Engine::CacheBytes theirs = stage.engine().Cache(a, other);
       const bool shared = spec.layers[static_cast<std::size_t>(other)].kv_source == source;
       judge.True((mine.keys == theirs.keys) == shared && (mine.values == theirs.values) == shared, "alias",
-                 fmt::format("layers {} and {}", l, other), shared ? "expected one cache, found two" : "expected two caches, found one");
+                 fmt::format("layers {} and {}", l, other),
+                 shared ? "expected one cache, found two" : "expected two caches, found one");
     }
-    judge.True(mine.keys != stage.engine().Cache(b, l).keys && mine.keys != mine.values, "own place", fmt::format("layer {}", l));
+    judge.True(mine.keys != stage.engine().Cache(b, l).keys && mine.keys != mine.values, "own place",
+               fmt::format("layer {}", l));
   }
 }
 
@@ -60,13 +63,15 @@ void WritesOnlyItsSlots(const Subject& subject, Judge& judge) {
   std::vector<SessionId> sessions;
   for (int s = 0; s < 3; ++s) sessions.push_back(stage.Opened(MadeUpTokens(subject, 400 + s, 3 + s)));
   for (int step = 0; step < 12; ++step) {
-    const std::vector<Bytes> before[3] = {Snapshot(stage, sessions[0]), Snapshot(stage, sessions[1]), Snapshot(stage, sessions[2])};
+    const std::vector<Bytes> before[3] = {Snapshot(stage, sessions[0]), Snapshot(stage, sessions[1]),
+                                          Snapshot(stage, sessions[2])};
     const int count = 1 + step % 2, length = stage.engine().Length(sessions[1]);
     const Tokens tokens = MadeUpTokens(subject, 450 + step, count);
     const Feed feed{sessions[1], tokens};
     stage.engine().Step(std::span(&feed, 1));
     for (const std::size_t s : {0u, 2u})
-      judge.True(Snapshot(stage, sessions[s]) == before[s], "neighbour untouched", fmt::format("session {} step {}", s, step));
+      judge.True(Snapshot(stage, sessions[s]) == before[s], "neighbour untouched",
+                 fmt::format("session {} step {}", s, step));
     const std::vector<Bytes> after = Snapshot(stage, sessions[1]);
     std::size_t at = 0;
     for (std::size_t c = 0; c < plan.caches.size(); ++c)
@@ -75,11 +80,14 @@ void WritesOnlyItsSlots(const Subject& subject, Judge& judge) {
         const std::size_t row = static_cast<std::size_t>(cache.head_dim) * element;
         for (int head = 0; head < cache.kv_heads; ++head)
           for (int slot = 0; slot < cache.slots; ++slot) {
-            const std::size_t offset = (static_cast<std::size_t>(head) * static_cast<std::size_t>(cache.slots) + static_cast<std::size_t>(slot)) * row;
+            const std::size_t offset = (static_cast<std::size_t>(head) * static_cast<std::size_t>(cache.slots) +
+                                        static_cast<std::size_t>(slot)) *
+                                       row;
             const bool changed = std::memcmp(after[at].data() + offset, before[1][at].data() + offset, row) != 0;
             bool mine = false;
             for (int i = 0; i < count; ++i) mine = mine || (length + i) % cache.slots == slot;
-            judge.True(changed == mine, "slots written", fmt::format("layer {} head {} slot {} step {}", cache.writer, head, slot, step),
+            judge.True(changed == mine, "slots written",
+                       fmt::format("layer {} head {} slot {} step {}", cache.writer, head, slot, step),
                        mine ? "expected a write, found none" : "written by a step that does not own it");
           }
       }
@@ -127,7 +135,8 @@ void WindowLocality(const Subject& subject, Judge& judge) {
       const std::size_t row = static_cast<std::size_t>(cache.head_dim) * element;
       for (int head = 0; head < cache.kv_heads; ++head) {
         const std::size_t offset = (static_cast<std::size_t>(head) * static_cast<std::size_t>(cache.slots) +
-                                    static_cast<std::size_t>(RingSlot(position, cache.slots))) * row;
+                                    static_cast<std::size_t>(RingSlot(position, cache.slots))) *
+                                   row;
         // 0x41 in every byte is a finite number in every format: about 12 in fp32 and bf16, 2.6 in fp16.
         stage.ops().memory().Fill(static_cast<std::byte*>(bytes.keys) + offset, 0x41, row);
         stage.ops().memory().Fill(static_cast<std::byte*>(bytes.values) + offset, 0x41, row);
@@ -141,7 +150,8 @@ void WindowLocality(const Subject& subject, Judge& judge) {
   const StepResult clean = next_with_poison_at(-1);
   const StepResult outside = next_with_poison_at(length - window), inside = next_with_poison_at(length - window + 1);
   judge.Bits(clean.Raw(0), outside.Raw(0), fmt::format("key at distance {}", window));
-  judge.True(!std::equal(clean.raw.begin(), clean.raw.end(), inside.raw.begin()), "in sight", fmt::format("key at distance {}", window - 1),
+  judge.True(!std::equal(clean.raw.begin(), clean.raw.end(), inside.raw.begin()), "in sight",
+             fmt::format("key at distance {}", window - 1),
              "expected the logits to change with a key inside the window");
 }
 
@@ -159,7 +169,8 @@ void RingLength(const Subject& subject, int length, Judge& judge) {
   for (int step = 0; step < 3; ++step) {
     const auto token = std::span(tokens).subspan(static_cast<std::size_t>(length + step), 1);
     const Feed to_ring{a, token}, to_straight{b, token};
-    const StepResult wrapped = ring.engine().Step(std::span(&to_ring, 1)), whole = straight.engine().Step(std::span(&to_straight, 1));
+    const StepResult wrapped = ring.engine().Step(std::span(&to_ring, 1)),
+                     whole = straight.engine().Step(std::span(&to_straight, 1));
     SameRows(judge, subject, whole.Raw(0), wrapped.Raw(0), false, fmt::format("length {} step {}", length, step));
     checker.Add(wrapped, 0, tokens, fmt::format("length {} step {}", length, step));
   }
@@ -171,7 +182,8 @@ void RingLength(const Subject& subject, int length, Judge& judge) {
 std::vector<Case> CacheAliasingCases(const Subject& subject) {
   std::vector<Case> cases;
   const auto add = [&](const char* name, void (*body)(const Subject&, Judge&)) {
-    cases.push_back(MakeCase("CacheAliasing", name, subject, "", [subject, body](Judge& judge) { body(subject, judge); }));
+    cases.push_back(
+        MakeCase("CacheAliasing", name, subject, "", [subject, body](Judge& judge) { body(subject, judge); }));
   };
   add("DonorMap", DonorMap);
   add("WritesOnlyItsSlots", WritesOnlyItsSlots);
@@ -189,7 +201,8 @@ std::vector<Case> RingWrapCases(const Subject& subject) {
   for (const int length : lengths)
     cases.push_back(MakeCase("RingWrap", "MatchesStraightCache", subject, fmt::format("length{}", length),
                              [subject, length](Judge& judge) { RingLength(subject, length, judge); }));
-  cases.push_back(MakeCase("RingWrap", "WindowLocality", subject, "", [subject](Judge& judge) { WindowLocality(subject, judge); }));
+  cases.push_back(
+      MakeCase("RingWrap", "WindowLocality", subject, "", [subject](Judge& judge) { WindowLocality(subject, judge); }));
   return cases;
 }
 

@@ -9,13 +9,13 @@
 namespace assay {
 namespace {
 
-constexpr int kJudged = 3;                          // the first so many sessions are held against the reference
-constexpr int kAskedInOrder[kJudged] = {1, 0, 2};   // neighbours share a prefix
-constexpr int kTail = 4;                            // rows before the end of a prompt that the reference is asked for
-constexpr int kPrefilled = 11;                      // sessions of the Prefill case: two of each long kind
-constexpr int kNoWindow = 256;                      // lengths of models without one are made as if they had this
-constexpr int kMaxRows = 512;                       // of a step
-constexpr int kStream = 3000;                       // of made-up tokens
+constexpr int kJudged = 3;                         // the first so many sessions are held against the reference
+constexpr int kAskedInOrder[kJudged] = {1, 0, 2};  // neighbours share a prefix
+constexpr int kTail = 4;                           // rows before the end of a prompt that the reference is asked for
+constexpr int kPrefilled = 11;                     // sessions of the Prefill case: two of each long kind
+constexpr int kNoWindow = 256;                     // lengths of models without one are made as if they had this
+constexpr int kMaxRows = 512;                      // of a step
+constexpr int kStream = 3000;                      // of made-up tokens
 
 std::vector<int> FirstMembers(int n) {
   std::vector<int> members(static_cast<std::size_t>(n));
@@ -73,7 +73,8 @@ EngineOptions Crowd::OptionsFor(int sessions) const {
   EngineOptions options;
   options.max_sessions = sessions;
   options.capacity = 0;
-  for (const Member& member : members_) options.capacity = std::max(options.capacity, static_cast<int>(member.tokens.size()));
+  for (const Member& member : members_)
+    options.capacity = std::max(options.capacity, static_cast<int>(member.tokens.size()));
   options.max_chunk = chunk_;
   options.max_rows = kMaxRows;
   return options;
@@ -120,14 +121,16 @@ void Crowd::Open(int n) {
       const int length = engine().Length(*member.session), count = std::min(chunk_, member.prompt - length);
       if (count <= 0 || rows + count > kMaxRows) continue;
       rows += count;
-      feeds.push_back({*member.session, member.From(length, count), length + count == member.prompt ? Want::kLast : Want::kNone});
+      feeds.push_back(
+          {*member.session, member.From(length, count), length + count == member.prompt ? Want::kLast : Want::kNone});
       fed.push_back(i);
     }
     if (feeds.empty()) return;
     const StepResult result = engine().Step(feeds);
     for (int row = 0; row < result.rows(); ++row) {
       const std::span<const float> raw = result.Raw(row);
-      At(fed[static_cast<std::size_t>(result.feed[static_cast<std::size_t>(row)])]).last_of_prompt.assign(raw.begin(), raw.end());
+      At(fed[static_cast<std::size_t>(result.feed[static_cast<std::size_t>(row)])])
+          .last_of_prompt.assign(raw.begin(), raw.end());
     }
   }
 }
@@ -182,13 +185,15 @@ void Crowd::Prefill(Judge& judge) {
     const Member& member = At(i);
     whole.push_back(Pieces(member, chunk_, Want::kLast));
     if (i >= kJudged) continue;
-    checker.Add(whole.back(), 0, member.tokens, fmt::format("prompt {} of {}, last", i, member.prompt), member.first_asked());
+    checker.Add(whole.back(), 0, member.tokens, fmt::format("prompt {} of {}, last", i, member.prompt),
+                member.first_asked());
     for (const int chunk : {chunk_, chunk_ / 4 + 5}) {
       const StepResult tail = Pieces(member, chunk, Want::kAll);
       for (int row = 0; row < tail.rows(); ++row) {
         const int position = tail.position[static_cast<std::size_t>(row)];
         if (position < member.first_asked()) continue;
-        const std::string where = fmt::format("prompt {} of {} in chunks of {}, position {}", i, member.prompt, chunk, position);
+        const std::string where =
+            fmt::format("prompt {} of {} in chunks of {}, position {}", i, member.prompt, chunk, position);
         checker.Add(tail, row, member.tokens, where, member.first_asked());
         if (position == member.prompt - 1) SameRows(judge, subject_, whole.back().Raw(0), tail.Raw(row), false, where);
       }
@@ -197,7 +202,8 @@ void Crowd::Prefill(Judge& judge) {
   checker.Finish(judge);
   Open(count);
   for (int i = 0; i < count; ++i)
-    SameRows(judge, subject_, whole[static_cast<std::size_t>(i)].Raw(0), At(i).last_of_prompt, false, fmt::format("prompt {} packed", i));
+    SameRows(judge, subject_, whole[static_cast<std::size_t>(i)].Raw(0), At(i).last_of_prompt, false,
+             fmt::format("prompt {} packed", i));
 }
 
 void Crowd::Decode(int n, Judge& judge) {
@@ -227,7 +233,7 @@ void Crowd::Greedy(int n, Judge& judge) {
   // Both sides may be off by one eps for each of the two tokens.
   const double allowed = subject_.exact() ? 0 : 4 * ToleranceOf(subject_).tie;
   // Logits of all rows come back: of large batches some sessions do.
-  for (int i = 0; i < n; i += n > 8 ? 7 : 1) {
+  for (int i = 0; i<n; i += n> 8 ? 7 : 1) {
     const Tokens& text = texts[static_cast<std::size_t>(i)];
     Tokens fed = text;
     fed.insert(fed.begin(), At(i).From(At(i).prompt, 1)[0]);
@@ -237,8 +243,9 @@ void Crowd::Greedy(int n, Judge& judge) {
     for (int row = 0; row < result.rows(); ++row) {
       const auto logits = result.Capped(row);
       const int chosen = text[static_cast<std::size_t>(row)], best = ArgMax(logits);
-      const double gap = static_cast<double>(logits[static_cast<std::size_t>(best)]) - logits[static_cast<std::size_t>(chosen)];
-      judge.Add({.verdict = chosen == best  ? Verdict::kMatch
+      const double gap =
+          static_cast<double>(logits[static_cast<std::size_t>(best)]) - logits[static_cast<std::size_t>(chosen)];
+      judge.Add({.verdict = chosen == best   ? Verdict::kMatch
                             : gap <= allowed ? Verdict::kTieFlip
                                              : Verdict::kWrong,
                  .value = gap,
@@ -268,7 +275,8 @@ void Crowd::Invariant(Judge& judge) {
     Steps(members, [&](int step, const StepResult& result) {
       for (int row = 0; row < n; ++row) {
         const int i = members[static_cast<std::size_t>(row)];
-        judge.Bits(At(i).alone[static_cast<std::size_t>(step)], result.Raw(row), fmt::format("session {} of {} step {}", i, n, step));
+        judge.Bits(At(i).alone[static_cast<std::size_t>(step)], result.Raw(row),
+                   fmt::format("session {} of {} step {}", i, n, step));
       }
     });
     Rewind(places_);

@@ -1,10 +1,10 @@
-// Many sessions in one engine, decoded together in any number of them: what the large geometries are judged by, where loading a
-// model for every case and asking the reference for every row would take too long. The sessions are prefilled once; each run
-// decodes from the end of the prompts and goes back to it.
+// Many sessions in one engine, decoded together in any number of them: what the large geometries are judged by, where
+// loading a model for every case and asking the reference for every row would take too long. The sessions are prefilled
+// once; each run decodes from the end of the prompts and goes back to it.
 //
-// Lengths follow the model's window: some sessions pass it while they decode, some have wrapped their rings before, the others are
-// short and ragged. Three sessions, one of each kind, are held against the reference; two of them share their long prefix, so that
-// the reference computes it once. All rows are held against the same session decoded alone.
+// Lengths follow the model's window: some sessions pass it while they decode, some have wrapped their rings before, the
+// others are short and ragged. Three sessions, one of each kind, are held against the reference; two of them share
+// their long prefix, so that the reference computes it once. All rows are held against the same session decoded alone.
 #pragma once
 
 #include <map>
@@ -28,8 +28,8 @@ class Crowd {
     bool ask_reference = true;  // false: only the runs against each other
     Ops* ops = nullptr;         // instead of fresh ones of the subject; must outlive the crowd
   };
-  // Asks the reference first and frees it, so that the engine has the device's memory. Throws OutOfMemory when the reference or an
-  // engine for one session does not fit.
+  // Asks the reference first and frees it, so that the engine has the device's memory. Throws OutOfMemory when the
+  // reference or an engine for one session does not fit.
   Crowd(const Subject& subject, const Options& options);
 
   // The largest batch for which the engine fits.
@@ -37,11 +37,13 @@ class Crowd {
   // Throws OutOfMemory with the planner's words unless n sessions fit.
   void RequirePlaces(int n) const;
 
-  // Whole, in odd chunks, with and without the skipped tail, and packed with others: against the reference and each other.
+  // Whole, in odd chunks, with and without the skipped tail, and packed with others: against the reference and each
+  // other.
   void Prefill(Judge& judge);
   // The first n sessions, teacher-forced: the reference's sessions against it, every row against the session alone.
   void Decode(int n, Judge& judge);
-  // Recorded greedy steps of the first n sessions; each token must be what a step over the same text prefers, or tie with it.
+  // Recorded greedy steps of the first n sessions; each token must be what a step over the same text prefers, or tie
+  // with it.
   void Greedy(int n, Judge& judge);
   // Every session's logits and greedy text in every batch that fits, in another order: the same bits as alone.
   void Invariant(Judge& judge);
@@ -53,7 +55,7 @@ class Crowd {
     std::optional<SessionId> session;
     std::vector<float> last_of_prompt;      // logits, from the packed prefill
     std::vector<std::vector<float>> alone;  // logits after each step, decoded alone
-    int first_asked() const;  // of the reference's rows
+    int first_asked() const;                // of the reference's rows
     std::span<const std::int32_t> From(int position, int count) const {
       return std::span(tokens).subspan(static_cast<std::size_t>(position), static_cast<std::size_t>(count));
     }
@@ -65,8 +67,8 @@ class Crowd {
   EngineOptions OptionsFor(int sessions) const;
   void FindPlaces(int most);
 
-  void Open(int n);     // prefills those of the first n that are not open, packed
-  void Rewind(int n);   // to the end of the prompts
+  void Open(int n);    // prefills those of the first n that are not open, packed
+  void Rewind(int n);  // to the end of the prompts
   void CloseAll();
   // Teacher-forced steps of these members in this order; `visit(step, result)`, a row each.
   template <class Visit>

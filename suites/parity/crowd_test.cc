@@ -1,4 +1,5 @@
-// The crowd's own logic on tiny models on the host: it passes a right engine, sees planted faults, and plans within memory.
+// The crowd's own logic on tiny models on the host: it passes a right engine, sees planted faults, and plans within
+// memory.
 #include "suites/parity/crowd.h"
 
 #include <gtest/gtest.h>
@@ -40,11 +41,12 @@ TEST_P(RightEngine, PassesEverything) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, RightEngine, testing::Values("tiny-gemma4-ple", "tiny-gemma4-moe", "tiny-llama"), [](const auto& tested) {
-  std::string name = tested.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(, RightEngine, testing::Values("tiny-gemma4-ple", "tiny-gemma4-moe", "tiny-llama"),
+                         [](const auto& tested) {
+                           std::string name = tested.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 class PlantedInCrowd : public testing::TestWithParam<FaultInfo> {};
 

@@ -15,7 +15,9 @@ int RaggedLength(const Subject& subject, int row) {
   return 1 + (row * 7 + (row % 3) * window) % (2 * window + 3);
 }
 
-int RaggedCapacity(const Subject& subject) { return 2 * std::clamp(SmallestWindow(StoreOf(subject).spec()), 5, 40) + 4 + kSteps + 1; }
+int RaggedCapacity(const Subject& subject) {
+  return 2 * std::clamp(SmallestWindow(StoreOf(subject).spec()), 5, 40) + 4 + kSteps + 1;
+}
 
 void Batched(const Subject& subject, int n, Judge& judge) {
   Stage stage(subject, SmallOptions(subject, n, RaggedCapacity(subject)));
@@ -33,16 +35,19 @@ void Batched(const Subject& subject, int n, Judge& judge) {
     std::vector<Feed> feeds;
     for (int row = 0; row < n; ++row) {
       const auto i = static_cast<std::size_t>(row);
-      feeds.push_back({sessions[i], std::span(tokens[i]).subspan(static_cast<std::size_t>(engine.Length(sessions[i])), 1)});
+      feeds.push_back(
+          {sessions[i], std::span(tokens[i]).subspan(static_cast<std::size_t>(engine.Length(sessions[i])), 1)});
     }
     steps.push_back(engine.Step(feeds));
     for (int row = 0; row < n; ++row)
-      checker.Add(steps.back(), row, tokens[static_cast<std::size_t>(row)], fmt::format("session {} step {}", row, step));
+      checker.Add(steps.back(), row, tokens[static_cast<std::size_t>(row)],
+                  fmt::format("session {} step {}", row, step));
   }
   checker.Finish(judge);
-  // The same rows, each alone in an engine of one session. One row in eight for large N: the others differ by neighbours only.
+  // The same rows, each alone in an engine of one session. One row in eight for large N: the others differ by
+  // neighbours only.
   Stage alone(subject, SmallOptions(subject, 1, RaggedCapacity(subject)));
-  for (int row = 0; row < n; row += n > 8 ? 8 : 1) {
+  for (int row = 0; row<n; row += n> 8 ? 8 : 1) {
     const StepResult single = AloneRows(alone, tokens[static_cast<std::size_t>(row)], RaggedLength(subject, row));
     for (int step = 0; step < kSteps; ++step)
       SameRows(judge, subject, single.Raw(step), steps[static_cast<std::size_t>(step)].Raw(row), true,

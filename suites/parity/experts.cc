@@ -46,7 +46,8 @@ std::vector<Watched> Decoded(const Subject& subject, Ops& ops) {
   for (int step = 0; step < kSteps; ++step) {
     std::vector<Feed> feeds;
     for (std::size_t i = 0; i < sessions.size(); ++i)
-      feeds.push_back({ids[i], std::span(sessions[i].tokens).subspan(static_cast<std::size_t>(sessions[i].prompt + step), 1)});
+      feeds.push_back(
+          {ids[i], std::span(sessions[i].tokens).subspan(static_cast<std::size_t>(sessions[i].prompt + step), 1)});
     const StepResult result = stage.engine().Step(feeds);
     for (const int i : kWatched) {
       const auto raw = result.Raw(i), capped = result.Capped(i);
@@ -75,8 +76,10 @@ class RoutingJudge {
     std::vector<bool> in(p.size());
     for (const std::int32_t expert : engine)
       if (expert >= 0 && expert < static_cast<int>(p.size())) in[static_cast<std::size_t>(expert)] = true;
-    Require(engine.size() == chosen.size() && std::count(in.begin(), in.end(), true) == static_cast<std::ptrdiff_t>(chosen.size()),
-            "{}: expected {} different experts of {}, found [{}]", where, chosen.size(), p.size(), fmt::join(engine, " "));
+    Require(engine.size() == chosen.size() &&
+                std::count(in.begin(), in.end(), true) == static_cast<std::ptrdiff_t>(chosen.size()),
+            "{}: expected {} different experts of {}, found [{}]", where, chosen.size(), p.size(),
+            fmt::join(engine, " "));
     double left_out = 0, taken = 1;  // the best that the engine left out, the worst that it took
     for (std::size_t e = 0; e < p.size(); ++e) {
       if (in[e]) taken = std::min(taken, p[e]);
@@ -119,13 +122,14 @@ class RoutingJudge {
                  .detail = "an expert displaced one that the reference's router prefers by so much in log-probability",
                  .bound_from = "the twin's router q999 x 2, for each of two experts"});
     }
-    judge.Add(JudgeBudget(static_cast<int>(where_.size()), expected, static_cast<int>(margins_.size()), "routing_budget"));
+    judge.Add(
+        JudgeBudget(static_cast<int>(where_.size()), expected, static_cast<int>(margins_.size()), "routing_budget"));
   }
 
  private:
-  std::vector<double> margins_, gaps_;       // of each decision
-  std::map<std::size_t, std::string> where_; // of those that differ
-  std::vector<double> largest_, rms_;        // the twin's errors
+  std::vector<double> margins_, gaps_;        // of each decision
+  std::map<std::size_t, std::string> where_;  // of those that differ
+  std::vector<double> largest_, rms_;         // the twin's errors
 };
 
 }  // namespace
@@ -140,7 +144,8 @@ void JudgeExperts(const Subject& subject, Ops* ops, Judge& judge) {
   }
   const ReferencesInScope scope;
   const std::unique_ptr<ReferenceDecoder> reference = MakeReferenceOf(subject);
-  const std::unique_ptr<ReferenceDecoder> twin = MakeReferenceOf(subject, {.keep_hidden = false, .twin = OperandType(subject.precision)});
+  const std::unique_ptr<ReferenceDecoder> twin =
+      MakeReferenceOf(subject, {.keep_hidden = false, .twin = OperandType(subject.precision)});
   RoutingJudge routing;
   Calibrator calibrator;
   std::vector<std::vector<double>> expected;
@@ -173,8 +178,9 @@ void JudgeExperts(const Subject& subject, Ops* ops, Judge& judge) {
     }
   }
   routing.Finish(judge);
-  StreamJudge stream(LogitTolerance::From(calibrator.Finish(
-      fmt::format("{} twin of {} under the engine's routing, the judged sessions", Name(subject.precision), StoreOf(subject).spec().name))));
+  StreamJudge stream(LogitTolerance::From(
+      calibrator.Finish(fmt::format("{} twin of {} under the engine's routing, the judged sessions",
+                                    Name(subject.precision), StoreOf(subject).spec().name))));
   for (std::size_t i = 0; i < sessions.size(); ++i)
     for (std::size_t step = 0; step < sessions[i].rows.size(); ++step) {
       const std::vector<double>& raw = expected[i * kSteps + step];
@@ -190,7 +196,8 @@ void JudgeExperts(const Subject& subject, Ops* ops, Judge& judge) {
 std::vector<Case> ExpertsCases(const Subject& subject) {
   std::vector<Case> cases;
   if (ReferenceBounds(subject)) return cases;
-  Case c = MakeCase("Experts", "DecideWithinTheError", subject, "", [subject](Judge& judge) { JudgeExperts(subject, nullptr, judge); });
+  Case c = MakeCase("Experts", "DecideWithinTheError", subject, "",
+                    [subject](Judge& judge) { JudgeExperts(subject, nullptr, judge); });
   if (IsLarge(StoreOf(subject).spec()))
     c.run = [run = std::move(c.run)] {
       try {

@@ -27,13 +27,15 @@ class ExpertModes : public testing::TestWithParam<Precision> {};
 TEST_P(ExpertModes, ARightEnginePasses) {
   const CaseOutcome outcome = Judged(Tiny(GetParam()), nullptr);
   EXPECT_EQ(outcome.status, Status::kPass) << outcome.reason;
-  EXPECT_EQ(std::count_if(outcome.judgements.begin(), outcome.judgements.end(),
-                          [](const Judgement& j) { return j.metric == "routing_margin" || j.metric == "max_abs_logit_raw"; }),
-            2);
+  EXPECT_EQ(
+      std::count_if(outcome.judgements.begin(), outcome.judgements.end(),
+                    [](const Judgement& j) { return j.metric == "routing_margin" || j.metric == "max_abs_logit_raw"; }),
+      2);
 }
 
 TEST_P(ExpertModes, FaultsAreSeen) {
-  for (const Fault fault : {Fault::kWindowPlusOne, Fault::kScaleOff, Fault::kNoPostNorm, Fault::kNeighbourCache, Fault::kRowSwap}) {
+  for (const Fault fault :
+       {Fault::kWindowPlusOne, Fault::kScaleOff, Fault::kNoPostNorm, Fault::kNeighbourCache, Fault::kRowSwap}) {
     const std::unique_ptr<Ops> ops = MakeOpsOf(Tiny(GetParam()));
     FaultyOps faulty(*ops, fault);
     EXPECT_EQ(Judged(Tiny(GetParam()), &faulty).status, Status::kFail) << static_cast<int>(fault);

@@ -33,7 +33,8 @@ void StepThatThrows(const Subject& subject, Judge& judge) {
       ++failures;
     }
     faulty.Arm(-1);
-    judge.True(engine.Length(one) == before_one && engine.Length(two) == before_two, "lengths", fmt::format("call {}", call));
+    judge.True(engine.Length(one) == before_one && engine.Length(two) == before_two, "lengths",
+               fmt::format("call {}", call));
     judge.True(engine.healthy(), "healthy", fmt::format("call {}", call));
     if (failures % 6 == 0) engine.Step(feeds);
   }
@@ -46,7 +47,8 @@ void StepThatThrows(const Subject& subject, Judge& judge) {
     const auto at_two = std::span(b).subspan(static_cast<std::size_t>(engine.Length(two)), 1);
     const std::vector<Feed> feeds{{one, at_one}, {two, at_two}}, clean_feeds{{clean_one, at_one}, {clean_two, at_two}};
     const StepResult after = engine.Step(feeds), never = clean.engine().Step(clean_feeds);
-    for (int row = 0; row < 2; ++row) SameRows(judge, subject, never.Raw(row), after.Raw(row), false, fmt::format("session {} step {}", row, step));
+    for (int row = 0; row < 2; ++row)
+      SameRows(judge, subject, never.Raw(row), after.Raw(row), false, fmt::format("session {} step {}", row, step));
   }
 }
 
@@ -66,7 +68,8 @@ void LostDevice(const Subject& subject, Judge& judge) {
   faulty.Arm(-1);
   const Feed feed{session, tokens};
   const Gate gate = engine.CanStep(std::span(&feed, 1));
-  judge.True(threw && !engine.healthy() && !gate.ok && !gate.reason.empty(), "says it cannot go on", "after a lost device", gate.reason);
+  judge.True(threw && !engine.healthy() && !gate.ok && !gate.reason.empty(), "says it cannot go on",
+             "after a lost device", gate.reason);
   judge.True(engine.Length(session) == 0, "length", "after a lost device");
 }
 
@@ -80,8 +83,8 @@ class PoisonedOps final : public ForwardingOps {
   PoisonMemory memory_;
 };
 
-// An engine that is refused one of its allocations says which and leaves nothing behind; one that gets them all, full of NaN, computes
-// what it computes in any memory: no step reads what no step has written.
+// An engine that is refused one of its allocations says which and leaves nothing behind; one that gets them all, full
+// of NaN, computes what it computes in any memory: no step reads what no step has written.
 void RefusedAllocation(const Subject& subject, Judge& judge) {
   constexpr int kTries = 16, kSteps = 3;
   const EngineOptions options = SmallOptions(subject, 3, 32);
@@ -98,7 +101,8 @@ void RefusedAllocation(const Subject& subject, Judge& judge) {
     for (int step = kSteps; step > 0; --step) {
       std::vector<Feed> feeds;
       for (std::size_t i = 0; i < tokens.size(); ++i)
-        feeds.push_back({sessions[i], std::span(tokens[i]).subspan(tokens[i].size() - static_cast<std::size_t>(step), 1)});
+        feeds.push_back(
+            {sessions[i], std::span(tokens[i]).subspan(tokens[i].size() - static_cast<std::size_t>(step), 1)});
       const StepResult result = engine.Step(feeds);
       rows.insert(rows.end(), result.raw.begin(), result.raw.end());
     }
@@ -111,7 +115,8 @@ void RefusedAllocation(const Subject& subject, Judge& judge) {
     Stage clean(subject, options);
     judge.Bits(run(clean.engine()), run(engine), "in memory full of NaN");
   }
-  judge.True(poisoned.memory().live() == 0, "nothing left", "closed", fmt::format("{} allocations are still live", poisoned.memory().live()));
+  judge.True(poisoned.memory().live() == 0, "nothing left", "closed",
+             fmt::format("{} allocations are still live", poisoned.memory().live()));
   for (int i = 0; i < kTries; ++i) {
     const std::int64_t number = (needed - 1) * i / (kTries - 1);
     poisoned.memory().refuse = poisoned.memory().allocations() + number;
@@ -123,7 +128,8 @@ void RefusedAllocation(const Subject& subject, Judge& judge) {
     }
     const std::string where = fmt::format("allocation {} of {}", number, needed);
     judge.True(said.ends_with("refused on purpose"), "refusal", where, said);
-    judge.True(poisoned.memory().live() == 0, "nothing left", where, fmt::format("{} allocations are still live", poisoned.memory().live()));
+    judge.True(poisoned.memory().live() == 0, "nothing left", where,
+               fmt::format("{} allocations are still live", poisoned.memory().live()));
   }
 }
 
@@ -131,9 +137,12 @@ void RefusedAllocation(const Subject& subject, Judge& judge) {
 
 std::vector<Case> FailureCases(const Subject& subject) {
   std::vector<Case> cases;
-  cases.push_back(MakeCase("Failure", "StepThatThrows", subject, "", [subject](Judge& judge) { StepThatThrows(subject, judge); }));
-  cases.push_back(MakeCase("Failure", "LostDevice", subject, "", [subject](Judge& judge) { LostDevice(subject, judge); }));
-  cases.push_back(MakeCase("Failure", "RefusedAllocation", subject, "", [subject](Judge& judge) { RefusedAllocation(subject, judge); }));
+  cases.push_back(
+      MakeCase("Failure", "StepThatThrows", subject, "", [subject](Judge& judge) { StepThatThrows(subject, judge); }));
+  cases.push_back(
+      MakeCase("Failure", "LostDevice", subject, "", [subject](Judge& judge) { LostDevice(subject, judge); }));
+  cases.push_back(MakeCase("Failure", "RefusedAllocation", subject, "",
+                           [subject](Judge& judge) { RefusedAllocation(subject, judge); }));
   return cases;
 }
 

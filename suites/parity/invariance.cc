@@ -15,7 +15,8 @@ int LengthOf(const Subject& subject, int row) {
 }
 
 // Runs kRows sessions with these tokens in this order for kSteps steps: [step][row] logits, rows in session order.
-std::vector<std::vector<std::vector<float>>> Run(const Subject& subject, const std::vector<Tokens>& tokens, const std::vector<int>& order) {
+std::vector<std::vector<std::vector<float>>> Run(const Subject& subject, const std::vector<Tokens>& tokens,
+                                                 const std::vector<int>& order) {
   Stage stage(subject, SmallOptions(subject, kRows, kCapacity + kRows * 16));
   std::vector<SessionId> sessions;
   for (std::size_t i = 0; i < tokens.size(); ++i)
@@ -25,12 +26,14 @@ std::vector<std::vector<std::vector<float>>> Run(const Subject& subject, const s
     std::vector<Feed> feeds;
     for (const int row : order) {
       const auto i = static_cast<std::size_t>(row);
-      feeds.push_back({sessions[i], std::span(tokens[i]).subspan(tokens[i].size() - static_cast<std::size_t>(kSteps - step), 1)});
+      feeds.push_back(
+          {sessions[i], std::span(tokens[i]).subspan(tokens[i].size() - static_cast<std::size_t>(kSteps - step), 1)});
     }
     const StepResult result = stage.engine().Step(feeds);
     std::vector<std::vector<float>> rows(tokens.size());
     for (std::size_t at = 0; at < order.size(); ++at)
-      rows[static_cast<std::size_t>(order[at])].assign(result.Raw(static_cast<int>(at)).begin(), result.Raw(static_cast<int>(at)).end());
+      rows[static_cast<std::size_t>(order[at])].assign(result.Raw(static_cast<int>(at)).begin(),
+                                                       result.Raw(static_cast<int>(at)).end());
     steps.push_back(std::move(rows));
   }
   return steps;
@@ -38,7 +41,8 @@ std::vector<std::vector<std::vector<float>>> Run(const Subject& subject, const s
 
 std::vector<Tokens> Sessions(const Subject& subject, int base) {
   std::vector<Tokens> tokens;
-  for (int row = 0; row < kRows; ++row) tokens.push_back(MadeUpTokens(subject, base + row, LengthOf(subject, row) + kSteps));
+  for (int row = 0; row < kRows; ++row)
+    tokens.push_back(MadeUpTokens(subject, base + row, LengthOf(subject, row) + kSteps));
   return tokens;
 }
 
@@ -66,7 +70,8 @@ void FillerIndependence(const Subject& subject, Judge& judge) {
   const auto mine = Run(subject, tokens, InOrder()), again = Run(subject, others, InOrder());
   for (std::size_t step = 0; step < mine.size(); ++step) {
     judge.Bits(mine[step][2], again[step][2], fmt::format("session 2 step {}", step));
-    judge.True(mine[step][1] != again[step][1], "neighbours differ", fmt::format("step {}", step), "the fillers were meant to change");
+    judge.True(mine[step][1] != again[step][1], "neighbours differ", fmt::format("step {}", step),
+               "the fillers were meant to change");
   }
 }
 
@@ -74,7 +79,8 @@ void Duplicates(const Subject& subject, Judge& judge) {
   std::vector<Tokens> tokens = Sessions(subject, 960);
   tokens[4] = tokens[1];
   const auto steps = Run(subject, tokens, InOrder());
-  for (std::size_t step = 0; step < steps.size(); ++step) judge.Bits(steps[step][1], steps[step][4], fmt::format("rows 1 and 4 step {}", step));
+  for (std::size_t step = 0; step < steps.size(); ++step)
+    judge.Bits(steps[step][1], steps[step][4], fmt::format("rows 1 and 4 step {}", step));
 }
 
 void RunToRun(const Subject& subject, Judge& judge) {

@@ -69,8 +69,8 @@ void StreamChecker::Add(const StepResult& result, int row, const Tokens& tokens,
   stream_.Add({reference_raw, raw, reference_capped, capped}, where);
 }
 
-void SameRows(Judge& judge, const Subject& subject, std::span<const float> expected, std::span<const float> found, bool same_pieces,
-              const std::string& where) {
+void SameRows(Judge& judge, const Subject& subject, std::span<const float> expected, std::span<const float> found,
+              bool same_pieces, const std::string& where) {
   if (subject.exact() || (same_pieces && subject.batch_invariant)) return judge.Bits(expected, found, where);
   Tolerance both = ToleranceOf(subject).max_abs;
   both.calibrated *= 2;

@@ -1,14 +1,14 @@
-// Parity suites: does batched serving compute what one user alone would get? Each function lists the cases of one suite for one
-// subject; listing opens the model's header only, running does the work.
+// Parity suites: does batched serving compute what one user alone would get? Each function lists the cases of one suite
+// for one subject; listing opens the model's header only, running does the work.
 #pragma once
 
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "oracles/compare/stream.h"
 #include "suites/support/case.h"
 #include "suites/support/judge.h"
-#include "oracles/compare/stream.h"
 #include "suites/support/references.h"
 #include "suites/support/subject.h"
 
@@ -38,7 +38,8 @@ std::vector<Case> FailureCases(const Subject& subject);
 std::vector<Case> ExpertsCases(const Subject& subject);
 // The single-user CUDA reference and its twins against the host's, on models both can run.
 std::vector<Case> CudaReferenceCases(const Subject& subject);
-// Models too large for the host's reference, on a device: prefill, batches and batch-invariant mode at their real geometry.
+// Models too large for the host's reference, on a device: prefill, batches and batch-invariant mode at their real
+// geometry.
 std::vector<Case> RealGeometryCases(const Subject& subject);
 // Frees the engine that those cases share, for whoever needs the device next.
 void ReleaseRealGeometry();
@@ -53,8 +54,8 @@ CaseOutcome Skipped(std::string reason);
 // Engine sizes that make rings wrap within a few dozen tokens on small models and fit real ones.
 EngineOptions SmallOptions(const Subject& subject, int sessions, int capacity);
 
-// Feeds `tokens` to a fresh session, the first `prompt` of them as a prompt and the others one step at a time: row i holds the
-// logits after token prompt + i.
+// Feeds `tokens` to a fresh session, the first `prompt` of them as a prompt and the others one step at a time: row i
+// holds the logits after token prompt + i.
 StepResult AloneRows(Stage& stage, const Tokens& tokens, int prompt = 0);
 
 // Compares rows of results with the reference at the row's position of `tokens`.
@@ -73,10 +74,10 @@ class StreamChecker {
   StreamJudge stream_;
 };
 
-// Rows that two runs of the engine computed for the same inputs: bit for bit where the arithmetic is the same, else within the
-// sum of both sides' tolerance. The same is the host's always, and that of batch-invariant mode when both runs took the session
-// in the same pieces (`same_pieces`), whatever ran beside it.
-void SameRows(Judge& judge, const Subject& subject, std::span<const float> expected, std::span<const float> found, bool same_pieces,
-              const std::string& where);
+// Rows that two runs of the engine computed for the same inputs: bit for bit where the arithmetic is the same, else
+// within the sum of both sides' tolerance. The same is the host's always, and that of batch-invariant mode when both
+// runs took the session in the same pieces (`same_pieces`), whatever ran beside it.
+void SameRows(Judge& judge, const Subject& subject, std::span<const float> expected, std::span<const float> found,
+              bool same_pieces, const std::string& where);
 
 }  // namespace assay

@@ -24,16 +24,18 @@ StepResult Whole(const Subject& subject, const Tokens& tokens, bool skip_tail, W
 
 std::vector<Case> PrefillCases(const Subject& subject) {
   std::vector<Case> cases;
-  if (ReferenceBounds(subject)) cases.push_back(MakeCase("Prefill", "MatchesReference", subject, "", [subject](Judge& judge) {
-    StreamChecker checker(subject);
-    int stream = 0;
-    for (const int length : PromptLengths(subject)) {
-      const Tokens tokens = MadeUpTokens(subject, stream++, length);
-      const StepResult result = Whole(subject, tokens, true, Want::kAll);
-      for (int row = 0; row < result.rows(); ++row) checker.Add(result, row, tokens, fmt::format("prompt of {} position {}", length, row));
-    }
-    checker.Finish(judge);
-  }));
+  if (ReferenceBounds(subject))
+    cases.push_back(MakeCase("Prefill", "MatchesReference", subject, "", [subject](Judge& judge) {
+      StreamChecker checker(subject);
+      int stream = 0;
+      for (const int length : PromptLengths(subject)) {
+        const Tokens tokens = MadeUpTokens(subject, stream++, length);
+        const StepResult result = Whole(subject, tokens, true, Want::kAll);
+        for (int row = 0; row < result.rows(); ++row)
+          checker.Add(result, row, tokens, fmt::format("prompt of {} position {}", length, row));
+      }
+      checker.Finish(judge);
+    }));
   cases.push_back(MakeCase("Prefill", "ChunkedEqualsWhole", subject, "", [subject](Judge& judge) {
     const int window = SmallestWindow(StoreOf(subject).spec());
     const Tokens tokens = MadeUpTokens(subject, 20, 2 * std::clamp(window, 6, 64) + 5);
@@ -45,7 +47,8 @@ std::vector<Case> PrefillCases(const Subject& subject) {
       stage.engine().Close(session);
       judge.True(chunked.rows() == whole.rows(), "rows", fmt::format("chunk {}", chunk));
       for (int row = 0; row < std::min(whole.rows(), chunked.rows()); ++row)
-        SameRows(judge, subject, whole.Raw(row), chunked.Raw(row), false, fmt::format("chunk {} position {}", chunk, row));
+        SameRows(judge, subject, whole.Raw(row), chunked.Raw(row), false,
+                 fmt::format("chunk {} position {}", chunk, row));
     }
   }));
   cases.push_back(MakeCase("Prefill", "PackedEqualsSerial", subject, "", [subject](Judge& judge) {
@@ -53,7 +56,8 @@ std::vector<Case> PrefillCases(const Subject& subject) {
     Stage stage(subject, SmallOptions(subject, static_cast<int>(lengths.size()), 16));
     std::vector<Tokens> prompts;
     std::vector<Feed> feeds;
-    for (std::size_t i = 0; i < lengths.size(); ++i) prompts.push_back(MadeUpTokens(subject, 30 + static_cast<int>(i), lengths[i]));
+    for (std::size_t i = 0; i < lengths.size(); ++i)
+      prompts.push_back(MadeUpTokens(subject, 30 + static_cast<int>(i), lengths[i]));
     for (const Tokens& prompt : prompts) feeds.push_back({stage.engine().Open(), prompt, Want::kAll});
     const StepResult packed = stage.engine().Step(feeds);
     for (int row = 0, at = 0; row < packed.rows(); ++row) {
@@ -67,9 +71,11 @@ std::vector<Case> PrefillCases(const Subject& subject) {
   cases.push_back(MakeCase("Prefill", "SkippedTailEqualsFull", subject, "", [subject](Judge& judge) {
     for (const int length : PromptLengths(subject)) {
       const Tokens tokens = MadeUpTokens(subject, 40 + length, length);
-      const StepResult full = Whole(subject, tokens, false, Want::kAll), skipped = Whole(subject, tokens, true, Want::kLast);
+      const StepResult full = Whole(subject, tokens, false, Want::kAll),
+                       skipped = Whole(subject, tokens, true, Want::kLast);
       judge.True(skipped.rows() == 1 && skipped.position[0] == length - 1, "rows", fmt::format("prompt of {}", length));
-      SameRows(judge, subject, full.Raw(length - 1), skipped.Raw(0), false, fmt::format("last of a prompt of {}", length));
+      SameRows(judge, subject, full.Raw(length - 1), skipped.Raw(0), false,
+               fmt::format("last of a prompt of {}", length));
     }
   }));
   return cases;

@@ -11,8 +11,8 @@ Key KeyOf(const Subject& s, const Crowd::Options& options) {
   return {s.model, s.device, s.precision, s.seed, s.batch_invariant, options.steps};
 }
 
-// The crowd of one subject, made when its first case runs and freed when another subject's does. What did not fit is remembered:
-// finding out again would load the model again.
+// The crowd of one subject, made when its first case runs and freed when another subject's does. What did not fit is
+// remembered: finding out again would load the model again.
 struct Shared {
   Key key;
   std::unique_ptr<Crowd> crowd;
@@ -65,12 +65,14 @@ void ReleaseRealGeometry() { SharedState() = Shared(); }
 std::vector<Case> RealGeometryCases(const Subject& subject) {
   std::vector<Case> cases;
   if (subject.device == "host" || !IsLarge(StoreOf(subject).spec())) return cases;
-  cases.push_back(MakeCrowdCase("Prefill", subject, "", subject, {}, 1, [](Crowd& crowd, Judge& judge) { crowd.Prefill(judge); }));
+  cases.push_back(
+      MakeCrowdCase("Prefill", subject, "", subject, {}, 1, [](Crowd& crowd, Judge& judge) { crowd.Prefill(judge); }));
   for (const int n : Crowd::kBatches) {
-    cases.push_back(MakeCrowdCase("BatchedDecode", subject, fmt::format("n{}", n), subject, {}, n, [n](Crowd& crowd, Judge& judge) {
-      crowd.Decode(n, judge);
-      crowd.Greedy(n, judge);
-    }));
+    cases.push_back(
+        MakeCrowdCase("BatchedDecode", subject, fmt::format("n{}", n), subject, {}, n, [n](Crowd& crowd, Judge& judge) {
+          crowd.Decode(n, judge);
+          crowd.Greedy(n, judge);
+        }));
   }
   Subject invariant = subject;
   invariant.batch_invariant = true;

@@ -11,9 +11,9 @@ namespace {
 
 constexpr int kStream = 5000;
 constexpr double kFloat64Bound = 0x1p-36;
-// How far the median errors of two twins may be apart. Roundings to 16 bits are the same ones, and what two orders of summation
-// change in them is little: 1.25 seen. In float32 the order is all there is: partial sums of many threads err less than one long
-// sum, by the root of its length at most, but not more.
+// How far the median errors of two twins may be apart. Roundings to 16 bits are the same ones, and what two orders of
+// summation change in them is little: 1.25 seen. In float32 the order is all there is: partial sums of many threads err
+// less than one long sum, by the root of its length at most, but not more.
 constexpr double kMedianRatio = 1.5;
 constexpr double kBetterInFloat32 = 4;
 
@@ -51,8 +51,10 @@ class Pair {
   }
 
  private:
-  void Same(const std::vector<double>& expected, const std::vector<double>& found, const char* metric, const std::string& where) {
-    judge_.Add(JudgeTensor(expected, found, Tolerance::Fixed(kFloat64Bound, "order of float64 sums: 2^-36 of the largest value"), metric,
+  void Same(const std::vector<double>& expected, const std::vector<double>& found, const char* metric,
+            const std::string& where) {
+    judge_.Add(JudgeTensor(expected, found,
+                           Tolerance::Fixed(kFloat64Bound, "order of float64 sums: 2^-36 of the largest value"), metric,
                            where, Measure::kRelative));
   }
 
@@ -99,14 +101,15 @@ void JudgeTwinProgram(const Subject& subject, const ReferenceMaker& make, Judge&
   const Calibration host = of_expected.Finish("host twin"), other = of_found.Finish("twin under test");
   const double change = other.typical_rms / host.typical_rms, ratio = std::max(change, 1 / change);
   const double bound = change < 1 && subject.precision == Precision::kFp32 ? kBetterInFloat32 : kMedianRatio;
-  judge.Add({.verdict = ratio <= bound ? Verdict::kMatch : Verdict::kWrong,
-             .value = ratio,
-             .bound = bound,
-             .headroom = Headroom(ratio - 1, bound - 1),
-             .metric = "median_error_ratio",
-             .worst = {},
-             .detail = fmt::format("median rms error {:.3g}, of the host's twin {:.3g}", other.typical_rms, host.typical_rms),
-             .bound_from = "two orders of summation"});
+  judge.Add(
+      {.verdict = ratio <= bound ? Verdict::kMatch : Verdict::kWrong,
+       .value = ratio,
+       .bound = bound,
+       .headroom = Headroom(ratio - 1, bound - 1),
+       .metric = "median_error_ratio",
+       .worst = {},
+       .detail = fmt::format("median rms error {:.3g}, of the host's twin {:.3g}", other.typical_rms, host.typical_rms),
+       .bound_from = "two orders of summation"});
   const Tolerance tolerance = LogitTolerance::From(host).max_abs;
   judge.Add({.verdict = Place(other.largest, tolerance),
              .value = other.largest,
@@ -121,7 +124,9 @@ void JudgeTwinProgram(const Subject& subject, const ReferenceMaker& make, Judge&
 std::vector<Case> CudaReferenceCases(const Subject& subject) {
   std::vector<Case> cases;
   if (subject.device != "cuda" || IsLarge(StoreOf(subject).spec())) return cases;
-  const ReferenceMaker make = [](const WeightStore& store, const ReferenceOptions& options) { return MakeCudaReference(store, options); };
+  const ReferenceMaker make = [](const WeightStore& store, const ReferenceOptions& options) {
+    return MakeCudaReference(store, options);
+  };
   // Float64 has no mode: once is enough.
   if (subject.precision == Precision::kFp32)
     cases.push_back(MakeCase("CudaReference", "MatchesHost", subject, "",

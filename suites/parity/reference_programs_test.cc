@@ -12,7 +12,9 @@ using Status = CaseOutcome::Status;
 
 Subject Tiny(const char* model, Precision precision = Precision::kFp32) { return {model, "host", precision, 0}; }
 
-std::unique_ptr<ReferenceDecoder> Host(const WeightStore& store, const ReferenceOptions& options) { return MakeReference(store, options); }
+std::unique_ptr<ReferenceDecoder> Host(const WeightStore& store, const ReferenceOptions& options) {
+  return MakeReference(store, options);
+}
 
 CaseOutcome Program(const Subject& subject, const ReferenceMaker& make) {
   Judge judge;
@@ -54,9 +56,10 @@ TEST(ReferencePrograms, AWindowOfOneKeyMoreIsSeen) {
 
 TEST(ReferencePrograms, ATwinOfAnotherTypeIsSeen) {
   for (const DType type : {DType::kF32, DType::kF16}) {
-    const CaseOutcome outcome = Twin(Tiny("tiny-llama", Precision::kBf16), [type](const WeightStore& store, const ReferenceOptions&) {
-      return MakeReference(store, {.keep_hidden = false, .twin = type});
-    });
+    const CaseOutcome outcome =
+        Twin(Tiny("tiny-llama", Precision::kBf16), [type](const WeightStore& store, const ReferenceOptions&) {
+          return MakeReference(store, {.keep_hidden = false, .twin = type});
+        });
     EXPECT_EQ(outcome.status, Status::kFail) << Name(type);
   }
 }

@@ -49,13 +49,15 @@ void JoinLeave(const Subject& subject, Judge& judge) {
     for (const Guest& guest : guests) {
       const int length = engine.Length(guest.session);
       const std::size_t count = length == 0 ? 4 + guest.tokens.size() % 5 : 1;
-      feeds.push_back({guest.session, std::span(guest.tokens).subspan(static_cast<std::size_t>(length), count), Want::kLast});
+      feeds.push_back(
+          {guest.session, std::span(guest.tokens).subspan(static_cast<std::size_t>(length), count), Want::kLast});
     }
     std::rotate(feeds.begin(), feeds.begin() + step % static_cast<int>(feeds.size()), feeds.end());
     const StepResult result = engine.Step(feeds);
     for (int row = 0; row < result.rows(); ++row) {
       const Feed& feed = feeds[static_cast<std::size_t>(result.feed[static_cast<std::size_t>(row)])];
-      const auto guest = std::find_if(guests.begin(), guests.end(), [&](const Guest& g) { return g.session == feed.session; });
+      const auto guest =
+          std::find_if(guests.begin(), guests.end(), [&](const Guest& g) { return g.session == feed.session; });
       const int position = result.position[static_cast<std::size_t>(row)];
       const std::string where = fmt::format("guest {} position {} step {}", feed.session.index, position, step);
       SameRows(judge, subject, solo.Rows(guest->tokens).Raw(position), result.Raw(row), false, where);
@@ -81,11 +83,12 @@ void ForkAndDiverge(const Subject& subject, Judge& judge) {
   }
   for (int step = 0; step < own; ++step) {
     const auto at = static_cast<std::size_t>(shared + step);
-    const std::vector<Feed> feeds{{first, std::span(tokens[0]).subspan(at, 1)}, {second, std::span(tokens[1]).subspan(at, 1)}};
+    const std::vector<Feed> feeds{{first, std::span(tokens[0]).subspan(at, 1)},
+                                  {second, std::span(tokens[1]).subspan(at, 1)}};
     const StepResult result = engine.Step(feeds);
     for (int row = 0; row < 2; ++row)
-      SameRows(judge, subject, solo.Rows(tokens[static_cast<std::size_t>(row)]).Raw(shared + step), result.Raw(row), false,
-               fmt::format("copy {} step {}", row, step));
+      SameRows(judge, subject, solo.Rows(tokens[static_cast<std::size_t>(row)]).Raw(shared + step), result.Raw(row),
+               false, fmt::format("copy {} step {}", row, step));
   }
   // The copy must not depend on its origin.
   engine.Close(first);
@@ -93,7 +96,8 @@ void ForkAndDiverge(const Subject& subject, Judge& judge) {
   tokens[1].push_back(last[0]);
   const Feed feed{second, last};
   const StepResult result = engine.Step(std::span(&feed, 1));
-  SameRows(judge, subject, solo.Rows(tokens[1]).Raw(shared + own), result.Raw(0), false, "copy after its origin closed");
+  SameRows(judge, subject, solo.Rows(tokens[1]).Raw(shared + own), result.Raw(0), false,
+           "copy after its origin closed");
 }
 
 // Verify some junk, take it back, go on: as if it had never run.
@@ -149,12 +153,14 @@ void TruncateReplays(const Subject& subject, Judge& judge) {
       continue;
     }
     engine.Truncate(session, length - back);
-    const StepResult again = engine.Prefill(session, std::span(tokens).subspan(static_cast<std::size_t>(length - back)), Want::kLast, 1);
+    const StepResult again =
+        engine.Prefill(session, std::span(tokens).subspan(static_cast<std::size_t>(length - back)), Want::kLast, 1);
     SameRows(judge, subject, all.Raw(length - 1), again.Raw(0), false, fmt::format("back {}", back));
   }
   const bool wraps = std::any_of(engine.kv_plan().caches.begin(), engine.kv_plan().caches.end(),
                                  [&](const KvCacheSpec& cache) { return cache.slots < length; });
-  judge.True((refused > 0) == wraps, "gate", "all", fmt::format("{} lengths refused, rings {}", refused, wraps ? "wrap" : "do not wrap"));
+  judge.True((refused > 0) == wraps, "gate", "all",
+             fmt::format("{} lengths refused, rings {}", refused, wraps ? "wrap" : "do not wrap"));
 }
 
 }  // namespace

@@ -12,7 +12,8 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string Goldens(const fs::path& model) {
-  fs::path beside = fs::is_directory(model) ? model / "goldens.safetensors" : fs::path(model).replace_extension(".logits.json");
+  fs::path beside =
+      fs::is_directory(model) ? model / "goldens.safetensors" : fs::path(model).replace_extension(".logits.json");
   return fs::exists(beside) ? beside.string() : std::string();
 }
 
@@ -22,8 +23,10 @@ std::vector<EmbeddedModel> Find() {
     std::vector<EmbeddedModel> found;
     std::error_code none;
     for (const fs::directory_entry& entry : fs::directory_iterator(folder, none)) {
-      const bool usable = entry.is_directory() ? fs::exists(entry.path() / "config.json") : entry.path().extension() == ".gguf";
-      if (usable) found.push_back({prefix + entry.path().stem().string(), entry.path().string(), Goldens(entry.path())});
+      const bool usable =
+          entry.is_directory() ? fs::exists(entry.path() / "config.json") : entry.path().extension() == ".gguf";
+      if (usable)
+        found.push_back({prefix + entry.path().stem().string(), entry.path().string(), Goldens(entry.path())});
     }
     std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
     models.insert(models.end(), found.begin(), found.end());

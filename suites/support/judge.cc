@@ -7,7 +7,8 @@
 namespace assay {
 
 void Judge::Add(const Judgement& judgement) {
-  const auto same = std::find_if(worst_.begin(), worst_.end(), [&](const Judgement& j) { return j.metric == judgement.metric; });
+  const auto same =
+      std::find_if(worst_.begin(), worst_.end(), [&](const Judgement& j) { return j.metric == judgement.metric; });
   if (same == worst_.end()) {
     worst_.push_back(judgement);
     counts_.push_back(1);
@@ -25,7 +26,8 @@ void Judge::Bits(std::span<const float> expected, std::span<const float> found, 
   Add(JudgeBits(expected, found, where));
 }
 
-void Judge::Close(std::span<const float> expected, std::span<const float> found, const Tolerance& tolerance, std::string_view where) {
+void Judge::Close(std::span<const float> expected, std::span<const float> found, const Tolerance& tolerance,
+                  std::string_view where) {
   Add(JudgeTensor(Widen(expected), Widen(found), tolerance, "max_abs_between", where));
 }
 
@@ -49,8 +51,9 @@ CaseOutcome Judge::Finish() const {
     const Judgement& j = worst_[i];
     if (j.verdict != Verdict::kWrong && j.verdict != Verdict::kVoid) continue;
     outcome.status = CaseOutcome::Status::kFail;
-    outcome.reason += fmt::format("{}{}: {} at {} ({} of {} allowed; {} comparisons) {}", outcome.reason.empty() ? "" : "; ", j.metric,
-                                  Name(j.verdict), j.worst.empty() ? "-" : j.worst, j.value, j.bound, counts_[i], j.detail);
+    outcome.reason +=
+        fmt::format("{}{}: {} at {} ({} of {} allowed; {} comparisons) {}", outcome.reason.empty() ? "" : "; ",
+                    j.metric, Name(j.verdict), j.worst.empty() ? "-" : j.worst, j.value, j.bound, counts_[i], j.detail);
   }
   return outcome;
 }

@@ -19,7 +19,8 @@ class Judge {
   // 0 ulp.
   void Bits(std::span<const float> expected, std::span<const float> found, std::string_view where);
   // Two correct computations of the same rows whose arithmetic may differ: max abs within `tolerance`.
-  void Close(std::span<const float> expected, std::span<const float> found, const Tolerance& tolerance, std::string_view where);
+  void Close(std::span<const float> expected, std::span<const float> found, const Tolerance& tolerance,
+             std::string_view where);
   // A yes or no question; `detail` says what was expected and found when the answer is no.
   void True(bool ok, std::string_view metric, std::string_view where, const std::string& detail = "");
 

@@ -11,8 +11,8 @@
 namespace assay {
 namespace {
 
-// Calibration sets: sessions x tokens. Short ones serve for long contexts too: on the tiny and nano models a twin's median error after
-// 600 tokens is 0.5 to 1.2 of that in the first 32 in bf16, 0.8 to 1.7 in fp32.
+// Calibration sets: sessions x tokens. Short ones serve for long contexts too: on the tiny and nano models a twin's
+// median error after 600 tokens is 0.5 to 1.2 of that in the first 32 in bf16, 0.8 to 1.7 in fp32.
 constexpr int kCalibrationSessions = 4;
 constexpr int kCalibrationTokens = 32;
 constexpr int kCalibrationStream = 1'000'000;  // streams no case uses
@@ -107,9 +107,9 @@ const LogitTolerance& ToleranceOf(const Subject& subject) {
     for (int i = 0; i < kCalibrationTokens; ++i)
       calibrator.Add(reference.Raw(i), twin->Step(tokens[static_cast<std::size_t>(i)]).raw);
   }
-  const Calibration calibration =
-      calibrator.Finish(fmt::format("{} twin of {} (weights {:.12}), seed {}, {} sessions x {} tokens", Name(subject.precision),
-                                    store.spec().name, store.Identity(), subject.seed, kCalibrationSessions, kCalibrationTokens));
+  const Calibration calibration = calibrator.Finish(
+      fmt::format("{} twin of {} (weights {:.12}), seed {}, {} sessions x {} tokens", Name(subject.precision),
+                  store.spec().name, store.Identity(), subject.seed, kCalibrationSessions, kCalibrationTokens));
   return tolerances.emplace(key, LogitTolerance::From(calibration)).first->second;
 }
 

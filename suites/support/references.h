@@ -1,8 +1,9 @@
-// The reference of a subject: who answers for it, its rows, and the tolerance that follows from its twin. Kept for the process:
-// cases share them.
+// The reference of a subject: who answers for it, its rows, and the tolerance that follows from its twin. Kept for the
+// process: cases share them.
 //
-// The host answers for models that it can; on a CUDA device the single-user CUDA reference answers for larger ones. That one
-// occupies the memory an engine may need, so what a case will ask is worked out before its engine exists: PrepareReference.
+// The host answers for models that it can; on a CUDA device the single-user CUDA reference answers for larger ones.
+// That one occupies the memory an engine may need, so what a case will ask is worked out before its engine exists:
+// PrepareReference.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,8 @@ inline constexpr std::int64_t kMostHostWeights = 100'000'000;
 std::int64_t WeightCount(const ModelSpec& spec);
 inline bool IsLarge(const ModelSpec& spec) { return WeightCount(spec) > kMostHostWeights; }
 
-// A fresh reference or twin of the subject's model where it can be had: on the subject's device if that is CUDA and the model is
-// large, else on the host.
+// A fresh reference or twin of the subject's model where it can be had: on the subject's device if that is CUDA and the
+// model is large, else on the host.
 std::unique_ptr<ReferenceDecoder> MakeReferenceOf(const Subject& subject, const ReferenceOptions& options = {});
 
 // The float64 reference's logits before the softcap after every token of a session from position `first` on.
@@ -31,16 +32,18 @@ struct ReferenceSession {
   std::vector<std::vector<double>> rows;
   const std::vector<double>& Raw(int position) const { return rows.at(static_cast<std::size_t>(position - first)); }
 };
-// Computed when first asked for. Neighbouring questions share their common prefix. Valid until the reference of another large
-// model is asked.
+// Computed when first asked for. Neighbouring questions share their common prefix. Valid until the reference of another
+// large model is asked.
 const ReferenceSession& ReferenceRows(const Subject& subject, const Tokens& tokens, int first = 0);
 
-// Tolerance of the subject's mode: the twin of the mode against the reference over a calibration set of made-up sessions.
+// Tolerance of the subject's mode: the twin of the mode against the reference over a calibration set of made-up
+// sessions.
 const LogitTolerance& ToleranceOf(const Subject& subject);
 
-// Whether the reference's logits bound this subject's: not for experts in a 16-bit mode, where rounding alone changes which
-// experts a row is sent to and the error of one row is then as large as the logits. Such subjects are held to equality between
-// batched and alone, to the reference under their own routing (suites/parity/experts.h), and to the reference in fp32.
+// Whether the reference's logits bound this subject's: not for experts in a 16-bit mode, where rounding alone changes
+// which experts a row is sent to and the error of one row is then as large as the logits. Such subjects are held to
+// equality between batched and alone, to the reference under their own routing (suites/parity/experts.h), and to the
+// reference in fp32.
 bool ReferenceBounds(const Subject& subject);
 
 // A session of which rows from position `first` on will be asked.
@@ -48,7 +51,8 @@ struct ReferenceRequest {
   Tokens tokens;
   int first = 0;
 };
-// Computes the tolerance and these rows, then frees what the reference holds on a device. Rows and tolerance stay on the host.
+// Computes the tolerance and these rows, then frees what the reference holds on a device. Rows and tolerance stay on
+// the host.
 void PrepareReference(const Subject& subject, const std::vector<ReferenceRequest>& requests);
 // Frees what references hold on a device; a later question uploads again.
 void ReleaseReferences();

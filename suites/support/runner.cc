@@ -24,7 +24,8 @@ CaseOutcome Outcome(Status status, std::string reason) {
 
 const Judgement* WorstOf(const CaseOutcome& outcome) {
   const Judgement* worst = nullptr;
-  for (const Judgement& judgement : outcome.judgements) worst = worst == nullptr ? &judgement : &Worse(*worst, judgement);
+  for (const Judgement& judgement : outcome.judgements)
+    worst = worst == nullptr ? &judgement : &Worse(*worst, judgement);
   return worst;
 }
 
@@ -40,8 +41,9 @@ CaseOutcome Honest(CaseOutcome outcome) {
       outcome.reason.clear();
     }
   } else if (outcome.reason.empty()) {
-    outcome.reason = worst == nullptr ? fmt::format("{} without a reason", Name(outcome.status))
-                                      : fmt::format("{} is {} at {}", worst->metric, Name(worst->verdict), worst->worst);
+    outcome.reason = worst == nullptr
+                         ? fmt::format("{} without a reason", Name(outcome.status))
+                         : fmt::format("{} is {} at {}", worst->metric, Name(worst->verdict), worst->worst);
   }
   return outcome;
 }
@@ -49,7 +51,8 @@ CaseOutcome Honest(CaseOutcome outcome) {
 // Quotes a word for a POSIX shell unless it needs none.
 std::string Quoted(const std::string& word) {
   const auto plain = [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || std::string_view("_-./:,+=@").find(c) != std::string_view::npos;
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+           std::string_view("_-./:,+=@").find(c) != std::string_view::npos;
   };
   if (!word.empty() && std::all_of(word.begin(), word.end(), plain)) return word;
   std::string quoted = "'";
@@ -120,8 +123,8 @@ ReportCase ToReport(const Case& item, const CaseOutcome& outcome, std::string re
   result.duration_s = outcome.seconds;
   result.replay = std::move(replay);
   for (const Judgement& judgement : outcome.judgements) {
-    result.judgements.push_back({std::string(Name(judgement.verdict)), judgement.metric, judgement.value, judgement.bound,
-                                 judgement.headroom, judgement.worst, judgement.detail,
+    result.judgements.push_back({std::string(Name(judgement.verdict)), judgement.metric, judgement.value,
+                                 judgement.bound, judgement.headroom, judgement.worst, judgement.detail,
                                  judgement.bound_from.empty() ? "not stated" : judgement.bound_from});
   }
   return result;

@@ -1,4 +1,5 @@
-// Runs cases one after the other and turns what happens into outcomes and report entries. Nothing a case throws ends the run.
+// Runs cases one after the other and turns what happens into outcomes and report entries. Nothing a case throws ends
+// the run.
 #pragma once
 
 #include <functional>
@@ -16,7 +17,8 @@ class CaseRunner {
  public:
   // Never throws. What the case returns, except that
   //   - a case whose device is not there is skipped with the reason,
-  //   - an exception is status kError with its text; after a lost device every further case of that device is kError too,
+  //   - an exception is status kError with its text; after a lost device every further case of that device is kError
+  //   too,
   //   - a pass without judgements, or with a VOID or WRONG one, proves nothing or lies: kFail,
   //   - a status other than kPass always has a reason.
   // `seconds` is measured here.

@@ -1,5 +1,5 @@
-// What a parity case works on: a model on a device in a mode, its weights and engines over it. Stores are kept for the process:
-// cases share them. What is right for a subject is in references.h.
+// What a parity case works on: a model on a device in a mode, its weights and engines over it. Stores are kept for the
+// process: cases share them. What is right for a subject is in references.h.
 #pragma once
 
 #include <cstdint>

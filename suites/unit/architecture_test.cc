@@ -76,16 +76,17 @@ std::vector<SourceFile> ReadSources(const fs::path& root) {
 }
 
 const Room* RoomOf(const std::string& path) {
-  const auto found = std::find_if(kRooms.begin(), kRooms.end(), [&](const Room& room) { return path.starts_with(room.prefix); });
+  const auto found =
+      std::find_if(kRooms.begin(), kRooms.end(), [&](const Room& room) { return path.starts_with(room.prefix); });
   return found == kRooms.end() ? nullptr : &*found;
 }
 
 void CheckInclude(const std::string& file, const std::string& include, std::vector<std::string>* problems) {
   const Room* room = RoomOf(file);
   if (room == nullptr) return problems->push_back(fmt::format("{}: in no room", file));
-  const bool allowed = include.starts_with(room->prefix) ||
-                       std::any_of(room->may_include.begin(), room->may_include.end(),
-                                   [&](const char* prefix) { return include.starts_with(prefix); });
+  const bool allowed =
+      include.starts_with(room->prefix) || std::any_of(room->may_include.begin(), room->may_include.end(),
+                                                       [&](const char* prefix) { return include.starts_with(prefix); });
   if (!allowed) problems->push_back(fmt::format("{}: {} may not include {}", file, room->prefix, include));
   for (const Taboo& taboo : kTaboos) {
     if (file.starts_with(taboo.prefix) && include.starts_with(taboo.include))
@@ -96,7 +97,8 @@ void CheckInclude(const std::string& file, const std::string& include, std::vect
 // Every way in which the sources break the rules, one line each.
 std::vector<std::string> Problems(const std::vector<SourceFile>& files) {
   static const std::regex include(R"re((^|\n)[ \t]*#[ \t]*include[ \t]*"([^"]+)")re");
-  static const std::regex family("gemma(?!lgo_t)|llama|mistral|qwen|smollm", std::regex::icase);  // cublasGemmAlgo_t is no family
+  static const std::regex family("gemma(?!lgo_t)|llama|mistral|qwen|smollm",
+                                 std::regex::icase);  // cublasGemmAlgo_t is no family
   std::vector<std::string> problems;
   for (const SourceFile& file : files) {
     for (std::sregex_iterator it(file.text.begin(), file.text.end(), include), end; it != end; ++it)

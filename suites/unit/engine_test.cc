@@ -1,4 +1,5 @@
-// What the engine says to requests it cannot honour: the thing, what was expected and what was found; and that nothing has changed.
+// What the engine says to requests it cannot honour: the thing, what was expected and what was found; and that nothing
+// has changed.
 #include "engine/runtime/engine.h"
 
 #include <gtest/gtest.h>
@@ -90,36 +91,71 @@ INSTANTIATE_TEST_SUITE_P(
     , EngineRefuses,
     testing::Values(
         Refused{"NoSessions", [](Hall& h) { Step(h, {}); }, "step of no sessions: expected at least one feed"},
-        Refused{"NoTokens", [](Hall& h) { Step(h, {{h.a, kOne}, {h.b, kNone}}); },
+        Refused{"NoTokens",
+                [](Hall& h) {
+                  Step(h, {{h.a, kOne}, {h.b, kNone}});
+                },
                 "feed 1: no tokens for session 1, expected at least one"},
-        Refused{"TokenBeyondTheVocabulary", [](Hall& h) { Step(h, {{h.a, kTooLarge}}); },
+        Refused{"TokenBeyondTheVocabulary",
+                [](Hall& h) {
+                  Step(h, {{h.a, kTooLarge}});
+                },
                 "feed 0: token 1 of session 0 is 1073741824, expected 0..111"},
-        Refused{"NegativeToken", [](Hall& h) { Step(h, {{h.b, kOne}, {h.a, kNegative}}); },
+        Refused{"NegativeToken",
+                [](Hall& h) {
+                  Step(h, {{h.b, kOne}, {h.a, kNegative}});
+                },
                 "feed 1: token 0 of session 0 is -1, expected 0..111"},
-        Refused{"SameSessionTwice", [](Hall& h) { Step(h, {{h.a, kOne}, {h.b, kOne}, {h.a, kOne}}); },
+        Refused{"SameSessionTwice",
+                [](Hall& h) {
+                  Step(h, {{h.a, kOne}, {h.b, kOne}, {h.a, kOne}});
+                },
                 "feed 2: session 0 appears twice in one step"},
-        Refused{"ClosedSession", [](Hall& h) { Step(h, {{h.a, kOne}, {h.gone, kOne}}); },
+        Refused{"ClosedSession",
+                [](Hall& h) {
+                  Step(h, {{h.a, kOne}, {h.gone, kOne}});
+                },
                 "feed 1: session 2 (generation 1) is closed"},
-        Refused{"UnknownSession", [](Hall& h) { Step(h, {{SessionId{7, 1}, kOne}}); },
+        Refused{"UnknownSession",
+                [](Hall& h) {
+                  Step(h, {{SessionId{7, 1}, kOne}});
+                },
                 "feed 0: session 7: expected an index in 0..2"},
-        Refused{"SessionThatNeverWas", [](Hall& h) { Step(h, {{SessionId{}, kOne}}); },
+        Refused{"SessionThatNeverWas",
+                [](Hall& h) {
+                  Step(h, {{SessionId{}, kOne}});
+                },
                 "feed 0: session -1: expected an index in 0..2"},
-        Refused{"BeyondCapacity", [](Hall& h) { Step(h, {{h.b, kFour}}); },
+        Refused{"BeyondCapacity",
+                [](Hall& h) {
+                  Step(h, {{h.b, kFour}});
+                },
                 "feed 0: session 1 has 9 tokens and would grow by 4, its capacity is 12"},
-        Refused{"ChunkTooLong", [](Hall& h) { Step(h, {{h.a, kFive}}); },
+        Refused{"ChunkTooLong",
+                [](Hall& h) {
+                  Step(h, {{h.a, kFive}});
+                },
                 "feed 0: 5 tokens for session 0, expected at most max_chunk = 4"},
-        Refused{"TooManyRows", [](Hall& h) { Step(h, {{h.a, kFour}, {h.b, kThree}}); },
+        Refused{"TooManyRows",
+                [](Hall& h) {
+                  Step(h, {{h.a, kFour}, {h.b, kThree}});
+                },
                 "step of 7 rows: expected at most max_rows = 6"},
         Refused{"EmptyPrompt", [](Hall& h) { h.engine.Prefill(h.a, kNone); },
                 "prefill of session 0: empty prompt, expected at least one token"},
         Refused{"PromptBeyondCapacity", [](Hall& h) { h.engine.Prefill(h.a, kTen); },
                 "prefill of session 0: 10 tokens after 3, its capacity is 12"},
-        Refused{"PromptWithABadTokenInItsLastChunk", [](Hall& h) { h.engine.Prefill(h.a, Tokens{1, 2, 3, 4, 300}); },
+        Refused{"PromptWithABadTokenInItsLastChunk",
+                [](Hall& h) {
+                  h.engine.Prefill(h.a, Tokens{1, 2, 3, 4, 300});
+                },
                 "feed 0: token 0 of session 0 is 300, expected 0..111"},
-        Refused{"PromptOfAClosedSession", [](Hall& h) { h.engine.Prefill(h.gone, kOne); }, "session 2 (generation 1) is closed"},
+        Refused{"PromptOfAClosedSession", [](Hall& h) { h.engine.Prefill(h.gone, kOne); },
+                "session 2 (generation 1) is closed"},
         Refused{"PromptInHugeChunks", [](Hall& h) { h.engine.Prefill(h.a, kFive, Want::kLast, 9); },
                 "prefill in chunks of 9: expected 1..4"},
-        Refused{"DecodeOfNobody", [](Hall& h) { h.engine.Decode({}, {}, 1); }, "decode: step of no sessions: expected at least one feed"},
+        Refused{"DecodeOfNobody", [](Hall& h) { h.engine.Decode({}, {}, 1); },
+                "decode: step of no sessions: expected at least one feed"},
         Refused{"DecodeOfUnequalLists",
                 [](Hall& h) {
                   const SessionId both[] = {h.a, h.b};
@@ -134,10 +170,12 @@ INSTANTIATE_TEST_SUITE_P(
                 "decode: feed 1: session 0 appears twice in one step"},
         Refused{"DecodeBeyondCapacity", [](Hall& h) { h.engine.Decode(std::span(&h.b, 1), kOne, 4); },
                 "decode of 4 steps: session 1 has 9 tokens, its capacity is 12"},
-        Refused{"DecodeOfNoSteps", [](Hall& h) { h.engine.Decode(std::span(&h.a, 1), kOne, 0); }, "decode of 0 steps: expected at least 1"},
+        Refused{"DecodeOfNoSteps", [](Hall& h) { h.engine.Decode(std::span(&h.a, 1), kOne, 0); },
+                "decode of 0 steps: expected at least 1"},
         Refused{"CloseTwice", [](Hall& h) { h.engine.Close(h.gone); }, "session 2 (generation 1) is closed"},
         Refused{"ForkOfAClosedSession", [](Hall& h) { h.engine.Fork(h.gone); }, "session 2 (generation 1) is closed"},
-        Refused{"LengthOfAClosedSession", [](Hall& h) { h.engine.Length(h.gone); }, "session 2 (generation 1) is closed"},
+        Refused{"LengthOfAClosedSession", [](Hall& h) { h.engine.Length(h.gone); },
+                "session 2 (generation 1) is closed"},
         Refused{"TruncateAhead", [](Hall& h) { h.engine.Truncate(h.a, 4); }, "session 0: truncate to 4, expected 0..3"},
         Refused{"CacheOfNoLayer", [](Hall& h) { h.engine.Cache(h.a, 99); }, "cache of layer 99: expected 0..3"}),
     [](const auto& tested) { return std::string(tested.param.name); });
@@ -199,7 +237,9 @@ TEST(HostMemory, SaysWhatDidNotFit) {
     memory.Allocate(std::numeric_limits<std::size_t>::max() - 7, "keys of layer 3");
     FAIL() << "expected OutOfMemory";
   } catch (const OutOfMemory& error) {
-    EXPECT_TRUE(std::string(error.what()).starts_with("keys of layer 3: 18446744073709551608 bytes do not fit in host memory (")) << error.what();
+    EXPECT_TRUE(std::string(error.what())
+                    .starts_with("keys of layer 3: 18446744073709551608 bytes do not fit in host memory ("))
+        << error.what();
     EXPECT_GT(error.free, 0u);
   }
 }

@@ -115,9 +115,11 @@ TEST_P(Encoder, ErrorStaysWithinHalfAStep) {
   for (std::size_t begin = 0; begin < in.size(); begin += 32) {
     float amax = 0;
     for (std::size_t i = begin; i < begin + 32; ++i) amax = std::max(amax, std::fabs(in[i]));
-    // Half a step, the last code's clipping in Q4_0 (a full step), and the scale's rounding to half (2^-25 where it is subnormal).
+    // Half a step, the last code's clipping in Q4_0 (a full step), and the scale's rounding to half (2^-25 where it is
+    // subnormal).
     const float bound = GetParam() == DType::kQ8_0 ? amax / 127.0f * 0.5f : amax / 8.0f;
-    for (std::size_t i = begin; i < begin + 32; ++i) ASSERT_NEAR(out[i], in[i], bound + amax * 0x1p-11f + 127 * 0x1p-25f) << i;
+    for (std::size_t i = begin; i < begin + 32; ++i)
+      ASSERT_NEAR(out[i], in[i], bound + amax * 0x1p-11f + 127 * 0x1p-25f) << i;
   }
 }
 

@@ -19,7 +19,8 @@ Case CaseThat(std::function<CaseOutcome()> run, const char* name = "Name") {
 CaseOutcome With(Status status, std::vector<Verdict> verdicts) {
   CaseOutcome outcome;
   outcome.status = status;
-  for (const Verdict verdict : verdicts) outcome.judgements.push_back({verdict, 1, 2, 0.5, "metric", "row 1", "", "stated"});
+  for (const Verdict verdict : verdicts)
+    outcome.judgements.push_back({verdict, 1, 2, 0.5, "metric", "row 1", "", "stated"});
   return outcome;
 }
 
@@ -58,7 +59,8 @@ TEST(CaseRunner, ExceptionsAreErrorsWithTheirText) {
 TEST(CaseRunner, LostDeviceBreaksItsLaterCasesOnly) {
   const auto passing = [] { return With(Status::kPass, {Verdict::kMatch}); };
   CaseRunner runner;
-  EXPECT_EQ(runner.Run(CaseThat([]() -> CaseOutcome { throw DeviceError("out of luck", false); })).status, Status::kError);
+  EXPECT_EQ(runner.Run(CaseThat([]() -> CaseOutcome { throw DeviceError("out of luck", false); })).status,
+            Status::kError);
   EXPECT_EQ(runner.Run(CaseThat(passing)).status, Status::kPass);
   runner.Run(CaseThat([]() -> CaseOutcome { throw DeviceError("illegal address", true); }));
   const CaseOutcome later = runner.Run(CaseThat(passing));
@@ -76,8 +78,8 @@ TEST(CaseRunner, RunGoesOnAndReportsEachCase) {
   const std::vector<Case> cases = {CaseThat([]() -> CaseOutcome { throw std::runtime_error("x"); }, "A"),
                                    CaseThat([] { return With(Status::kPass, {Verdict::kMatch}); }, "B")};
   int seen = 0;
-  const std::vector<ReportCase> results =
-      RunCases(cases, {[](const Case& item) { return ReplayLine(item, 7); }, nullptr, [&](const ReportCase&) { ++seen; }});
+  const std::vector<ReportCase> results = RunCases(
+      cases, {[](const Case& item) { return ReplayLine(item, 7); }, nullptr, [&](const ReportCase&) { ++seen; }});
   ASSERT_EQ(results.size(), 2u);
   EXPECT_EQ(seen, 2);
   EXPECT_EQ(results[0].status, "error");

@@ -114,7 +114,8 @@ TEST(LogitTolerance, DecidesNothingWhereNoiseIsAsLargeAsTheLogits) {
   // Errors are refused all the same.
   for (const double error : {100.0, std::numeric_limits<double>::quiet_NaN()}) {
     const std::vector<Judgement> all = judged(wide, error);
-    EXPECT_TRUE(std::any_of(all.begin(), all.end(), [](const Judgement& j) { return j.verdict == Verdict::kWrong; })) << error;
+    EXPECT_TRUE(std::any_of(all.begin(), all.end(), [](const Judgement& j) { return j.verdict == Verdict::kWrong; }))
+        << error;
   }
 }
 

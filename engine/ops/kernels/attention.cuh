@@ -8,9 +8,9 @@ namespace assay {
 
 // Shapes of one attention call, by value for kernels.
 struct AttentionShape {
-  int heads;   // query heads
-  int group;   // query heads of a kv head
-  int window;  // 0: all keys
+  int heads;     // query heads
+  int group;     // query heads of a kv head
+  int window;    // 0: all keys
   float scale2;  // scale * log2(e): weights are powers of 2
 };
 
@@ -19,11 +19,20 @@ template <class F>
 bool WithFastHeadDim(Precision precision, int head_dim, F&& f) {
   if (precision == Precision::kFp32) return false;
   switch (head_dim) {
-    case 64: f(std::integral_constant<int, 64>{}); return true;
-    case 128: f(std::integral_constant<int, 128>{}); return true;
-    case 256: f(std::integral_constant<int, 256>{}); return true;
-    case 512: f(std::integral_constant<int, 512>{}); return true;
-    default: return false;
+    case 64:
+      f(std::integral_constant<int, 64>{});
+      return true;
+    case 128:
+      f(std::integral_constant<int, 128>{});
+      return true;
+    case 256:
+      f(std::integral_constant<int, 256>{});
+      return true;
+    case 512:
+      f(std::integral_constant<int, 512>{});
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -39,7 +48,8 @@ AttentionShape ShapeOf(const Ops::AttentionArgs& args);
 // True when a block may use `bytes` of shared memory on the current device.
 bool FitsSharedMemory(std::size_t bytes);
 
-// Any even head_dim in any mode, on CUDA cores in float32. `split`: keys over blocks as in decode; else one block a row.
+// Any even head_dim in any mode, on CUDA cores in float32. `split`: keys over blocks as in decode; else one block a
+// row.
 void LaunchAttentionGeneric(const KernelContext& ctx, const Ops::AttentionArgs& args, bool split);
 
 // Bytes of partial results that decode of `rows` rows writes.

@@ -1,9 +1,9 @@
-// Attention of rows that are queries of their own (decode, short verify segments). One launch for all rows: blocks over (row,
-// kv head, chunk of keys), all query heads of a kv head together, then a merge of the chunks in their order.
+// Attention of rows that are queries of their own (decode, short verify segments). One launch for all rows: blocks over
+// (row, kv head, chunk of keys), all query heads of a kv head together, then a merge of the chunks in their order.
 //
-// Chunks are fixed by the row (split_keys.cuh); the grid only says how many blocks share them, so it may follow a bound that
-// is known when a step is captured. Merging is a kernel of its own: a last-arriving block would read all partials of long
-// contexts at one multiprocessor's bandwidth.
+// Chunks are fixed by the row (split_keys.cuh); the grid only says how many blocks share them, so it may follow a bound
+// that is known when a step is captured. Merging is a kernel of its own: a last-arriving block would read all partials
+// of long contexts at one multiprocessor's bandwidth.
 #include "engine/ops/kernels/attention.cuh"
 #include "engine/ops/kernels/flash.cuh"
 #include "engine/ops/kernels/split_keys.cuh"
@@ -11,13 +11,13 @@
 namespace assay {
 namespace {
 
-constexpr int kHeadTile = 16;      // query heads of a block: the rows of one tensor-core fragment
+constexpr int kHeadTile = 16;  // query heads of a block: the rows of one tensor-core fragment
 constexpr int kMergeThreads = 512;
-constexpr int kMergeGroups = 16;   // at most
-constexpr int kBlocksPerSm = 8;    // the grid's size where there is a choice
+constexpr int kMergeGroups = 16;  // at most
+constexpr int kBlocksPerSm = 8;   // the grid's size where there is a choice
 
-// Keys of a tile: as many as a chunk has, where a single row must not wait for a second tile; half as many where a crowd of
-// blocks shares the multiprocessors, so that more of them fit.
+// Keys of a tile: as many as a chunk has, where a single row must not wait for a second tile; half as many where a
+// crowd of blocks shares the multiprocessors, so that more of them fit.
 constexpr int TileKeys(int head_dim, bool crowd) { return head_dim > 256 || (crowd && head_dim > 128) ? 32 : 64; }
 template <class T, int kHeadDim, bool kCrowd>
 using DecodeFlash = Flash<T, kHeadDim, 1, 4, TileKeys(kHeadDim, kCrowd), true>;
@@ -25,11 +25,12 @@ constexpr int kCrowdBlocks = 3;  // a multiprocessor
 template <bool kCrowd>
 constexpr int kDecodeBlocks = kCrowd ? kCrowdBlocks + 1 : 1;
 
-// The weights of the product that follows are read ahead as soon as it may start: not before this kernel's own loads are due.
+// The weights of the product that follows are read ahead as soon as it may start: not before this kernel's own loads
+// are due.
 template <class T, int kHeadDim, bool kCrowd>
 __global__ void __launch_bounds__(128, (kDecodeBlocks<kCrowd>))
-    DecodeKernel(T* out, const T* q, KvView kv, const std::int32_t* position, const std::int32_t* session, Partials partials,
-                 AttentionShape shape) {
+    DecodeKernel(T* out, const T* q, KvView kv, const std::int32_t* position, const std::int32_t* session,
+                 Partials partials, AttentionShape shape) {
   using Tile = DecodeFlash<T, kHeadDim, kCrowd>;
   extern __shared__ uint4 shared16[];
   auto* shared = reinterpret_cast<unsigned char*>(shared16);
@@ -42,7 +43,8 @@ __global__ void __launch_bounds__(128, (kDecodeBlocks<kCrowd>))
   if (static_cast<int>(blockIdx.z) >= chunks) return;
   const int tiles = (shape.group + kHeadTile - 1) / kHeadTile;
   const int kv_head = static_cast<int>(blockIdx.y) / tiles, tile = static_cast<int>(blockIdx.y) % tiles;
-  const int first_head = kv_head * shape.group + tile * kHeadTile, heads = min(kHeadTile, shape.group - tile * kHeadTile);
+  const int first_head = kv_head * shape.group + tile * kHeadTile,
+            heads = min(kHeadTile, shape.group - tile * kHeadTile);
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const T* mine = q + (row * shape.heads + first_head) * kHeadDim;
   const auto queries = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
@@ -71,7 +73,8 @@ __global__ void __launch_bounds__(128, (kDecodeBlocks<kCrowd>))
         const float inverse = 1.0f / flash.sum[half];
 #pragma unroll
         for (int n = 0; n < Tile::kWarpDims / 8; ++n)
-          *reinterpret_cast<std::uint32_t*>(to + 8 * n) = PackPair(flash.out[n][2 * half] * inverse, flash.out[n][2 * half + 1] * inverse, T{});
+          *reinterpret_cast<std::uint32_t*>(to + 8 * n) =
+              PackPair(flash.out[n][2 * half] * inverse, flash.out[n][2 * half + 1] * inverse, T{});
       } else {
         const std::int64_t index = partials.Index(row, shape.heads, first_head + m, chunk);
         float* to = partials.values + index * kHeadDim + dim;
@@ -91,12 +94,12 @@ constexpr int kGenericThreads = 32 * kGenericHeads;  // a warp per head in the s
 
 template <class T>
 __global__ void __launch_bounds__(kGenericThreads)
-    GenericKernel(T* out, const T* q, KvView kv, const std::int32_t* position, const std::int32_t* session, Partials partials,
-                  AttentionShape shape) {
+    GenericKernel(T* out, const T* q, KvView kv, const std::int32_t* position, const std::int32_t* session,
+                  Partials partials, AttentionShape shape) {
   extern __shared__ float floats[];
   const int head_dim = kv.head_dim, thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  float* queries = floats;                                // [kGenericHeads, head_dim]
-  float* gathered = queries + kGenericHeads * head_dim;   // [kGenericHeads, head_dim]
+  float* queries = floats;                               // [kGenericHeads, head_dim]
+  float* gathered = queries + kGenericHeads * head_dim;  // [kGenericHeads, head_dim]
   __shared__ float weights[kGenericHeads][kGenericKeys];
   __shared__ float rescale[kGenericHeads];
   WaitForPredecessors();
@@ -183,10 +186,11 @@ __global__ void __launch_bounds__(kGenericThreads)
   }
 }
 
-// A block per (row, head). Group g of threads adds chunks g, g + groups, ... in order, then the groups are added in order.
+// A block per (row, head). Group g of threads adds chunks g, g + groups, ... in order, then the groups are added in
+// order.
 template <class T, int kVector>
-__global__ void __launch_bounds__(kMergeThreads)
-    MergeKernel(T* out, Partials partials, const std::int32_t* position, AttentionShape shape, int head_dim, int groups) {
+__global__ void __launch_bounds__(kMergeThreads) MergeKernel(T* out, Partials partials, const std::int32_t* position,
+                                                             AttentionShape shape, int head_dim, int groups) {
   extern __shared__ float floats[];
   __shared__ float scratch[2][kMergeThreads / 32];
   const std::int64_t row = blockIdx.x;
@@ -269,7 +273,8 @@ Partials PartialsIn(const KernelContext& ctx, const Ops::AttentionArgs& args) {
   const int capacity = MostChunks(MostKeys(args)), rows = args.rows->count, head_dim = args.kv->head_dim;
   if (capacity == 1) return {nullptr, nullptr, 1};
   auto* values = static_cast<float*>(ctx.Workspace(DecodePartialBytes(rows, args.heads, head_dim, MostKeys(args))));
-  const std::size_t count = static_cast<std::size_t>(rows) * static_cast<std::size_t>(args.heads) * static_cast<std::size_t>(capacity);
+  const std::size_t count =
+      static_cast<std::size_t>(rows) * static_cast<std::size_t>(args.heads) * static_cast<std::size_t>(capacity);
   return {values, reinterpret_cast<float2*>(values + count * static_cast<std::size_t>(head_dim)), capacity};
 }
 
@@ -280,9 +285,11 @@ void Merge(const KernelContext& ctx, const Ops::AttentionArgs& args, const Parti
   int groups = kMergeThreads / units;
   groups = groups < 1 ? 1 : groups > kMergeGroups ? kMergeGroups : groups;
   const int threads = (units * groups + 31) / 32 * 32;
-  const std::size_t shared = static_cast<std::size_t>((partials.capacity + 3) / 4 * 4 + groups * head_dim) * sizeof(float);
-  Launch(vector == 4 ? MergeKernel<T, 4> : MergeKernel<T, 2>, dim3(U(args.rows->count), U(args.heads)), dim3(U(threads)), shared, ctx,
-         static_cast<T*>(args.out), partials, args.rows->position, ShapeOf(args), head_dim, groups);
+  const std::size_t shared =
+      static_cast<std::size_t>((partials.capacity + 3) / 4 * 4 + groups * head_dim) * sizeof(float);
+  Launch(vector == 4 ? MergeKernel<T, 4> : MergeKernel<T, 2>, dim3(U(args.rows->count), U(args.heads)),
+         dim3(U(threads)), shared, ctx, static_cast<T*>(args.out), partials, args.rows->position, ShapeOf(args),
+         head_dim, groups);
 }
 
 }  // namespace
@@ -312,9 +319,11 @@ void LaunchAttentionGeneric(const KernelContext& ctx, const Ops::AttentionArgs& 
   const std::size_t shared = 2 * kGenericHeads * static_cast<std::size_t>(args.kv->head_dim) * sizeof(float);
   WithOperand(ctx.precision, [&](auto type) {
     using T = decltype(type);
-    Launch(GenericKernel<T>, dim3(U(args.rows->count), U(blocks), ChunkBlocks(ctx, std::int64_t{args.rows->count} * blocks, partials.capacity)),
-           dim3(kGenericThreads), shared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv, args.rows->position,
-           args.rows->session, partials, shape);
+    Launch(GenericKernel<T>,
+           dim3(U(args.rows->count), U(blocks),
+                ChunkBlocks(ctx, std::int64_t{args.rows->count} * blocks, partials.capacity)),
+           dim3(kGenericThreads), shared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv,
+           args.rows->position, args.rows->session, partials, shape);
     Merge<T>(ctx, args, partials);
   });
 }
@@ -331,15 +340,17 @@ void LaunchAttentionDecode(const KernelContext& ctx, const Ops::AttentionArgs& a
       const auto launch = [&](auto crowd) {
         using Tile = DecodeFlash<T, kHeadDim, decltype(crowd)::value>;
         Launch(DecodeKernel<T, kHeadDim, decltype(crowd)::value>,
-               dim3(U(args.rows->count), U(blocks), ChunkBlocks(ctx, others, partials.capacity)), dim3(Tile::kThreads), Tile::kShared, ctx,
-               static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv, args.rows->position, args.rows->session, partials,
-               shape);
+               dim3(U(args.rows->count), U(blocks), ChunkBlocks(ctx, others, partials.capacity)), dim3(Tile::kThreads),
+               Tile::kShared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv,
+               args.rows->position, args.rows->session, partials, shape);
       };
       // Tiles of another length round differently: in batch-invariant mode the number of rows must not decide.
       const bool crowd = !ctx.batch_invariant && others * partials.capacity > std::int64_t{kCrowdBlocks} * ctx.sm_count;
       constexpr bool kShorter = TileKeys(kHeadDim, true) < TileKeys(kHeadDim, false);
-      if (kShorter && crowd) launch(std::bool_constant<kShorter>{});
-      else launch(std::false_type{});
+      if (kShorter && crowd)
+        launch(std::bool_constant<kShorter>{});
+      else
+        launch(std::false_type{});
       Merge<T>(ctx, args, partials);
     });
   });

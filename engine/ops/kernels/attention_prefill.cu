@@ -1,6 +1,6 @@
-// Attention of runs of consecutive rows, on tensor cores: tiles of (row, query head) pairs of one segment and one kv head
-// against the keys they may see. A pair's result depends on its row and its session's cache alone: tiles of keys begin at
-// multiples of their length, and tiles that are masked for a pair change nothing in it.
+// Attention of runs of consecutive rows, on tensor cores: tiles of (row, query head) pairs of one segment and one kv
+// head against the keys they may see. A pair's result depends on its row and its session's cache alone: tiles of keys
+// begin at multiples of their length, and tiles that are masked for a pair change nothing in it.
 #include <algorithm>
 
 #include "engine/ops/kernels/attention.cuh"
@@ -14,7 +14,8 @@ constexpr std::size_t kShortPartials = 64 * 1024 * 1024;  // bytes of partial re
 
 // 512-wide heads: two warps share the 16 queries' output, and tiles of keys are half as long.
 template <class T, int kHeadDim>
-using PrefillFlash = Flash<T, kHeadDim, (kHeadDim > 256 ? 4 : 8), (kHeadDim > 256 ? 2 : 1), (kHeadDim > 256 ? 32 : 64), false>;
+using PrefillFlash =
+    Flash<T, kHeadDim, (kHeadDim > 256 ? 4 : 8), (kHeadDim > 256 ? 2 : 1), (kHeadDim > 256 ? 32 : 64), false>;
 
 struct TilePlace {
   int segment;  // -1: no such tile
@@ -22,7 +23,8 @@ struct TilePlace {
 };
 
 // The place of tile `index` among the tiles of all segments, in order. Called by one whole warp.
-__device__ __forceinline__ TilePlace FindTile(const Segment* segment, int segments, int group, int tile_rows, int index) {
+__device__ __forceinline__ TilePlace FindTile(const Segment* segment, int segments, int group, int tile_rows,
+                                              int index) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   for (int base = 0; base < segments; base += 32) {
     const int s = base + lane;
@@ -55,7 +57,8 @@ __global__ void __launch_bounds__(PrefillFlash<T, kHeadDim>::kThreads, 1)
   WaitForPredecessors();
   if (threadIdx.x < 32) {
     // Later tiles see more keys: they go first.
-    const TilePlace found = FindTile(segments, segment_count, shape.group, Tile::kRows, static_cast<int>(gridDim.x - 1 - blockIdx.x));
+    const TilePlace found =
+        FindTile(segments, segment_count, shape.group, Tile::kRows, static_cast<int>(gridDim.x - 1 - blockIdx.x));
     if (threadIdx.x == 0) shared_place = found;
   }
   __syncthreads();
@@ -84,8 +87,8 @@ __global__ void __launch_bounds__(PrefillFlash<T, kHeadDim>::kThreads, 1)
   const std::int64_t head_at = segment.session * kv.session_stride() + std::int64_t{kv_head} * kv.slots * kHeadDim;
   Tile flash;
   flash.Reset();
-  flash.Run(shared, static_cast<const T*>(kv.keys) + head_at, static_cast<const T*>(kv.values) + head_at, lo / Tile::kWidth * Tile::kWidth,
-            lo, hi, kv.slots, range, shape.scale2, 2);
+  flash.Run(shared, static_cast<const T*>(kv.keys) + head_at, static_cast<const T*>(kv.values) + head_at,
+            lo / Tile::kWidth * Tile::kWidth, lo, hi, kv.slots, range, shape.scale2, 2);
   flash.Finish();
   const int dim = warp % (Tile::kThreads / 32 / (Tile::kRows / 16)) * Tile::kWarpDims + 2 * (lane % 4);
 #pragma unroll
@@ -95,18 +98,24 @@ __global__ void __launch_bounds__(PrefillFlash<T, kHeadDim>::kThreads, 1)
     const float inverse = 1.0f / flash.sum[half];
 #pragma unroll
     for (int n = 0; n < Tile::kWarpDims / 8; ++n)
-      *reinterpret_cast<std::uint32_t*>(to + 8 * n) = PackPair(flash.out[n][2 * half] * inverse, flash.out[n][2 * half + 1] * inverse, T{});
+      *reinterpret_cast<std::uint32_t*>(to + 8 * n) =
+          PackPair(flash.out[n][2 * half] * inverse, flash.out[n][2 * half + 1] * inverse, T{});
   }
 }
 
-int KeysOf(const Ops::AttentionArgs& args) { return args.rows->context_bound > 0 ? args.rows->context_bound : args.kv->slots; }
+int KeysOf(const Ops::AttentionArgs& args) {
+  return args.rows->context_bound > 0 ? args.rows->context_bound : args.kv->slots;
+}
 
 }  // namespace
 
 std::size_t AttentionWorkspaceBytes(const OpsLimits& limits) {
   const int rows = std::min(limits.max_rows, limits.max_sessions);
-  const auto bytes = [&](int count) { return DecodePartialBytes(count, limits.max_heads, limits.max_head_dim, limits.max_slots); };
-  const std::size_t decode = bytes(rows), verify = bytes(std::min(limits.max_rows, kShortSegment * limits.max_sessions));
+  const auto bytes = [&](int count) {
+    return DecodePartialBytes(count, limits.max_heads, limits.max_head_dim, limits.max_slots);
+  };
+  const std::size_t decode = bytes(rows),
+                    verify = bytes(std::min(limits.max_rows, kShortSegment * limits.max_sessions));
   return std::max(decode, std::min(verify, kShortPartials));
 }
 

@@ -17,7 +17,8 @@ __global__ void __launch_bounds__(kEmbedThreads)
   WaitForPredecessors();
   const std::int64_t row = blockIdx.x, cols = table.cols;
   const std::int64_t id = token[row];
-  for (std::int64_t i = blockIdx.y * std::int64_t{kEmbedThreads} + threadIdx.x; i < cols; i += std::int64_t{gridDim.y} * kEmbedThreads) {
+  for (std::int64_t i = blockIdx.y * std::int64_t{kEmbedThreads} + threadIdx.x; i < cols;
+       i += std::int64_t{gridDim.y} * kEmbedThreads) {
     const float v = WeightElement(table, id, i) * scale;
     x[row * cols + i] = v;
     if (operand != nullptr) operand[row * cols + i] = RoundTo<T>(v);
@@ -26,8 +27,8 @@ __global__ void __launch_bounds__(kEmbedThreads)
 
 // A warp per (row, layer).
 __global__ void __launch_bounds__(kPleWarps * 32)
-    PleInputKernel(float* ple, const float* context, WeightView table, const float* norm, const std::int32_t* token, int rows,
-                   int layers, int width, float token_scale, float context_scale, float eps) {
+    PleInputKernel(float* ple, const float* context, WeightView table, const float* norm, const std::int32_t* token,
+                   int rows, int layers, int width, float token_scale, float context_scale, float eps) {
   LetSuccessorsStart();
   WaitForPredecessors();
   const std::int64_t task = std::int64_t{blockIdx.x} * kPleWarps + threadIdx.x / 32;
@@ -54,16 +55,16 @@ void LaunchEmbed(const KernelContext& ctx, const Ops::EmbedArgs& args) {
   const auto blocks = static_cast<unsigned>((table.cols + kEmbedThreads - 1) / kEmbedThreads);
   WithOperand(ctx.precision, [&](auto type) {
     using T = decltype(type);
-    Launch(EmbedKernel<T>, dim3(static_cast<unsigned>(args.rows->count), args.rows->count > 64 ? 1u : blocks), dim3(kEmbedThreads),
-           0, ctx, args.x, static_cast<T*>(args.operand), table, args.rows->token, args.scale);
+    Launch(EmbedKernel<T>, dim3(static_cast<unsigned>(args.rows->count), args.rows->count > 64 ? 1u : blocks),
+           dim3(kEmbedThreads), 0, ctx, args.x, static_cast<T*>(args.operand), table, args.rows->token, args.scale);
   });
 }
 
 void LaunchPleInput(const KernelContext& ctx, const Ops::PleInputArgs& args) {
   const std::int64_t tasks = std::int64_t{args.rows->count} * args.layers;
-  Launch(PleInputKernel, dim3(static_cast<unsigned>((tasks + kPleWarps - 1) / kPleWarps)), dim3(kPleWarps * 32), 0, ctx, args.ple,
-         args.context, ViewOf(*args.table), args.norm, args.rows->token, args.rows->count, args.layers, args.width,
-         args.token_scale, args.context_scale, args.eps);
+  Launch(PleInputKernel, dim3(static_cast<unsigned>((tasks + kPleWarps - 1) / kPleWarps)), dim3(kPleWarps * 32), 0, ctx,
+         args.ple, args.context, ViewOf(*args.table), args.norm, args.rows->token, args.rows->count, args.layers,
+         args.width, args.token_scale, args.context_scale, args.eps);
 }
 
 }  // namespace assay

@@ -1,5 +1,6 @@
-// Products of many assignments with their experts' matrices: a stable counting sort on the device, then tiles of assignments
-// that share a matrix. The host never learns the counts; the grid covers the worst case and idle tiles leave at once.
+// Products of many assignments with their experts' matrices: a stable counting sort on the device, then tiles of
+// assignments that share a matrix. The host never learns the counts; the grid covers the worst case and idle tiles
+// leave at once.
 #include <algorithm>
 
 #include "engine/ops/kernels/skinny.cuh"
@@ -16,9 +17,10 @@ __device__ __forceinline__ int WarpSum(int v) {
   return v;
 }
 
-// One block an expert: counts all assignments by expert (integer counts: any order gives the same), places its own tiles after
-// those of lower experts, and lists its assignments in ascending order.
-__global__ void __launch_bounds__(kSortThreads) SortKernel(ExpertTiles t, const std::int32_t* expert, int assignments, int experts) {
+// One block an expert: counts all assignments by expert (integer counts: any order gives the same), places its own
+// tiles after those of lower experts, and lists its assignments in ascending order.
+__global__ void __launch_bounds__(kSortThreads)
+    SortKernel(ExpertTiles t, const std::int32_t* expert, int assignments, int experts) {
   __shared__ int count[kMostExperts];
   __shared__ int before, tiles_before, tiles_all;
   __shared__ int warp_hits[kSortThreads / 32];
@@ -47,7 +49,8 @@ __global__ void __launch_bounds__(kSortThreads) SortKernel(ExpertTiles t, const 
     tile[2] = min(t.tile, count[own] - i * t.tile);
   }
   if (own == 0) {
-    for (int i = tiles_all + tid; i < t.max_tiles; i += kSortThreads) t.tiles[3 * i] = 0, t.tiles[3 * i + 1] = 0, t.tiles[3 * i + 2] = 0;
+    for (int i = tiles_all + tid; i < t.max_tiles; i += kSortThreads)
+      t.tiles[3 * i] = 0, t.tiles[3 * i + 1] = 0, t.tiles[3 * i + 2] = 0;
   }
   int place = before;
   for (int base = 0; base < assignments; base += kSortThreads) {
@@ -90,7 +93,8 @@ std::size_t ListBytes(int assignments) { return (static_cast<std::size_t>(assign
 
 std::size_t ExpertTileBytes(int assignments, int experts) {
   const int tile = TileSize(assignments, experts);
-  return ListBytes(assignments) + (static_cast<std::size_t>(MaxTiles(assignments, experts, tile)) * 12 + 255) / 256 * 256;
+  return ListBytes(assignments) +
+         (static_cast<std::size_t>(MaxTiles(assignments, experts, tile)) * 12 + 255) / 256 * 256;
 }
 
 ExpertTiles PlanExpertTiles(void* workspace, int assignments, int experts) {
@@ -102,9 +106,11 @@ ExpertTiles PlanExpertTiles(void* workspace, int assignments, int experts) {
   return t;
 }
 
-void LaunchSortExperts(const KernelContext& ctx, const ExpertTiles& tiles, const std::int32_t* expert, int assignments, int experts) {
+void LaunchSortExperts(const KernelContext& ctx, const ExpertTiles& tiles, const std::int32_t* expert, int assignments,
+                       int experts) {
   Require(experts <= kMostExperts, "{} experts: at most {} can be sorted", experts, kMostExperts);
-  Launch(SortKernel, dim3(static_cast<unsigned>(experts)), dim3(kSortThreads), 0, ctx, tiles, expert, assignments, experts);
+  Launch(SortKernel, dim3(static_cast<unsigned>(experts)), dim3(kSortThreads), 0, ctx, tiles, expert, assignments,
+         experts);
 }
 
 void LaunchGrouped(const KernelContext& ctx, const Product& p, const ExpertTiles& tiles) {
@@ -115,16 +121,18 @@ void LaunchGrouped(const KernelContext& ctx, const Product& p, const ExpertTiles
       WithTile(tiles.tile, [&](auto nt) {
         const int row_tiles = RowTiles(p, 1);
         const dim3 grid(static_cast<unsigned>(tiles.max_tiles), static_cast<unsigned>(row_tiles), 1);
-        Launch(SkinnyKernel<Form, T, decltype(nt)::value, 1, true>, grid, dim3(32 * kSkinnyWarps), 0, ctx, p, RowBytes(p.w) / 16,
-               static_cast<int>(RowBytes(p.w) / kGroupBytes), row_tiles, AlignedRows(p), SplitSums{}, tiles);
+        Launch(SkinnyKernel<Form, T, decltype(nt)::value, 1, true>, grid, dim3(32 * kSkinnyWarps), 0, ctx, p,
+               RowBytes(p.w) / 16, static_cast<int>(RowBytes(p.w) / kGroupBytes), row_tiles, AlignedRows(p),
+               SplitSums{}, tiles);
       });
     });
   });
 }
 
-void LaunchCombine(const KernelContext& ctx, float* out, const float* partial, const float* weight, int rows, int top_k, std::int64_t width) {
-  Launch(CombineKernel, dim3(static_cast<unsigned>((width + 255) / 256), static_cast<unsigned>(rows)), dim3(256), 0, ctx, out, partial,
-         weight, top_k, width);
+void LaunchCombine(const KernelContext& ctx, float* out, const float* partial, const float* weight, int rows, int top_k,
+                   std::int64_t width) {
+  Launch(CombineKernel, dim3(static_cast<unsigned>((width + 255) / 256), static_cast<unsigned>(rows)), dim3(256), 0,
+         ctx, out, partial, weight, top_k, width);
 }
 
 }  // namespace assay

@@ -1,10 +1,11 @@
-// The tile loop of attention on tensor cores, shared by decode and prefill: online softmax over keys lo..hi-1 of one cache for
-// kRows = 16 * kWarpRows queries (any mix of rows and query heads that read the same kv head).
+// The tile loop of attention on tensor cores, shared by decode and prefill: online softmax over keys lo..hi-1 of one
+// cache for kRows = 16 * kWarpRows queries (any mix of rows and query heads that read the same kv head).
 //
-// Warps form a grid of kWarpRows x kSplit. A warp owns 16 queries and 1 / kSplit of the head's dimensions of the output; for
-// the scores it owns 1 / kSplit of a tile's keys instead, and with kSplit > 1 scores are exchanged through shared memory. So
-// the accumulators of 512-wide heads fit in registers, and a single row of 16 queries still keeps four warps busy.
-// kExactP keeps the softmax weights as a sum of two operands (error 2^-17 instead of 2^-9); decode can afford the products.
+// Warps form a grid of kWarpRows x kSplit. A warp owns 16 queries and 1 / kSplit of the head's dimensions of the
+// output; for the scores it owns 1 / kSplit of a tile's keys instead, and with kSplit > 1 scores are exchanged through
+// shared memory. So the accumulators of 512-wide heads fit in registers, and a single row of 16 queries still keeps
+// four warps busy. kExactP keeps the softmax weights as a sum of two operands (error 2^-17 instead of 2^-9); decode can
+// afford the products.
 //
 // Fragments are those of mma.m16n8k16: lane = 4 * r + c holds rows r and r + 8, columns 2c and 2c + 1.
 #pragma once
@@ -65,11 +66,11 @@ struct Flash {
   static constexpr int kThreads = kWarpRows * kSplit * 32;
   static constexpr int kRows = kWarpRows * 16;
   static constexpr int kWidth = kKeys;
-  static constexpr int kChunks = kHeadDim / 8;            // 16-byte pieces of a head
+  static constexpr int kChunks = kHeadDim / 8;  // 16-byte pieces of a head
   static constexpr int kRowBytes = kHeadDim * 2;
-  static constexpr int kWarpKeys = kKeys / kSplit;        // keys a warp scores
-  static constexpr int kWarpDims = kHeadDim / kSplit;     // output dimensions a warp owns
-  static constexpr int kScorePitch = kKeys + 8;           // two wavefronts per float2 store, the least possible
+  static constexpr int kWarpKeys = kKeys / kSplit;     // keys a warp scores
+  static constexpr int kWarpDims = kHeadDim / kSplit;  // output dimensions a warp owns
+  static constexpr int kScorePitch = kKeys + 8;        // two wavefronts per float2 store, the least possible
   static constexpr std::size_t kQueryBytes = std::size_t{kRows} * kRowBytes;
   static constexpr std::size_t kTileBytes = std::size_t{kKeys} * kRowBytes;
   static constexpr std::size_t kShared =
@@ -87,7 +88,8 @@ struct Flash {
   }
 
   // Tile of keys (or values) start..start + kKeys - 1; zeros outside lo..hi-1. `head` is slot 0 of the session's head.
-  static __device__ __forceinline__ void LoadTile(std::uint32_t to, const T* head, int start, int lo, int hi, int slots) {
+  static __device__ __forceinline__ void LoadTile(std::uint32_t to, const T* head, int start, int lo, int hi,
+                                                  int slots) {
     const int chunk = static_cast<int>(threadIdx.x) % kChunks, first = static_cast<int>(threadIdx.x) / kChunks;
     const int base = RingSlot(start, slots);
 #pragma unroll
@@ -111,8 +113,8 @@ struct Flash {
   }
 
   // Queries of this warp against kWarpKeys keys.
-  static __device__ __forceinline__ void Scores(float (&s)[kWarpKeys / 8][4], std::uint32_t queries, std::uint32_t keys, int warp_row,
-                                                int warp_split, int lane) {
+  static __device__ __forceinline__ void Scores(float (&s)[kWarpKeys / 8][4], std::uint32_t queries, std::uint32_t keys,
+                                                int warp_row, int warp_split, int lane) {
 #pragma unroll
     for (auto& tile : s)
 #pragma unroll
@@ -146,9 +148,10 @@ struct Flash {
     }
   }
 
-  // Masks the scores p of a tile that starts at `start`, turns them into weights and rescales what was gathered so far. Rows
-  // r + 8 are left out, with weights 0, when `halves` is 1.
-  __device__ __forceinline__ void Softmax(float (&p)[kKeys / 8][4], int start, const KeyRange (&range)[2], float scale2, int halves) {
+  // Masks the scores p of a tile that starts at `start`, turns them into weights and rescales what was gathered so far.
+  // Rows r + 8 are left out, with weights 0, when `halves` is 1.
+  __device__ __forceinline__ void Softmax(float (&p)[kKeys / 8][4], int start, const KeyRange (&range)[2], float scale2,
+                                          int halves) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -173,8 +176,8 @@ struct Flash {
       top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
       top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
       // A query may have no key in this tile and none before it: its weights must come out as 0, not as NaN.
-      // Products of their own, not part of a multiply-add: an unchanged maximum must rescale by exactly 1, or tiles that are
-      // masked for a query would change its last bits.
+      // Products of their own, not part of a multiply-add: an unchanged maximum must rescale by exactly 1, or tiles
+      // that are masked for a query would change its last bits.
       const float base = top == -INFINITY ? 0.0f : __fmul_rn(top, scale2);
       const float rescale = PowerOf2(__fmul_rn(largest[half], scale2) - base);
       float added = 0.0f;
@@ -196,7 +199,8 @@ struct Flash {
     }
   }
 
-  __device__ __forceinline__ void AddValues(const float (&p)[kKeys / 8][4], std::uint32_t values, int warp_split, int lane) {
+  __device__ __forceinline__ void AddValues(const float (&p)[kKeys / 8][4], std::uint32_t values, int warp_split,
+                                            int lane) {
 #pragma unroll
     for (int k = 0; k < kKeys / 16; ++k) {
       std::uint32_t a[4], rest[4];
@@ -225,12 +229,14 @@ struct Flash {
     }
   }
 
-  // Adds keys max(lo, start)..hi-1 to the state. Queries lie (or are on their way, uncommitted) at `shared`; tiles begin at
-  // `start`, so that a query meets the same tiles whatever else is in the block. Ends with all reads of shared memory done.
-  __device__ __forceinline__ void Run(unsigned char* shared, const T* keys_head, const T* values_head, int start, int lo, int hi,
-                                      int slots, const KeyRange (&range)[2], float scale2, int halves) {
+  // Adds keys max(lo, start)..hi-1 to the state. Queries lie (or are on their way, uncommitted) at `shared`; tiles
+  // begin at `start`, so that a query meets the same tiles whatever else is in the block. Ends with all reads of shared
+  // memory done.
+  __device__ __forceinline__ void Run(unsigned char* shared, const T* keys_head, const T* values_head, int start,
+                                      int lo, int hi, int slots, const KeyRange (&range)[2], float scale2, int halves) {
     const auto queries = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
-    const std::uint32_t keys = queries + static_cast<std::uint32_t>(kQueryBytes), values = keys + static_cast<std::uint32_t>(kTileBytes);
+    const std::uint32_t keys = queries + static_cast<std::uint32_t>(kQueryBytes),
+                        values = keys + static_cast<std::uint32_t>(kTileBytes);
     float* scores = reinterpret_cast<float*>(shared + kQueryBytes + 2 * kTileBytes);
     const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
     const int warp_row = warp / kSplit, warp_split = warp % kSplit;

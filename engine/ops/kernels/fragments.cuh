@@ -1,8 +1,8 @@
 // How a lane reads weights: 16 bytes a row and step in every form, and what they hold.
 //
-// A "group" is 64 bytes of a row: four lanes of 16 bytes. It holds kBlocks blocks of 32 columns (plain 16-bit: 1, Q8_0: 2,
-// Q4_0: 4); lane t has the elements 8t..8t+7 of each block. Feeding an mma.m16n8k16 with a lane's own eight elements (two
-// steps of four) permutes k inside a block; reading the activations by the same rule undoes it.
+// A "group" is 64 bytes of a row: four lanes of 16 bytes. It holds kBlocks blocks of 32 columns (plain 16-bit: 1, Q8_0:
+// 2, Q4_0: 4); lane t has the elements 8t..8t+7 of each block. Feeding an mma.m16n8k16 with a lane's own eight elements
+// (two steps of four) permutes k inside a block; reading the activations by the same rule undoes it.
 #pragma once
 
 #include "engine/ops/kernels/launch.cuh"
@@ -27,8 +27,8 @@ struct Q4Form {
 __device__ __forceinline__ uint4 LoadStream(const uint4* p) {
   uint4 v;
   asm volatile("ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4];"
-      : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-      : "l"(p));
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "l"(p));
   return v;
 }
 
@@ -43,20 +43,26 @@ struct GroupScales<PlainForm<T>> {
 template <>
 struct GroupScales<Q8Form> {
   __half2 v;
-  __device__ __forceinline__ void Load(const __half* row, int group) { v = __ldg(reinterpret_cast<const __half2*>(row) + group); }
+  __device__ __forceinline__ void Load(const __half* row, int group) {
+    v = __ldg(reinterpret_cast<const __half2*>(row) + group);
+  }
   __device__ __forceinline__ float At(int b) const { return b == 0 ? __low2float(v) : __high2float(v); }
 };
 template <>
 struct GroupScales<Q4Form> {
   uint2 v;
-  __device__ __forceinline__ void Load(const __half* row, int group) { v = __ldg(reinterpret_cast<const uint2*>(row) + group); }
+  __device__ __forceinline__ void Load(const __half* row, int group) {
+    v = __ldg(reinterpret_cast<const uint2*>(row) + group);
+  }
   __device__ __forceinline__ float At(int b) const {
     const std::uint32_t word = b < 2 ? v.x : v.y;
     return __half2float(__ushort_as_half(static_cast<unsigned short>(b % 2 == 0 ? word & 0xffffu : word >> 16)));
   }
 };
 
-__device__ __forceinline__ std::uint32_t Word(const uint4& v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
+__device__ __forceinline__ std::uint32_t Word(const uint4& v, int i) {
+  return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+}
 
 // The signed bytes of `word` as exact floats: 2^23 + (q + 128) by placing the byte in a mantissa, then one subtraction.
 __device__ __forceinline__ float ByteAsFloat(std::uint32_t flipped, int i) {
@@ -72,7 +78,8 @@ __device__ __forceinline__ void ExpandPairs(std::uint32_t (&pair)[4], const uint
       if constexpr (std::is_same_v<T, __half>) {
         const std::uint32_t flipped = Word(raw, 2 * b + h) ^ 0x80808080u;
         const __half2 bias = __floats2half2_rn(1152.0f, 1152.0f);  // 1024 + 128
-        const std::uint32_t low = __byte_perm(flipped, 0x64646464u, 0x4140), high = __byte_perm(flipped, 0x64646464u, 0x4342);
+        const std::uint32_t low = __byte_perm(flipped, 0x64646464u, 0x4140),
+                            high = __byte_perm(flipped, 0x64646464u, 0x4342);
         const __half2 a = __hsub2(reinterpret_cast<const __half2&>(low), bias);
         const __half2 c = __hsub2(reinterpret_cast<const __half2&>(high), bias);
         pair[2 * h] = reinterpret_cast<const std::uint32_t&>(a);
@@ -101,7 +108,8 @@ __device__ __forceinline__ void ExpandPairs(std::uint32_t (&pair)[4], const uint
         pair[p] = reinterpret_cast<const std::uint32_t&>(v);
       } else {
         const std::uint32_t biased = nibbles | 0x43004300u;
-        const __nv_bfloat162 v = __hsub2(reinterpret_cast<const __nv_bfloat162&>(biased), __floats2bfloat162_rn(136.0f, 136.0f));
+        const __nv_bfloat162 v =
+            __hsub2(reinterpret_cast<const __nv_bfloat162&>(biased), __floats2bfloat162_rn(136.0f, 136.0f));
         pair[p] = reinterpret_cast<const std::uint32_t&>(v);
       }
     }
@@ -154,8 +162,8 @@ __device__ __forceinline__ void ExpandFloats(float (&out)[8], const Raw<Form>& r
   }
 }
 
-// Eight consecutive operand elements from column k on; zeros beyond `cols`. `aligned`: cols % 8 == 0 and x 16-byte aligned, so
-// that every row starts on 16 bytes. Plain loads: see rule 2 of launch.cuh.
+// Eight consecutive operand elements from column k on; zeros beyond `cols`. `aligned`: cols % 8 == 0 and x 16-byte
+// aligned, so that every row starts on 16 bytes. Plain loads: see rule 2 of launch.cuh.
 template <class T>
 __device__ __forceinline__ uint4 LoadOperand8(const T* row, int k, int cols, bool aligned) {
   static_assert(sizeof(T) == 2);
@@ -190,8 +198,8 @@ __device__ __forceinline__ void LoadFloats8(float (&out)[8], const T* row, int k
 
 // c += a b: a 16 x 16 weights, b 16 x 8 activations.
 template <class T>
-__device__ __forceinline__ void Mma(float (&c)[4], std::uint32_t a0, std::uint32_t a1, std::uint32_t a2, std::uint32_t a3,
-                                    std::uint32_t b0, std::uint32_t b1) {
+__device__ __forceinline__ void Mma(float (&c)[4], std::uint32_t a0, std::uint32_t a1, std::uint32_t a2,
+                                    std::uint32_t a3, std::uint32_t b0, std::uint32_t b1) {
   if constexpr (std::is_same_v<T, __half>) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])

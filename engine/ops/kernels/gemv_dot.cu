@@ -29,7 +29,8 @@ __device__ __forceinline__ WeightRows<kRows> RowsOf(const Product& p, std::int64
 #pragma unroll
   for (int j = 0; j < kRows; ++j) {
     // Rows past the end are read in place of nothing and dropped at the end.
-    const std::int64_t r = p.finish == Finish::kGated ? min(first + j / 2, half - 1) + (j % 2) * half : min(first + j, p.w.rows - 1);
+    const std::int64_t r =
+        p.finish == Finish::kGated ? min(first + j / 2, half - 1) + (j % 2) * half : min(first + j, p.w.rows - 1);
     rows.data_at[j] = static_cast<std::uint32_t>(r * row_vectors);
     rows.scales_at[j] = static_cast<std::uint32_t>(r * groups);
   }
@@ -49,7 +50,8 @@ __device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const Weight
 #pragma unroll
     for (int j = 0; j < kRows; ++j) {
 #pragma unroll
-      for (int v = 0; v < kVectors; ++v) raw[u][j].v[v] = LoadStream(w.data + (w.data_at[j] + static_cast<std::uint32_t>(c * kVectors + v)));
+      for (int v = 0; v < kVectors; ++v)
+        raw[u][j].v[v] = LoadStream(w.data + (w.data_at[j] + static_cast<std::uint32_t>(c * kVectors + v)));
       scales[u][j].Load(w.scales + w.scales_at[j], c / 4);
     }
   };
@@ -85,8 +87,8 @@ __device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const Weight
   }
 }
 
-// Blocks a multiprocessor must be able to hold: one row of 16-bit operands needs few registers, and three blocks keep a small
-// matrix in one wave.
+// Blocks a multiprocessor must be able to hold: one row of 16-bit operands needs few registers, and three blocks keep a
+// small matrix in one wave.
 template <class T, int NB, bool kCombine>
 constexpr int kBlocksPerSm = NB == 1 && sizeof(T) == 2 ? (kCombine ? 2 : 3) : 1;
 
@@ -179,7 +181,8 @@ void LaunchDot(const KernelContext& ctx, const Product& p) {
                row_vectors, chunks, kWarps, aligned);
         return;
       }
-      // Few row groups cannot fill the device: split k over warps of a block. In batch-invariant mode by the shape alone.
+      // Few row groups cannot fill the device: split k over warps of a block. In batch-invariant mode by the shape
+      // alone.
       const std::int64_t products = p.expert != nullptr && !ctx.batch_invariant ? p.rows : 1,
                          enough = std::int64_t{kFewWarps} * ctx.sm_count;
       const auto launch = [&](auto kernel, int own, unsigned grid_y) {

@@ -6,16 +6,16 @@
 namespace assay {
 namespace {
 
-// Parts of k given to different blocks when there are fewer tiles than multiprocessors to read them: meeting costs about as much
-// as reading a megabyte, so not before half of them would be idle. Depends on the shape alone: the order of a sum must not change
-// with the number of activation rows.
+// Parts of k given to different blocks when there are fewer tiles than multiprocessors to read them: meeting costs
+// about as much as reading a megabyte, so not before half of them would be idle. Depends on the shape alone: the order
+// of a sum must not change with the number of activation rows.
 unsigned Splits(int tiles, int groups, int sm_count) {
   const int wanted = (sm_count / 2 + tiles - 1) / tiles;
   return static_cast<unsigned>(std::clamp(std::min(wanted, groups / (2 * kSkinnyWarps)), 1, 16));
 }
 
-// Calls f with 2 where blocks of 32 weight rows still give every multiprocessor one: an activation is then read for twice as many
-// weights. Only where the registers allow it.
+// Calls f with 2 where blocks of 32 weight rows still give every multiprocessor one: an activation is then read for
+// twice as many weights. Only where the registers allow it.
 template <class Form, int NT, class F>
 void WithRowTile(int tiles, int sm_count, F&& f) {
   if constexpr (NT <= (Form::kScaled ? 2 : 4)) {
@@ -59,10 +59,12 @@ void LaunchSkinny(const KernelContext& ctx, const Product& all) {
                   ctx.Workspace(static_cast<std::size_t>(meetings) * splits * MT * NT * 32 * sizeof(float4)));
               split.arrivals = ctx.arrivals;
             }
-            const int places = SkinnyShape<Form, NT, MT>::kBlocksPerSm * ctx.sm_count / (token_tiles * static_cast<int>(splits));
-            const dim3 grid(static_cast<unsigned>(token_tiles), static_cast<unsigned>(std::clamp(places, 1, row_tiles)), splits);
-            Launch(SkinnyKernel<Form, T, NT, MT, false>, grid, dim3(32 * kSkinnyWarps), 0, ctx, p, RowBytes(p.w) / 16, groups, row_tiles,
-                   AlignedRows(p), split, ExpertTiles{});
+            const int places =
+                SkinnyShape<Form, NT, MT>::kBlocksPerSm * ctx.sm_count / (token_tiles * static_cast<int>(splits));
+            const dim3 grid(static_cast<unsigned>(token_tiles), static_cast<unsigned>(std::clamp(places, 1, row_tiles)),
+                            splits);
+            Launch(SkinnyKernel<Form, T, NT, MT, false>, grid, dim3(32 * kSkinnyWarps), 0, ctx, p, RowBytes(p.w) / 16,
+                   groups, row_tiles, AlignedRows(p), split, ExpertTiles{});
           }
         });
       });

@@ -1,5 +1,5 @@
-// What a kernel launcher needs to know beside its op's arguments. Launchers are declared in kernels.h and product.h, take
-// `const KernelContext&` and the args structs of Ops, and enqueue work on ctx.stream; CudaOps calls nothing else.
+// What a kernel launcher needs to know beside its op's arguments. Launchers are declared in kernels.h and product.h,
+// take `const KernelContext&` and the args structs of Ops, and enqueue work on ctx.stream; CudaOps calls nothing else.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -28,7 +28,7 @@ struct KernelContext {
   bool batch_invariant = false;  // results of a row must not depend on how many rows there are
   bool pdl = true;               // programmatic dependent launch: see launch.cuh
   int sm_count = 0;
-  int compute_capability = 0;    // 90
+  int compute_capability = 0;  // 90
   WorkspaceSource* workspace_source = nullptr;
   std::uint32_t* arrivals = nullptr;  // [kArrivals] zero between kernels: who counts in it leaves zeros behind
   OpsCounters* counters = nullptr;

@@ -1,6 +1,7 @@
-// Launchers of all kernels but the products: one function per method of Ops, with the same arguments and the same contract
-// (see ops.h). They enqueue on ctx.stream and return; the Rows and KvView structs behind the arguments are read before they
-// return, the device arrays in them when the kernels run. Errors: DeviceError when a launch is refused.
+// Launchers of all kernels but the products: one function per method of Ops, with the same arguments and the same
+// contract (see ops.h). They enqueue on ctx.stream and return; the Rows and KvView structs behind the arguments are
+// read before they return, the device arrays in them when the kernels run. Errors: DeviceError when a launch is
+// refused.
 #pragma once
 
 #include <cstddef>
@@ -22,8 +23,9 @@ void LaunchGatherRows(const KernelContext& ctx, void* out, const void* in, const
                       std::int64_t row_bytes);
 void LaunchAdvance(const KernelContext& ctx, const Ops::AdvanceArgs& args);
 
-// Picks the path: keys split over blocks when every segment is short (decode), tiles of consecutive rows otherwise (prefill).
-// A row's result depends on its session's cache and on the path alone: not on N, on neighbours or on context_bound.
+// Picks the path: keys split over blocks when every segment is short (decode), tiles of consecutive rows otherwise
+// (prefill). A row's result depends on its session's cache and on the path alone: not on N, on neighbours or on
+// context_bound.
 void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args);
 void LaunchAttentionDecode(const KernelContext& ctx, const Ops::AttentionArgs& args);   // any rows
 void LaunchAttentionPrefill(const KernelContext& ctx, const Ops::AttentionArgs& args);  // any rows
@@ -32,8 +34,8 @@ void LaunchAttentionPrefill(const KernelContext& ctx, const Ops::AttentionArgs& 
 void LaunchGate(const KernelContext& ctx, void* operand, const float* gate_up, int rows, std::int64_t width,
                 Activation activation);
 // operand[r, o] = round(act(gate[r, o]) * ple[r * ple_stride + o]).
-void LaunchPleProduct(const KernelContext& ctx, void* operand, const float* gate, const float* ple, std::int64_t ple_stride,
-                      int rows, std::int64_t width, Activation activation);
+void LaunchPleProduct(const KernelContext& ctx, void* operand, const float* gate, const float* ple,
+                      std::int64_t ple_stride, int rows, std::int64_t width, Activation activation);
 // operand[i] = round(x[i]).
 void LaunchRound(const KernelContext& ctx, void* operand, const float* x, std::int64_t count);
 

@@ -1,11 +1,13 @@
 // Launching kernels with programmatic dependent launch.
 //
-// With ctx.pdl a kernel may start while its predecessors in the stream still run. Three rules make that safe; they hold for
-// every kernel of the project, whether or not it is launched this way:
-//   1. every thread of every block calls WaitForPredecessors() before it reads or writes any memory that another kernel of a
+// With ctx.pdl a kernel may start while its predecessors in the stream still run. Three rules make that safe; they hold
+// for every kernel of the project, whether or not it is launched this way:
+//   1. every thread of every block calls WaitForPredecessors() before it reads or writes any memory that another kernel
+//   of a
 //      step writes or reads (activations, caches, workspace, arrivals), early exits included. Weights and other memory
 //      written only at load may be read or prefetched before;
-//   2. activations are read through plain pointers: no const __restrict__, no __ldg, no ld.nc. The compiler may turn those
+//   2. activations are read through plain pointers: no const __restrict__, no __ldg, no ld.nc. The compiler may turn
+//   those
 //      into loads that bypass coherence or move above the wait;
 //   3. LetSuccessorsStart() is a hint only and may come at any place; successors still wait for full completion.
 #pragma once
@@ -34,10 +36,11 @@ __device__ __forceinline__ void LetSuccessorsStart() {
 #endif
 }
 
-// Enqueues kernel<<<grid, block, smem, ctx.stream>>>(args...) and counts it. Throws DeviceError on a failed launch. An empty
-// grid is not launched.
+// Enqueues kernel<<<grid, block, smem, ctx.stream>>>(args...) and counts it. Throws DeviceError on a failed launch. An
+// empty grid is not launched.
 template <class... Params, class... Args>
-void Launch(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t smem, const KernelContext& ctx, Args&&... args) {
+void Launch(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t smem, const KernelContext& ctx,
+            Args&&... args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   if (smem > 48 * 1024) {
     ASSAY_CUDA(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -72,9 +75,12 @@ __device__ __forceinline__ float AsFloat(__nv_bfloat16 v) { return __bfloat162fl
 // Round to nearest even.
 template <class T>
 __device__ __forceinline__ T RoundTo(float v) {
-  if constexpr (std::is_same_v<T, float>) return v;
-  else if constexpr (std::is_same_v<T, __half>) return __float2half_rn(v);
-  else return __float2bfloat16_rn(v);
+  if constexpr (std::is_same_v<T, float>)
+    return v;
+  else if constexpr (std::is_same_v<T, __half>)
+    return __float2half_rn(v);
+  else
+    return __float2bfloat16_rn(v);
 }
 
 __device__ __forceinline__ float Activate(float x, Activation activation) {

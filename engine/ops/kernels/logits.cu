@@ -1,5 +1,5 @@
-// Final soft cap and argmax. Slices of the vocabulary first, then one block a row over the slices: the largest of unique keys,
-// so the result does not depend on any order.
+// Final soft cap and argmax. Slices of the vocabulary first, then one block a row over the slices: the largest of
+// unique keys, so the result does not depend on any order.
 #include "engine/ops/kernels/kernels.h"
 #include "engine/ops/kernels/reduce.cuh"
 
@@ -34,7 +34,8 @@ __device__ __forceinline__ Key BlockMax(Key key, Key* scratch) {
 __device__ __forceinline__ float Capped(float raw, float cap) { return cap > 0.0f ? cap * tanhf(raw / cap) : raw; }
 
 template <int kVector>
-__global__ void __launch_bounds__(kThreads) CapKernel(float* capped, Key* partial, const float* raw, int vocab, float cap) {
+__global__ void __launch_bounds__(kThreads)
+    CapKernel(float* capped, Key* partial, const float* raw, int vocab, float cap) {
   __shared__ Key scratch[kThreads / 32];
   LetSuccessorsStart();
   WaitForPredecessors();
@@ -81,7 +82,8 @@ __global__ void __launch_bounds__(kThreads) BestKernel(std::int32_t* best, const
     key = other > key ? other : key;
   }
   key = BlockMax(key, scratch);
-  if (threadIdx.x == 0) best[row] = key == 0 ? 0 : static_cast<std::int32_t>(0xffffffffu - static_cast<std::uint32_t>(key));
+  if (threadIdx.x == 0)
+    best[row] = key == 0 ? 0 : static_cast<std::int32_t>(0xffffffffu - static_cast<std::uint32_t>(key));
 }
 
 int Slices(int vocab) { return (vocab + kSlice - 1) / kSlice; }
@@ -97,11 +99,13 @@ void LaunchLogits(const KernelContext& ctx, const Ops::LogitsArgs& args) {
   const int slices = Slices(args.vocab);
   Key* partial = nullptr;
   if (args.best != nullptr)
-    partial = static_cast<Key*>(ctx.Workspace(static_cast<std::size_t>(args.rows) * static_cast<std::size_t>(slices) * sizeof(Key)));
+    partial = static_cast<Key*>(
+        ctx.Workspace(static_cast<std::size_t>(args.rows) * static_cast<std::size_t>(slices) * sizeof(Key)));
   const bool quads = args.vocab % 4 == 0 && Aligned16(args.raw) && Aligned16(args.capped);
-  Launch(quads ? CapKernel<4> : CapKernel<1>, dim3(static_cast<unsigned>(args.rows), static_cast<unsigned>(slices)), dim3(kThreads), 0,
-         ctx, args.capped, partial, args.raw, args.vocab, args.cap);
-  if (partial != nullptr) Launch(BestKernel, dim3(static_cast<unsigned>(args.rows)), dim3(kThreads), 0, ctx, args.best, partial, slices);
+  Launch(quads ? CapKernel<4> : CapKernel<1>, dim3(static_cast<unsigned>(args.rows), static_cast<unsigned>(slices)),
+         dim3(kThreads), 0, ctx, args.capped, partial, args.raw, args.vocab, args.cap);
+  if (partial != nullptr)
+    Launch(BestKernel, dim3(static_cast<unsigned>(args.rows)), dim3(kThreads), 0, ctx, args.best, partial, slices);
 }
 
 }  // namespace assay

@@ -13,14 +13,15 @@ __global__ void __launch_bounds__(kThreads)
   LetSuccessorsStart();
   WaitForPredecessors();
   const std::int64_t row = blockIdx.x, from = index[row];
-  for (std::int64_t i = std::int64_t{blockIdx.y} * kThreads + threadIdx.x; i < row_units; i += std::int64_t{gridDim.y} * kThreads)
+  for (std::int64_t i = std::int64_t{blockIdx.y} * kThreads + threadIdx.x; i < row_units;
+       i += std::int64_t{gridDim.y} * kThreads)
     out[row * row_units + i] = in[from * row_units + i];
 }
 
 // One block: *step is read by all before one thread advances it.
-__global__ void __launch_bounds__(kThreads) AdvanceKernel(std::int32_t* token, std::int32_t* position, Segment* segment,
-                                                          std::int32_t* history, std::int32_t* step, const std::int32_t* best,
-                                                          int rows) {
+__global__ void __launch_bounds__(kThreads)
+    AdvanceKernel(std::int32_t* token, std::int32_t* position, Segment* segment, std::int32_t* history,
+                  std::int32_t* step, const std::int32_t* best, int rows) {
   LetSuccessorsStart();
   WaitForPredecessors();
   const std::int64_t now = *step;
@@ -41,7 +42,8 @@ __global__ void __launch_bounds__(kThreads)
   LetSuccessorsStart();
   WaitForPredecessors();
   const std::int64_t units = width / kVector, count = rows * units;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; i < count; i += std::int64_t{gridDim.x} * kThreads) {
+  for (std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; i < count;
+       i += std::int64_t{gridDim.x} * kThreads) {
     const std::int64_t row = i / units, o = i % units * kVector;
     const float* gate = gate_up + row * 2 * width + o;
     if constexpr (kVector == 4) {
@@ -55,13 +57,14 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) PleProductKernel(T* operand, const float* gate, const float* ple,
-                                                             std::int64_t ple_stride, std::int64_t rows, std::int64_t width,
-                                                             Activation activation) {
+__global__ void __launch_bounds__(kThreads)
+    PleProductKernel(T* operand, const float* gate, const float* ple, std::int64_t ple_stride, std::int64_t rows,
+                     std::int64_t width, Activation activation) {
   LetSuccessorsStart();
   WaitForPredecessors();
   const std::int64_t count = rows * width;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; i < count; i += std::int64_t{gridDim.x} * kThreads)
+  for (std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; i < count;
+       i += std::int64_t{gridDim.x} * kThreads)
     operand[i] = RoundTo<T>(Activate(gate[i], activation) * ple[i / width * ple_stride + i % width]);
 }
 
@@ -86,11 +89,12 @@ unsigned Blocks(const KernelContext& ctx, std::int64_t count) {
 }
 
 template <class Unit>
-void Gather(const KernelContext& ctx, void* out, const void* in, const std::int32_t* index, int count, std::int64_t row_bytes) {
+void Gather(const KernelContext& ctx, void* out, const void* in, const std::int32_t* index, int count,
+            std::int64_t row_bytes) {
   const std::int64_t units = row_bytes / static_cast<std::int64_t>(sizeof(Unit));
   const std::int64_t blocks = (units + kThreads - 1) / kThreads;
-  Launch(GatherKernel<Unit>, dim3(static_cast<unsigned>(count), static_cast<unsigned>(blocks < 64 ? blocks : 64)), dim3(kThreads), 0,
-         ctx, static_cast<Unit*>(out), static_cast<const Unit*>(in), index, units);
+  Launch(GatherKernel<Unit>, dim3(static_cast<unsigned>(count), static_cast<unsigned>(blocks < 64 ? blocks : 64)),
+         dim3(kThreads), 0, ctx, static_cast<Unit*>(out), static_cast<const Unit*>(in), index, units);
 }
 
 }  // namespace
@@ -109,8 +113,8 @@ void LaunchGatherRows(const KernelContext& ctx, void* out, const void* in, const
 }
 
 void LaunchAdvance(const KernelContext& ctx, const Ops::AdvanceArgs& args) {
-  Launch(AdvanceKernel, dim3(1), dim3(kThreads), 0, ctx, args.token, args.position, args.segment, args.history, args.step, args.best,
-         args.rows);
+  Launch(AdvanceKernel, dim3(1), dim3(kThreads), 0, ctx, args.token, args.position, args.segment, args.history,
+         args.step, args.best, args.rows);
 }
 
 void LaunchGate(const KernelContext& ctx, void* operand, const float* gate_up, int rows, std::int64_t width,
@@ -118,17 +122,17 @@ void LaunchGate(const KernelContext& ctx, void* operand, const float* gate_up, i
   const bool quads = width % 4 == 0 && Aligned16(gate_up) && Aligned16(operand);
   WithOperand(ctx.precision, [&](auto type) {
     using T = decltype(type);
-    Launch(quads ? GateKernel<T, 4> : GateKernel<T, 1>, dim3(Blocks(ctx, rows * (quads ? width / 4 : width))), dim3(kThreads), 0, ctx,
-           static_cast<T*>(operand), gate_up, std::int64_t{rows}, width, activation);
+    Launch(quads ? GateKernel<T, 4> : GateKernel<T, 1>, dim3(Blocks(ctx, rows * (quads ? width / 4 : width))),
+           dim3(kThreads), 0, ctx, static_cast<T*>(operand), gate_up, std::int64_t{rows}, width, activation);
   });
 }
 
-void LaunchPleProduct(const KernelContext& ctx, void* operand, const float* gate, const float* ple, std::int64_t ple_stride,
-                      int rows, std::int64_t width, Activation activation) {
+void LaunchPleProduct(const KernelContext& ctx, void* operand, const float* gate, const float* ple,
+                      std::int64_t ple_stride, int rows, std::int64_t width, Activation activation) {
   WithOperand(ctx.precision, [&](auto type) {
     using T = decltype(type);
-    Launch(PleProductKernel<T>, dim3(Blocks(ctx, rows * width)), dim3(kThreads), 0, ctx, static_cast<T*>(operand), gate, ple,
-           ple_stride, std::int64_t{rows}, width, activation);
+    Launch(PleProductKernel<T>, dim3(Blocks(ctx, rows * width)), dim3(kThreads), 0, ctx, static_cast<T*>(operand), gate,
+           ple, ple_stride, std::int64_t{rows}, width, activation);
   });
 }
 
@@ -136,8 +140,8 @@ void LaunchRound(const KernelContext& ctx, void* operand, const float* x, std::i
   const bool quads = count % 4 == 0 && Aligned16(x) && Aligned16(operand);
   WithOperand(ctx.precision, [&](auto type) {
     using T = decltype(type);
-    Launch(quads ? RoundKernel<T, 4> : RoundKernel<T, 1>, dim3(Blocks(ctx, quads ? count / 4 : count)), dim3(kThreads), 0, ctx,
-           static_cast<T*>(operand), x, count);
+    Launch(quads ? RoundKernel<T, 4> : RoundKernel<T, 1>, dim3(Blocks(ctx, quads ? count / 4 : count)), dim3(kThreads),
+           0, ctx, static_cast<T*>(operand), x, count);
   });
 }
 

@@ -1,6 +1,6 @@
-// Norm, Residual and Join: one block a row. The row stays in registers between the two reductions, so each array is read once
-// and written once; weights are loaded before the predecessors are waited for. Rows that do not come in aligned quads, or are
-// longer than the registers hold, take the strided variant.
+// Norm, Residual and Join: one block a row. The row stays in registers between the two reductions, so each array is
+// read once and written once; weights are loaded before the predecessors are waited for. Rows that do not come in
+// aligned quads, or are longer than the registers hold, take the strided variant.
 #include "engine/ops/kernels/kernels.h"
 #include "engine/ops/kernels/reduce.cuh"
 
@@ -10,9 +10,9 @@ namespace {
 constexpr int kMaxThreads = 1024;
 constexpr int kStridedThreads = 256;
 
-
 template <class T, int kPer>
-__global__ void __launch_bounds__(kMaxThreads) NormKernel(T* operand, const float* x, const float* weight, int width, float eps) {
+__global__ void __launch_bounds__(kMaxThreads)
+    NormKernel(T* operand, const float* x, const float* weight, int width, float eps) {
   __shared__ float scratch[32];
   const int quads = width / 4, t = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
   const std::int64_t row = std::int64_t{blockIdx.x} * width;
@@ -35,7 +35,8 @@ __global__ void __launch_bounds__(kMaxThreads) NormKernel(T* operand, const floa
 }
 
 template <class T>
-__global__ void __launch_bounds__(kStridedThreads) NormStrided(T* operand, const float* x, const float* weight, int width, float eps) {
+__global__ void __launch_bounds__(kStridedThreads)
+    NormStrided(T* operand, const float* x, const float* weight, int width, float eps) {
   __shared__ float scratch[32];
   const std::int64_t row = std::int64_t{blockIdx.x} * width;
   const int t = static_cast<int>(threadIdx.x);
@@ -49,7 +50,8 @@ __global__ void __launch_bounds__(kStridedThreads) NormStrided(T* operand, const
 
 template <class T, int kPer>
 __global__ void __launch_bounds__(kMaxThreads)
-    ResidualKernel(float* x, T* operand, const float* delta, const float* post, const float* next, float scale, int width, float eps) {
+    ResidualKernel(float* x, T* operand, const float* delta, const float* post, const float* next, float scale,
+                   int width, float eps) {
   __shared__ float scratch[2][32];
   const int quads = width / 4, t = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
   const std::int64_t row = std::int64_t{blockIdx.x} * width;
@@ -100,8 +102,9 @@ __global__ void __launch_bounds__(kMaxThreads)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kStridedThreads) ResidualStrided(float* x, T* operand, const float* delta, const float* post,
-                                                                   const float* next, float scale, int width, float eps) {
+__global__ void __launch_bounds__(kStridedThreads)
+    ResidualStrided(float* x, T* operand, const float* delta, const float* post, const float* next, float scale,
+                    int width, float eps) {
   __shared__ float scratch[2][32];
   const std::int64_t row = std::int64_t{blockIdx.x} * width;
   const int t = static_cast<int>(threadIdx.x);
@@ -127,7 +130,8 @@ __global__ void __launch_bounds__(kStridedThreads) ResidualStrided(float* x, T* 
 
 // Each thread reads its elements of a and b before it writes them: sum may be a or b.
 __global__ void __launch_bounds__(kMaxThreads)
-    JoinKernel(float* sum, const float* a, const float* b, const float* norm_a, const float* norm_b, int width, float eps) {
+    JoinKernel(float* sum, const float* a, const float* b, const float* norm_a, const float* norm_b, int width,
+               float eps) {
   __shared__ float scratch[2][32];
   const std::int64_t row = std::int64_t{blockIdx.x} * width;
   const int t = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
@@ -141,15 +145,14 @@ __global__ void __launch_bounds__(kMaxThreads)
   }
   const float of_a = InverseRms(BlockSum(sum_a, scratch[0]), width, eps);
   const float of_b = InverseRms(BlockSum(sum_b, scratch[1]), width, eps);
-  for (int i = t; i < width; i += threads)
-    sum[row + i] = a[row + i] * of_a * norm_a[i] + b[row + i] * of_b * norm_b[i];
+  for (int i = t; i < width; i += threads) sum[row + i] = a[row + i] * of_a * norm_a[i] + b[row + i] * of_b * norm_b[i];
 }
 
 // Threads that cover a row with `per` quads each, whole warps.
 int QuadThreads(int width, int per) { return ((width / 4 + per - 1) / per + 31) / 32 * 32; }
 
-// Quads per thread of the register variant, 0 when the strided one is needed. Depends on the width alone: a row's sum is
-// taken in the same order whatever else is in the batch.
+// Quads per thread of the register variant, 0 when the strided one is needed. Depends on the width alone: a row's sum
+// is taken in the same order whatever else is in the batch.
 int QuadsPerThread(int width, bool aligned) {
   if (!aligned || width % 4 != 0) return 0;
   if (width <= 4 * kMaxThreads) return 1;
@@ -167,35 +170,36 @@ void LaunchNorm(const KernelContext& ctx, const Ops::NormArgs& args) {
     if (per == 0) {
       Launch(NormStrided<T>, grid, dim3(kStridedThreads), 0, ctx, operand, args.x, args.weight, args.width, args.eps);
     } else {
-      Launch(per == 1 ? NormKernel<T, 1> : NormKernel<T, 2>, grid, dim3(static_cast<unsigned>(QuadThreads(args.width, per))), 0,
-             ctx, operand, args.x, args.weight, args.width, args.eps);
+      Launch(per == 1 ? NormKernel<T, 1> : NormKernel<T, 2>, grid,
+             dim3(static_cast<unsigned>(QuadThreads(args.width, per))), 0, ctx, operand, args.x, args.weight,
+             args.width, args.eps);
     }
   });
 }
 
 void LaunchResidual(const KernelContext& ctx, const Ops::ResidualArgs& args) {
-  const bool aligned = Aligned16(args.x) && Aligned16(args.delta) && Aligned16(args.post_norm) && Aligned16(args.next_norm) &&
-                       Aligned16(args.operand);
+  const bool aligned = Aligned16(args.x) && Aligned16(args.delta) && Aligned16(args.post_norm) &&
+                       Aligned16(args.next_norm) && Aligned16(args.operand);
   const int per = QuadsPerThread(args.width, aligned);
   WithOperand(ctx.precision, [&](auto type) {
     using T = decltype(type);
     auto* operand = static_cast<T*>(args.operand);
     const dim3 grid(static_cast<unsigned>(args.rows));
     if (per == 0) {
-      Launch(ResidualStrided<T>, grid, dim3(kStridedThreads), 0, ctx, args.x, operand, args.delta, args.post_norm, args.next_norm,
-             args.scale, args.width, args.eps);
+      Launch(ResidualStrided<T>, grid, dim3(kStridedThreads), 0, ctx, args.x, operand, args.delta, args.post_norm,
+             args.next_norm, args.scale, args.width, args.eps);
     } else {
       Launch(per == 1 ? ResidualKernel<T, 1> : ResidualKernel<T, 2>, grid,
-             dim3(static_cast<unsigned>(QuadThreads(args.width, per))), 0, ctx, args.x, operand, args.delta, args.post_norm,
-             args.next_norm, args.scale, args.width, args.eps);
+             dim3(static_cast<unsigned>(QuadThreads(args.width, per))), 0, ctx, args.x, operand, args.delta,
+             args.post_norm, args.next_norm, args.scale, args.width, args.eps);
     }
   });
 }
 
 void LaunchJoin(const KernelContext& ctx, const Ops::JoinArgs& args) {
   const int threads = args.width >= 2048 ? kMaxThreads : kStridedThreads;
-  Launch(JoinKernel, dim3(static_cast<unsigned>(args.rows)), dim3(static_cast<unsigned>(threads)), 0, ctx, args.sum, args.a, args.b,
-         args.norm_a, args.norm_b, args.width, args.eps);
+  Launch(JoinKernel, dim3(static_cast<unsigned>(args.rows)), dim3(static_cast<unsigned>(threads)), 0, ctx, args.sum,
+         args.a, args.b, args.norm_a, args.norm_b, args.width, args.eps);
 }
 
 }  // namespace assay

@@ -18,7 +18,8 @@ Gate KernelsRunOn(int device) {
   if (status == cudaSuccess) status = cudaSetDevice(before);
   if (status == cudaSuccess) return Gate::Yes();
   (void)cudaGetLastError();
-  return Gate::No("CUDA device {} cannot run this build: {} ({})", device, cudaGetErrorString(status), cudaGetErrorName(status));
+  return Gate::No("CUDA device {} cannot run this build: {} ({})", device, cudaGetErrorString(status),
+                  cudaGetErrorName(status));
 }
 
 }  // namespace assay

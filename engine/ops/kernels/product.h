@@ -2,12 +2,14 @@
 //
 // Three ways to compute one product, all with float32 accumulation:
 //   LaunchDot     CUDA cores. A warp owns four weight rows (a lane strides over k), any mode, any weight form.
-//   LaunchSkinny  tensor cores, fp16 and bf16 modes. Weights are the M operand, 8 NT activation rows the N operand; eight
-//                 warps of a block share 16 weight rows and interleave k in 64-byte groups, so a block reads rows as runs.
+//   LaunchSkinny  tensor cores, fp16 and bf16 modes. Weights are the M operand, 8 NT activation rows the N operand;
+//   eight
+//                 warps of a block share 16 weight rows and interleave k in 64-byte groups, so a block reads rows as
+//                 runs.
 //   cuBLAS        cuda_products.cc; what Finish asks for follows as a kernel of its own.
-// In the first two the order of a row's sum depends on the weight's shape alone, never on how many rows there are: they are
-// the batch-invariant paths. Quantised weights are multiplied as integers, exact in fp16 and bf16, and the scale of each
-// 32-group multiplies the group's float32 sum.
+// In the first two the order of a row's sum depends on the weight's shape alone, never on how many rows there are: they
+// are the batch-invariant paths. Quantised weights are multiplied as integers, exact in fp16 and bf16, and the scale of
+// each 32-group multiplies the group's float32 sum.
 #pragma once
 
 #include "engine/ops/kernels/kernel_context.h"
@@ -57,10 +59,12 @@ struct ExpertTiles {
 // Bytes of workspace for the tables of `assignments` over `experts`.
 std::size_t ExpertTileBytes(int assignments, int experts);
 ExpertTiles PlanExpertTiles(void* workspace, int assignments, int experts);
-void LaunchSortExperts(const KernelContext& ctx, const ExpertTiles& tiles, const std::int32_t* expert, int assignments, int experts);
+void LaunchSortExperts(const KernelContext& ctx, const ExpertTiles& tiles, const std::int32_t* expert, int assignments,
+                       int experts);
 // Like LaunchSkinny, each assignment with its expert's matrix.
 void LaunchGrouped(const KernelContext& ctx, const Product& p, const ExpertTiles& tiles);
 // out[r, o] = sum_k weight[r, k] * partial[r, k, o], k in order.
-void LaunchCombine(const KernelContext& ctx, float* out, const float* partial, const float* weight, int rows, int top_k, std::int64_t width);
+void LaunchCombine(const KernelContext& ctx, float* out, const float* partial, const float* weight, int rows, int top_k,
+                   std::int64_t width);
 
 }  // namespace assay

@@ -12,14 +12,16 @@ __device__ __forceinline__ void FinishOne(const Product& p, std::int64_t row, st
   if (p.finish == Finish::kStore) {
     p.out[row * p.w.rows + o] = v;
   } else {
-    static_cast<T*>(p.operand)[row * p.w.rows + o] = RoundTo<T>(Activate(v, p.activation) * p.ple[row * p.ple_stride + o]);
+    static_cast<T*>(p.operand)[row * p.w.rows + o] =
+        RoundTo<T>(Activate(v, p.activation) * p.ple[row * p.ple_stride + o]);
   }
 }
 
-// `a` belongs to weight row `o`, `b` to weight row `second`; with kGated second = o + rows / 2 and one result comes of both.
+// `a` belongs to weight row `o`, `b` to weight row `second`; with kGated second = o + rows / 2 and one result comes of
+// both.
 template <class T>
-__device__ __forceinline__ void FinishPair(const Product& p, std::int64_t row, std::int64_t o, std::int64_t second, float a,
-                                           float b) {
+__device__ __forceinline__ void FinishPair(const Product& p, std::int64_t row, std::int64_t o, std::int64_t second,
+                                           float a, float b) {
   if (p.finish == Finish::kGated) {
     const std::int64_t half = p.w.rows / 2;
     if (o < half) static_cast<T*>(p.operand)[row * half + o] = RoundTo<T>(Activate(a, p.activation) * b);

@@ -9,7 +9,7 @@ namespace {
 constexpr int kMaxHeadDim = 1024;
 
 struct QkvShape {
-  int heads, kv_heads;   // kv_heads is 0 on layers that share another layer's cache
+  int heads, kv_heads;  // kv_heads is 0 on layers that share another layer's cache
   int head_dim;
   bool value_is_key, v_norm;
   float eps;

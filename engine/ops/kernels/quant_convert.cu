@@ -17,7 +17,8 @@ __global__ void __launch_bounds__(kThreads) PlainKernel(WeightView to, StoredRow
   WaitForPredecessors();
   const std::int64_t row = TargetRow(to, from, from.first + blockIdx.x);
   T* out = static_cast<T*>(const_cast<void*>(to.data)) + row * to.stride;
-  for (std::int64_t c = static_cast<std::int64_t>(blockIdx.y) * kThreads + threadIdx.x; c < to.stride; c += static_cast<std::int64_t>(gridDim.y) * kThreads)
+  for (std::int64_t c = static_cast<std::int64_t>(blockIdx.y) * kThreads + threadIdx.x; c < to.stride;
+       c += static_cast<std::int64_t>(gridDim.y) * kThreads)
     out[c] = RoundTo<T>(c < to.cols ? WeightElement(from.view, blockIdx.x, c) : 0.0f);
 }
 
@@ -26,7 +27,8 @@ __global__ void __launch_bounds__(kThreads) SplitKernel(WeightView to, StoredRow
   WaitForPredecessors();
   const bool eight = to.type == DType::kQ8_0;
   const std::int64_t row = TargetRow(to, from, from.first + blockIdx.x);
-  const auto* source = static_cast<const unsigned char*>(from.view.data) + static_cast<std::int64_t>(blockIdx.x) * from.view.stride;
+  const auto* source =
+      static_cast<const unsigned char*>(from.view.data) + static_cast<std::int64_t>(blockIdx.x) * from.view.stride;
   auto* quants = static_cast<unsigned char*>(const_cast<void*>(to.data)) + row * (eight ? to.stride : to.stride / 2);
   auto* scales = static_cast<unsigned short*>(const_cast<void*>(to.scales)) + row * (to.stride / 32);
   for (std::int64_t run = static_cast<std::int64_t>(blockIdx.y) * kThreads + threadIdx.x; run < to.stride / 8;
@@ -50,11 +52,13 @@ __global__ void __launch_bounds__(kThreads) SplitKernel(WeightView to, StoredRow
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) ReadKernel(T* to, std::int64_t to_stride, WeightView from, std::int64_t first) {
+__global__ void __launch_bounds__(kThreads)
+    ReadKernel(T* to, std::int64_t to_stride, WeightView from, std::int64_t first) {
   LetSuccessorsStart();
   WaitForPredecessors();
   T* out = to + static_cast<std::int64_t>(blockIdx.x) * to_stride;
-  for (std::int64_t c = static_cast<std::int64_t>(blockIdx.y) * kThreads + threadIdx.x; c < to_stride; c += static_cast<std::int64_t>(gridDim.y) * kThreads)
+  for (std::int64_t c = static_cast<std::int64_t>(blockIdx.y) * kThreads + threadIdx.x; c < to_stride;
+       c += static_cast<std::int64_t>(gridDim.y) * kThreads)
     out[c] = RoundTo<T>(c < from.cols ? WeightElement(from, first + blockIdx.x, c) : 0.0f);
 }
 
@@ -71,20 +75,28 @@ void LaunchConvert(const KernelContext& ctx, const WeightView& to, const StoredR
     Launch(SplitKernel, RowGrid(from.count, to.stride / 8), dim3(kThreads), 0, ctx, to, from);
     return;
   }
-  const auto run = [&](auto t) { Launch(PlainKernel<decltype(t)>, RowGrid(from.count, to.stride), dim3(kThreads), 0, ctx, to, from); };
-  if (to.type == DType::kF32) run(float{});
-  else if (to.type == DType::kF16) run(__half{});
-  else run(__nv_bfloat16{});
+  const auto run = [&](auto t) {
+    Launch(PlainKernel<decltype(t)>, RowGrid(from.count, to.stride), dim3(kThreads), 0, ctx, to, from);
+  };
+  if (to.type == DType::kF32)
+    run(float{});
+  else if (to.type == DType::kF16)
+    run(__half{});
+  else
+    run(__nv_bfloat16{});
 }
 
-void LaunchDequantise(const KernelContext& ctx, void* to, const WeightView& from, std::int64_t first, std::int64_t count) {
+void LaunchDequantise(const KernelContext& ctx, void* to, const WeightView& from, std::int64_t first,
+                      std::int64_t count) {
   WithOperand(ctx.precision, [&](auto t) {
     using T = decltype(t);
-    Launch(ReadKernel<T>, RowGrid(count, from.stride), dim3(kThreads), 0, ctx, static_cast<T*>(to), from.stride, from, first);
+    Launch(ReadKernel<T>, RowGrid(count, from.stride), dim3(kThreads), 0, ctx, static_cast<T*>(to), from.stride, from,
+           first);
   });
 }
 
-void LaunchReadWeight(const KernelContext& ctx, float* to, const WeightView& from, std::int64_t first, std::int64_t count) {
+void LaunchReadWeight(const KernelContext& ctx, float* to, const WeightView& from, std::int64_t first,
+                      std::int64_t count) {
   Launch(ReadKernel<float>, RowGrid(count, from.cols), dim3(kThreads), 0, ctx, to, from.cols, from, first);
 }
 

@@ -11,8 +11,8 @@ __device__ __forceinline__ float WarpSum(float v) {
   return v;
 }
 
-// Sum over the block; every thread gets it. `scratch` holds a float per warp and may be reused after the next barrier. All
-// threads of all warps must call it.
+// Sum over the block; every thread gets it. `scratch` holds a float per warp and may be reused after the next barrier.
+// All threads of all warps must call it.
 __device__ __forceinline__ float BlockSum(float v, float* scratch) {
   v = WarpSum(v);
   const int warps = static_cast<int>(blockDim.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;

@@ -1,5 +1,6 @@
-// Router: one kernel computes the experts' logits (warps over experts, rows in tiles), a second one softmax, choice and weights
-// (a warp per row). Two kernels, because one block alone would read the router at a single multiprocessor's share of bandwidth.
+// Router: one kernel computes the experts' logits (warps over experts, rows in tiles), a second one softmax, choice and
+// weights (a warp per row). Two kernels, because one block alone would read the router at a single multiprocessor's
+// share of bandwidth.
 #include <algorithm>
 
 #include "engine/ops/kernels/kernels.h"
@@ -13,8 +14,8 @@ constexpr int kChoiceWarps = 4;
 constexpr std::size_t kDefaultShared = 48 * 1024;
 
 // The normed input of row `row` in shared memory; each block of a row computes it anew, in the same order.
-__device__ __forceinline__ void NormedInput(float* input, const float* x, const float* router_scale, int hidden, float root,
-                                            float eps, float* scratch) {
+__device__ __forceinline__ void NormedInput(float* input, const float* x, const float* router_scale, int hidden,
+                                            float root, float eps, float* scratch) {
   float sum = 0.0f;
   for (int i = static_cast<int>(threadIdx.x); i < hidden; i += kWarps * 32) {
     const float v = x[i];
@@ -22,16 +23,17 @@ __device__ __forceinline__ void NormedInput(float* input, const float* x, const 
     sum += v * v;
   }
   const float inverse = InverseRms(BlockSum(sum, scratch), hidden, eps);
-  for (int i = static_cast<int>(threadIdx.x); i < hidden; i += kWarps * 32) input[i] = input[i] * inverse * router_scale[i] * root;
+  for (int i = static_cast<int>(threadIdx.x); i < hidden; i += kWarps * 32)
+    input[i] = input[i] * inverse * router_scale[i] * root;
   __syncthreads();
 }
 
-// logits[row, e]: a warp computes kExperts experts for kRows rows. The sum of a (row, expert) runs in the same order in every
-// instance: lane l takes vectors l, l + 32, ... and the lanes are added last.
+// logits[row, e]: a warp computes kExperts experts for kRows rows. The sum of a (row, expert) runs in the same order in
+// every instance: lane l takes vectors l, l + 32, ... and the lanes are added last.
 template <int kRows, int kExperts, int kVector>
 __global__ void __launch_bounds__(kWarps * 32)
-    RouteLogits(float* logits, const float* x, const float* router, const float* router_scale, int rows, int hidden, int experts,
-                float root, float eps) {
+    RouteLogits(float* logits, const float* x, const float* router, const float* router_scale, int rows, int hidden,
+                int experts, float root, float eps) {
   extern __shared__ float4 shared4[];
   auto* input = reinterpret_cast<float*>(shared4);  // [kRows, hidden]
   __shared__ float scratch[kRows][32];
@@ -84,7 +86,8 @@ __global__ void __launch_bounds__(kWarps * 32)
 }
 
 __global__ void __launch_bounds__(kChoiceWarps * 32)
-    RouteChoice(std::int32_t* expert, float* weight, const float* logits, const float* expert_scale, int rows, int experts, int top_k) {
+    RouteChoice(std::int32_t* expert, float* weight, const float* logits, const float* expert_scale, int rows,
+                int experts, int top_k) {
   extern __shared__ float4 shared4[];
   LetSuccessorsStart();
   WaitForPredecessors();
@@ -147,8 +150,9 @@ void Enqueue(const KernelContext& ctx, const Ops::RouteArgs& args, float* logits
   const dim3 grid(static_cast<unsigned>((args.experts + experts_per_block - 1) / experts_per_block),
                   static_cast<unsigned>((args.rows + kRows - 1) / kRows));
   Launch(RouteLogits<kRows, kExperts, kVector>, grid, dim3(kWarps * 32),
-         static_cast<std::size_t>(kRows) * static_cast<std::size_t>(args.hidden) * sizeof(float), ctx, logits, args.x, args.router,
-         args.router_scale, args.rows, args.hidden, args.experts, 1.0f / sqrtf(static_cast<float>(args.hidden)), args.eps);
+         static_cast<std::size_t>(kRows) * static_cast<std::size_t>(args.hidden) * sizeof(float), ctx, logits, args.x,
+         args.router, args.router_scale, args.rows, args.hidden, args.experts,
+         1.0f / sqrtf(static_cast<float>(args.hidden)), args.eps);
 }
 
 }  // namespace
@@ -159,9 +163,11 @@ std::size_t RouteWorkspaceBytes(const OpsLimits& limits) {
 
 void LaunchRoute(const KernelContext& ctx, const Ops::RouteArgs& args) {
   constexpr int kTile = 8;
-  auto* logits = static_cast<float*>(ctx.Workspace(static_cast<std::size_t>(args.rows) * static_cast<std::size_t>(args.experts) * sizeof(float)));
+  auto* logits = static_cast<float*>(
+      ctx.Workspace(static_cast<std::size_t>(args.rows) * static_cast<std::size_t>(args.experts) * sizeof(float)));
   const bool quads = args.hidden % 4 == 0 && Aligned16(args.router);
-  const bool tiled = args.rows >= 4 * kTile && static_cast<std::size_t>(args.hidden) * kTile * sizeof(float) <= 2 * kDefaultShared;
+  const bool tiled =
+      args.rows >= 4 * kTile && static_cast<std::size_t>(args.hidden) * kTile * sizeof(float) <= 2 * kDefaultShared;
   if (!quads) {
     Enqueue<1, 1, 1>(ctx, args, logits);
   } else if (tiled) {
@@ -170,8 +176,9 @@ void LaunchRoute(const KernelContext& ctx, const Ops::RouteArgs& args) {
     Enqueue<1, 1, 4>(ctx, args, logits);
   }
   const std::size_t shared = kChoiceWarps * static_cast<std::size_t>(args.experts + args.top_k) * sizeof(float);
-  Launch(RouteChoice, dim3(static_cast<unsigned>((args.rows + kChoiceWarps - 1) / kChoiceWarps)), dim3(kChoiceWarps * 32), shared, ctx,
-         args.expert, args.weight, logits, args.expert_scale, args.rows, args.experts, args.top_k);
+  Launch(RouteChoice, dim3(static_cast<unsigned>((args.rows + kChoiceWarps - 1) / kChoiceWarps)),
+         dim3(kChoiceWarps * 32), shared, ctx, args.expert, args.weight, logits, args.expert_scale, args.rows,
+         args.experts, args.top_k);
 }
 
 }  // namespace assay

@@ -1,7 +1,7 @@
-// The tensor-core product with weights as the M operand: a tile is 16 MT weight rows by 8 NT activation rows, k interleaved over
-// the eight warps of a block in 64-byte groups. Sums of a result depend on nothing but its weight rows and its own activation
-// row. A block walks over several tiles and loads the first groups of the next one while it finishes the last: blocks run in
-// step, and a pause of one is a pause of all.
+// The tensor-core product with weights as the M operand: a tile is 16 MT weight rows by 8 NT activation rows, k
+// interleaved over the eight warps of a block in 64-byte groups. Sums of a result depend on nothing but its weight rows
+// and its own activation row. A block walks over several tiles and loads the first groups of the next one while it
+// finishes the last: blocks run in step, and a pause of one is a pause of all.
 #pragma once
 
 #include "engine/ops/kernels/product_finish.cuh"
@@ -19,7 +19,7 @@ struct SplitSums {
 
 // The 16 weight rows of a block: lane row g and its partner, which is g + 8, or the up row of gate row g.
 struct TileRows {
-  std::int64_t a, b;          // result rows as Finish counts them
+  std::int64_t a, b;            // result rows as Finish counts them
   std::int64_t load_a, load_b;  // rows to read: inside the matrix
 };
 __device__ __forceinline__ TileRows RowsOfTile(const Product& p, std::int64_t tile, int g) {
@@ -39,7 +39,8 @@ struct WeightRing {
   const uint4 *row_a[MT], *row_b[MT];
   const __half *scales_a[MT], *scales_b[MT];
 
-  __device__ __forceinline__ void Point(const Product& p, std::int64_t row_vectors, std::int64_t matrix, std::int64_t tile, int g, int t) {
+  __device__ __forceinline__ void Point(const Product& p, std::int64_t row_vectors, std::int64_t matrix,
+                                        std::int64_t tile, int g, int t) {
     const auto* data = static_cast<const uint4*>(p.w.data) + t;
     const auto* scales = static_cast<const __half*>(p.w.scales);
     const std::int64_t base = matrix * p.w.rows, groups = p.w.stride / 32;
@@ -65,15 +66,17 @@ struct WeightRing {
 
 // Activations of block b of a group: rows 8 n + g.
 template <class Form, int NT, class T>
-__device__ __forceinline__ void LoadActivations(uint4 (&v)[NT], const T* x, const std::uint32_t (&x_row)[NT], int group, int b, int t,
-                                                int cols, bool aligned) {
+__device__ __forceinline__ void LoadActivations(uint4 (&v)[NT], const T* x, const std::uint32_t (&x_row)[NT], int group,
+                                                int b, int t, int cols, bool aligned) {
 #pragma unroll
-  for (int n = 0; n < NT; ++n) v[n] = LoadOperand8(x + x_row[n], 32 * (Form::kBlocks * group + b) + 8 * t, cols, aligned);
+  for (int n = 0; n < NT; ++n)
+    v[n] = LoadOperand8(x + x_row[n], 32 * (Form::kBlocks * group + b) + 8 * t, cols, aligned);
 }
 
 // acc[m][n] += 16 weight rows x 8 activation rows over one group. load(v, b) yields the activations of block b.
 template <class Form, class T, int NT, int MT, int kAhead, class Load>
-__device__ __forceinline__ void MultiplyGroup(float (&acc)[MT][NT][4], const WeightRing<Form, MT, kAhead>& ring, int u, Load&& load) {
+__device__ __forceinline__ void MultiplyGroup(float (&acc)[MT][NT][4], const WeightRing<Form, MT, kAhead>& ring, int u,
+                                              Load&& load) {
 #pragma unroll
   for (int b = 0; b < Form::kBlocks; ++b) {
     uint4 x[NT];
@@ -129,8 +132,8 @@ __device__ __forceinline__ bool MeetSplits(float4& v, const SplitSums& split, st
   return true;
 }
 
-// How a block works: groups of weights in flight, groups of activations read ahead of their use (0: when due), and how many
-// blocks a multiprocessor must be able to hold: as many as fit without spilling.
+// How a block works: groups of weights in flight, groups of activations read ahead of their use (0: when due), and how
+// many blocks a multiprocessor must be able to hold: as many as fit without spilling.
 template <class Form, int NT, int MT>
 struct SkinnyShape {
   static constexpr int kAhead = MT == 2 ? 2 : 4;
@@ -138,16 +141,18 @@ struct SkinnyShape {
   static constexpr int kBlocksPerSm = NT == 8 ? 1 : 2;
 };
 
-// grid (token tiles, blocks that share the row tiles, splits of k). kGrouped: token tiles are those of `tiles`, each with its
-// expert's matrix.
+// grid (token tiles, blocks that share the row tiles, splits of k). kGrouped: token tiles are those of `tiles`, each
+// with its expert's matrix.
 template <class Form, class T, int NT, int MT, bool kGrouped>
 __global__ void __launch_bounds__(32 * kSkinnyWarps, (SkinnyShape<Form, NT, MT>::kBlocksPerSm))
-    SkinnyKernel(Product p, std::int64_t row_vectors, int groups, int row_tiles, bool aligned, SplitSums split, ExpertTiles tiles) {
+    SkinnyKernel(Product p, std::int64_t row_vectors, int groups, int row_tiles, bool aligned, SplitSums split,
+                 ExpertTiles tiles) {
   constexpr int kAhead = SkinnyShape<Form, NT, MT>::kAhead, kAheadX = SkinnyShape<Form, NT, MT>::kAheadX;
   static_assert(kAhead % (kAheadX + 1) == 0 && (kAheadX == 0 || Form::kBlocks == 1));
   constexpr int kStride = kAhead * kSkinnyWarps;
   LetSuccessorsStart();
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32, g = lane / 4, t = lane % 4;
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32, g = lane / 4,
+            t = lane % 4;
   const int end = static_cast<int>(static_cast<std::int64_t>(groups) * (blockIdx.z + 1) / gridDim.z);
   const int begin = static_cast<int>(static_cast<std::int64_t>(groups) * blockIdx.z / gridDim.z) + warp;
   int tile = static_cast<int>(blockIdx.y);
@@ -201,7 +206,8 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, (SkinnyShape<Form, NT, MT>:
 #pragma unroll
       for (int u = 0; u < kAhead; ++u) {
         const int group = base + u * kSkinnyWarps;
-        const int due = u + kAheadX < kAhead ? group + kAheadX * kSkinnyWarps : follow + (u + kAheadX - kAhead) * kSkinnyWarps;
+        const int due =
+            u + kAheadX < kAhead ? group + kAheadX * kSkinnyWarps : follow + (u + kAheadX - kAhead) * kSkinnyWarps;
         load_ahead((u + kAheadX) % (kAheadX + 1), due);
         if (group < end) {
           MultiplyGroup<Form, T, NT, MT>(acc, ring, u, [&](uint4(&v)[NT], int b) {
@@ -235,7 +241,8 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, (SkinnyShape<Form, NT, MT>:
     }
     if (gridDim.z > 1 && !MeetSplits(v, split, std::int64_t{blockIdx.x} * row_tiles + tile, item, kItems)) continue;
     if (item >= kItems) continue;
-    // Item = (m, n, lane) of the accumulators: rows a and b, activation rows 2t and 2t + 1 of tile n. lane is the same as before.
+    // Item = (m, n, lane) of the accumulators: rows a and b, activation rows 2t and 2t + 1 of tile n. lane is the same
+    // as before.
     const TileRows rows = RowsOfTile(p, std::int64_t{tile} * MT + item / (NT * 32), g);
     const int i = 8 * (item / 32 % NT) + 2 * t;
     if (i < count) FinishPair<T>(p, result_row(i), rows.a, rows.b, v.x, v.z);
@@ -252,17 +259,23 @@ inline int RowTiles(const Product& p, int row_tile) {
 // Calls f(std::integral_constant<int, NT>) with the smallest NT in {1, 2, 4, 8} whose 8 NT activation rows hold `rows`.
 template <class F>
 void WithTile(int rows, F&& f) {
-  if (rows <= 8) f(std::integral_constant<int, 1>{});
-  else if (rows <= 16) f(std::integral_constant<int, 2>{});
-  else if (rows <= 32) f(std::integral_constant<int, 4>{});
-  else f(std::integral_constant<int, 8>{});
+  if (rows <= 8)
+    f(std::integral_constant<int, 1>{});
+  else if (rows <= 16)
+    f(std::integral_constant<int, 2>{});
+  else if (rows <= 32)
+    f(std::integral_constant<int, 4>{});
+  else
+    f(std::integral_constant<int, 8>{});
 }
 
 // Calls f(T{}) for the 16-bit modes.
 template <class F>
 void With16Bit(Precision precision, F&& f) {
-  if (precision == Precision::kFp16) f(__half{});
-  else f(__nv_bfloat16{});
+  if (precision == Precision::kFp16)
+    f(__half{});
+  else
+    f(__nv_bfloat16{});
 }
 
 }  // namespace assay

@@ -1,5 +1,5 @@
-// Keys of a row cut into chunks. The length of a chunk depends on the row's own number of keys alone, so that partial sums and
-// their merge are the same for every N, every neighbour and every grid.
+// Keys of a row cut into chunks. The length of a chunk depends on the row's own number of keys alone, so that partial
+// sums and their merge are the same for every N, every neighbour and every grid.
 #pragma once
 
 #include "engine/base/portable.h"
@@ -13,7 +13,8 @@ struct KeySpan {
   int chunks;
 };
 
-// Short chunks when there are few keys (a single row must fill the device), long ones when partial results would cost more.
+// Short chunks when there are few keys (a single row must fill the device), long ones when partial results would cost
+// more.
 ASSAY_HD inline int ChunkLength(int keys) { return keys <= 2048 ? 64 : keys <= 8192 ? 128 : 256; }
 
 ASSAY_HD inline KeySpan SpanOf(int position, int window) {
@@ -32,12 +33,15 @@ inline int MostChunks(int keys) {
   return most;
 }
 
-// Where partial results lie: values [rows, heads, capacity, head_dim], then (largest score, sum of weights) [rows, heads, capacity].
+// Where partial results lie: values [rows, heads, capacity, head_dim], then (largest score, sum of weights) [rows,
+// heads, capacity].
 struct Partials {
   float* values;
   float2* stats;
   int capacity;  // chunks of a row there is room for
-  ASSAY_HD long long Index(long long row, int heads, int head, int chunk) const { return (row * heads + head) * capacity + chunk; }
+  ASSAY_HD long long Index(long long row, int heads, int head, int chunk) const {
+    return (row * heads + head) * capacity + chunk;
+  }
 };
 
 }  // namespace assay

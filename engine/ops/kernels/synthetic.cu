@@ -14,7 +14,8 @@ __device__ __forceinline__ float Value(const SyntheticFill& fill, std::int64_t i
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) PlainKernel(T* to, SyntheticFill fill, std::int64_t first, std::int64_t count) {
+__global__ void __launch_bounds__(kThreads)
+    PlainKernel(T* to, SyntheticFill fill, std::int64_t first, std::int64_t count) {
   WaitForPredecessors();
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * kThreads;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count; i += step)
@@ -22,11 +23,13 @@ __global__ void __launch_bounds__(kThreads) PlainKernel(T* to, SyntheticFill fil
 }
 
 // A warp encodes a block of 32, as QuantiseRow of engine/base/quant.h does.
-__global__ void __launch_bounds__(kThreads) BlockKernel(unsigned char* to, bool eight, SyntheticFill fill, std::int64_t first, std::int64_t blocks) {
+__global__ void __launch_bounds__(kThreads)
+    BlockKernel(unsigned char* to, bool eight, SyntheticFill fill, std::int64_t first, std::int64_t blocks) {
   WaitForPredecessors();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * (kThreads / 32);
-  for (std::int64_t b = static_cast<std::int64_t>(blockIdx.x) * (kThreads / 32) + threadIdx.x / 32; b < blocks; b += step) {
+  for (std::int64_t b = static_cast<std::int64_t>(blockIdx.x) * (kThreads / 32) + threadIdx.x / 32; b < blocks;
+       b += step) {
     const float x = Value(fill, first + 32 * b + lane);
     float amax = fabsf(x);
     int at = lane;  // the first element of largest magnitude
@@ -53,16 +56,25 @@ __global__ void __launch_bounds__(kThreads) BlockKernel(unsigned char* to, bool 
 
 }  // namespace
 
-void LaunchSynthetic(const KernelContext& ctx, void* to, DType type, const SyntheticFill& fill, std::int64_t first, std::int64_t count) {
-  const dim3 grid(static_cast<unsigned>(std::min<std::int64_t>((count + kThreads - 1) / kThreads, 64 * std::max(ctx.sm_count, 1)))), block(kThreads);
+void LaunchSynthetic(const KernelContext& ctx, void* to, DType type, const SyntheticFill& fill, std::int64_t first,
+                     std::int64_t count) {
+  const dim3 grid(
+      static_cast<unsigned>(std::min<std::int64_t>((count + kThreads - 1) / kThreads, 64 * std::max(ctx.sm_count, 1)))),
+      block(kThreads);
   switch (type) {
-    case DType::kF32: return Launch(PlainKernel<float>, grid, block, 0, ctx, static_cast<float*>(to), fill, first, count);
-    case DType::kF16: return Launch(PlainKernel<__half>, grid, block, 0, ctx, static_cast<__half*>(to), fill, first, count);
-    case DType::kBF16: return Launch(PlainKernel<__nv_bfloat16>, grid, block, 0, ctx, static_cast<__nv_bfloat16*>(to), fill, first, count);
+    case DType::kF32:
+      return Launch(PlainKernel<float>, grid, block, 0, ctx, static_cast<float*>(to), fill, first, count);
+    case DType::kF16:
+      return Launch(PlainKernel<__half>, grid, block, 0, ctx, static_cast<__half*>(to), fill, first, count);
+    case DType::kBF16:
+      return Launch(PlainKernel<__nv_bfloat16>, grid, block, 0, ctx, static_cast<__nv_bfloat16*>(to), fill, first,
+                    count);
     case DType::kQ8_0:
     case DType::kQ4_0:
-      return Launch(BlockKernel, grid, block, 0, ctx, static_cast<unsigned char*>(to), type == DType::kQ8_0, fill, first, count / 32);
-    default: Throw<InputError>("no recipe makes {}: expected F32, F16, BF16, Q8_0 or Q4_0", Name(type));
+      return Launch(BlockKernel, grid, block, 0, ctx, static_cast<unsigned char*>(to), type == DType::kQ8_0, fill,
+                    first, count / 32);
+    default:
+      Throw<InputError>("no recipe makes {}: expected F32, F16, BF16, Q8_0 or Q4_0", Name(type));
   }
 }
 

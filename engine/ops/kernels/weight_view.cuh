@@ -1,9 +1,10 @@
 // Reading single elements of weights in any stored form, for gathers, conversions at load and tests.
 //
-// kSplit layouts keep a row's quants 16-byte aligned and ordered so that lane t of a quad reads, in one 16-byte load, the
-// eight elements 8t..8t+7 of each of the B consecutive 32-element blocks (Q8_0: B = 2, 1 byte each; Q4_0: B = 4, one 32-bit
-// word each): what an mma.m16n8k16 lane needs when the k order inside a block is permuted alike on both sides. Inside a Q4_0
-// word the element pair (2p, 2p+1) sits in nibbles p and p + 4. Columns from cols to stride hold quant 0 and scale 0.
+// kSplit layouts keep a row's quants 16-byte aligned and ordered so that lane t of a quad reads, in one 16-byte load,
+// the eight elements 8t..8t+7 of each of the B consecutive 32-element blocks (Q8_0: B = 2, 1 byte each; Q4_0: B = 4,
+// one 32-bit word each): what an mma.m16n8k16 lane needs when the k order inside a block is permuted alike on both
+// sides. Inside a Q4_0 word the element pair (2p, 2p+1) sits in nibbles p and p + 4. Columns from cols to stride hold
+// quant 0 and scale 0.
 #pragma once
 
 #include "engine/ops/kernels/launch.cuh"
@@ -25,7 +26,9 @@ __host__ __device__ __forceinline__ int SplitShiftQ4(std::int64_t col) {
 
 namespace blocks {
 
-__device__ __forceinline__ std::uint32_t Bits16(const unsigned char* p) { return p[0] | (static_cast<std::uint32_t>(p[1]) << 8); }
+__device__ __forceinline__ std::uint32_t Bits16(const unsigned char* p) {
+  return p[0] | (static_cast<std::uint32_t>(p[1]) << 8);
+}
 __device__ __forceinline__ float Half(const unsigned char* p) {
   return __half2float(__ushort_as_half(static_cast<unsigned short>(Bits16(p))));
 }
@@ -48,11 +51,13 @@ __device__ __forceinline__ int2 ScaleMinK4(const unsigned char* s, int j) {
   return {(s[j + 4] & 15) | ((s[j - 4] >> 6) << 4), (s[j + 4] >> 4) | ((s[j] >> 6) << 4)};
 }
 
-// Products and sums are spelled with intrinsics so that no contraction changes the last bit against the host's formulas.
+// Products and sums are spelled with intrinsics so that no contraction changes the last bit against the host's
+// formulas.
 __device__ inline float Small(DType type, const unsigned char* b, int i) {
   const int j = i % 16, high = i / 16;
   switch (type) {
-    case DType::kQ4_0: return __fmul_rn(Half(b), static_cast<float>(Nibble(b[2 + j], high) - 8));
+    case DType::kQ4_0:
+      return __fmul_rn(Half(b), static_cast<float>(Nibble(b[2 + j], high) - 8));
     case DType::kQ4_1:
       return __fadd_rn(__fmul_rn(Half(b), static_cast<float>(Nibble(b[4 + j], high))), Half(b + 2));
     case DType::kQ5_0: {
@@ -65,12 +70,16 @@ __device__ inline float Small(DType type, const unsigned char* b, int i) {
       const int n = Nibble(b[8 + j], high) | static_cast<int>(((qh >> i) & 1u) << 4);
       return __fadd_rn(__fmul_rn(Half(b), static_cast<float>(n)), Half(b + 2));
     }
-    case DType::kQ8_0: return __fmul_rn(Half(b), static_cast<float>(static_cast<signed char>(b[2 + i])));
-    case DType::kQ8_1: return __fmul_rn(Half(b), static_cast<float>(static_cast<signed char>(b[4 + i])));
-    case DType::kIQ4_NL: return __fmul_rn(Half(b), NonLinear4(Nibble(b[2 + j], high)));
+    case DType::kQ8_0:
+      return __fmul_rn(Half(b), static_cast<float>(static_cast<signed char>(b[2 + i])));
+    case DType::kQ8_1:
+      return __fmul_rn(Half(b), static_cast<float>(static_cast<signed char>(b[4 + i])));
+    case DType::kIQ4_NL:
+      return __fmul_rn(Half(b), NonLinear4(Nibble(b[2 + j], high)));
     case DType::kMXFP4:
       return __fmul_rn(exp2f(static_cast<float>(static_cast<int>(b[0]) - 128)), Float4(Nibble(b[1 + j], high)));
-    default: return 0.0f;
+    default:
+      return 0.0f;
   }
 }
 
@@ -118,7 +127,8 @@ __device__ inline float Large(DType type, const unsigned char* b, int i) {
       const float scale = __fmul_rn(Half(b), static_cast<float>(ls - 32));
       return __fmul_rn(scale, NonLinear4(Nibble(b[8 + 16 * g + i % 16], (i % 32) / 16)));
     }
-    default: return 0.0f;
+    default:
+      return 0.0f;
   }
 }
 
@@ -127,16 +137,27 @@ __device__ inline float Large(DType type, const unsigned char* b, int i) {
 // Element i of a block (or the plain element) of `type` at `p`, as float32.
 __device__ __forceinline__ float StoredElement(DType type, const unsigned char* p, int i) {
   switch (type) {
-    case DType::kF32: return *reinterpret_cast<const float*>(p);
-    case DType::kF16: return __half2float(*reinterpret_cast<const __half*>(p));
-    case DType::kBF16: return __bfloat162float(*reinterpret_cast<const __nv_bfloat16*>(p));
-    case DType::kQ2_K: case DType::kQ3_K: case DType::kQ4_K: case DType::kQ5_K: case DType::kQ6_K: case DType::kQ8_K:
-    case DType::kIQ4_XS: return blocks::Large(type, p, i);
-    default: return blocks::Small(type, p, i);
+    case DType::kF32:
+      return *reinterpret_cast<const float*>(p);
+    case DType::kF16:
+      return __half2float(*reinterpret_cast<const __half*>(p));
+    case DType::kBF16:
+      return __bfloat162float(*reinterpret_cast<const __nv_bfloat16*>(p));
+    case DType::kQ2_K:
+    case DType::kQ3_K:
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+    case DType::kQ6_K:
+    case DType::kQ8_K:
+    case DType::kIQ4_XS:
+      return blocks::Large(type, p, i);
+    default:
+      return blocks::Small(type, p, i);
   }
 }
 
-// Element (row, col) as float32; `row` counts over experts: expert * rows + r. Exactly what the host's dequantisation gives.
+// Element (row, col) as float32; `row` counts over experts: expert * rows + r. Exactly what the host's dequantisation
+// gives.
 __device__ __forceinline__ float WeightElement(const WeightView& w, std::int64_t row, std::int64_t col) {
   const auto* data = static_cast<const unsigned char*>(w.data);
   if (w.layout == WeightLayout::kSplit) {
@@ -145,7 +166,8 @@ __device__ __forceinline__ float WeightElement(const WeightView& w, std::int64_t
       return __fmul_rn(scale, static_cast<float>(static_cast<signed char>(data[row * w.stride + SplitByteQ8(col)])));
     }
     const auto* words = reinterpret_cast<const std::uint32_t*>(data + row * (w.stride / 2));
-    return __fmul_rn(scale, static_cast<float>(static_cast<int>((words[SplitWordQ4(col)] >> SplitShiftQ4(col)) & 15u) - 8));
+    return __fmul_rn(scale,
+                     static_cast<float>(static_cast<int>((words[SplitWordQ4(col)] >> SplitShiftQ4(col)) & 15u) - 8));
   }
   const std::int64_t row_bytes = w.layout == WeightLayout::kBlocks ? w.stride : w.stride * w.block_bytes;
   const int i = static_cast<int>(col % w.block);
