@@ -121,7 +121,9 @@ void BatchInvariant(const Subject& subject, Judge& judge) {
 // What others do in the same step, decode or read a long or a short piece of a prompt, changes no bit of a session.
 void MixedSteps(const Subject& subject, Judge& judge) {
   constexpr int kLength = 21, kPieces[] = {1, 3, 24};  // tokens that a session feeds in the step
-  Stage stage(Invariantly(subject), SmallOptions(subject, 6, kLength + 24));
+  EngineOptions options = SmallOptions(subject, 6, kLength + 24);
+  options.max_chunk = 24;
+  Stage stage(Invariantly(subject), options);
   Engine& engine = stage.engine();
   std::vector<SessionId> sessions;
   std::vector<Tokens> tokens;
