@@ -6,11 +6,14 @@
 #include "engine/base/half.h"
 
 // One binary for every x86-64: the hot loops are compiled for three instruction sets and bound at load. Sanitizers
-// cannot run before such binding, so they get the plain version.
-#if defined(__x86_64__) && defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define ASSAY_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#else
+// cannot run before such binding, so under them it is the middle set alone: products are fused as in other builds, to
+// the same bits.
+#if !defined(__x86_64__) || !defined(__linux__)
 #define ASSAY_CLONES
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define ASSAY_CLONES __attribute__((target("arch=x86-64-v3")))
+#else
+#define ASSAY_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #endif
 
 namespace assay::host {
