@@ -3,12 +3,10 @@
 // With ctx.pdl a kernel may start while its predecessors in the stream still run. Three rules make that safe; they hold
 // for every kernel of the project, whether or not it is launched this way:
 //   1. every thread of every block calls WaitForPredecessors() before it reads or writes any memory that another kernel
-//   of a
-//      step writes or reads (activations, caches, workspace, arrivals), early exits included. Weights and other memory
-//      written only at load may be read or prefetched before;
+//      of a step writes or reads (activations, caches, workspace, arrivals), early exits included. Weights and other
+//      memory written only at load may be read or prefetched before;
 //   2. activations are read through plain pointers: no const __restrict__, no __ldg, no ld.nc. The compiler may turn
-//   those
-//      into loads that bypass coherence or move above the wait;
+//      those into loads that bypass coherence or move above the wait;
 //   3. LetSuccessorsStart() is a hint only and may come at any place; successors still wait for full completion.
 #pragma once
 

@@ -1,15 +1,14 @@
 // Products of a weight with few or many activation rows, and what follows them in the same kernel.
 //
 // Three ways to compute one product, all with float32 accumulation:
-//   LaunchDot     CUDA cores. A warp owns four weight rows (a lane strides over k), any mode, any weight form.
+//   LaunchDot     CUDA cores. A warp owns two or four weight rows (a lane strides over k), any mode, any weight form.
 //   LaunchSkinny  tensor cores, fp16 and bf16 modes. Weights are the M operand, 8 NT activation rows the N operand;
-//   eight
-//                 warps of a block share 16 weight rows and interleave k in 64-byte groups, so a block reads rows as
-//                 runs.
+//                 eight warps of a block share 16 weight rows and interleave k in 64-byte groups, so a block reads
+//                 rows as runs.
 //   cuBLAS        cuda_products.cc; what Finish asks for follows as a kernel of its own.
-// In the first two the order of a row's sum depends on the weight's shape alone, never on how many rows there are: they
-// are the batch-invariant paths. Quantised weights are multiplied as integers, exact in fp16 and bf16, and the scale of
-// each 32-group multiplies the group's float32 sum.
+// In LaunchSkinny, and in LaunchDot in fp32 mode, the order of a row's sum depends on the weight's shape alone, never
+// on how many rows there are: they are the batch-invariant paths. Quantised weights are multiplied as integers, exact
+// in fp16 and bf16, and the scale of each 32-group multiplies the group's float32 sum.
 #pragma once
 
 #include "engine/ops/kernels/kernel_context.h"
