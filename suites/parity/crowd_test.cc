@@ -51,6 +51,10 @@ INSTANTIATE_TEST_SUITE_P(, RightEngine, testing::Values("tiny-gemma4-ple", "tiny
 class PlantedInCrowd : public testing::TestWithParam<FaultInfo> {};
 
 TEST_P(PlantedInCrowd, IsSeen) {
+#if defined(__SANITIZE_THREAD__)
+  if (GetParam().fault == Fault::kFirstRowPosition)
+    GTEST_SKIP() << "rows of one session at one position write one cache slot: a race by the fault's own nature";
+#endif
   const Subject subject = Tiny(GetParam().fault == Fault::kExpertWeights      ? "tiny-gemma4-moe"
                                : GetParam().fault == Fault::kNormedValueIsKey ? "tiny-gemma4-keqv"
                                                                               : "tiny-gemma4-ple");
