@@ -45,6 +45,9 @@ decltype(auto) WithHalfOperand(Precision precision, F&& f) {
 
 AttentionShape ShapeOf(const Ops::AttentionArgs& args);
 
+// The most keys any row of the call may see.
+int MostKeys(const Ops::AttentionArgs& args);
+
 // True when a block may use `bytes` of shared memory on the current device.
 bool FitsSharedMemory(std::size_t bytes);
 

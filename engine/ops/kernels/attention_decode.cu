@@ -264,11 +264,6 @@ unsigned ChunkBlocks(const KernelContext& ctx, std::int64_t others, int capacity
   return static_cast<unsigned>(wanted < capacity ? (wanted > 0 ? wanted : 1) : capacity);
 }
 
-int MostKeys(const Ops::AttentionArgs& args) {
-  const int bound = args.rows->context_bound > 0 ? args.rows->context_bound : args.kv->slots;
-  return args.window > 0 && args.window < bound ? args.window : bound;
-}
-
 Partials PartialsIn(const KernelContext& ctx, const Ops::AttentionArgs& args) {
   const int capacity = MostChunks(MostKeys(args)), rows = args.rows->count, head_dim = args.kv->head_dim;
   if (capacity == 1) return {nullptr, nullptr, 1};
@@ -293,6 +288,11 @@ void Merge(const KernelContext& ctx, const Ops::AttentionArgs& args, const Parti
 }
 
 }  // namespace
+
+int MostKeys(const Ops::AttentionArgs& args) {
+  const int bound = args.rows->context_bound > 0 ? args.rows->context_bound : args.kv->slots;
+  return args.window > 0 && args.window < bound ? args.window : bound;
+}
 
 AttentionShape ShapeOf(const Ops::AttentionArgs& args) {
   return {args.heads, args.heads / args.kv->kv_heads, args.window, args.scale * kLog2E};

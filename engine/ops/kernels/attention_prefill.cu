@@ -103,10 +103,6 @@ __global__ void __launch_bounds__(PrefillFlash<T, kHeadDim>::kThreads, 1)
   }
 }
 
-int KeysOf(const Ops::AttentionArgs& args) {
-  return args.rows->context_bound > 0 ? args.rows->context_bound : args.kv->slots;
-}
-
 }  // namespace
 
 std::size_t AttentionWorkspaceBytes(const OpsLimits& limits) {
@@ -124,9 +120,8 @@ std::size_t AttentionWorkspaceBytes(const OpsLimits& limits) {
 void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args) {
   const Rows& rows = *args.rows;
   if (rows.host_segment == nullptr) return LaunchAttentionDecode(ctx, args);
-  const std::int64_t row_bytes =
-      std::int64_t{args.heads} * args.kv->head_dim * (ctx.precision == Precision::kFp32 ? 4 : 2);
-  const std::size_t partials = DecodePartialBytes(1, args.heads, args.kv->head_dim, KeysOf(args));
+  const std::int64_t row_bytes = std::int64_t{args.heads} * args.kv->head_dim * Info(OperandType(ctx.precision)).bytes;
+  const std::size_t partials = DecodePartialBytes(1, args.heads, args.kv->head_dim, MostKeys(args));
   const auto at_once = static_cast<int>(kShortPartials / std::max<std::size_t>(partials, 1));
   const auto is_short = [&](int s) { return rows.host_segment[s].rows <= kShortSegment; };
   for (int from = 0; from < rows.segments;) {
