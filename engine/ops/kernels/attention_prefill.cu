@@ -112,7 +112,7 @@ std::size_t AttentionWorkspaceBytes(const OpsLimits& limits) {
   };
   const std::size_t decode = bytes(rows),
                     verify = bytes(std::min(limits.max_rows, kShortSegment * limits.max_sessions));
-  return std::max(decode, std::min(verify, kShortPartials));
+  return std::max(decode, std::min(verify, std::max(kShortPartials, bytes(kShortSegment))));  // a segment is not cut
 }
 
 // A segment's kernel follows from its own length, so that its results do not depend on its neighbours: runs of short
