@@ -34,11 +34,11 @@ __global__ void __launch_bounds__(128, (kDecodeBlocks<kCrowd>))
   using Tile = DecodeFlash<T, kHeadDim, kCrowd>;
   extern __shared__ uint4 shared16[];
   auto* shared = reinterpret_cast<unsigned char*>(shared16);
+  const std::int64_t row = blockIdx.x;
+  const int owner = max(session[row], 0);
+  const KeySpan span = SpanOf(position[row], shape.window);
   WaitForPredecessors();
   LetSuccessorsStart();
-  const std::int64_t row = blockIdx.x;
-  const int at = position[row], owner = max(session[row], 0);
-  const KeySpan span = SpanOf(at, shape.window);
   const int chunks = min(span.chunks, partials.capacity);
   if (static_cast<int>(blockIdx.z) >= chunks) return;
   const int tiles = (shape.group + kHeadTile - 1) / kHeadTile;
@@ -207,16 +207,16 @@ __global__ void __launch_bounds__(kMergeThreads) MergeKernel(T* out, Partials pa
     else
       *reinterpret_cast<float2*>(v) = *reinterpret_cast<const float2*>(from + std::int64_t{c} * head_dim);
   };
+  const KeySpan span = SpanOf(position[row], shape.window);
+  const int chunks = min(span.chunks, partials.capacity);
   WaitForPredecessors();
   LetSuccessorsStart();
-  // A thread's first statistics and values are read beside the position that tells whether they count.
-  const KeySpan span = SpanOf(position[row], shape.window);
-  float2 first_stats = {-INFINITY, 0.0f};
-  if (thread < partials.capacity) first_stats = partials.stats[index + thread];
-  float first[kVector] = {};
-  if (group < groups && group < partials.capacity) values_of(first, group);
   if (span.chunks == 1) return;  // written by the chunk itself
-  const int chunks = min(span.chunks, partials.capacity);
+  // A thread's first statistics and values are read together.
+  float2 first_stats = {-INFINITY, 0.0f};
+  if (thread < chunks) first_stats = partials.stats[index + thread];
+  float first[kVector] = {};
+  if (group < groups && group < chunks) values_of(first, group);
   const auto stats_of = [&](int c) { return c == thread ? first_stats : partials.stats[index + c]; };
   float top = -INFINITY;
   for (int c = thread; c < chunks; c += threads) top = fmaxf(top, stats_of(c).x);

@@ -30,8 +30,8 @@ __device__ __forceinline__ void StorePair(T* head, int d, int half, Pair v) {
   head[d + half] = RoundTo<T>(v.high);
 }
 
-// grid (rows, heads of qkv). What does not depend on the step is read before the predecessors are waited for, and the
-// angle is turned into sine and cosine while the block sums: the kernel is nothing but latency.
+// grid (rows, heads of qkv). All that does not depend on the projections is read and computed before the predecessors
+// are waited for: the kernel is nothing but latency.
 template <class T>
 __global__ void __launch_bounds__(kMaxHeadDim / 2)
     QkvKernel(T* q, KvView kv, const float* qkv, const float* bias, const float* q_norm, const float* k_norm,
@@ -49,17 +49,17 @@ __global__ void __launch_bounds__(kMaxHeadDim / 2)
     if (bias != nullptr) shift = {bias[task * shape.head_dim + d], bias[task * shape.head_dim + d + half]};
     if (query || key) frequency = inv_freq[d];
   }
-  WaitForPredecessors();
   const std::int64_t row = blockIdx.x;
   const int at = position[row], owner = session[row];
+  float sine = 0.0f, cosine = 1.0f;
+  // sincosf, not the intrinsic: angles reach the context length in radians.
+  if (frequency != 0.0f) sincosf(static_cast<float>(at) * frequency, &sine, &cosine);
+  WaitForPredecessors();
   Pair x = {0.0f, 0.0f};
   if (inside) {
     const float* in = qkv + (row * tasks + task) * shape.head_dim + d;
     x = {in[0] + shift.low, in[half] + shift.high};
   }
-  float sine = 0.0f, cosine = 1.0f;
-  // sincosf, not the intrinsic: angles reach the context length in radians.
-  if (frequency != 0.0f) sincosf(static_cast<float>(at) * frequency, &sine, &cosine);
   const bool values = !query && (!key || shape.value_is_key);
   float inverse = 1.0f;
   if (norm != nullptr || (values && shape.v_norm))  // uniform over the block
