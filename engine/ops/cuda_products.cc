@@ -13,9 +13,10 @@ struct PathLimits {
   int dot, skinny;
 };
 constexpr PathLimits kPlain16 = {1, 16};  // plain fp16 / bf16
-constexpr PathLimits kSplit16 = {1,
-                                 64};  // quantised in fp16 / bf16 modes: the library would read twice the bytes or more
-constexpr PathLimits kSmall16 = {8, 64};  // either, when the weight is so small that only the way's own latency counts
+// Quantised in fp16 / bf16 modes: the library would read twice the bytes or more.
+constexpr PathLimits kSplit16 = {1, 64};
+// Either, when the weight is so small that only the way's own latency counts.
+constexpr PathLimits kSmall16 = {8, 64};
 constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;  // elements
 constexpr PathLimits kPlain32 = {4, 0};                       // fp32 mode
 constexpr PathLimits kSplit32 = {16, 0};
@@ -32,7 +33,7 @@ cudaDataType_t LibraryType(Precision precision) {
   return precision == Precision::kFp16 ? CUDA_R_16F : CUDA_R_16BF;
 }
 
-std::int64_t OperandBytes(Precision precision) { return precision == Precision::kFp32 ? 4 : 2; }
+std::int64_t OperandBytes(Precision precision) { return Info(OperandType(precision)).bytes; }
 
 // The matrix part of a Product.
 Product Plain(const Weight& w, const void* x, int rows) {

@@ -37,11 +37,11 @@ __device__ __forceinline__ WeightRows<kRows> RowsOf(const Product& p, std::int64
   return rows;
 }
 
-// acc[n][j] += w_j . x_n over the lane's chunks first, first + step, ...; a chunk is what a lane holds of a group. Once
-// the first weights are on their way, `ready` waits for the activations.
-template <class Form, class T, int NB, int kRows, class Ready>
+// acc[n][j] += w_j . x_n over the lane's chunks first, first + step, ...; a chunk is what a lane holds of a group. The
+// activations are waited for once the first weights are on their way.
+template <class Form, class T, int NB, int kRows>
 __device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const WeightRows<kRows>& w, const T* const (&x)[NB],
-                                           int cols, bool aligned, int first, int step, int chunks, Ready&& ready) {
+                                           int cols, bool aligned, int first, int step, int chunks) {
   constexpr int kVectors = sizeof(Raw<Form>) / sizeof(uint4), kAhead = kLoads / kRows;
   Raw<Form> raw[kAhead][kRows];
   GroupScales<Form> scales[kAhead][kRows];
@@ -57,7 +57,7 @@ __device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const Weight
   };
 #pragma unroll
   for (int u = 0; u < kAhead; ++u) load(u, first + u * step);
-  ready();
+  WaitForPredecessors();
   for (int base = first; base < chunks; base += kAhead * step) {
 #pragma unroll
     for (int u = 0; u < kAhead; ++u) {
@@ -106,14 +106,14 @@ __global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
   const std::int64_t row0 = static_cast<std::int64_t>(blockIdx.y) * NB;
   float acc[NB][kRows] = {};
   if constexpr (kCombine) {
-    WaitForPredecessors();  // for the choice of experts, and so for the activations too
+    WaitForPredecessors();  // for the choice of experts
     for (int k = warp; k < p.top_k; k += kWarps) {
       const std::int64_t a = row0 * p.top_k + k;
       const int matrix = min(max(p.expert[a], 0), p.experts - 1);
       float dot[1][kRows] = {};
       const T* const x[1] = {static_cast<const T*>(p.x) + a * cols};
       Accumulate<Form, T, 1, kRows>(dot, RowsOf<kRows>(p, row_vectors, matrix, first), x, cols, aligned, lane, 32,
-                                    chunks, [] {});
+                                    chunks);
 #pragma unroll
       for (int j = 0; j < kRows; ++j) acc[0][j] = fmaf(p.combine[a], dot[0][j], acc[0][j]);
     }
@@ -131,7 +131,7 @@ __global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
     for (int n = 0; n < NB; ++n)
       x[n] =
           static_cast<const T*>(p.x) + (NB == 1 ? x_row : min(x_row + n, static_cast<std::int64_t>(p.rows) - 1)) * cols;
-    Accumulate<Form, T, NB, kRows>(acc, weights, x, cols, aligned, start, step, chunks, [] { WaitForPredecessors(); });
+    Accumulate<Form, T, NB, kRows>(acc, weights, x, cols, aligned, start, step, chunks);
   }
   __shared__ float sums[kWarps][NB][kRows];
 #pragma unroll
