@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The jobs of CI, the same by hand: ci/run.sh setup|parity|test|asan|tsan|format
+# The jobs of CI, the same by hand: ci/run.sh setup|parity|test|asan|tsan|device-sanitizers|format
 #   setup   install the Debian packages that are missing (as root), or print the command and stop with 2
 #   parity  build the assay command, run the oracle suites on the embedded models on the best device, write the report
 #   test    build everything, run all tests with CTest
 #   asan    test under AddressSanitizer and UBSan; tsan: under ThreadSanitizer
+#   device-sanitizers  on a GPU machine: op tests and nano suites under memcheck, synccheck, initcheck and racecheck
 #   format  check formatting
 # Environment: ASSAY_PRESET (default: cuda when nvcc is found, else host), ASSAY_REPORT (default: build/reports/parity.json),
 # JOBS (default: the number of cores), ASSAY_PARITY_ARGS (arguments of `assay run` instead of the default selection).
@@ -74,6 +75,12 @@ parity() {
   exec "build/$preset/bin/assay" run "${arguments[@]}" --report "$report"
 }
 
+device_sanitizers() {
+  setup
+  build cuda assay assay_op_tests assay_planted_faults
+  exec ci/device_sanitizers/run.sh build/cuda/bin build/reports/device-sanitizers
+}
+
 format() {
   command -v clang-format >/dev/null || fail "clang-format is missing: apt-get install clang-format" 2
   git ls-files '*.h' '*.cc' '*.cu' '*.cuh' | xargs clang-format --dry-run -Werror
@@ -85,6 +92,7 @@ case "${1:-}" in
   test) test_with "$(default_preset)" ;;
   asan) ASAN_OPTIONS=detect_leaks=1:${ASAN_OPTIONS:-} UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-} test_with asan ;;
   tsan) test_with tsan ;;
+  device-sanitizers) device_sanitizers ;;
   format) format ;;
-  *) sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+  *) sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
 esac

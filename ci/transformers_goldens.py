@@ -6,8 +6,8 @@
 
 The folder gets config.json, model.safetensors (bf16) and goldens.safetensors: float32 logits of the last rows of two sequences, one of
 them longer than the sliding window, computed with weights upcast to float32, eager attention and TF32 off. Needs PyTorch, transformers
-5.17 or later and safetensors; memory: 2 bytes a weight on disk and in host memory, 4 on the device. Where the whole depth does not
-fit, --layers keeps the geometry of each layer and shortens the model.
+5.17 or later and safetensors; memory: 2 bytes a weight on disk and in host memory, 4 on the device or over several devices. Where
+the whole depth does not fit, --layers keeps the geometry of each layer and shortens the model.
 """
 import argparse
 import json
@@ -102,7 +102,7 @@ def write_goldens(config, args, device):
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
-    where = {"device_map": device} if device != "cpu" else {}
+    where = {} if device == "cpu" else {"device_map": "auto" if torch.cuda.device_count() > 1 else device}
     if device != "cpu":
         torch.cuda.empty_cache()  # what writing the checkpoint left
     model, loading = Gemma4ForCausalLM.from_pretrained(args.out, dtype=torch.float32, attn_implementation="eager",
