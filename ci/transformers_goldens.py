@@ -6,8 +6,8 @@
 
 The folder gets config.json, model.safetensors (bf16) and goldens.safetensors: float32 logits of the last rows of two sequences, one of
 them longer than the sliding window, computed with weights upcast to float32, eager attention and TF32 off. Needs PyTorch, transformers
-5.17 or later and safetensors; memory: 2 bytes a weight on disk and in host memory, 4 on the device or over several devices. Where
-the whole depth does not fit, --layers keeps the geometry of each layer and shortens the model.
+5.17 or later and safetensors; memory: 2 bytes a weight on disk and in host memory, 4 on the devices, and in host memory for layers
+that they have no room for. Where the whole depth does not fit, --layers keeps the geometry of each layer and shortens the model.
 """
 import argparse
 import json
@@ -102,7 +102,9 @@ def write_goldens(config, args, device):
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
-    where = {} if device == "cpu" else {"device_map": "auto" if torch.cuda.device_count() > 1 else device}
+    where = {} if device == "cpu" else {"device_map": "auto"}
+    if where and args.device_memory:
+        where["max_memory"] = {**{i: f"{args.device_memory}GiB" for i in range(torch.cuda.device_count())}, "cpu": "1000GiB"}
     if device != "cpu":
         torch.cuda.empty_cache()  # what writing the checkpoint left
     model, loading = Gemma4ForCausalLM.from_pretrained(args.out, dtype=torch.float32, attn_implementation="eager",
@@ -138,6 +140,7 @@ def main():
     parser.add_argument("--lengths", type=int, nargs="+", default=None, help="tokens of each sequence; default: 24 and the window + 88")
     parser.add_argument("--rows", type=int, default=8, help="last rows of which logits are kept")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device-memory", type=int, default=0, help="GiB to take of each device at most; default: what is free")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     config = make_config(args)

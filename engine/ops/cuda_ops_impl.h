@@ -59,6 +59,7 @@ class CudaOps final : public Ops, public WorkspaceSource {
   std::int64_t LibraryRows(const WeightView& w) const;
   // raw[r, o] = w_o . x[r] by cuBLAS; `scratch` holds LibraryRows(w) dequantised rows, or is null for plain weights.
   void LibraryProduct(float* raw, const WeightView& w, const void* x, int rows, void* scratch);
+  // 0 where the library reads the weight as it is kept.
   std::size_t LibraryScratch(const WeightView& w) const;
   void Run(const Product& p);
   // Runs p by the library in chunks of rows, then `finish(chunk, raw)` for each.
@@ -75,7 +76,7 @@ class CudaOps final : public Ops, public WorkspaceSource {
   KernelContext ctx_;
   ProductWay forced_ = ProductWay::kMeasured;
   bool capturing_ = false;
-  bool split_weights_ = false;  // some weight is kept quantised
+  bool library_needs_scratch_ = false;  // for some weight
 };
 
 template <class Body>

@@ -14,12 +14,12 @@ struct PathLimits {
 };
 constexpr PathLimits kPlain16 = {1, 16};  // plain fp16 / bf16
 // Quantised in fp16 / bf16 modes: the library would read twice the bytes or more.
-constexpr PathLimits kSplit16 = {1, 64};
+constexpr PathLimits kExpanded16 = {1, 64};
 // Either, when the weight is so small that only the way's own latency counts.
 constexpr PathLimits kSmall16 = {8, 64};
 constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;  // elements
 constexpr PathLimits kPlain32 = {4, 0};                       // fp32 mode
-constexpr PathLimits kSplit32 = {16, 0};
+constexpr PathLimits kExpanded32 = {16, 0};
 
 constexpr std::int64_t kFewAssignments = 64;                   // experts: up to here one product per assignment
 constexpr int kAssignmentRows = 2048;                          // rows of a chunk of an expert product: bounds workspace
@@ -35,6 +35,11 @@ cudaDataType_t LibraryType(Precision precision) {
 
 std::int64_t OperandBytes(Precision precision) { return Info(OperandType(precision)).bytes; }
 
+// Other weights are expanded to the mode's type for the library.
+bool LibraryReads(const WeightView& w, Precision precision) {
+  return w.layout == WeightLayout::kPlain && w.type == OperandType(precision);
+}
+
 // The matrix part of a Product.
 Product Plain(const Weight& w, const void* x, int rows) {
   Product p;
@@ -49,10 +54,13 @@ Product Plain(const Weight& w, const void* x, int rows) {
 
 ProductWay CudaOps::WayOf(const WeightView& w, int rows) const {
   if (forced_ != ProductWay::kMeasured) return forced_;
-  const bool split = w.layout == WeightLayout::kSplit, wide = ctx_.precision == Precision::kFp32;
+  const bool expanded = LibraryScratch(w) != 0, wide = ctx_.precision == Precision::kFp32;
   if (ctx_.batch_invariant) return wide ? ProductWay::kDot : ProductWay::kSkinny;
   const bool small = w.rows * w.cols <= kSmallWeight;
-  const PathLimits limits = wide ? (split ? kSplit32 : kPlain32) : small ? kSmall16 : split ? kSplit16 : kPlain16;
+  const PathLimits limits = wide       ? (expanded ? kExpanded32 : kPlain32)
+                            : small    ? kSmall16
+                            : expanded ? kExpanded16
+                                       : kPlain16;
   return rows <= limits.dot ? ProductWay::kDot : rows <= limits.skinny ? ProductWay::kSkinny : ProductWay::kLibrary;
 }
 
@@ -62,13 +70,13 @@ bool CudaOps::FewAssignments(std::int64_t assignments) const {
 }
 
 std::int64_t CudaOps::LibraryRows(const WeightView& w) const {
-  if (w.layout == WeightLayout::kPlain) return w.rows;
+  if (LibraryReads(w, ctx_.precision)) return w.rows;
   const std::int64_t most = static_cast<std::int64_t>(kScratchBytes) / (w.stride * OperandBytes(ctx_.precision));
   return std::clamp<std::int64_t>(most / 64 * 64, 1, w.rows);
 }
 
 std::size_t CudaOps::LibraryScratch(const WeightView& w) const {
-  if (w.layout == WeightLayout::kPlain) return 0;
+  if (LibraryReads(w, ctx_.precision)) return 0;
   return Padded(static_cast<std::size_t>(LibraryRows(w) * w.stride * OperandBytes(ctx_.precision)));
 }
 
@@ -224,7 +232,7 @@ void CudaOps::ExpertDown(const ExpertDownArgs& args) {
 void CudaOps::Reserve(const OpsLimits& limits) {
   const auto rows = static_cast<std::size_t>(std::max(limits.max_rows, 1)),
              width = static_cast<std::size_t>(limits.max_width);
-  const std::size_t scratch = split_weights_ ? Padded(kScratchBytes) : 0;
+  const std::size_t scratch = library_needs_scratch_ ? Padded(kScratchBytes) : 0;
   const std::size_t gated = std::min(std::max(kRawBytes, width * 4), rows * width * 4);
   const std::size_t split_sums = SkinnyWorkspaceBytes(ctx_);
   std::size_t experts = 0;

@@ -44,7 +44,9 @@ WeightView Planned(const std::vector<HostTensor>& parts, Precision precision, We
     v.layout = WeightLayout::kSplit;
     v.stride = RoundUp(v.cols, stored == DType::kQ8_0 ? 64 : 128);
   } else {
-    v.type = OperandType(precision);
+    // A 16-bit type is exact in float32 and half the bytes.
+    const bool as_stored = uniform && precision == Precision::kFp32 && Info(stored).bytes == 2 && !IsQuantised(stored);
+    v.type = as_stored ? stored : OperandType(precision);
     v.stride = RoundUp(v.cols, 32);
   }
   v.block = Info(v.type).block;

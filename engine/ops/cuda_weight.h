@@ -1,5 +1,6 @@
-// A weight in device memory, stacked from parts. Matrices are plain in the mode's type, or split Q8_0 / Q4_0 when every
-// part is of that type; tables keep their stored type. Layouts: kernels/kernel_context.h.
+// A weight in device memory, stacked from parts. Matrices are plain in the mode's type, or as stored when every part is
+// of one type and that is Q8_0 or Q4_0 (split) or, in fp32 mode, F16 or BF16; tables keep their stored type. Layouts:
+// kernels/kernel_context.h.
 #pragma once
 
 #include <string>

@@ -148,7 +148,7 @@ double Giga(Bytes bytes) { return static_cast<double>(bytes) * 1e-9; }
 
 DType KeptType(DType stored, Precision precision, bool table, bool on_host) {
   if (table || stored == DType::kQ8_0 || stored == DType::kQ4_0) return stored;
-  if (on_host && precision == Precision::kFp32) return stored;
+  if (precision == Precision::kFp32 && (on_host || stored == DType::kF16 || stored == DType::kBF16)) return stored;
   return OperandType(precision);
 }
 

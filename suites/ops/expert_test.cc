@@ -128,7 +128,8 @@ INSTANTIATE_TEST_SUITE_P(Types, ExpertTest,
                                          Subject{Precision::kBf16, DType::kQ8_0},
                                          Subject{Precision::kBf16, DType::kQ4_0},
                                          Subject{Precision::kFp16, DType::kQ8_0},
-                                         Subject{Precision::kFp32, DType::kQ4_0}),
+                                         Subject{Precision::kFp32, DType::kQ4_0},
+                                         Subject{Precision::kFp32, DType::kBF16}),
                          NameOf);
 
 }  // namespace

@@ -34,6 +34,8 @@ std::vector<Subject> Subjects() {
     all.push_back({p, DType::kQ4_0});
   }
   all.push_back({Precision::kBf16, DType::kF16});
+  all.push_back({Precision::kFp32, DType::kF16});
+  all.push_back({Precision::kFp32, DType::kBF16});
   return all;
 }
 

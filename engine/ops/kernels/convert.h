@@ -22,7 +22,7 @@ void LaunchConvert(const KernelContext& ctx, const WeightView& to, const StoredR
 void LaunchSynthetic(const KernelContext& ctx, void* to, DType type, const SyntheticFill& fill, std::int64_t first,
                      std::int64_t count);
 
-// Rows [first, first + count) of a split weight in the mode's type, [count, from.stride].
+// Rows [first, first + count) of a split or plain weight in the mode's type, [count, from.stride].
 void LaunchDequantise(const KernelContext& ctx, void* to, const WeightView& from, std::int64_t first,
                       std::int64_t count);
 

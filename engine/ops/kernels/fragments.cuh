@@ -10,7 +10,7 @@
 namespace assay {
 
 template <class T>
-struct PlainForm {  // T weights in mode T
+struct PlainForm {  // T weights
   static constexpr int kBlocks = 1;
   static constexpr bool kScaled = false;
 };

@@ -31,10 +31,16 @@ __device__ __forceinline__ void FinishPair(const Product& p, std::int64_t row, s
   }
 }
 
-// Calls f(Form{}) with the form of `w` in mode T: plain T, Q8_0 or Q4_0.
+// Calls f(Form{}) with the form of `w` in mode T: plain T (in fp32 mode any plain type), Q8_0 or Q4_0.
 template <class T, class F>
 void WithForm(const WeightView& w, F&& f) {
-  if (w.layout == WeightLayout::kPlain) return f(PlainForm<T>{});
+  if (w.layout == WeightLayout::kPlain) {
+    if constexpr (std::is_same_v<T, float>) {
+      if (w.type == DType::kF16) return f(PlainForm<__half>{});
+      if (w.type == DType::kBF16) return f(PlainForm<__nv_bfloat16>{});
+    }
+    return f(PlainForm<T>{});
+  }
   Require(w.layout == WeightLayout::kSplit, "a table cannot be multiplied: stored as {}", Name(w.type));
   if (w.type == DType::kQ8_0) return f(Q8Form{});
   f(Q4Form{});
