@@ -23,45 +23,48 @@ void StreamJudge::Add(const LogitRow& row, std::string_view where, Neighbours ne
   const bool raw = !row.reference_raw.empty() || !row.candidate_raw.empty();
   const bool capped = !row.reference_capped.empty() || !row.candidate_capped.empty();
   Require(raw || capped, "{}: a row without logits", where);
+  const LogitTolerance tolerance = tolerance_.At(row.condition);
   Judgement error;
   if (capped)
-    error = JudgeTensor(row.reference_capped, row.candidate_capped, tolerance_.max_abs, "max_abs_logit_capped", where),
+    error = JudgeTensor(row.reference_capped, row.candidate_capped, tolerance.max_abs, "max_abs_logit_capped", where),
     AddMetric(error);
   if (raw)
-    error = JudgeTensor(row.reference_raw, row.candidate_raw, tolerance_.max_abs, "max_abs_logit_raw", where),
+    error = JudgeTensor(row.reference_raw, row.candidate_raw, tolerance.max_abs, "max_abs_logit_raw", where),
     AddMetric(error);
   ++rows_;
   if (error.verdict == Verdict::kDrift) ++drifts_;
 
   const std::span<const double> reference = raw ? row.reference_raw : row.reference_capped;
   const std::span<const double> candidate = raw ? row.candidate_raw : row.candidate_capped;
-  if (tolerance_.decides) {
-    const Judgement decision = JudgeArgmax(reference, candidate, tolerance_, where, neighbours);
+  if (tolerance.decides) {
+    const Judgement decision = JudgeArgmax(reference, candidate, tolerance, where, neighbours);
     AddMetric(decision);
     if (decision.verdict == Verdict::kTieFlip) ++flips_;
   }
   if (error.verdict == Verdict::kVoid || !(error.headroom < std::numeric_limits<double>::infinity())) return;
   expected_flips_ += FlipProbability(TopGap(reference), tolerance_.sigma);
-  AddDistribution(reference, candidate, where);
+  AddDistribution(tolerance, reference, candidate, where);
 }
 
-void StreamJudge::AddDistribution(std::span<const double> reference, std::span<const double> candidate,
-                                  std::string_view where) {
-  const auto judge = [&](double value, const Tolerance& tolerance, const char* metric) {
-    AddMetric({.verdict = Place(value, tolerance),
+void StreamJudge::AddDistribution(const LogitTolerance& tolerance, std::span<const double> reference,
+                                  std::span<const double> candidate, std::string_view where) {
+  const auto judge = [&](double value, const Tolerance& allowed, const char* metric) {
+    AddMetric({.verdict = Place(value, allowed),
                .value = value,
-               .bound = tolerance.calibrated,
-               .headroom = Headroom(value, tolerance.calibrated),
+               .bound = allowed.calibrated,
+               .headroom = Headroom(value, allowed.calibrated),
                .metric = metric,
                .worst = std::string(where),
-               .detail = fmt::format("{:.3g}, allowed {:.3g}", value, tolerance.calibrated),
-               .bound_from = tolerance.from});
+               .detail = fmt::format("{:.3g}, allowed {:.3g}", value, allowed.calibrated),
+               .bound_from = allowed.from});
   };
-  judge(Compare(reference, candidate).rms, tolerance_.rms, "rms_logit");
+  judge(Compare(reference, candidate).rms, tolerance.rms, "rms_logit");
   // Rounding of the sums themselves leaves some 1e-16 of a KL that is exactly 0.
-  const double floor = 1e-14, soft = tolerance_.max_abs.calibrated, hard = tolerance_.max_abs.hard;
+  const double floor = 1e-14, soft = tolerance.max_abs.calibrated, hard = tolerance.max_abs.hard;
   const double kl = KlDivergence(reference, candidate);
-  judge(kl, {soft * soft / 2 + floor, hard * hard / 2 + floor, tolerance_.max_abs.from}, "kl");
+  judge(kl, {soft * soft / 2 + floor, hard * hard / 2 + floor, tolerance.max_abs.from}, "kl");
+  // The mean is over rows that are conditioned as the calibration's.
+  if (hard > tolerance_.max_abs.hard) return;
   kl_sum_ += kl;
   ++distributions_;
 }

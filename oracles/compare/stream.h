@@ -20,6 +20,7 @@ namespace assay {
 struct LogitRow {
   std::span<const double> reference_raw{}, candidate_raw{};        // both empty when not recorded
   std::span<const double> reference_capped{}, candidate_capped{};  // both empty when the same as raw
+  double condition = 1;                                            // LogitTolerance::At
 };
 
 class StreamJudge {
@@ -39,7 +40,8 @@ class StreamJudge {
 
  private:
   void AddMetric(const Judgement& judgement);
-  void AddDistribution(std::span<const double> reference, std::span<const double> candidate, std::string_view where);
+  void AddDistribution(const LogitTolerance& tolerance, std::span<const double> reference,
+                       std::span<const double> candidate, std::string_view where);
 
   LogitTolerance tolerance_;
   int rows_ = 0, flips_ = 0, drifts_ = 0, distributions_ = 0;

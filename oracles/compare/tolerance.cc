@@ -68,6 +68,14 @@ Calibration Calibrator::Finish(std::string provenance) const {
           .provenance = fmt::format("{}, {} rows", provenance, max_.size())};
 }
 
+LogitTolerance LogitTolerance::At(double condition) const {
+  LogitTolerance row = *this;
+  row.max_abs.hard *= condition;
+  row.rms.hard *= condition;
+  row.tie *= condition;
+  return row;
+}
+
 LogitTolerance LogitTolerance::Fixed(double bound, double gap, const std::string& from) {
   // The flips a fixed figure admits are those of its gap, so that gap is also the scale on which they are expected.
   return {.max_abs = Tolerance::Fixed(bound, from),

@@ -74,6 +74,10 @@ struct LogitTolerance {
   // Random weights do that in 16 bits (errors as large as the logits); logits are compared all the same.
   bool decides = true;
 
+  // For a row that the twin itself gets wrong by `condition` (>= 1) times what the calibration found: the arithmetic,
+  // not the program, loses digits there. As far off as that is DRIFT, counted against its budget.
+  LogitTolerance At(double condition) const;
+
   // Every logit within `bound`; argmax equal wherever the reference's gap exceeds `gap`.
   static LogitTolerance Fixed(double bound, double gap, const std::string& from);
   // kappa times the twin's quantiles; the hard bound is kappa times that again. Never less than `resolution` x the

@@ -5,7 +5,6 @@
 #include <memory>
 #include <utility>
 
-#include "suites/golden/golden_judge.h"
 #include "suites/support/embedded.h"
 #include "suites/support/judge.h"
 #include "suites/support/references.h"
@@ -73,11 +72,19 @@ CaseOutcome JudgeReference(const Subject& subject, const std::string& trace) {
     return answers;
   };
   Judge judge;
-  judge.Add(JudgeGolden(ReadGolden(trace), reference, GoldenTolerance::Fp32(IsLarge(StoreOf(subject).spec()))));
+  judge.Add(JudgeGolden(ReadGolden(trace), reference, GoldenToleranceOf(subject)));
   return judge.Finish();
 }
 
 }  // namespace
+
+GoldenTolerance GoldenToleranceOf(const Subject& subject) {
+  if (subject.precision == Precision::kFp32 && IsLarge(StoreOf(subject).spec())) return GoldenTolerance::Fp32Large();
+  const LogitTolerance& twin = ToleranceOf(subject);
+  GoldenTolerance tolerance = GoldenTolerance::Fp32(&twin);
+  if (subject.precision != Precision::kFp32) tolerance.logits = twin;
+  return tolerance;
+}
 
 Case GoldenReferenceCase(const std::string& model, const std::string& trace, const std::string& device,
                          std::uint64_t seed) {

@@ -5,9 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "suites/golden/golden_judge.h"
 #include "suites/support/case.h"
+#include "suites/support/subject.h"
 
 namespace assay {
+
+// What `subject` may be from a trace that was recorded in float32.
+GoldenTolerance GoldenToleranceOf(const Subject& subject);
 
 // Golden.ReferenceMatches: the float64 reference against the trace. It runs where the reference of the model can be had
 // when an engine on `device` is judged: on the host, or for a large model on a CUDA device there.

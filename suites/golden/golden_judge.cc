@@ -33,7 +33,7 @@ class GoldenJudge {
         subject_(subject),
         tolerance_(tolerance),
         stream_(tolerance.logits),
-        greedy_stream_(tolerance.greedy) {}
+        greedy_stream_(tolerance.logits) {}
 
   std::vector<Judgement> Run() {
     const std::vector<GoldenRequest> requests = Requests();
@@ -138,9 +138,9 @@ class GoldenJudge {
       gaps.push_back(TopGap(reference));
     }
     const std::span<const std::int32_t> all(s.greedy), prompt = all.first(static_cast<std::size_t>(s.prompt_length()));
-    if (!tolerance_.greedy.decides) return;
+    if (!tolerance_.logits.decides) return;
     if (subject_.greedy) found = subject_.greedy(prompt, s.greedy_steps);
-    Judgement j = JudgeFreeRunning(all.subspan(prompt.size()), found, gaps, tolerance_.greedy.tie,
+    Judgement j = JudgeFreeRunning(all.subspan(prompt.size()), found, gaps, tolerance_.logits.tie,
                                    fmt::format("greedy {}", s.name));
     j.metric = "greedy_text";
     greedy_.Add(std::move(j));
@@ -155,17 +155,21 @@ class GoldenJudge {
   std::string first_wrong_;
 };
 
+GoldenTolerance Stated(double bound, const std::string& from) {
+  return {.logits = LogitTolerance::Fixed(bound, 5 * bound, from),
+          .hidden = Tolerance::Fixed(1e-4, "stated for float32: 1e-4 relative")};
+}
+
 }  // namespace
 
-GoldenTolerance GoldenTolerance::Fp32(bool large) {
-  const double bound = large ? 5e-3 : 2e-4;
-  const std::string from = fmt::format("stated for float32{}: {:g}", large ? " at real geometry" : "", bound);
-  GoldenTolerance tolerance{.logits = LogitTolerance::Fixed(bound, 5 * bound, from),
-                            .greedy = LogitTolerance::Fixed(bound, 5 * bound, from + ", x 2 as drift"),
-                            .hidden = Tolerance::Fixed(1e-4, "stated for float32: 1e-4 relative")};
-  tolerance.greedy.max_abs.hard *= kKappa;
-  return tolerance;
+GoldenTolerance GoldenTolerance::Fp32(const LogitTolerance* twin) {
+  constexpr double kStated = 2e-4;
+  if (twin != nullptr && twin->max_abs.calibrated > kStated)
+    return Stated(twin->max_abs.calibrated, fmt::format("more than the stated {:g}: {}", kStated, twin->max_abs.from));
+  return Stated(kStated, fmt::format("stated for float32: {:g}", kStated));
 }
+
+GoldenTolerance GoldenTolerance::Fp32Large() { return Stated(5e-3, "stated for float32 at real geometry: 0.005"); }
 
 std::vector<Judgement> JudgeGolden(const GoldenTrace& trace, const GoldenSubject& subject,
                                    const GoldenTolerance& tolerance) {

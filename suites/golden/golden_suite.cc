@@ -101,8 +101,7 @@ std::vector<std::int32_t> Continuation(Engine& engine, std::span<const std::int3
 
 CaseOutcome JudgeEngine(const Subject& subject, const std::string& trace_file) {
   const GoldenTrace trace = ReadGolden(trace_file);
-  GoldenTolerance tolerance = GoldenTolerance::Fp32(IsLarge(StoreOf(subject).spec()));
-  if (subject.precision != Precision::kFp32) tolerance.logits = tolerance.greedy = ToleranceOf(subject);
+  const GoldenTolerance tolerance = GoldenToleranceOf(subject);
   ReleaseReferences();
   Judge judge;
   judge.Add(JudgeGolden(trace, EngineSubject(subject, trace), tolerance));

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <tuple>
 #include <utility>
 
 #include "engine/model/tensors.h"
+#include "oracles/compare/tensors.h"
 #include "oracles/reference/single_user_cuda.h"
 
 namespace assay {
@@ -24,8 +26,10 @@ constexpr int kCalibrationStream = 1'000'000;  // streams no case uses
 
 bool OnCuda(const Subject& subject) { return subject.device == "cuda" && IsLarge(StoreOf(subject).spec()); }
 
-using Key = std::tuple<std::string, std::uint64_t, bool>;  // model, seed, on CUDA
-Key KeyOf(const Subject& subject) { return {subject.model, subject.seed, OnCuda(subject)}; }
+using Key = std::tuple<std::string, std::uint64_t, bool, std::optional<DType>>;  // model, seed, on CUDA, twin
+Key KeyOf(const Subject& subject, std::optional<DType> twin = {}) {
+  return {subject.model, subject.seed, OnCuda(subject), twin};
+}
 
 struct Reference {
   std::shared_ptr<const CudaReferenceWeights> uploaded;  // on CUDA: for the reference and its twins
@@ -47,8 +51,8 @@ std::map<Key, Reference>& References() {
 }
 
 // Of large models one is kept: their rows are megabytes each.
-Reference& ReferenceOf(const Subject& subject) {
-  const Key key = KeyOf(subject);
+Reference& ReferenceOf(const Subject& subject, std::optional<DType> twin = {}) {
+  const Key key = KeyOf(subject, twin);
   if (OnCuda(subject))
     std::erase_if(References(), [&](const auto& entry) { return std::get<bool>(entry.first) && entry.first != key; });
   return References()[key];
@@ -73,11 +77,13 @@ std::unique_ptr<ReferenceDecoder> MakeReferenceOf(const Subject& subject, const 
   return MakeCudaReference(reference.uploaded, options);
 }
 
-const ReferenceSession& ReferenceRows(const Subject& subject, const Tokens& tokens, int first) {
-  Reference& reference = ReferenceOf(subject);
+namespace {
+
+const ReferenceSession& RowsOf(const Subject& subject, std::optional<DType> twin, const Tokens& tokens, int first) {
+  Reference& reference = ReferenceOf(subject, twin);
   for (const auto& session : reference.sessions)
     if (session->first <= first && StartsWith(session->tokens, tokens)) return *session;
-  if (!reference.decoder) reference.decoder = MakeReferenceOf(subject);
+  if (!reference.decoder) reference.decoder = MakeReferenceOf(subject, {.twin = twin});
   ReferenceDecoder& decoder = *reference.decoder;
   Tokens& fed = reference.fed;
   const auto common = std::mismatch(fed.begin(), fed.end(), tokens.begin(), tokens.end()).first - fed.begin();
@@ -95,6 +101,19 @@ const ReferenceSession& ReferenceRows(const Subject& subject, const Tokens& toke
   }
   reference.sessions.push_back(std::move(session));
   return *reference.sessions.back();
+}
+
+}  // namespace
+
+const ReferenceSession& ReferenceRows(const Subject& subject, const Tokens& tokens, int first) {
+  return RowsOf(subject, {}, tokens, first);
+}
+
+double ConditionOf(const Subject& subject, const Tokens& tokens, int position, int first) {
+  if (OnCuda(subject)) return 1;
+  const std::vector<double>& exact = ReferenceRows(subject, tokens, first).Raw(position);
+  const std::vector<double>& twin = RowsOf(subject, OperandType(subject.precision), tokens, first).Raw(position);
+  return std::max(1.0, kKappa * Compare(exact, twin).max_abs / ToleranceOf(subject).max_abs.calibrated);
 }
 
 const LogitTolerance& ToleranceOf(const Subject& subject) {
