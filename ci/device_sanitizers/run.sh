@@ -58,6 +58,7 @@ runs() {
       racecheck)
         for suite in "${suites[@]}"; do
           for model in gemma4-nano qwen3-nano; do
+            "$bin/assay" list --cases --model $model --suite "$suite" --device cuda --dtype "$dtype" >/dev/null || continue  # has none
             echo "$tool-$suite-$model-$dtype $command --model $model --suite $suite --report $out/$tool-$suite-$model-$dtype.json"
           done
         done
