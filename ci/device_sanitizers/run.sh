@@ -11,7 +11,7 @@
 # Two tools do not understand how cuBLAS moves data, in a program of one product too. racecheck leaves its kernels out. initcheck reports
 # every read of what they store, so it gets what runs without: batch-invariant mode, recorded decode steps, op tests of our own products.
 set -euo pipefail
-bin=$(realpath "$1")
+bin=$1
 out=$2
 shift 2
 tools=("$@")
@@ -23,9 +23,7 @@ count=$(nvidia-smi -L 2>/dev/null | wc -l)
 [ "$count" -gt 0 ] || { echo "$0: no GPU here" >&2; exit 2; }
 gpus=${CUDA_VISIBLE_DEVICES:-$(seq -s, 0 $((count - 1)))}
 mkdir -p "$out"
-out=$(realpath "$out")
 : >"$out/summary.txt"
-cd "$out"
 
 # run GPU NAME TOOL COMMAND...: a line of the summary.
 run() {
@@ -74,7 +72,7 @@ runs() {
   for shard in 0 1 2 3; do echo "$tool-ops-$shard $tool $bin/assay_op_tests --gtest_brief=1 --gtest_filter=$filter"; done
 }
 
-for tool in "${tools[@]}"; do CUDA_MPS_PIPE_DIRECTORY=$out/nowhere run "${gpus%%,*}" "$tool-planted" "$tool" "$bin/assay_planted_faults" "$tool"; done
+for tool in "${tools[@]}"; do CUDA_MPS_PIPE_DIRECTORY=/nowhere run "${gpus%%,*}" "$tool-planted" "$tool" "$bin/assay_planted_faults" "$tool"; done
 if command -v nvidia-cuda-mps-control >/dev/null && nvidia-cuda-mps-control -d 2>/dev/null; then
   trap 'echo quit | nvidia-cuda-mps-control' EXIT
 fi
