@@ -92,6 +92,10 @@ std::vector<Case> ListCases(const SuiteInputs& inputs, const std::vector<std::st
 std::vector<std::string> DefaultModels() {
   std::vector<std::string> models = KnownModels();
   std::erase_if(models, [](const std::string& name) { return IsPreset(name) && !name.starts_with("tiny-"); });
+  for (const EmbeddedModel& model : EmbeddedModels()) {
+    if (model.name.ends_with("-nano")) models.push_back(model.name + "@q8_0");
+    if (model.name.starts_with("hf-tiny/")) models.push_back(model.name + "@q4_0");
+  }
   return models;
 }
 
