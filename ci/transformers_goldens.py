@@ -6,7 +6,7 @@
 
 The folder gets config.json, model.safetensors (bf16) and goldens.safetensors: float32 logits of the last rows of two sequences, one of
 them longer than the sliding window, computed with weights upcast to float32, eager attention and TF32 off. Needs PyTorch, transformers
-5.17 or later and safetensors; memory: 2 bytes a weight on disk and in host memory, 4 on the devices, and in host memory for layers
+5.17 or later, accelerate and safetensors; memory: 2 bytes a weight on disk and in host memory, 4 on the devices, and in host memory for layers
 that they have no room for. Where the whole depth does not fit, --layers keeps the geometry of each layer and shortens the model.
 """
 import argparse
@@ -102,7 +102,7 @@ def write_goldens(config, args, device):
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
-    where = {} if device == "cpu" else {"device_map": "auto"}
+    where = {} if device == "cpu" else {"device_map": "auto" if device == "cuda" else device}
     if where and args.device_memory:
         where["max_memory"] = {**{i: f"{args.device_memory}GiB" for i in range(torch.cuda.device_count())}, "cpu": "1000GiB"}
     if device != "cpu":

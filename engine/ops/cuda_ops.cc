@@ -107,7 +107,7 @@ std::unique_ptr<Weight> CudaOps::Prepare(const std::vector<HostTensor>& parts, W
     if (!staging_) staging_ = Buffer(memory_, kStaging, "upload staging");
     weight = std::make_unique<CudaWeight>(ctx_, memory_, staging_, parts, use);
   });
-  library_needs_scratch_ = library_needs_scratch_ || (use == WeightUse::kMatrix && LibraryScratch(weight->view()) != 0);
+  library_needs_scratch_ = library_needs_scratch_ || (use != WeightUse::kTable && LibraryScratch(weight->view()) != 0);
   return weight;
 }
 

@@ -55,9 +55,9 @@ class CudaOps final : public Ops, public WorkspaceSource {
 
   ProductWay WayOf(const WeightView& w, int rows) const;
   bool FewAssignments(std::int64_t assignments) const;
-  // Rows of a weight that the library path dequantises at a time; all of them when it is plain.
+  // Rows of a weight that are expanded to the mode's type for the library at a time; all where it reads them as kept.
   std::int64_t LibraryRows(const WeightView& w) const;
-  // raw[r, o] = w_o . x[r] by cuBLAS; `scratch` holds LibraryRows(w) dequantised rows, or is null for plain weights.
+  // raw[r, o] = w_o . x[r] by cuBLAS; `scratch` has room for LibraryScratch(w) bytes; null where that is 0.
   void LibraryProduct(float* raw, const WeightView& w, const void* x, int rows, void* scratch);
   // 0 where the library reads the weight as it is kept.
   std::size_t LibraryScratch(const WeightView& w) const;

@@ -24,7 +24,7 @@ constexpr PathLimits kExpanded32 = {16, 0};
 constexpr std::int64_t kFewAssignments = 64;                   // experts: up to here one product per assignment
 constexpr int kAssignmentRows = 2048;                          // rows of a chunk of an expert product: bounds workspace
 constexpr std::size_t kRawBytes = std::size_t{512} << 20;      // most float32 results in flight before a fused finish
-constexpr std::size_t kScratchBytes = std::size_t{128} << 20;  // most dequantised weights in flight
+constexpr std::size_t kScratchBytes = std::size_t{128} << 20;  // most expanded weights in flight
 
 constexpr std::size_t Padded(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 
@@ -87,7 +87,7 @@ void CudaOps::LibraryProduct(float* raw, const WeightView& w, const void* x, int
     const std::int64_t count = std::min(step, w.rows - row);
     const void* data = w.data;
     if (scratch != nullptr) {
-      LaunchDequantise(ctx_, scratch, w, row, count);
+      LaunchExpand(ctx_, scratch, w, row, count);
       data = scratch;
     }
     // Row-major [rows, out] is column-major [out, rows]: out = W^T x with W column-major [cols, out].

@@ -126,7 +126,7 @@ Bytes ScratchBytes(const ModelSpec& spec, const StepRows& step, Precision precis
 }
 
 // From above what CUDA ops take for themselves: cuBLAS, staging during the load, float32 results before a fused finish,
-// dequantised weights, sorted experts, partial sums of attention and of the argmax; a quarter more as they grow.
+// expanded weights, sorted experts, partial sums of attention and of the argmax; a quarter more as they grow.
 Bytes WorkspaceBytes(const ModelSpec& spec, const StepRows& step, const EngineOptions& options) {
   const Widths w = WidthsOf(spec);
   const std::int64_t width = std::max({std::int64_t{spec.hidden}, w.ple, 2 * w.ffn, w.qkv});

@@ -23,7 +23,7 @@ void StreamJudge::Add(const LogitRow& row, std::string_view where, Neighbours ne
   const bool raw = !row.reference_raw.empty() || !row.candidate_raw.empty();
   const bool capped = !row.reference_capped.empty() || !row.candidate_capped.empty();
   Require(raw || capped, "{}: a row without logits", where);
-  const LogitTolerance tolerance = tolerance_.At(row.condition);
+  const LogitTolerance tolerance = tolerance_.At(row.twin_error_ratio);
   Judgement error;
   if (capped)
     error = JudgeTensor(row.reference_capped, row.candidate_capped, tolerance.max_abs, "max_abs_logit_capped", where),
@@ -63,7 +63,7 @@ void StreamJudge::AddDistribution(const LogitTolerance& tolerance, std::span<con
   const double floor = 1e-14, soft = tolerance.max_abs.calibrated, hard = tolerance.max_abs.hard;
   const double kl = KlDivergence(reference, candidate);
   judge(kl, {soft * soft / 2 + floor, hard * hard / 2 + floor, tolerance.max_abs.from}, "kl");
-  // The mean is over rows that are conditioned as the calibration's.
+  // The mean is over rows that the arithmetic gets as right as the calibration's.
   if (hard > tolerance_.max_abs.hard) return;
   kl_sum_ += kl;
   ++distributions_;

@@ -20,7 +20,7 @@ namespace assay {
 struct LogitRow {
   std::span<const double> reference_raw{}, candidate_raw{};        // both empty when not recorded
   std::span<const double> reference_capped{}, candidate_capped{};  // both empty when the same as raw
-  double condition = 1;                                            // LogitTolerance::At
+  double twin_error_ratio = 1;                                     // LogitTolerance::At
 };
 
 class StreamJudge {

@@ -68,11 +68,14 @@ Calibration Calibrator::Finish(std::string provenance) const {
           .provenance = fmt::format("{}, {} rows", provenance, max_.size())};
 }
 
-LogitTolerance LogitTolerance::At(double condition) const {
+LogitTolerance LogitTolerance::At(double twin_error_ratio) const {
   LogitTolerance row = *this;
-  row.max_abs.hard *= condition;
-  row.rms.hard *= condition;
-  row.tie *= condition;
+  if (!(twin_error_ratio > 1)) return row;
+  for (Tolerance* bound : {&row.max_abs, &row.rms}) {
+    bound->hard *= twin_error_ratio;
+    bound->from += fmt::format("; the twin itself is off by {:.3g} times its q999 here", twin_error_ratio);
+  }
+  row.tie *= twin_error_ratio;
   return row;
 }
 

@@ -74,9 +74,10 @@ struct LogitTolerance {
   // Random weights do that in 16 bits (errors as large as the logits); logits are compared all the same.
   bool decides = true;
 
-  // For a row that the twin itself gets wrong by `condition` (>= 1) times what the calibration found: the arithmetic,
-  // not the program, loses digits there. As far off as that is DRIFT, counted against its budget.
-  LogitTolerance At(double condition) const;
+  // For a row at which the twin itself is `twin_error_ratio` (>= 1) times as far from the reference as the calibration
+  // found it to be: the arithmetic, not the program, loses digits there. The hard bounds grow by that factor, to
+  // kappa^2 times the twin's error at the row; up to there is DRIFT, counted against its budget.
+  LogitTolerance At(double twin_error_ratio) const;
 
   // Every logit within `bound`; argmax equal wherever the reference's gap exceeds `gap`.
   static LogitTolerance Fixed(double bound, double gap, const std::string& from);

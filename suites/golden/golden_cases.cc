@@ -79,11 +79,13 @@ CaseOutcome JudgeReference(const Subject& subject, const std::string& trace) {
 }  // namespace
 
 GoldenTolerance GoldenToleranceOf(const Subject& subject) {
-  if (subject.precision == Precision::kFp32 && IsLarge(StoreOf(subject).spec())) return GoldenTolerance::Fp32Large();
-  const LogitTolerance& twin = ToleranceOf(subject);
-  GoldenTolerance tolerance = GoldenTolerance::Fp32(&twin);
-  if (subject.precision != Precision::kFp32) tolerance.logits = twin;
-  return tolerance;
+  if (subject.precision != Precision::kFp32) {
+    GoldenTolerance tolerance = GoldenTolerance::Fp32();
+    tolerance.logits = ToleranceOf(subject);
+    return tolerance;
+  }
+  if (IsLarge(StoreOf(subject).spec())) return GoldenTolerance::Fp32Large();
+  return GoldenTolerance::Fp32(&ToleranceOf(subject));
 }
 
 Case GoldenReferenceCase(const std::string& model, const std::string& trace, const std::string& device,

@@ -85,6 +85,15 @@ TEST(GoldenJudge, PassesARightDecoder) {
     EXPECT_EQ(j.verdict, Verdict::kMatch) << j.metric << " " << j.detail;
 }
 
+TEST(GoldenJudge, TheTwinsFigureCountsWhereItIsLarger) {
+  const LogitTolerance calm = LogitTolerance::Fixed(5e-5, 1e-3, "a calm twin"),
+                       rough = LogitTolerance::Fixed(4e-4, 1e-3, "a rough twin");
+  EXPECT_EQ(GoldenTolerance::Fp32().logits.max_abs.calibrated, 2e-4);
+  EXPECT_EQ(GoldenTolerance::Fp32(&calm).logits.max_abs.calibrated, 2e-4);
+  EXPECT_EQ(GoldenTolerance::Fp32(&rough).logits.max_abs.calibrated, 4e-4);
+  EXPECT_EQ(GoldenTolerance::Fp32(&rough).logits.max_abs.hard, 4e-4);
+}
+
 TEST(GoldenJudge, SeesEachKindOfError) {
   const auto judge = [](const std::function<void(GoldenAnswer&)>& spoil) {
     return JudgeGolden(MadeUpTrace(), Subject(spoil), GoldenTolerance::Fp32());

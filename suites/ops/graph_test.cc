@@ -121,6 +121,32 @@ TEST(GraphTest, RefusesToGrowInsideACapture) {
   EXPECT_EQ(side.Read(c.out, expected.size()), expected);
 }
 
+// What Reserve sets aside is enough for a weight that the library needs expanded, whatever it is used for.
+TEST(GraphTest, ExpandedWeightsFitWhatIsReserved) {
+  for (const WeightUse expanded : {WeightUse::kGated, WeightUse::kMatrix}) {
+    ASSAY_SIDES(sides, Precision::kBf16);
+    Side& side = *sides.device;
+    const auto type_of = [&](WeightUse use) { return use == expanded ? DType::kQ8_0 : DType::kBF16; };
+    const auto prepared = [&](WeightUse use, const TensorShape& shape) {
+      const DType type = type_of(use);
+      return side.ops().Prepare({IsQuantised(type) ? BlockTensor(type, shape, 1) : RandomTensor(type, shape, 1)}, use);
+    };
+    constexpr int kRows = 90;
+    Chain c{prepared(WeightUse::kGated, {1, 2 * kFfn, kHidden}),
+            prepared(WeightUse::kMatrix, {1, kHidden, kFfn}),
+            kRows,
+            side.InOutOperand(Numbers(3, static_cast<std::size_t>(kRows * kHidden))),
+            side.OutOperand(static_cast<std::size_t>(kRows * kFfn)),
+            side.Out(static_cast<std::size_t>(kRows * kHidden))};
+    side.ops().Reserve(ChainLimits(kRows));
+    const auto graph = side.ops().Capture([&] { RunChain(side, c); });
+    graph->Launch();
+    const std::vector<float> recorded = side.Read(c.out, static_cast<std::size_t>(kRows * kHidden));
+    RunChain(side, c);
+    EXPECT_EQ(side.Read(c.out, recorded.size()), recorded);
+  }
+}
+
 TEST(GraphTest, ABodyThatThrowsLeavesTheOpsUsable) {
   ASSAY_SIDES(sides, Precision::kBf16);
   Side& side = *sides.device;

@@ -42,6 +42,7 @@ TEST(WeightTest, EveryTypeAsTheHostReadsIt) {
       const TensorShape shape{1, 37, 768};
       const HostTensor tensor = IsQuantised(type) ? BlockTensor(type, shape, 7) : RandomTensor(type, shape, 7);
       const auto w = sides.device->ops().Prepare({tensor}, use);
+      EXPECT_TRUE(IsQuantised(type) || w->format() == Name(type)) << Name(type) << " kept as " << w->format();
       ExpectSame(AllRows(*sides.device, *w), Decoded(tensor),
                  fmt::format("{} {}", Name(type), use == WeightUse::kTable ? "table" : "matrix"));
     }

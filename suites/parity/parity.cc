@@ -68,8 +68,8 @@ void StreamChecker::Add(const StepResult& result, int row, const Tokens& tokens,
   const std::vector<double> raw = Widen(result.Raw(row)), capped = Widen(result.Capped(row));
   // A row that is off may be one where the arithmetic loses digits: the twin would then be off as well.
   const bool off = Compare(reference_raw, raw).max_abs > ToleranceOf(subject_).max_abs.calibrated;
-  const double condition = off ? ConditionOf(subject_, tokens, position, first) : 1;
-  stream_.Add({reference_raw, raw, reference_capped, capped, condition}, where);
+  const double twin_error_ratio = off ? TwinErrorRatio(subject_, tokens, position, first) : 1;
+  stream_.Add({reference_raw, raw, reference_capped, capped, twin_error_ratio}, where);
 }
 
 void SameRows(Judge& judge, const Subject& subject, std::span<const float> expected, std::span<const float> found,

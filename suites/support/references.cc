@@ -109,7 +109,7 @@ const ReferenceSession& ReferenceRows(const Subject& subject, const Tokens& toke
   return RowsOf(subject, {}, tokens, first);
 }
 
-double ConditionOf(const Subject& subject, const Tokens& tokens, int position, int first) {
+double TwinErrorRatio(const Subject& subject, const Tokens& tokens, int position, int first) {
   if (OnCuda(subject)) return 1;
   const std::vector<double>& exact = ReferenceRows(subject, tokens, first).Raw(position);
   const std::vector<double>& twin = RowsOf(subject, OperandType(subject.precision), tokens, first).Raw(position);

@@ -38,7 +38,7 @@ const ReferenceSession& ReferenceRows(const Subject& subject, const Tokens& toke
 
 // How much further from the reference the subject's twin is after token `position` of a session than ToleranceOf found
 // it to be, at least 1 (LogitTolerance::At). 1 for models whose reference is on a device: it gave way to the engine.
-double ConditionOf(const Subject& subject, const Tokens& tokens, int position, int first = 0);
+double TwinErrorRatio(const Subject& subject, const Tokens& tokens, int position, int first = 0);
 
 // Tolerance of the subject's mode: the twin of the mode against the reference over a calibration set of made-up
 // sessions.

@@ -43,11 +43,11 @@ TEST(References, PreparedOnesNeedNoDecoder) {
 
 // Float32 arithmetic is off by 1.6e-5 in the median of this model, by a hundred times that in one row in 1e5: the first
 // after 26 tokens of this session, whatever program sums.
-TEST(References, ConditionIsTheTwinsOwnErrorAtTheRow) {
+TEST(References, TwinErrorRatioIsOfTheRow) {
   const Subject subject{"hf-tiny/gemma4-e2b@q4_0", "host", Precision::kFp32, 0};
   const Tokens tokens = MadeUpTokens(subject, 626, 29);
-  EXPECT_GT(ConditionOf(subject, tokens, 26), 4);
-  EXPECT_EQ(ConditionOf(subject, tokens, 20), 1);
+  EXPECT_GT(TwinErrorRatio(subject, tokens, 26), 4);
+  EXPECT_EQ(TwinErrorRatio(subject, tokens, 20), 1);
 }
 
 TEST(References, LargeMeansOutOfTheHostsReach) {

@@ -163,8 +163,8 @@ TEST(StreamJudge, WhereTheTwinIsOffARowMayBeToo) {
   const std::vector<double> reference{9, 1}, off{9.5, 1};
   StreamJudge plain(tolerance), conditioned(tolerance), further(tolerance);
   plain.Add({.reference_raw = reference, .candidate_raw = off}, "r");
-  conditioned.Add({.reference_raw = reference, .candidate_raw = off, .condition = 3}, "r");
-  further.Add({.reference_raw = reference, .candidate_raw = off, .condition = 2}, "r");
+  conditioned.Add({.reference_raw = reference, .candidate_raw = off, .twin_error_ratio = 3}, "r");
+  further.Add({.reference_raw = reference, .candidate_raw = off, .twin_error_ratio = 2}, "r");
   for (StreamJudge* judge : {&plain, &conditioned, &further})
     for (int i = 0; i < 50; ++i) judge->Add({.reference_raw = reference, .candidate_raw = reference}, "r");
   for (const char* metric : {"max_abs_logit_raw", "rms_logit", "kl", "mean_kl"})
@@ -174,7 +174,8 @@ TEST(StreamJudge, WhereTheTwinIsOffARowMayBeToo) {
   EXPECT_EQ(Metric(plain, "rms_logit").verdict, Verdict::kWrong);
   EXPECT_EQ(Metric(further, "max_abs_logit_raw").verdict, Verdict::kWrong);
   // Drift all the same: more of such rows than one in a thousand are not waved through.
-  for (int i = 0; i < 3; ++i) conditioned.Add({.reference_raw = reference, .candidate_raw = off, .condition = 3}, "r");
+  for (int i = 0; i < 3; ++i)
+    conditioned.Add({.reference_raw = reference, .candidate_raw = off, .twin_error_ratio = 3}, "r");
   EXPECT_EQ(Metric(conditioned, "drift_budget").verdict, Verdict::kWrong);
 }
 

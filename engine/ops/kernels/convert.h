@@ -1,5 +1,4 @@
-// Conversions between stored forms: at load, and of quantised weights for products that need plain ones. Ordered on
-// ctx.stream.
+// Conversions between stored forms: at load, and to the mode's type for products that need it. Ordered on ctx.stream.
 #pragma once
 
 #include "engine/ops/kernels/kernel_context.h"
@@ -23,8 +22,7 @@ void LaunchSynthetic(const KernelContext& ctx, void* to, DType type, const Synth
                      std::int64_t count);
 
 // Rows [first, first + count) of a split or plain weight in the mode's type, [count, from.stride].
-void LaunchDequantise(const KernelContext& ctx, void* to, const WeightView& from, std::int64_t first,
-                      std::int64_t count);
+void LaunchExpand(const KernelContext& ctx, void* to, const WeightView& from, std::int64_t first, std::int64_t count);
 
 // Every element of rows [first, first + count) of any weight as float32, [count, cols]: for tests.
 void LaunchReadWeight(const KernelContext& ctx, float* to, const WeightView& from, std::int64_t first,

@@ -5,7 +5,7 @@
 //   1. every thread of every block calls WaitForPredecessors() before it reads or writes any memory that another kernel
 //      of a step writes or reads (activations, caches, workspace, arrivals), early exits included. Weights and other
 //      memory written only at load may be read or prefetched before. So may the description of the rows (token,
-//      position, session, segments): only Advance writes it, the last kernel of a step, and steps are fully ordered;
+//      position, session, segments): only copies write it and Advance, whose successors start when it has ended;
 //   2. activations are read through plain pointers: no const __restrict__, no __ldg, no ld.nc. The compiler may turn
 //      those into loads that bypass coherence or move above the wait;
 //   3. LetSuccessorsStart() is a hint only and may come at any place; successors still wait for full completion.

@@ -18,11 +18,11 @@ __global__ void __launch_bounds__(kThreads)
     out[row * row_units + i] = in[from * row_units + i];
 }
 
-// One block: *step is read by all before one thread advances it.
+// One block: *step is read by all before one thread advances it. Successors do not start early: they may read the rows'
+// description before they wait (launch.cuh).
 __global__ void __launch_bounds__(kThreads)
     AdvanceKernel(std::int32_t* token, std::int32_t* position, Segment* segment, std::int32_t* history,
                   std::int32_t* step, const std::int32_t* best, int rows) {
-  LetSuccessorsStart();
   WaitForPredecessors();
   const std::int64_t now = *step;
   __syncthreads();

@@ -86,8 +86,7 @@ void LaunchConvert(const KernelContext& ctx, const WeightView& to, const StoredR
     run(__nv_bfloat16{});
 }
 
-void LaunchDequantise(const KernelContext& ctx, void* to, const WeightView& from, std::int64_t first,
-                      std::int64_t count) {
+void LaunchExpand(const KernelContext& ctx, void* to, const WeightView& from, std::int64_t first, std::int64_t count) {
   WithOperand(ctx.precision, [&](auto t) {
     using T = decltype(t);
     Launch(ReadKernel<T>, RowGrid(count, from.stride), dim3(kThreads), 0, ctx, static_cast<T*>(to), from.stride, from,
