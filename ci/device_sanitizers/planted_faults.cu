@@ -1,5 +1,5 @@
-// One fault for each tool of compute-sanitizer: ci/device_sanitizers/run.sh believes a tool only after it has seen its own.
-// Usage: assay_planted_faults memcheck|racecheck|initcheck|synccheck
+// One fault for each tool of compute-sanitizer: ci/device_sanitizers/run.sh believes a tool only after it has seen its
+// own. Usage: assay_planted_faults memcheck|racecheck|initcheck|synccheck
 #include <cstdio>
 #include <cstring>
 

@@ -122,15 +122,13 @@ TEST_P(ExpertTest, BatchInvariance) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, ExpertTest,
-                         testing::Values(Subject{Precision::kFp32, DType::kF32}, Subject{Precision::kFp16, DType::kF16},
-                                         Subject{Precision::kBf16, DType::kBF16},
-                                         Subject{Precision::kBf16, DType::kQ8_0},
-                                         Subject{Precision::kBf16, DType::kQ4_0},
-                                         Subject{Precision::kFp16, DType::kQ8_0},
-                                         Subject{Precision::kFp32, DType::kQ4_0},
-                                         Subject{Precision::kFp32, DType::kBF16}),
-                         NameOf);
+INSTANTIATE_TEST_SUITE_P(
+    Types, ExpertTest,
+    testing::Values(Subject{Precision::kFp32, DType::kF32}, Subject{Precision::kFp16, DType::kF16},
+                    Subject{Precision::kBf16, DType::kBF16}, Subject{Precision::kBf16, DType::kQ8_0},
+                    Subject{Precision::kBf16, DType::kQ4_0}, Subject{Precision::kFp16, DType::kQ8_0},
+                    Subject{Precision::kFp32, DType::kQ4_0}, Subject{Precision::kFp32, DType::kBF16}),
+    NameOf);
 
 }  // namespace
 }  // namespace assay
