@@ -93,8 +93,7 @@ std::vector<std::string> DefaultModels() {
   std::vector<std::string> models = KnownModels();
   std::erase_if(models, [](const std::string& name) { return IsPreset(name) && !name.starts_with("tiny-"); });
   for (const EmbeddedModel& model : EmbeddedModels()) {
-    if (model.name.ends_with("-nano")) models.push_back(model.name + "@q8_0");
-    if (model.name.starts_with("hf-tiny/")) models.push_back(model.name + "@q4_0");
+    if (!model.name.starts_with("gguf-tiny/")) models.push_back(model.name + "@q8_0");
   }
   return models;
 }

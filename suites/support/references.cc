@@ -17,10 +17,12 @@ namespace {
 // median error after 600 tokens is 0.5 to 1.2 of that in the first 32 in bf16, 0.8 to 1.7 in fp32.
 constexpr int kCalibrationTokens = 32;
 // Of 1024 rows the 0.999 quantile is one; of 128 it is their largest, which one row in 129 exceeds. Small models have
-// random weights whose errors in 16 bits vary most; on larger ones more rows would cost more than they tell. In float32
-// errors are alike, but for a rare row where another expert is chosen: that one must not become the tolerance.
+// random weights whose errors vary most; on larger ones more rows would cost more than they tell. With experts errors
+// in float32 are alike, but for a rare row where another expert is chosen: that one must not become the tolerance.
 int CalibrationSessions(const ModelSpec& spec, Precision precision) {
-  return precision != Precision::kFp32 && WeightCount(spec) <= 1'000'000 ? 32 : 4;
+  const bool experts =
+      std::any_of(spec.layers.begin(), spec.layers.end(), [](const LayerSpec& layer) { return layer.experts > 0; });
+  return WeightCount(spec) <= 1'000'000 && !(experts && precision == Precision::kFp32) ? 32 : 4;
 }
 constexpr int kCalibrationStream = 1'000'000;  // streams no case uses
 
