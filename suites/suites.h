@@ -22,8 +22,8 @@ std::span<const SuiteEntry> Suites();
 // suites when a name is unknown.
 std::vector<Case> ListCases(const SuiteInputs& inputs, const std::vector<std::string>& suites = {});
 
-// What is covered when nothing is asked for: every embedded model and every tiny preset, every type; those that are not
-// GGUF files, which have quantised types of their own, in Q8_0 as well.
+// What is covered when nothing is asked for: every embedded model and every tiny preset, every type; embedded
+// models but GGUF files, which have quantised types of their own, in Q8_0 as well.
 std::vector<std::string> DefaultModels();
 std::vector<std::string> DefaultDtypes();
 

@@ -54,7 +54,7 @@ Product Plain(const Weight& w, const void* x, int rows) {
 
 ProductWay CudaOps::WayOf(const WeightView& w, int rows) const {
   if (forced_ != ProductWay::kMeasured) return forced_;
-  const bool expanded = LibraryScratch(w) != 0, wide = ctx_.precision == Precision::kFp32;
+  const bool expanded = !LibraryReads(w, ctx_.precision), wide = ctx_.precision == Precision::kFp32;
   if (ctx_.batch_invariant) return wide ? ProductWay::kDot : ProductWay::kSkinny;
   const bool small = w.rows * w.cols <= kSmallWeight;
   const PathLimits limits = wide       ? (expanded ? kExpanded32 : kPlain32)

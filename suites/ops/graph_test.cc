@@ -18,11 +18,14 @@ struct Chain {
 
 constexpr std::int64_t kHidden = 512, kFfn = 768;
 
-Chain MakeChain(Side& side, int rows) {
+Chain MakeChain(Side& side, int rows, DType up = DType::kBF16, DType down = DType::kBF16) {
+  const auto tensor = [](DType type, const TensorShape& shape, int seed) {
+    return IsQuantised(type) ? BlockTensor(type, shape, seed) : RandomTensor(type, shape, seed);
+  };
   Chain c;
   c.rows = rows;
-  c.up = side.ops().Prepare({RandomTensor(DType::kBF16, {1, 2 * kFfn, kHidden}, 1)}, WeightUse::kGated);
-  c.down = side.ops().Prepare({RandomTensor(DType::kBF16, {1, kHidden, kFfn}, 2)}, WeightUse::kMatrix);
+  c.up = side.ops().Prepare({tensor(up, {1, 2 * kFfn, kHidden}, 1)}, WeightUse::kGated);
+  c.down = side.ops().Prepare({tensor(down, {1, kHidden, kFfn}, 2)}, WeightUse::kMatrix);
   c.x = side.InOutOperand(Numbers(3, static_cast<std::size_t>(rows * kHidden)));
   c.middle = side.OutOperand(static_cast<std::size_t>(rows * kFfn));
   c.out = side.Out(static_cast<std::size_t>(rows * kHidden));
@@ -123,21 +126,11 @@ TEST(GraphTest, RefusesToGrowInsideACapture) {
 
 // What Reserve sets aside is enough for a weight that the library needs expanded, whatever it is used for.
 TEST(GraphTest, ExpandedWeightsFitWhatIsReserved) {
-  for (const WeightUse expanded : {WeightUse::kGated, WeightUse::kMatrix}) {
+  constexpr int kRows = 90;
+  for (const auto& [up, down] : {std::pair{DType::kQ8_0, DType::kBF16}, std::pair{DType::kBF16, DType::kQ8_0}}) {
     ASSAY_SIDES(sides, Precision::kBf16);
     Side& side = *sides.device;
-    const auto type_of = [&](WeightUse use) { return use == expanded ? DType::kQ8_0 : DType::kBF16; };
-    const auto prepared = [&](WeightUse use, const TensorShape& shape) {
-      const DType type = type_of(use);
-      return side.ops().Prepare({IsQuantised(type) ? BlockTensor(type, shape, 1) : RandomTensor(type, shape, 1)}, use);
-    };
-    constexpr int kRows = 90;
-    Chain c{prepared(WeightUse::kGated, {1, 2 * kFfn, kHidden}),
-            prepared(WeightUse::kMatrix, {1, kHidden, kFfn}),
-            kRows,
-            side.InOutOperand(Numbers(3, static_cast<std::size_t>(kRows * kHidden))),
-            side.OutOperand(static_cast<std::size_t>(kRows * kFfn)),
-            side.Out(static_cast<std::size_t>(kRows * kHidden))};
+    const Chain c = MakeChain(side, kRows, up, down);
     side.ops().Reserve(ChainLimits(kRows));
     const auto graph = side.ops().Capture([&] { RunChain(side, c); });
     graph->Launch();

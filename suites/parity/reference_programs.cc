@@ -16,9 +16,9 @@ constexpr int kStream = 5000;
 constexpr double kFloat64Bound = 0x1p-36;
 // How far the median errors of two twins may be apart. Roundings to 16 bits are the same ones, and what two orders of
 // summation change in them is little: 1.25 seen. In float32 the order is all there is: partial sums of many threads err
-// less than one long sum, by the root of its length at most, but not more. The twins differ
-// where Q8_0 and Q4_0 matrices are kept: the host's twin rounds their values to the mode's type, as the engine's
-// products of many rows do; CUDA's does not, as its products of few rows do not. Half of the variance of a product is
+// less than one long sum, by the root of its length at most, but not more.
+// Where Q8_0 and Q4_0 matrices are kept, the host's twin rounds their values to the mode's type, as the engine's
+// products of many rows do; CUDA's does not, as its products of few rows do not: half of the variance of a product is
 // gone then.
 constexpr double kMedianRatio = 1.5;
 constexpr double kBetterInFloat32 = 4;

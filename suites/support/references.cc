@@ -13,6 +13,10 @@
 namespace assay {
 namespace {
 
+bool HasExperts(const ModelSpec& spec) {
+  return std::any_of(spec.layers.begin(), spec.layers.end(), [](const LayerSpec& layer) { return layer.experts > 0; });
+}
+
 // Calibration sets: sessions x tokens. Short ones serve for long contexts too: on the tiny and nano models a twin's
 // median error after 600 tokens is 0.5 to 1.2 of that in the first 32 in bf16, 0.8 to 1.7 in fp32.
 constexpr int kCalibrationTokens = 32;
@@ -20,9 +24,7 @@ constexpr int kCalibrationTokens = 32;
 // random weights whose errors vary most; on larger ones more rows would cost more than they tell. With experts errors
 // in float32 are alike, but for a rare row where another expert is chosen: that one must not become the tolerance.
 int CalibrationSessions(const ModelSpec& spec, Precision precision) {
-  const bool experts =
-      std::any_of(spec.layers.begin(), spec.layers.end(), [](const LayerSpec& layer) { return layer.experts > 0; });
-  return WeightCount(spec) <= 1'000'000 && !(experts && precision == Precision::kFp32) ? 32 : 4;
+  return WeightCount(spec) <= 1'000'000 && !(HasExperts(spec) && precision == Precision::kFp32) ? 32 : 4;
 }
 constexpr int kCalibrationStream = 1'000'000;  // streams no case uses
 
@@ -141,9 +143,7 @@ const LogitTolerance& ToleranceOf(const Subject& subject) {
 }
 
 bool ReferenceBounds(const Subject& subject) {
-  const std::vector<LayerSpec>& layers = StoreOf(subject).spec().layers;
-  return subject.precision == Precision::kFp32 ||
-         std::none_of(layers.begin(), layers.end(), [](const LayerSpec& layer) { return layer.experts > 0; });
+  return subject.precision == Precision::kFp32 || !HasExperts(StoreOf(subject).spec());
 }
 
 void PrepareReference(const Subject& subject, const std::vector<ReferenceRequest>& requests) {
