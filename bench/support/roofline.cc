@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "engine/base/check.h"
-#include "engine/runtime/memory_plan.h"
+#include "engine/ops/ops.h"
 #include "engine/weights/stored_types.h"
 
 namespace assay {
@@ -80,8 +80,8 @@ CostModel MakeCostModel(const WeightStore& store, Precision precision, bool on_h
     const bool vector = IsVector(entry) || entry.key.role == Role::kRouter;
     const auto stored = types.find(entry.key);
     Require(stored != types.end(), "{}: no stored type of {} is known", model.spec.name, Name(entry.key));
-    const DType kept =
-        vector ? DType::kF32 : KeptType(stored->second, precision, entry.key.role == Role::kPleEmbed, on_host);
+    const WeightUse use = entry.key.role == Role::kPleEmbed ? WeightUse::kTable : WeightUse::kMatrix;
+    const DType kept = vector ? DType::kF32 : KeptType(stored->second, precision, use, on_host);
     model.element_bytes[entry.key] = static_cast<double>(Info(kept).bytes) / Info(kept).block;
   }
   return model;

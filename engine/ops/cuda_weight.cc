@@ -35,18 +35,14 @@ WeightView Planned(const std::vector<HostTensor>& parts, Precision precision, We
   const DType stored = parts[0].type;
   const bool uniform =
       std::all_of(parts.begin(), parts.end(), [&](const HostTensor& part) { return part.type == stored; });
+  v.type = uniform ? KeptType(stored, precision, use, false) : OperandType(precision);
   if (use == WeightUse::kTable && uniform) {
-    v.type = stored;
-    v.layout = IsQuantised(stored) ? WeightLayout::kBlocks : WeightLayout::kPlain;
-    v.stride = IsQuantised(stored) ? static_cast<std::int64_t>(StoredBytes(stored, 1, v.cols)) : v.cols;
-  } else if (uniform && (stored == DType::kQ8_0 || stored == DType::kQ4_0)) {
-    v.type = stored;
+    v.layout = IsQuantised(v.type) ? WeightLayout::kBlocks : WeightLayout::kPlain;
+    v.stride = IsQuantised(v.type) ? static_cast<std::int64_t>(StoredBytes(v.type, 1, v.cols)) : v.cols;
+  } else if (IsQuantised(v.type)) {
     v.layout = WeightLayout::kSplit;
-    v.stride = RoundUp(v.cols, stored == DType::kQ8_0 ? 64 : 128);
+    v.stride = RoundUp(v.cols, v.type == DType::kQ8_0 ? 64 : 128);
   } else {
-    // A 16-bit type is exact in float32 and half the bytes.
-    const bool as_stored = uniform && precision == Precision::kFp32 && Info(stored).bytes == 2 && !IsQuantised(stored);
-    v.type = as_stored ? stored : OperandType(precision);
     v.stride = RoundUp(v.cols, 32);
   }
   v.block = Info(v.type).block;

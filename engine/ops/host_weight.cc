@@ -23,12 +23,6 @@ std::int64_t Stacked(const std::vector<HostTensor>& parts) {
   return rows;
 }
 
-// True when products in `precision` read the same numbers from the stored bytes as a device that converts at load.
-bool KeepsStored(DType type, Precision precision, WeightUse use) {
-  return use == WeightUse::kTable || precision == Precision::kFp32 || type == OperandType(precision) ||
-         type == DType::kQ8_0 || type == DType::kQ4_0;
-}
-
 HostTensor Converted(const HostTensor& from, Precision precision) {
   HostTensor to = from;
   to.type = OperandType(precision);
@@ -53,8 +47,8 @@ HostWeight::HostWeight(std::vector<HostTensor> parts, Precision precision, Weigh
   for (HostTensor& part : parts_) {
     Require(part.data != nullptr, "{}: host ops need the values, found a recipe only", part.where);
     std::string format(Name(part.type));
-    if (!KeepsStored(part.type, precision, use)) {
-      format += std::string(" as ") + std::string(Name(OperandType(precision)));
+    if (const DType kept = KeptType(part.type, precision, use, true); kept != part.type) {
+      format += " as " + std::string(Name(kept));
       part = Converted(part, precision);
     }
     if (format_.find(format) == std::string::npos) format_ += (format_.empty() ? "" : ", ") + format;

@@ -81,6 +81,11 @@ enum class WeightUse {
   kTable,   // rows are looked up only (PLE table): stored as in the file, never multiplied
 };
 
+// Type in which a matrix stored as `stored` is kept: Q8_0, Q4_0 and, in fp32 mode, F16 and BF16 stay, other types
+// become the mode's; tables stay as stored. The host keeps any type in fp32 mode. A device keeps parts of different
+// types under one weight in the mode's.
+DType KeptType(DType stored, Precision precision, WeightUse use, bool on_host);
+
 // Where a call belongs; carried by errors, traces and faults.
 struct Site {
   int layer = -1;         // -1 outside layers

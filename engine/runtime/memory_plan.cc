@@ -32,7 +32,7 @@ class Sizes {
   }
 
   // Of the weight that the listed matrices are stacked into.
-  Bytes Matrix(std::initializer_list<Role> roles, int layer, bool table = false) const {
+  Bytes Matrix(std::initializer_list<Role> roles, int layer, WeightUse use = WeightUse::kMatrix) const {
     std::vector<const TensorEntry*> parts;
     for (const Role role : roles)
       if (const auto found = entries_.find({role, layer}); found != entries_.end()) parts.push_back(&found->second);
@@ -43,8 +43,8 @@ class Sizes {
     Bytes sum = 0;
     for (const TensorEntry* part : parts) {
       const DType kept =
-          uniform || on_host_ ? KeptType(Stored(*part), precision_, table, on_host_) : OperandType(precision_);
-      sum += Product(part->experts * part->rows, 1) * RowBytes(kept, part->cols, table);
+          uniform || on_host_ ? KeptType(Stored(*part), precision_, use, on_host_) : OperandType(precision_);
+      sum += Product(part->experts * part->rows, 1) * RowBytes(kept, part->cols, use);
     }
     return sum;
   }
@@ -63,8 +63,8 @@ class Sizes {
     const auto found = types_.find(entry.key);
     return found == types_.end() ? DType::kF32 : found->second;
   }
-  Bytes RowBytes(DType kept, std::int64_t cols, bool table) const {
-    if (on_host_ || table) return StoredBytes(kept, 1, cols);
+  Bytes RowBytes(DType kept, std::int64_t cols, WeightUse use) const {
+    if (on_host_ || use == WeightUse::kTable) return StoredBytes(kept, 1, cols);
     if (kept == DType::kQ8_0) return Product(RoundUp(cols, kQ8Step), 1) + Product(RoundUp(cols, kQ8Step) / 32, 2);
     if (kept == DType::kQ4_0) return Product(RoundUp(cols, kQ4Step) / 2, 1) + Product(RoundUp(cols, kQ4Step) / 32, 2);
     return Product(RoundUp(cols, kPlainStep), 1) * ElementBytes(kept);
@@ -79,7 +79,7 @@ class Sizes {
 
 Bytes MatrixBytes(const ModelSpec& spec, const Sizes& sizes) {
   Bytes sum = sizes.Matrix({Role::kEmbed}, -1) + sizes.Matrix({Role::kHead}, -1) +
-              sizes.Matrix({Role::kPleEmbed}, -1, true) + sizes.Matrix({Role::kPleProject}, -1);
+              sizes.Matrix({Role::kPleEmbed}, -1, WeightUse::kTable) + sizes.Matrix({Role::kPleProject}, -1);
   for (int l = 0; l < spec.layer_count(); ++l) {
     sum += sizes.Matrix({Role::kQuery, Role::kKey, Role::kValue}, l) + sizes.Matrix({Role::kGate, Role::kUp}, l);
     for (const Role role :
@@ -145,12 +145,6 @@ Bytes WorkspaceBytes(const ModelSpec& spec, const StepRows& step, const EngineOp
 double Giga(Bytes bytes) { return static_cast<double>(bytes) * 1e-9; }
 
 }  // namespace
-
-DType KeptType(DType stored, Precision precision, bool table, bool on_host) {
-  if (table || stored == DType::kQ8_0 || stored == DType::kQ4_0) return stored;
-  if (precision == Precision::kFp32 && (on_host || stored == DType::kF16 || stored == DType::kBF16)) return stored;
-  return OperandType(precision);
-}
 
 MemoryPlan PlanMemory(const WeightStore& store, Precision precision, const EngineOptions& options, bool on_host) {
   const ModelSpec& spec = store.spec();

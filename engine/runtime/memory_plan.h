@@ -11,10 +11,6 @@
 
 namespace assay {
 
-// Type in which a matrix stored as `stored` is kept: Q8_0, Q4_0 and, in fp32 mode, F16 and BF16 stay, other types
-// become the mode's; tables stay as stored. The host keeps any type in fp32 mode.
-DType KeptType(DType stored, Precision precision, bool table = false, bool on_host = false);
-
 // Bytes, for all sessions together.
 struct MemoryPlan {
   std::size_t matrices = 0;  // as the ops keep them, padding included

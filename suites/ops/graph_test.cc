@@ -49,30 +49,32 @@ OpsLimits ChainLimits(int rows) {
   return limits;
 }
 
-TEST(GraphTest, ReplayEqualsCalls) {
+class GraphRowsTest : public testing::TestWithParam<int> {};
+
+TEST_P(GraphRowsTest, ReplayEqualsCalls) {
   ASSAY_SIDES(sides, Precision::kBf16);
   Side& side = *sides.device;
-  for (const int rows : {1, 4, 16, 40, 90}) {
-    side.Clear();
-    const Chain c = MakeChain(side, rows);
-    const auto count = static_cast<std::size_t>(rows * kHidden);
-    side.ops().Reserve(ChainLimits(rows));
-    RunChain(side, c);
-    const std::vector<float> expected = side.Read(c.out, count);
-    const auto graph = side.ops().Capture([&] { RunChain(side, c); });
-    side.ops().memory().Fill(c.out, 0xff, count * sizeof(float));
-    side.ops().Synchronize();
-    const OpsCounters before = side.ops().counters();
-    for (int run = 0; run < 50; ++run) graph->Launch();
-    const OpsCounters after = side.ops().counters();
-    EXPECT_EQ(after.graph_launches - before.graph_launches, 50);
-    EXPECT_EQ(after.host_syncs, before.host_syncs);
-    EXPECT_EQ(after.kernel_launches, before.kernel_launches);
-    EXPECT_EQ(side.Read(c.out, count), expected) << rows << " rows";
-    EXPECT_GE(graph->nodes(), 2);
-    side.Check();
-  }
+  const int rows = GetParam();
+  const Chain c = MakeChain(side, rows);
+  const auto count = static_cast<std::size_t>(rows * kHidden);
+  side.ops().Reserve(ChainLimits(rows));
+  RunChain(side, c);
+  const std::vector<float> expected = side.Read(c.out, count);
+  const auto graph = side.ops().Capture([&] { RunChain(side, c); });
+  side.ops().memory().Fill(c.out, 0xff, count * sizeof(float));
+  side.ops().Synchronize();
+  const OpsCounters before = side.ops().counters();
+  for (int run = 0; run < 50; ++run) graph->Launch();
+  const OpsCounters after = side.ops().counters();
+  EXPECT_EQ(after.graph_launches - before.graph_launches, 50);
+  EXPECT_EQ(after.host_syncs, before.host_syncs);
+  EXPECT_EQ(after.kernel_launches, before.kernel_launches);
+  EXPECT_EQ(side.Read(c.out, count), expected);
+  EXPECT_GE(graph->nodes(), 2);
+  side.Check();
 }
+
+INSTANTIATE_TEST_SUITE_P(Rows, GraphRowsTest, testing::Values(1, 4, 16, 40, 90), testing::PrintToStringParamName());
 
 TEST(GraphTest, ClockTimesWhatLiesBetweenMarks) {
   ASSAY_SIDES(sides, Precision::kBf16);
