@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
 #include <vector>
 
 #include "engine/model/presets.h"
@@ -68,6 +70,24 @@ TEST(MemoryPlan, IsWhatTheHostEngineAllocates) {
           // Host matrices stay where the store put them.
           EXPECT_EQ(plan.total() - plan.matrices, ops.memory().allocated);
         }
+      }
+    }
+  }
+}
+
+// What is kept is what the kernels of that place read, and nothing is converted that need not be.
+TEST(MemoryPlan, KeepsWhatIsReadAsItIsStored) {
+  using enum DType;
+  for (const DType stored : {kF32, kF16, kBF16, kQ8_0, kQ4_0, kQ4_1, kQ4_K, kQ6_K, kIQ4_NL, kMXFP4}) {
+    for (const Precision precision : {Precision::kFp32, Precision::kFp16, Precision::kBf16}) {
+      SCOPED_TRACE(std::string(Name(stored)) + " in " + Name(precision));
+      for (const bool on_host : {true, false}) {
+        EXPECT_EQ(KeptType(stored, precision, WeightUse::kTable, on_host), stored) << "a table";
+        std::set<DType> read{OperandType(precision), kQ8_0, kQ4_0};
+        if (precision == Precision::kFp32) read.insert({kF16, kBF16});
+        const bool as_is = read.contains(stored) || (on_host && precision == Precision::kFp32);
+        for (const WeightUse use : {WeightUse::kMatrix, WeightUse::kGated})
+          EXPECT_EQ(KeptType(stored, precision, use, on_host), as_is ? stored : OperandType(precision)) << on_host;
       }
     }
   }
