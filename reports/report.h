@@ -88,7 +88,7 @@ struct HostInfo {
 struct DeviceInfo {
   std::string kind;  // "host", "cuda"
   std::string name;
-  std::map<std::string, std::string> facts;  // "driver", "uuid", ...
+  std::map<std::string, std::string> facts;  // "roofs_bf16", "unavailable", ...
 };
 struct ModelInfo {
   std::string name;      // as --model takes it

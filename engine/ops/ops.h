@@ -140,8 +140,7 @@ class Ops {
   virtual OpsCounters counters() const = 0;
 
   // Stacks `parts` by rows (all of one cols and expert count) into one weight. Synthetic parts may come as recipes.
-  // Host ops keep the stored format; CUDA ops keep F32, F16, BF16 (converted to the mode's type), Q8_0 and Q4_0, and
-  // convert the rest.
+  // KeptType says what they are kept as.
   virtual std::unique_ptr<Weight> Prepare(const std::vector<HostTensor>& parts, WeightUse use) = 0;
   virtual void Reserve(const OpsLimits& limits) = 0;
 

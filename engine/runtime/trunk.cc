@@ -55,16 +55,6 @@ Trunk::Trunk(const ModelSpec& spec, const ModelWeights& weights, const KvPlan& p
   best_ = floats(max_logit_rows, 1, "argmax");
 }
 
-std::size_t Trunk::scratch_bytes() const {
-  std::size_t sum = 0;
-  for (const Buffer* buffer : {&all_.x,      &all_.operand, &all_.ple, &few_.x,         &few_.operand,
-                               &few_.ple,    &qkv_,         &q_,       &attended_,      &delta_,
-                               &ffn_,        &ple_gated_,   &expert_,  &expert_weight_, &expert_input_,
-                               &expert_act_, &expert_out_,  &raw_,     &capped_,        &best_})
-    sum += buffer->bytes();
-  return sum;
-}
-
 void Trunk::Forward(const Rows& rows, const Rows& wanted, const std::int32_t* wanted_index, const KvCache& cache,
                     bool skip_tail) {
   ops_.At({-1, "embed"});

@@ -28,7 +28,6 @@ class Trunk {
   float* raw() const { return raw_.as<float>(); }                  // [max_logit_rows, vocab]
   float* capped() const { return capped_.as<float>(); }            // [max_logit_rows, vocab]
   std::int32_t* best() const { return best_.as<std::int32_t>(); }  // [max_logit_rows]
-  std::size_t scratch_bytes() const;
 
  private:
   // The arrays a set of rows lives in.

@@ -103,19 +103,4 @@ LogitTolerance LogitTolerance::From(const Calibration& c, double resolution) {
           .decides = decides};
 }
 
-Judgement SelfCheck(const Calibration& c) {
-  const LogitTolerance tolerance = LogitTolerance::From(c);
-  const double allowed = tolerance.max_abs.calibrated;
-  return {.verdict = c.rows == 0            ? Verdict::kVoid
-                     : c.largest <= allowed ? Verdict::kMatch
-                                            : Verdict::kWrong,
-          .value = c.largest,
-          .bound = allowed,
-          .headroom = Headroom(c.largest, allowed),
-          .metric = "twin_self_check",
-          .worst = {},
-          .detail = fmt::format("the twin's largest error {:.3g}, its own tolerance {:.3g}", c.largest, allowed),
-          .bound_from = tolerance.max_abs.from};
-}
-
 }  // namespace assay

@@ -22,7 +22,7 @@ inline constexpr int kTopK = 10;
 struct Tolerance {
   double calibrated = 0;
   double hard = 0;
-  std::string from;  // "must-show 2e-4", "bf16 twin q999 x 2, 512 rows, ..."
+  std::string from;  // "stated for float32: 0.0002", "bf16 twin q999 x 2, 512 rows, ..."
   static Tolerance Fixed(double bound, std::string from) { return {bound, bound, std::move(from)}; }
 };
 
@@ -85,8 +85,5 @@ struct LogitTolerance {
   // largest reference logit: two correct float32 summation orders differ by some tens of units in the last place.
   static LogitTolerance From(const Calibration& calibration, double resolution = 0x1p-19);
 };
-
-// The twin must pass its own tolerance, or the quantile is too narrow to mean anything.
-Judgement SelfCheck(const Calibration& calibration);
 
 }  // namespace assay

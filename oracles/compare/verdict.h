@@ -28,7 +28,7 @@ struct Judgement {
   std::string metric{};      // "max_abs_logit", "ulp", "answers"
   std::string worst{};       // where: "row 3 step 7 token 118", empty when equal
   std::string detail{};      // for a person: expected and found
-  std::string bound_from{};  // where the bound comes from: "spec/must-show 2e-4", "twin q999 x 2"
+  std::string bound_from{};  // where the bound comes from: "stated for float32: 0.0002", "twin q999 x 2"
 };
 // The worse of two (by verdict, then by headroom).
 const Judgement& Worse(const Judgement& a, const Judgement& b);

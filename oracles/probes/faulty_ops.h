@@ -1,6 +1,5 @@
-// Ops with one fault of the catalogue built in: what a suite must turn red on. Faults are arithmetic (a wrong argument
-// or a wrong result of one op) or failures (an op that throws). Each names the catalogue entry of the oracle
-// specification it stands for.
+// Ops with one fault built in: what a suite must turn red on. Faults are arithmetic (a wrong argument
+// or a wrong result of one op) or failures (an op that throws).
 #pragma once
 
 #include <functional>
@@ -36,7 +35,6 @@ enum class Fault {
 struct FaultInfo {
   Fault fault;
   const char* name;  // "window-plus-one"
-  int catalogue;     // number in the fault catalogue
 };
 const std::vector<FaultInfo>& Faults();
 

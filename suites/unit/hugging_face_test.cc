@@ -59,9 +59,9 @@ TestTensor& Named(std::vector<TestTensor>& tensors, const std::string& name) {
   return *found;
 }
 
-void WriteModel(const TemporaryFolder& folder, const std::string& config, const std::vector<TestTensor>& tensors) {
-  folder.Write("config.json", config);
-  folder.Write("model.safetensors", SafetensorsBytes(tensors));
+void WriteModel(const ScratchFolder& folder, const std::string& config, const std::vector<TestTensor>& tensors) {
+  folder.Put("config.json", config);
+  folder.Put("model.safetensors", SafetensorsBytes(tensors));
 }
 
 std::map<TensorKey, std::vector<float>> AllValues(const WeightStore& store) {
@@ -94,7 +94,7 @@ TEST(HuggingFace, OpensEveryFixtureAndReadsEveryTensor) {
 TEST(HuggingFace, AllPrefixesGiveTheSameModel) {
   std::map<TensorKey, std::vector<float>> first;
   for (const char* prefix : {"model.language_model.", "language_model.model.", "model.", ""}) {
-    const TemporaryFolder folder;
+    const ScratchFolder folder;
     std::vector<TestTensor> tensors = TensorsOf(kMixture, prefix);
     tensors.push_back({"model.vision_tower.patch.weight", {2, 2}, {}});
     WriteModel(folder, kMixture, tensors);
@@ -108,7 +108,7 @@ TEST(HuggingFace, AllPrefixesGiveTheSameModel) {
 }
 
 TEST(HuggingFace, SplitExpertsAreJoinedGateFirst) {
-  const TemporaryFolder fused_folder, split_folder;
+  const ScratchFolder fused_folder, split_folder;
   std::vector<TestTensor> tensors = TensorsOf(kMixture, "model.");
   WriteModel(fused_folder, kMixture, tensors);
   std::vector<TestTensor> split;
@@ -142,7 +142,7 @@ TEST(HuggingFace, SplitExpertsAreJoinedGateFirst) {
 }
 
 TEST(HuggingFace, Gemma3NormsHaveOneAdded) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   std::vector<TestTensor> tensors = TensorsOf(kGemma3, "model.");
   Named(tensors, "model.layers.1.self_attn.q_norm.weight").values = {-0.5f, 0.0f, 0.00390625f, 2.0f};
   WriteModel(folder, kGemma3, tensors);
@@ -160,7 +160,7 @@ TEST(HuggingFace, DeadKeysAndATiedHeadAreListedAsUnused) {
                  "\"num_hidden_layers\": 4, \"num_kv_shared_layers\": 1, "
                  "\"layer_types\": [\"sliding_attention\", \"full_attention\", "
                  "\"sliding_attention\", \"full_attention\"]");
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   std::vector<TestTensor> tensors = TensorsOf(config, "model.");
   tensors.push_back({"model.layers.3.self_attn.k_proj.weight", {6, 8}, {}});
   tensors.push_back({"lm_head.weight", {10, 8}, {}});
@@ -175,7 +175,7 @@ TEST(HuggingFace, DeadKeysAndATiedHeadAreListedAsUnused) {
 }
 
 TEST(HuggingFace, OptionalScalarsMayBeAbsentOrScalar) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   std::vector<TestTensor> tensors = TensorsOf(kMixture, "model.");
   std::erase_if(tensors, [](const TestTensor& t) {
     return Contains(t.name, "layers.0.layer_scalar") || Contains(t.name, "per_expert_scale");
@@ -189,7 +189,7 @@ TEST(HuggingFace, OptionalScalarsMayBeAbsentOrScalar) {
 }
 
 TEST(HuggingFace, NamesMissingAndMisshapenTensors) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   for (const TestTensor& victim : TensorsOf(kLlama, "model.")) {
     std::vector<TestTensor> without = TensorsOf(kLlama, "model."), misshapen = without;
     std::erase_if(without, [&](const TestTensor& t) { return t.name == victim.name; });
@@ -201,24 +201,24 @@ TEST(HuggingFace, NamesMissingAndMisshapenTensors) {
     EXPECT_TRUE(Contains(complaint, victim.name) || Contains(complaint, "vocab_size")) << complaint;
   }
   std::string header = R"({"model.embed_tokens.weight":{"dtype":"I64","shape":[10,8],"data_offsets":[0,640]}})";
-  folder.Write("model.safetensors", SafetensorsBytes(header, std::string(640, '\0')));
+  folder.Put("model.safetensors", SafetensorsBytes(header, std::string(640, '\0')));
   EXPECT_TRUE(Contains(Complaint([&] { OpenHuggingFace(folder.path()); }), "type I64 is not supported"));
 }
 
 TEST(HuggingFace, SaysWhichFileIsMissing) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   EXPECT_TRUE(Contains(Complaint([&] { OpenModel(folder.path()); }), "no config.json"));
-  folder.Write("config.json", kLlama);
+  folder.Put("config.json", kLlama);
   EXPECT_TRUE(Contains(Complaint([&] { OpenModel(folder.path()); }), "model.safetensors"));
   WriteModel(folder, R"({"model_type": "gemma3n"})", {{"x", {1}, {}}});
   EXPECT_TRUE(Contains(Complaint([&] { OpenModel(folder.path()); }), "'gemma3n' is not supported"));
   EXPECT_TRUE(Contains(Complaint([&] { OpenModel("no-such-model"); }), "neither a folder"));
-  EXPECT_TRUE(Contains(Complaint([&] { OpenModel(folder.Write("model.bin", "x")); }), "expected a folder"));
+  EXPECT_TRUE(Contains(Complaint([&] { OpenModel(folder.Put("model.bin", "x")); }), "expected a folder"));
 }
 
 // The tensors of kLlama dealt over two files, and the index that says where each is.
-std::string WriteShards(const TemporaryFolder& folder, const std::vector<TestTensor>& tensors) {
-  folder.Write("config.json", kLlama);
+std::string WriteShards(const ScratchFolder& folder, const std::vector<TestTensor>& tensors) {
+  folder.Put("config.json", kLlama);
   std::vector<TestTensor> shards[2];
   std::string map;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
@@ -227,16 +227,16 @@ std::string WriteShards(const TemporaryFolder& folder, const std::vector<TestTen
            std::to_string(i % 2 + 1) + "-of-00002.safetensors\"";
   }
   for (std::size_t s = 0; s < 2; ++s)
-    folder.Write("model-0000" + std::to_string(s + 1) + "-of-00002.safetensors", SafetensorsBytes(shards[s]));
+    folder.Put("model-0000" + std::to_string(s + 1) + "-of-00002.safetensors", SafetensorsBytes(shards[s]));
   return map;
 }
 
 TEST(HuggingFace, ShardsGiveTheSameModelAsOneFile) {
-  const TemporaryFolder single, sharded;
+  const ScratchFolder single, sharded;
   const std::vector<TestTensor> tensors = TensorsOf(kLlama, "model.");
   WriteModel(single, kLlama, tensors);
   const std::string map = WriteShards(sharded, tensors);
-  sharded.Write("model.safetensors.index.json", R"({"metadata":{"total_size":5},"weight_map":{)" + map + "}}");
+  sharded.Put("model.safetensors.index.json", R"({"metadata":{"total_size":5},"weight_map":{)" + map + "}}");
   const auto one = OpenHuggingFace(single.path()), two = OpenHuggingFace(sharded.path());
   EXPECT_EQ(AllValues(*one), AllValues(*two));
   EXPECT_EQ(two->Identity(), OpenHuggingFace(sharded.path())->Identity());
@@ -244,10 +244,10 @@ TEST(HuggingFace, ShardsGiveTheSameModelAsOneFile) {
 }
 
 TEST(HuggingFace, RefusesTricksInTheIndex) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const std::string map = WriteShards(folder, TensorsOf(kLlama, "model."));
   const auto complain = [&](const std::string& text) {
-    folder.Write("model.safetensors.index.json", text);
+    folder.Put("model.safetensors.index.json", text);
     return Complaint([&] { OpenHuggingFace(folder.path()); });
   };
   EXPECT_TRUE(Contains(complain("[]"), "weight_map"));
@@ -264,19 +264,19 @@ TEST(HuggingFace, RefusesTricksInTheIndex) {
 }
 
 TEST(HuggingFace, AFileThatShrinksAfterOpeningIsAnErrorAndNoCrash) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   WriteModel(folder, kLlama, TensorsOf(kLlama, "model."));
   const auto store = OpenHuggingFace(folder.path());
-  ASSERT_EQ(::truncate(folder.File("model.safetensors").c_str(), 100), 0);
+  ASSERT_EQ(::truncate((folder.path() + "/model.safetensors").c_str(), 100), 0);
   EXPECT_TRUE(Contains(Complaint([&] { store->Load({Role::kDown, 1}); }), "down_proj"));
   EXPECT_TRUE(Contains(Complaint([&] { store->Identity(); }), "header"));
 }
 
 // Llama-3.1-8B's 16 GB in four sparse files: opening reads headers only.
 TEST(HuggingFace, OpensSixteenGigabytesInNoTimeAndMemory) {
-  const TemporaryFolder folder;
-  folder.Write("config.json",
-               R"({"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32,
+  const ScratchFolder folder;
+  folder.Put("config.json",
+             R"({"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32,
     "num_hidden_layers": 32, "num_key_value_heads": 8, "max_position_embeddings": 131072, "rope_theta": 500000.0, "vocab_size": 128256})");
   const ModelSpec spec = Preset("llama-3.1-8b");
   std::string headers[4], map;
@@ -295,14 +295,14 @@ TEST(HuggingFace, OpensSixteenGigabytesInNoTimeAndMemory) {
   std::uint64_t total = 0;
   for (std::size_t s = 0; s < 4; ++s) {
     const std::string path =
-        folder.Write("s" + std::to_string(s) + ".safetensors", SafetensorsBytes(headers[s] + "}", ""));
+        folder.Put("s" + std::to_string(s) + ".safetensors", SafetensorsBytes(headers[s] + "}", ""));
     std::error_code error;
     std::filesystem::resize_file(path, std::filesystem::file_size(path) + ends[s], error);
     if (error) GTEST_SKIP() << "the file system refuses sparse files of this size: " << error.message();
     total += ends[s];
   }
   EXPECT_GT(total, 16'000'000'000u);
-  folder.Write("model.safetensors.index.json", "{\"weight_map\":{" + map + "}}");
+  folder.Put("model.safetensors.index.json", "{\"weight_map\":{" + map + "}}");
   rusage before{}, after{};
   getrusage(RUSAGE_SELF, &before);
   const auto start = std::chrono::steady_clock::now();

@@ -14,16 +14,16 @@ namespace {
 bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 TEST(InputFileTest, RefusesWhatIsNoFile) {
-  const TemporaryFolder folder;
-  EXPECT_TRUE(Contains(Complaint([&] { InputFile::Open(folder.File("absent")); }), "cannot open"));
+  const ScratchFolder folder;
+  EXPECT_TRUE(Contains(Complaint([&] { InputFile::Open(folder.path() + "/absent"); }), "cannot open"));
   EXPECT_TRUE(Contains(Complaint([&] { InputFile::Open(folder.path()); }), "found a folder"));
-  EXPECT_TRUE(Contains(Complaint([&] { InputFile::Open(folder.Write("empty", "")); }), "empty"));
+  EXPECT_TRUE(Contains(Complaint([&] { InputFile::Open(folder.Put("empty", "")); }), "empty"));
   EXPECT_TRUE(Contains(Complaint([&] { InputFile::Open("/dev/zero"); }), "regular file"));
 }
 
 TEST(InputFileTest, SeesAFileThatShrinksOrIsRewritten) {
-  const TemporaryFolder folder;
-  const std::string path = folder.Write("f", std::string(100000, 'x'));
+  const ScratchFolder folder;
+  const std::string path = folder.Put("f", std::string(100000, 'x'));
   const auto file = InputFile::Open(path);
   EXPECT_NE(file->ReadBlock(0, 100000, "all"), nullptr);
   EXPECT_TRUE(Contains(Complaint([&] { file->ReadBlock(99999, 2, "tensor 'a'"); }), "tensor 'a'"));
@@ -38,12 +38,12 @@ TEST(InputFileTest, SeesAFileThatShrinksOrIsRewritten) {
 }
 
 TEST(Safetensors, ReadsNamesTypesShapesAndBytes) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   // Listed out of order, padded with spaces, one scalar and one empty tensor.
   const std::string header =
       R"({"b":{"dtype":"F32","shape":[],"data_offsets":[4,8]},"__metadata__":{"format":"pt"},)"
       R"("a":{"dtype":"I16","shape":[1,2],"data_offsets":[0,4]},"e":{"dtype":"BF16","shape":[0,3],"data_offsets":[8,8]}}   )";
-  const SafetensorsFile file(folder.Write("x.safetensors", SafetensorsBytes(header, "abcdEFGH")));
+  const SafetensorsFile file(folder.Put("x.safetensors", SafetensorsBytes(header, "abcdEFGH")));
   ASSERT_EQ(file.entries().size(), 3u);
   const SafetensorsEntry* b = file.Find("b");
   ASSERT_NE(b, nullptr);
@@ -66,7 +66,7 @@ TEST(Safetensors, RefusesEveryBrokenRule) {
     std::size_t data;
     const char* expected;
   };
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const std::vector<Row> rows = {
       {R"( {"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4, "does not begin with '{'"},
       {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]})", 4, "not valid JSON"},
@@ -113,7 +113,7 @@ TEST(Safetensors, RefusesEveryBrokenRule) {
       {R"({"a":{"dtype":"F6_E2M3","shape":[1],"data_offsets":[0,1]}})", 1, "needs 0 bytes"},
   };
   for (const Row& row : rows) {
-    const std::string path = folder.Write("x.safetensors", SafetensorsBytes(row.header, std::string(row.data, '\0')));
+    const std::string path = folder.Put("x.safetensors", SafetensorsBytes(row.header, std::string(row.data, '\0')));
     const std::string complaint = Complaint([&] { SafetensorsFile file(path); });
     EXPECT_TRUE(Contains(complaint, row.expected)) << row.header << "\n -> " << complaint;
     EXPECT_TRUE(complaint.starts_with(path)) << complaint;
@@ -123,9 +123,9 @@ TEST(Safetensors, RefusesEveryBrokenRule) {
 }
 
 TEST(Safetensors, RefusesImpossibleHeaderLengths) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const auto complain = [&](std::string bytes) {
-    const std::string path = folder.Write("x.safetensors", bytes);
+    const std::string path = folder.Put("x.safetensors", bytes);
     return Complaint([&] { SafetensorsFile file(path); });
   };
   EXPECT_TRUE(Contains(complain("1234567"), "too few"));
@@ -137,9 +137,9 @@ TEST(Safetensors, RefusesImpossibleHeaderLengths) {
 
 // A hundred thousand opening brackets: refused at the first one that has no place, without recursion.
 TEST(Safetensors, RefusesDepthBombs) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const std::string path =
-      folder.Write("x.safetensors", SafetensorsBytes("{\"a\":{\"shape\":" + std::string(100000, '['), std::string()));
+      folder.Put("x.safetensors", SafetensorsBytes("{\"a\":{\"shape\":" + std::string(100000, '['), std::string()));
   EXPECT_TRUE(Contains(Complaint([&] { SafetensorsFile file(path); }), "unexpected an array"));
 }
 
