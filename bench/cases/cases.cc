@@ -14,7 +14,7 @@ using Params = std::map<std::string, std::int64_t>;
 
 BenchCase MakeBench(const char* what, const std::string& shape, const BenchSubject& subject, Params params,
                     std::vector<ReportBenchmark> (*time)(const BenchCase&, const BenchSetting&)) {
-  BenchCase item{what, fmt::format("{}/{}", what, shape), subject, std::move(params), time};
+  BenchCase item{what, {}, fmt::format("{}/{}", what, shape), subject, std::move(params), time};
   if (subject.batch_invariant) {
     item.name += "_invariant";
     item.params["batch_invariant"] = 1;
@@ -56,10 +56,11 @@ std::vector<BenchCase> LoadBenchmarks(const BenchSubject& subject, const BenchIn
 constexpr std::int64_t kMostRows = 1 << 20;  // of a step
 
 constexpr BenchEntry kBenchmarks[] = {
-    {"decode", "steps of N sessions: one graph launch each, tokens fed back on the device", DecodeBenchmarks},
-    {"prefill", "prompts in one step, logits of their last tokens", PrefillBenchmarks},
-    {"load", "an engine from an opened store", LoadBenchmarks},
-    {"ops", "the model's own products, attention and norms", OpsBenchmarks},
+    {"decode", "steps of N sessions: one graph launch each, tokens fed back on the device", BenchPath::kDecode,
+     DecodeBenchmarks},
+    {"prefill", "prompts in one step, logits of their last tokens", BenchPath::kPrefill, PrefillBenchmarks},
+    {"load", "an engine from an opened store", BenchPath::kPrefill, LoadBenchmarks},
+    {"ops", "the model's own products, attention and norms", BenchPath::kDecode, OpsBenchmarks},
 };
 
 int Positive(std::string_view text, const std::string& whole) {
@@ -96,8 +97,11 @@ std::vector<BenchCase> ListBenchmarks(const BenchSubject& subject, const BenchIn
   std::set<std::string> seen;
   for (const BenchEntry& entry : Benchmarks()) {
     if (std::find(what.begin(), what.end(), entry.name) == what.end()) continue;
-    for (BenchCase& item : entry.cases(subject, inputs))
-      if (seen.insert(item.name).second) cases.push_back(std::move(item));
+    for (BenchCase& item : entry.cases(subject, inputs)) {
+      if (!seen.insert(item.name).second) continue;
+      item.path = entry.path;
+      cases.push_back(std::move(item));
+    }
   }
   return cases;
 }

@@ -27,6 +27,7 @@ struct BenchInputs {
 struct BenchEntry {
   const char* name;
   const char* about;  // one line
+  BenchPath path;
   std::vector<BenchCase> (*cases)(const BenchSubject& subject, const BenchInputs& inputs);
 };
 std::span<const BenchEntry> Benchmarks();

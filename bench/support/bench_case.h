@@ -40,8 +40,12 @@ struct BenchSetting {
   DeviceLog* log = nullptr;  // samples clocks beside the timings; may be null
 };
 
+// The way through the engine that a benchmark times; the suites that compare it must pass first.
+enum class BenchPath { kDecode, kPrefill };
+
 struct BenchCase {
   std::string what;  // "decode"
+  BenchPath path = BenchPath::kDecode;
   std::string name;  // "decode/n8_ctx512"
   BenchSubject subject;
   std::map<std::string, std::int64_t> params;

@@ -49,9 +49,9 @@ std::ptrdiff_t Rank(const std::string& status) {
 
 }  // namespace
 
-std::vector<Case> ParityCases(const std::vector<Case>& all, const std::string& what, int n) {
+std::vector<Case> ParityCases(const std::vector<Case>& all, BenchPath path, int n) {
   std::vector<std::pair<const char*, const char*>> wanted;
-  if (what == "decode" || what == "ops") {
+  if (path == BenchPath::kDecode) {
     // Experts first: its reference needs the room that the engine of RealGeometry keeps.
     wanted = {{"Experts", "DecideWithinTheError"},
               {"BatchedDecode", "MatchesSingleUser"},
@@ -82,7 +82,7 @@ const ReportCase& ParityGate::Outcome(const Case& item) {
 }
 
 Parity ParityGate::Judge(const BenchCase& item) {
-  const std::vector<Case> wanted = ParityCases(all_, item.what, std::max(1, static_cast<int>(item.Param("n"))));
+  const std::vector<Case> wanted = ParityCases(all_, item.path, std::max(1, static_cast<int>(item.Param("n"))));
   if (wanted.empty())
     return {"skip", fmt::format("no suite can judge {} on {}", subject_.model, subject_.device), "VOID"};
   Parity parity{"pass", "", ""};

@@ -13,9 +13,9 @@
 
 namespace assay {
 
-// The cases of `all` that vouch for a benchmark of this kind with n sessions: those that compare the same path with the
+// The cases of `all` that vouch for a benchmark of this path with n sessions: those that compare the same path with the
 // reference, for the number of sessions nearest to n. May be none.
-std::vector<Case> ParityCases(const std::vector<Case>& all, const std::string& what, int n);
+std::vector<Case> ParityCases(const std::vector<Case>& all, BenchPath path, int n);
 
 // Judges the benchmarks of one subject by cases of the suites, each of which runs once.
 class ParityGate {
