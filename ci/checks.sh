@@ -41,6 +41,31 @@ expect 2 '--nonsense' run --nonsense
 expect 2 'subcommand'
 expect 2 'cannot open' run "${quick[@]}" --report "$work/absent/r.json"
 expect 2 'cannot be run' inspect "$work"
+expect 4 'matches nothing' inspect nothing
+expect 0 'qwen3-nano:' inspect '*-nano'
+expect 2 'requires --cases' list --suite Prefill
+expect 2 'expected a number from 0' run "${quick[@]}" --seed -1
+expect 2 'expected a number from 0' run "${quick[@]}" --seed 9223372036854775808
+expect 2 'expected more than 0' bench --seconds nan
+expect 2 'not in' bench --what lunch
+expect 0 'valid, PASS' validate "$work/r.json"
+"$assay" list >/dev/full 2>&1 && { echo 'a list that cannot be written is no success'; failed=1; }
+
+# A type named twice is one; two models of one name are told apart or refused.
+expect 0 'PASS' run "${quick[@]}" --dtype fp32 --report "$work/twice.json"
+expect 0 'valid, PASS' validate "$work/twice.json"
+for folder in a b; do mkdir "$work/$folder" && cp -r "$(dirname "$0")/../suites/fixtures/goldens/hf-tiny/llama3" "$work/$folder/"; done
+expect 2 'is there twice' run --model "$work/a/llama3" --model "$work/b/llama3" --suite Decode --dtype fp32 --device host
+
+# A report replaces a file, not a pipe or device, and a link's target, not the link.
+mkfifo "$work/pipe"
+expect 2 'not a regular file' run "${quick[@]}" --report "$work/pipe"
+[ -p "$work/pipe" ] || { echo 'a pipe was replaced by a report'; failed=1; }
+echo old >"$work/target.json"
+ln -s target.json "$work/link.json"
+expect 0 'PASS' run "${quick[@]}" --report "$work/link.json"
+[ -L "$work/link.json" ] || { echo 'a link was replaced by a report'; failed=1; }
+expect 0 'valid, PASS' validate "$work/target.json"
 expect 2 'no goldens' golden tiny-llama
 expect 4 'matches nothing' golden nothing
 expect 2 'cannot open' validate "$work/absent.json"
@@ -56,7 +81,7 @@ sed 's/"version": "1\.[0-9]*\.0"/"version": "2.0.0"/' "$work/r.json" >"$work/ver
 expect 5 '2.0.0' validate "$work/version.json"
 
 # Every kept report is what it says.
-for kept in "$(dirname "$0")"/../reports/history/*.json; do expect 0 'valid, PASS' validate "$kept"; done
+while read -r kept; do expect 0 'valid, PASS' validate "$kept"; done < <(find "$(dirname "$0")/../reports/history" -name '*.json')
 
 # A run that is killed leaves a report that says so.
 "$assay" run --model '*-nano' --device host --report "$work/killed.json" >/dev/null 2>&1 &
@@ -69,6 +94,8 @@ expect 4 'the run did not finish' validate "$work/killed.json"
 # Without a device everything is skipped, by name and with the reason, and that is no pass.
 if "$assay" list | grep -q '^cuda .*no CUDA device'; then
   expect 4 'skipped' run --model tiny-llama --suite Prefill --dtype fp32 --device cuda
+  expect 4 'INCOMPLETE: 1 of' run --model gemma4-nano --dtype fp32 --device cuda
+  expect 4 'INCOMPLETE: 1 of 2' golden gemma4-nano --dtype fp32 --device cuda
   expect 4 'skipped 10 cases' run --model gemma4-e4b --suite RealGeometry --dtype bf16 --device cuda
 fi
 

@@ -21,8 +21,9 @@ namespace {
 
 class Descriptor {
  public:
-  Descriptor(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
-    if (fd_ < 0) Fail("cannot open", path, errno);
+  Descriptor(const std::string& path, const std::string& asked, int flags)
+      : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+    if (fd_ < 0) Fail("cannot open", asked, errno);
   }
   ~Descriptor() { ::close(fd_); }
   Descriptor(const Descriptor&) = delete;
@@ -33,30 +34,37 @@ class Descriptor {
   int fd_;
 };
 
-void WriteAll(const std::string& path, std::string_view text) {
-  const Descriptor file(path, O_WRONLY | O_CREAT | O_EXCL);
+// Errors name `asked`, the path that the user knows.
+void WriteAll(const std::string& path, const std::string& asked, std::string_view text) {
+  const Descriptor file(path, asked, O_WRONLY | O_CREAT | O_EXCL);
   while (!text.empty()) {
     const ssize_t written = ::write(file.get(), text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) Fail("cannot write", path, errno);
+    if (written < 0) Fail("cannot write", asked, errno);
     text.remove_prefix(static_cast<std::size_t>(written));
   }
-  if (::fsync(file.get()) != 0) Fail("cannot write", path, errno);
+  if (::fsync(file.get()) != 0) Fail("cannot write", asked, errno);
 }
 
 }  // namespace
 
-void WriteFileAtomically(const std::string& path, std::string_view text) {
+void WriteFileAtomically(const std::string& asked, std::string_view text) {
+  // A link stays and what it points to is replaced; devices, pipes and folders are not replaced by a file.
+  std::error_code error;
+  const std::filesystem::path target = std::filesystem::weakly_canonical(asked, error);
+  const std::string path = error ? asked : target.string();
+  if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error))
+    throw ReportError(fmt::format("cannot replace {}: it is not a regular file", asked));
   const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
   const std::string folder = std::filesystem::path(path).parent_path().string();
   try {
-    WriteAll(temporary, text);
-    if (std::rename(temporary.c_str(), path.c_str()) != 0) Fail("cannot replace", path, errno);
+    WriteAll(temporary, asked, text);
+    if (std::rename(temporary.c_str(), path.c_str()) != 0) Fail("cannot replace", asked, errno);
   } catch (...) {
     std::remove(temporary.c_str());
     throw;
   }
-  const Descriptor directory(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY);
+  const Descriptor directory(folder.empty() ? "." : folder, folder, O_RDONLY | O_DIRECTORY);
   // Some file systems refuse to sync a folder; the file itself is safe by then.
   if (::fsync(directory.get()) != 0 && errno != EINVAL) Fail("cannot sync", folder, errno);
 }

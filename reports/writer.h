@@ -10,6 +10,7 @@ namespace assay {
 
 // Puts `text` at `path` in one step: temporary file beside it, fsync, rename, fsync of the folder. Whoever reads `path`
 // sees the old content or the new, never a part. Throws ReportError naming path and cause; then `path` is as it was.
+// A link stays a link; what is there and no regular file is refused.
 void WriteFileAtomically(const std::string& path, std::string_view text);
 
 // Reads a whole file. Throws ReportError naming it.

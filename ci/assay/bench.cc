@@ -13,7 +13,6 @@
 #include "ci/assay/terminal.h"
 #include "engine/ops/ops_factory.h"
 #include "reports/context.h"
-#include "reports/writer.h"
 #include "suites/parity/parity.h"
 #include "suites/suites.h"
 #include "suites/support/references.h"
@@ -34,7 +33,7 @@ std::vector<Group> GroupsOf(const BenchArguments& arguments, const std::string& 
   for (const std::string& prompt : arguments.prompts) inputs.prompts.push_back(PromptShapeFrom(prompt));
   std::vector<Group> groups;
   for (const std::string& model : MatchModels(arguments.models)) {
-    for (const std::string& dtype : arguments.dtypes) {
+    for (const std::string& dtype : Distinct(arguments.dtypes)) {
       const Subject subject{model, device, PrecisionFromName(dtype), arguments.seed, arguments.batch_invariant};
       const BenchSubject bench{model,        &StoreOf(subject),      device, subject.precision,
                                subject.seed, subject.batch_invariant};
@@ -60,7 +59,7 @@ class BenchRun {
       : report_(std::move(report)), seconds_(seconds), table_(table), start_(Clock::now()) {
     report_.devices = DevicesOf({device});
     if (DeviceAvailable(device).ok) log_.emplace(device);
-    if (!file.empty()) file_.emplace(file, report_);
+    file_.emplace(file, report_);
   }
 
   void Run(const Group& group) {
@@ -83,14 +82,13 @@ class BenchRun {
     Update();
     report_.finished = Now();
     report_.complete = true;
-    if (file_) file_->Finish(report_);
     const ReportSummary summary = Summarise(report_);
     const auto timed = std::count_if(report_.benchmarks.begin(), report_.benchmarks.end(),
                                      [](const ReportBenchmark& row) { return row.status == "pass"; });
     fmt::print("{}: {} of {} rows timed, {} of {} parity cases passed in {:.1f} s\n",
                Painted(summary.verdict, summary.verdict, stdout), timed, report_.benchmarks.size(),
                summary.statuses.at("pass"), report_.cases.size(), report_.duration_s);
-    return ExitCode(summary.verdict);
+    return file_->Finish(report_, summary);
   }
 
  private:
@@ -144,7 +142,7 @@ class BenchRun {
     report_.duration_s = std::chrono::duration<double>(Clock::now() - start_).count();
     if (log_)
       for (auto& [name, fact] : log_->Facts()) report_.devices.front().facts[name] = fact;
-    if (file_) file_->Update(report_);
+    file_->Update(report_);
   }
 
   Report report_;
@@ -152,7 +150,7 @@ class BenchRun {
   BenchTable table_;
   Clock::time_point start_;
   std::optional<DeviceLog> log_;
-  std::optional<ReportFile> file_;
+  std::optional<KeptReport> file_;
   std::map<Precision, Roofs> roofs_;
   ProgressLine progress_;
 };
@@ -160,7 +158,7 @@ class BenchRun {
 }  // namespace
 
 int BenchCommand(const BenchArguments& arguments, const Invocation& invocation) {
-  const std::string device = BestDevice(arguments.device);
+  const std::string device = ResolveDevice(arguments.device);
   const std::vector<Group> groups = GroupsOf(arguments, device);
   std::vector<std::string> models;
   for (const Group& group : groups) models.push_back(group.subject.model);
@@ -169,9 +167,7 @@ int BenchCommand(const BenchArguments& arguments, const Invocation& invocation) 
   report.models = ModelsOf(models, arguments.seed);
   BenchRun run(std::move(report), device, arguments.report, arguments.seconds, TableFor(groups));
   for (const Group& group : groups) run.Run(group);
-  const int code = run.Finish();
-  if (!arguments.report.empty()) fmt::print("report: {}\n", arguments.report);
-  return code;
+  return run.Finish();
 }
 
 }  // namespace assay

@@ -1,8 +1,7 @@
-#include <fmt/core.h>
-
 #include "ci/assay/commands.h"
 #include "ci/assay/session.h"
 #include "engine/base/check.h"
+#include "engine/ops/ops_factory.h"
 #include "oracles/golden/trace.h"
 #include "suites/golden/golden_cases.h"
 #include "suites/golden/golden_suite.h"
@@ -20,9 +19,9 @@ int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation
   Require(!trace.empty(), "{}: no goldens.safetensors or .logits.json beside it: name a file with --goldens", model);
   ReadGolden(trace);  // a broken file is bad input, not a failed case
 
-  const std::string device = BestDevice(arguments.device);
+  const std::string device = ResolveDevice(arguments.device);
   const SuiteInputs inputs{
-      {model}, arguments.dtypes.empty() ? DefaultDtypes() : arguments.dtypes, {device}, arguments.seed};
+      {model}, arguments.dtypes.empty() ? DefaultDtypes() : Distinct(arguments.dtypes), {device}, arguments.seed};
   std::vector<Case> cases = GoldenEngineCases(model, trace, inputs);
   cases.insert(cases.begin(), GoldenReferenceCase(model, trace, device, arguments.seed));
 
@@ -35,7 +34,7 @@ int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation
   run.report = arguments.report;
   run.replay = [&](const Case& item) {
     std::string line = ReplayLine(item, arguments.seed);
-    line.replace(0, std::string_view("assay run").size(), fmt::format("assay golden --goldens '{}'", trace));
+    line.replace(0, std::string_view("assay run").size(), "assay golden --goldens " + Quoted(trace));
     return line;
   };
   return RunAndReport(run, invocation);

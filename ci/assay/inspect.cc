@@ -9,6 +9,7 @@
 #include "engine/base/check.h"
 #include "engine/model/kv_plan.h"
 #include "engine/weights/store.h"
+#include "suites/suites.h"
 #include "suites/support/embedded.h"
 
 namespace assay {
@@ -98,14 +99,12 @@ void PrintTensors(const WeightStore& store) {
   table.Print(stdout);
 }
 
-}  // namespace
-
-int InspectCommand(const InspectArguments& arguments) {
+int Inspect(const std::string& model, const InspectArguments& arguments) {
   std::unique_ptr<WeightStore> store;
   try {
-    store = OpenModel(ResolveModel(arguments.model));
+    store = OpenModel(ResolveModel(model));
   } catch (const InputError& error) {
-    fmt::print("{}: cannot be run: {}\n", arguments.model, error.what());
+    fmt::print("{}: cannot be run: {}\n", model, error.what());
     return kExitUsage;
   }
   const ModelSpec& spec = store->spec();
@@ -116,6 +115,18 @@ int InspectCommand(const InspectArguments& arguments) {
   PrintPlan(plan);
   PrintTensors(*store);
   return kExitPass;
+}
+
+}  // namespace
+
+int InspectCommand(const InspectArguments& arguments) {
+  int code = kExitPass;
+  const std::vector<std::string> models = MatchModels({arguments.model});
+  for (const std::string& model : models) {
+    if (model != models.front()) fmt::print("\n");
+    code = std::max(code, Inspect(model, arguments));
+  }
+  return code;
 }
 
 }  // namespace assay

@@ -1,9 +1,14 @@
 // assay: runs oracle suites on checkpoints, judges recorded answers, inspects models, checks reports.
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
+#include <cstdint>
+#include <cstdio>
 #include <exception>
+#include <system_error>
 
+#include "bench/cases/cases.h"
 #include "ci/assay/commands.h"
 #include "engine/base/check.h"
 #include "reports/context.h"
@@ -21,14 +26,35 @@ void AddSelection(CLI::App* command, RunArguments* arguments) {
                     "the engine's results must not depend on the batch");
 }
 
+// The largest is what JSON readers take for an integer.
+std::string Seed(const std::string& text) {
+  std::uint64_t seed = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  const bool ok = error == std::errc() && end == text.data() + text.size() && seed <= std::uint64_t{INT64_MAX};
+  return ok ? "" : fmt::format("'{}': expected a number from 0 to {}", text, INT64_MAX);
+}
+
+std::string Seconds(const std::string& text) {
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  const bool ok = error == std::errc() && end == text.data() + text.size() && seconds > 0 && seconds <= 86400;
+  return ok ? "" : fmt::format("'{}': expected more than 0 and at most 86400", text);
+}
+
 // Options that every command which runs cases takes alike.
 template <class Arguments>
 void AddRunning(CLI::App* command, Arguments* arguments) {
   command->add_option("--device", arguments->device, "where the engine runs")
+      ->capture_default_str()
       ->check(CLI::IsMember({"auto", "host", "cuda"}));
-  command->add_option("--dtype", arguments->dtypes, "mode of the engine; default: all")
+  command
+      ->add_option("--dtype", arguments->dtypes,
+                   arguments->dtypes.empty() ? "mode of the engine; default: all" : "mode of the engine")
+      ->capture_default_str()
       ->check(CLI::IsMember({"fp32", "fp16", "bf16"}));
-  command->add_option("--seed", arguments->seed, "seed of made-up tokens and synthetic weights");
+  command->add_option("--seed", arguments->seed, "seed of made-up tokens and synthetic weights")
+      ->capture_default_str()
+      ->check(Seed);
 }
 
 std::string VersionText() {
@@ -64,19 +90,32 @@ int Main(int argc, char** argv) {
   BenchArguments bench;
   CLI::App* bench_command =
       app.add_subcommand("bench", "time what parity has verified, against the measured limits of the device");
-  bench_command->add_option("--model", bench.models,
-                            "checkpoint folder, .gguf file, embedded model or preset; * and ? match names");
-  bench_command->add_option("--what", bench.what, "decode, prefill, load, ops")
-      ->check(CLI::IsMember({"decode", "prefill", "load", "ops"}));
-  bench_command->add_option("--n", bench.sessions, "sessions decoded together")->check(CLI::Range(1, 1 << 16));
+  bench_command
+      ->add_option("--model", bench.models,
+                   "checkpoint folder, .gguf file, embedded model or preset; * and ? match names")
+      ->capture_default_str();
+  std::vector<std::string> names, abouts;
+  for (const BenchEntry& entry : Benchmarks()) {
+    names.emplace_back(entry.name);
+    abouts.push_back(fmt::format("{}: {}", entry.name, entry.about));
+  }
+  bench_command->add_option("--what", bench.what, fmt::format("{}", fmt::join(abouts, "; ")))
+      ->capture_default_str()
+      ->check(CLI::IsMember(names));
+  bench_command->add_option("--n", bench.sessions, "sessions decoded together")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 16));
   bench_command->add_option("--ctx", bench.contexts, "tokens in each session's cache when a step starts")
+      ->capture_default_str()
       ->check(CLI::Range(1, 1 << 24));
-  bench_command->add_option("--prompt", bench.prompts, "shape of a prefill: tokens (2048) or prompts x tokens (32x64)");
+  bench_command->add_option("--prompt", bench.prompts, "shape of a prefill: tokens (2048) or prompts x tokens (32x64)")
+      ->capture_default_str();
   AddRunning(bench_command, &bench);
   bench_command->add_flag("--batch-invariant", bench.batch_invariant,
                           "the mode in which a row's results do not depend on its batch");
   bench_command->add_option("--seconds", bench.seconds, "timed repeats of a row; as long again at most to warm up")
-      ->check(CLI::PositiveNumber);
+      ->capture_default_str()
+      ->check(Seconds);
   bench_command->add_option("--report", bench.report, "file to write");
   bench_command->callback([&] { code = BenchCommand(bench, invocation); });
 
@@ -86,6 +125,8 @@ int Main(int argc, char** argv) {
   list_command->add_flag("--cases", list_cases, "print case ids");
   AddSelection(list_command, &list);
   AddRunning(list_command, &list);
+  for (CLI::Option* option : list_command->get_options())
+    if (option->get_name() != "--cases" && option->get_name() != "--help") option->needs("--cases");
   list_command->callback([&] { code = ListCommand(list, list_cases); });
 
   InspectArguments inspect;
@@ -93,9 +134,11 @@ int Main(int argc, char** argv) {
       app.add_subcommand("inspect", "geometry, KV plan and tensors of a model; reads headers only");
   inspect_command->add_option("model", inspect.model, "checkpoint folder, .gguf file, embedded model or preset")
       ->required();
-  inspect_command->add_option("--context", inspect.context, "positions per session")->check(CLI::PositiveNumber);
+  inspect_command->add_option("--context", inspect.context, "positions per session; default: the model's, at most 4096")
+      ->check(CLI::Range(1, 1 << 24));
   inspect_command->add_option("--max-chunk", inspect.max_chunk, "most rows of a session in a step")
-      ->check(CLI::PositiveNumber);
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 24));
   inspect_command->callback([&] { code = InspectCommand(inspect); });
 
   std::string report;
@@ -111,26 +154,32 @@ int Main(int argc, char** argv) {
   return code;
 }
 
+// Never throws: standard error may be what cannot be written.
+void Complain(const std::string& text) { std::fputs(("assay: " + text + "\n").c_str(), stderr); }
+
 // Bad input and unusable resources are the caller's to mend; anything else is ours.
 int CodeOf(const std::exception_ptr& thrown) {
   try {
     std::rethrow_exception(thrown);
   } catch (const NoSuchModel& error) {
-    fmt::print(stderr, "assay: {}\n", error.what());
+    Complain(error.what());
     return kExitIncomplete;
   } catch (const ReportVersionError& error) {
-    fmt::print(stderr, "assay: {}\n", error.what());
+    Complain(error.what());
     return kExitNotComparable;
   } catch (const Error& error) {
-    fmt::print(stderr, "assay: {}\n", error.what());
+    Complain(error.what());
     return kExitUsage;
   } catch (const ReportError& error) {
-    fmt::print(stderr, "assay: {}\n", error.what());
+    Complain(error.what());
+    return kExitUsage;
+  } catch (const std::system_error& error) {
+    Complain(error.what());
     return kExitUsage;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "assay: internal error: {}\n", error.what());
+    Complain(fmt::format("internal error: {}", error.what()));
   } catch (...) {
-    fmt::print(stderr, "assay: internal error\n");
+    Complain("internal error");
   }
   return kExitInternal;
 }
@@ -139,9 +188,15 @@ int CodeOf(const std::exception_ptr& thrown) {
 }  // namespace assay
 
 int main(int argc, char** argv) {
+  int code = assay::kExitInternal;
   try {
-    return assay::Main(argc, argv);
+    code = assay::Main(argc, argv);
   } catch (...) {
-    return assay::CodeOf(std::current_exception());
+    code = assay::CodeOf(std::current_exception());
   }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    assay::Complain("standard output cannot be written");
+    if (code == assay::kExitPass) code = assay::kExitUsage;
+  }
+  return code;
 }

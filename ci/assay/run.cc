@@ -17,8 +17,8 @@ namespace {
 SuiteInputs InputsOf(const RunArguments& arguments) {
   SuiteInputs inputs;
   inputs.models = arguments.models.empty() ? DefaultModels() : MatchModels(arguments.models);
-  inputs.dtypes = arguments.dtypes.empty() ? DefaultDtypes() : arguments.dtypes;
-  inputs.devices = {BestDevice(arguments.device)};
+  inputs.dtypes = arguments.dtypes.empty() ? DefaultDtypes() : Distinct(arguments.dtypes);
+  inputs.devices = {ResolveDevice(arguments.device)};
   inputs.seed = arguments.seed;
   inputs.batch_invariant = arguments.batch_invariant;
   return inputs;

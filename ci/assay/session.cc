@@ -6,14 +6,13 @@
 #include <chrono>
 #include <map>
 #include <memory>
-#include <optional>
 #include <set>
 
 #include "ci/assay/terminal.h"
+#include "engine/base/check.h"
 #include "engine/ops/ops_factory.h"
 #include "engine/weights/store.h"
 #include "reports/context.h"
-#include "reports/writer.h"
 #include "suites/support/embedded.h"
 #include "suites/support/runner.h"
 
@@ -111,12 +110,55 @@ void PrintFailure(const ReportCase& item) {
              item.replay);
 }
 
-std::string BestDevice(const std::string& asked) {
-  if (asked != "auto") return asked;
-  return DeviceAvailable("cuda").ok ? "cuda" : "host";
+KeptReport::KeptReport(const std::string& path, const Report& begun) : path_(path) {
+  if (!path.empty()) file_.emplace(path, begun);
+}
+
+void KeptReport::Update(const Report& so_far) {
+  try {
+    if (file_) file_->Update(so_far);
+  } catch (const ReportError& error) {
+    if (!complained_) fmt::print(stderr, "assay: {}\n", error.what());
+    complained_ = true;
+  }
+}
+
+int KeptReport::Finish(const Report& report, const ReportSummary& summary) {
+  const int code = ExitCode(summary.verdict);
+  try {
+    if (!file_) return code;
+    file_->Finish(report);
+    fmt::print("report: {}\n", path_);
+  } catch (const ReportError& error) {
+    if (code != kExitFailure) throw;
+    fmt::print(stderr, "assay: {}\n", error.what());
+  }
+  return code;
+}
+
+namespace {
+
+// Ids tell cases apart, in reports and replay lines.
+void RequireDistinct(const std::vector<Case>& cases) {
+  std::map<std::string, std::string> models;
+  for (const Case& item : cases) {
+    const auto [known, fresh] = models.emplace(item.id(), item.model);
+    Require(fresh, "case {} is there twice, of models '{}' and '{}': expected names that differ in their last part",
+            item.id(), known->second, item.model);
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> Distinct(const std::vector<std::string>& names) {
+  std::vector<std::string> distinct;
+  for (const std::string& name : names)
+    if (std::find(distinct.begin(), distinct.end(), name) == distinct.end()) distinct.push_back(name);
+  return distinct;
 }
 
 int RunAndReport(const CaseRun& run, const Invocation& invocation) {
+  RequireDistinct(run.cases);
   Report report = BeginReport(run.kind, invocation.argc, invocation.argv);
   report.seed = run.seed;
   report.listed = static_cast<std::int64_t>(run.listed);
@@ -125,8 +167,7 @@ int RunAndReport(const CaseRun& run, const Invocation& invocation) {
   for (const Case& item : run.cases) models.push_back(item.model);
   report.models = ModelsOf(models, run.seed);
   report.devices = DevicesOf(run.devices);
-  std::optional<ReportFile> file;
-  if (!run.report.empty()) file.emplace(run.report, report);
+  KeptReport file(run.report, report);
 
   const auto start = std::chrono::steady_clock::now();
   ProgressLine progress;
@@ -142,9 +183,9 @@ int RunAndReport(const CaseRun& run, const Invocation& invocation) {
     std::fflush(stdout);
     report.cases.push_back(item);
     const auto now = std::chrono::steady_clock::now();
-    if (!file || now - written < kUpdateEvery) return;
+    if (now - written < kUpdateEvery) return;
     report.duration_s = std::chrono::duration<double>(now - start).count();
-    file->Update(report);
+    file.Update(report);
     written = now;
   };
   RunCases(run.cases, options);
@@ -152,7 +193,6 @@ int RunAndReport(const CaseRun& run, const Invocation& invocation) {
   report.duration_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.finished = Now();
   report.complete = true;
-  if (file) file->Finish(report);
 
   const ReportSummary summary = Summarise(report);
   PrintTable(report);
@@ -161,8 +201,7 @@ int RunAndReport(const CaseRun& run, const Invocation& invocation) {
              Painted(summary.verdict, summary.verdict, stdout), summary.statuses.at("pass"), report.cases.size(),
              summary.statuses.at("fail"), summary.statuses.at("error"), summary.statuses.at("skip"), report.duration_s);
   if (report.cases.empty()) fmt::print("no case was selected of {} listed\n", report.listed);
-  if (file) fmt::print("report: {}\n", run.report);
-  return ExitCode(summary.verdict);
+  return file.Finish(report, summary);
 }
 
 }  // namespace assay

@@ -48,7 +48,8 @@ CaseOutcome Honest(CaseOutcome outcome) {
   return outcome;
 }
 
-// Quotes a word for a POSIX shell unless it needs none.
+}  // namespace
+
 std::string Quoted(const std::string& word) {
   const auto plain = [](char c) {
     return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
@@ -59,8 +60,6 @@ std::string Quoted(const std::string& word) {
   for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return quoted + "'";
 }
-
-}  // namespace
 
 const char* Name(CaseOutcome::Status status) {
   switch (status) {
