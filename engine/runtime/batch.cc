@@ -22,7 +22,7 @@ int DecodeBucket(int rows) {
 StepRows StepRowsOf(int max_rows, int max_sessions) {
   const int bucket = DecodeBucket(std::min(max_sessions, kBuckets.back()));
   const int rows = std::max(max_rows, bucket);
-  return {rows, std::min(rows, std::max(kFewLogitRows, bucket))};
+  return {rows, std::min(rows, std::max(kFewLogitRows, bucket)), bucket};
 }
 
 void RowList::Clear() { *this = RowList(); }

@@ -26,9 +26,10 @@ class RowList {
 // padding. Throws InputError above the largest.
 int DecodeBucket(int rows);
 
-// Most rows of a step, and most rows whose logits are computed at a time, of an engine with these options.
+// Most rows of a step, most rows whose logits are computed at a time, and rows of the largest recorded decode step
+// (padding counted), of an engine with these options.
 struct StepRows {
-  int rows, logits;
+  int rows, logits, decoded;
 };
 StepRows StepRowsOf(int max_rows, int max_sessions);
 

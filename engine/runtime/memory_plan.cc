@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/model/kv_plan.h"
+#include "engine/ops/split_keys.h"
 #include "engine/runtime/batch.h"
 #include "engine/weights/stored_types.h"
 
@@ -127,16 +128,16 @@ Bytes ScratchBytes(const ModelSpec& spec, const StepRows& step, Precision precis
 
 // From above what CUDA ops take for themselves: cuBLAS, staging during the load, float32 results before a fused finish,
 // expanded weights, sorted experts, partial sums of attention and of the argmax; a quarter more as they grow.
-Bytes WorkspaceBytes(const ModelSpec& spec, const StepRows& step, const EngineOptions& options) {
+Bytes WorkspaceBytes(const ModelSpec& spec, const StepRows& step, const EngineOptions& options, int slots) {
   const Widths w = WidthsOf(spec);
   const std::int64_t width = std::max({std::int64_t{spec.hidden}, w.ple, 2 * w.ffn, w.qkv});
   const Bytes gated = 128 * kMebi + std::min(std::max(512 * kMebi, Product(width, 4)), Product(step.rows, width) * 4);
   const Bytes assignments = Product(std::min(step.rows, 2048), w.top_k);
   const Bytes experts = assignments * static_cast<Bytes>(width) * 4 + assignments * 8 + Product(w.experts, 64);
-  constexpr std::int64_t kMostChunks = 64;
+  constexpr int kShortSegment = 8;  // most rows of a session that decode's kernels take, all in one launch
+  const int rows = std::min(step.rows, std::max({options.max_sessions, step.decoded, kShortSegment}));
   const Bytes attention =
-      std::max(64 * kMebi, Product(std::min(step.rows, options.max_sessions), w.heads * kMostChunks) *
-                               static_cast<Bytes>(w.head_dim + 2) * 4);
+      std::max(64 * kMebi, Product(rows, w.heads * MostChunks(slots)) * static_cast<Bytes>(w.head_dim + 2) * 4);
   const Bytes argmax = Product(step.rows, 1024) * 8;
   constexpr Bytes kFixed = (32 + 64) * kMebi;
   return kFixed + std::max({gated, experts, attention, argmax}) * 5 / 4;
@@ -154,11 +155,13 @@ MemoryPlan PlanMemory(const WeightStore& store, Precision precision, const Engin
   MemoryPlan plan;
   plan.matrices = MatrixBytes(spec, sizes);
   plan.vectors = sizes.Vectors();
-  plan.cache_per_session =
-      MakeKvPlan(spec, options.capacity, options.max_chunk).BytesPerSession(OperandType(precision));
+  const KvPlan kv = MakeKvPlan(spec, options.capacity, options.max_chunk);
+  int slots = 0;  // of the longest cache
+  for (const KvCacheSpec& cache : kv.caches) slots = std::max(slots, cache.slots);
+  plan.cache_per_session = kv.BytesPerSession(OperandType(precision));
   plan.sessions = options.max_sessions;
   plan.scratch = ScratchBytes(spec, step, precision);
-  plan.workspace = on_host ? 0 : WorkspaceBytes(spec, step, options);
+  plan.workspace = on_host ? 0 : WorkspaceBytes(spec, step, options, slots);
   return plan;
 }
 

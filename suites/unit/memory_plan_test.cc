@@ -109,6 +109,18 @@ TEST(MemoryPlan, RealGeometriesNeedWhatTheirPublishersSay) {
   EXPECT_NEAR(gigabytes("gemma4-31b@q4_0", Precision::kBf16), 17.27, 0.3);
 }
 
+// Keys of a row are split into more parts the more there are: decode's partial results at long contexts are planned
+// for. 159 sessions run in a bucket of 160 or more; 8 heads, head_dim 512, 512 parts of 256 keys.
+TEST(MemoryPlan, LongContextsNeedMoreWorkspace) {
+  EngineOptions options;
+  options.capacity = 1 << 17;
+  options.max_sessions = 159;
+  const MemoryPlan plan = PlanMemory(*OpenModel("gemma4-e2b"), Precision::kBf16, options, false);
+  EXPECT_GT(static_cast<double>(plan.workspace), 160.0 * 8 * 512 * 514 * 4);
+  options.max_sessions = 1;
+  EXPECT_LT(PlanMemory(*OpenModel("gemma4-e2b"), Precision::kBf16, options, false).workspace, plan.workspace);
+}
+
 TEST(MemoryPlan, SessionsThatFitIsTheLargestNumber) {
   const auto store = OpenModel("gemma4-e2b");
   EngineOptions options;

@@ -1,39 +1,11 @@
-// Keys of a row cut into chunks. The length of a chunk depends on the row's own number of keys alone, so that partial
-// sums and their merge are the same for every N, every neighbour and every grid.
+// Where the partial results of rows whose keys are split (split_keys.h) lie.
 #pragma once
 
-#include "engine/base/portable.h"
+#include "engine/ops/split_keys.h"
 
 namespace assay {
 
-struct KeySpan {
-  int first;   // position of the first visible key
-  int end;     // one past the last
-  int length;  // keys of a chunk
-  int chunks;
-};
-
-// Short chunks when there are few keys (a single row must fill the device), long ones when partial results would cost
-// more.
-ASSAY_HD inline int ChunkLength(int keys) { return keys <= 2048 ? 64 : keys <= 8192 ? 128 : 256; }
-
-ASSAY_HD inline KeySpan SpanOf(int position, int window) {
-  const int first = window > 0 && position >= window ? position - window + 1 : 0, keys = position + 1 - first;
-  const int length = ChunkLength(keys);
-  return {first, position + 1, length, (keys + length - 1) / length};
-}
-
-// The most chunks of any row with at most `keys` keys.
-inline int MostChunks(int keys) {
-  int most = 1;
-  for (const int bound : {keys, keys < 2048 ? keys : 2048, keys < 8192 ? keys : 8192}) {
-    const int length = ChunkLength(bound), chunks = (bound + length - 1) / length;
-    most = chunks > most ? chunks : most;
-  }
-  return most;
-}
-
-// Where partial results lie: values [rows, heads, capacity, head_dim], then (largest score, sum of weights) [rows,
+// Values [rows, heads, capacity, head_dim], then (largest score, sum of weights) [rows,
 // heads, capacity].
 struct Partials {
   float* values;
