@@ -88,7 +88,7 @@ CudaOps::CudaOps(const CudaOptions& options)
   ctx_.batch_invariant = options.batch_invariant;
   ctx_.sm_count = properties.multiProcessorCount;
   ctx_.compute_capability = 10 * properties.major + properties.minor;
-  ctx_.pdl = options.pdl && properties.major >= 9;
+  ctx_.pdl = options.pdl && KernelsWait();
   forced_ = options.product_way;
   ctx_.workspace_source = this;
   ctx_.counters = &counters_;

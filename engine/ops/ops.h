@@ -95,8 +95,8 @@ struct Site {
 // How large a step may get; Reserve sizes every internal workspace from it.
 struct OpsLimits {
   int max_rows = 0;
-  int max_sessions = 0;
-  int max_slots = 0;  // of any cache
+  int max_sessions = 0;  // in a step, the padding of recorded steps counted
+  int max_slots = 0;     // of any cache
   int max_heads = 0;
   int max_head_dim = 0;
   std::int64_t max_width = 0;  // most columns or rows of any weight but the head

@@ -22,4 +22,10 @@ Gate KernelsRunOn(int device) {
                   cudaGetErrorName(status));
 }
 
+bool KernelsWait() {
+  cudaFuncAttributes attributes = {};
+  ASSAY_CUDA(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(ProbeKernel)));
+  return attributes.ptxVersion >= 90;
+}
+
 }  // namespace assay
