@@ -19,10 +19,11 @@ int ContextBucket(int context, int capacity) {
   return std::min(bound, std::max(capacity, 1));
 }
 
-OpsLimits LimitsOf(const ModelSpec& spec, const KvPlan& plan, const EngineOptions& options, int rows) {
+OpsLimits LimitsOf(const ModelSpec& spec, const KvPlan& plan, const EngineOptions& options) {
+  const StepRows step = StepRowsOf(options.max_rows, options.max_sessions);
   OpsLimits limits;
-  limits.max_rows = rows;
-  limits.max_sessions = options.max_sessions;
+  limits.max_rows = step.rows;
+  limits.max_sessions = std::max(options.max_sessions, step.decoded);
   limits.vocab = spec.vocab;
   limits.max_width = std::max<std::int64_t>(spec.hidden, std::int64_t{spec.ple_width} * spec.layer_count());
   for (const KvCacheSpec& cache : plan.caches) limits.max_slots = std::max(limits.max_slots, cache.slots);
@@ -65,7 +66,7 @@ struct Engine::Impl {
                 "decoded tokens"),
         step(ops.memory(), sizeof(std::int32_t), "step counter"),
         sessions(plan, options.max_sessions) {
-    ops.Reserve(LimitsOf(spec, plan, options, max_rows));
+    ops.Reserve(LimitsOf(spec, plan, options));
   }
 
   Gate CanStep(std::span<const Feed> feeds) const;
@@ -75,6 +76,10 @@ struct Engine::Impl {
   // Runs `work`; on failure the lengths stand as they were and a lost device marks the engine.
   template <class Work>
   void Guarded(Work&& work);
+  // Called while an exception is handled: takes sessions back to these lengths and throws the exception on. Steps that
+  // were whole can have outrun a ring; then a session is unusable from its length on: it is emptied, and an Error says
+  // so.
+  [[noreturn]] void TakeBack(std::span<const SessionId> ids, std::span<const int> lengths);
 
   const ModelSpec spec;
   Ops& ops;
@@ -120,8 +125,15 @@ int Engine::Length(SessionId session) const {
 
 SessionId Engine::Fork(SessionId session) {
   impl_->sessions.RequireOpen(session);
+  Require(impl_->healthy, "fork of session {}: the device was lost in an earlier step; this engine cannot go on",
+          session.index);
   const SessionId copy = impl_->sessions.Open();
-  impl_->cache.CopySession(copy.index, session.index);
+  try {
+    impl_->Guarded([&] { impl_->cache.CopySession(copy.index, session.index); });
+  } catch (...) {
+    impl_->sessions.Close(copy);
+    throw;
+  }
   impl_->sessions.CopyState(copy, session);
   return copy;
 }
@@ -166,6 +178,23 @@ void Engine::Impl::Guarded(Work&& work) {
   } catch (const DeviceError& error) {
     healthy = healthy && !error.lost;
     throw;
+  }
+}
+
+void Engine::Impl::TakeBack(std::span<const SessionId> ids, std::span<const int> lengths) {
+  std::string emptied;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const Gate back = sessions.CanTruncate(ids[i], lengths[i]);
+    sessions.Truncate(ids[i], back.ok ? lengths[i] : 0);
+    if (!back.ok)
+      emptied += fmt::format("; session {} cannot return to its {} tokens and was emptied ({})", ids[i].index,
+                             lengths[i], back.reason);
+  }
+  if (emptied.empty()) throw;
+  try {
+    throw;
+  } catch (const std::exception& error) {
+    Throw<Error>("{}{}", error.what(), emptied);
   }
 }
 
@@ -241,6 +270,9 @@ StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> toke
   Require(static_cast<std::int64_t>(tokens.size()) + length <= impl_->options.capacity,
           "prefill of session {}: {} tokens after {}, its capacity is {}", session.index, tokens.size(), length,
           impl_->options.capacity);
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    Require(tokens[i] >= 0 && tokens[i] < impl_->spec.vocab, "prefill of session {}: token {} is {}, expected 0..{}",
+            session.index, i, tokens[i], impl_->spec.vocab - 1);
   StepResult result;
   try {
     for (std::size_t first = 0; first < tokens.size(); first += static_cast<std::size_t>(most)) {
@@ -256,17 +288,8 @@ StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> toke
       append(result.raw, part.raw);
       append(result.capped, part.capped);
     }
-  } catch (const Error& error) {
-    // Chunks before the failed one were whole steps; taking them back can outrun a ring, and then the session is
-    // unusable from its old length on: say so rather than go on with missing keys.
-    const Gate back = CanTruncate(session, length);
-    if (!back) {
-      impl_->sessions.Truncate(session, 0);
-      Throw<Error>("{}; session {} cannot return to its {} tokens and was emptied ({})", error.what(), session.index,
-                   length, back.reason);
-    }
-    impl_->sessions.Truncate(session, length);
-    throw;
+  } catch (...) {
+    impl_->TakeBack(std::span(&session, 1), std::span(&length, 1));
   }
   return result;
 }
@@ -298,10 +321,13 @@ std::vector<std::vector<std::int32_t>> Engine::Decode(std::span<const SessionId>
   const int bucket = DecodeBucket(static_cast<int>(ids.size()));
   RowList list;
   int longest = 0;
+  std::vector<int> lengths;
   for (const Feed& feed : feeds) {
     const int length = impl.sessions.Length(feed.session);
-    Require(length + steps <= impl.options.capacity, "decode of {} steps: session {} has {} tokens, its capacity is {}",
-            steps, feed.session.index, length, impl.options.capacity);
+    lengths.push_back(length);
+    Require(std::int64_t{length} + steps <= impl.options.capacity,
+            "decode of {} steps: session {} has {} tokens, its capacity is {}", steps, feed.session.index, length,
+            impl.options.capacity);
     list.AddSegment(feed.session.index, length, feed.tokens);
     longest = std::max(longest, length);
   }
@@ -309,11 +335,11 @@ std::vector<std::vector<std::int32_t>> Engine::Decode(std::span<const SessionId>
   while (list.count() < bucket) list.AddSegment(kPaddingSession, 0, std::span(&pad, 1));
 
   std::vector<std::vector<std::int32_t>> tokens(ids.size());
-  impl.Guarded([&] {
+  const auto decode = [&] {
     impl.rows.Set(list);
-    for (const SessionId id : ids) impl.sessions.Touch(id, impl.sessions.Length(id) + steps);
     for (int done = 0; done < steps; done += kHistorySteps) {
       const int some = std::min(kHistorySteps, steps - done);
+      for (std::size_t i = 0; i < ids.size(); ++i) impl.sessions.Touch(ids[i], lengths[i] + done + some);
       impl.ops.memory().Fill(impl.step.data(), 0, sizeof(std::int32_t));
       for (int s = 0; s < some; ++s)
         impl.Graph(bucket, ContextBucket(longest + done + s + 1, impl.options.capacity)).Launch();
@@ -323,7 +349,12 @@ std::vector<std::vector<std::int32_t>> Engine::Decode(std::span<const SessionId>
         for (std::size_t i = 0; i < ids.size(); ++i)
           tokens[i].push_back(read[static_cast<std::size_t>(s) * static_cast<std::size_t>(bucket) + i]);
     }
-  });
+  };
+  try {
+    impl.Guarded(decode);
+  } catch (...) {
+    impl.TakeBack(ids, lengths);
+  }
   for (const SessionId id : ids) impl.sessions.Grow(id, steps);
   return tokens;
 }

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -13,6 +14,8 @@
 #include "engine/base/check.h"
 #include "engine/memory/memory.h"
 #include "engine/ops/host_ops.h"
+#include "engine/runtime/batch.h"
+#include "oracles/probes/faulty_ops.h"
 #include "suites/support/gguf_image.h"
 #include "suites/support/scratch_folder.h"
 
@@ -149,7 +152,7 @@ INSTANTIATE_TEST_SUITE_P(
                 [](Hall& h) {
                   h.engine.Prefill(h.a, Tokens{1, 2, 3, 4, 300});
                 },
-                "feed 0: token 0 of session 0 is 300, expected 0..111"},
+                "prefill of session 0: token 4 is 300, expected 0..111"},
         Refused{"PromptOfAClosedSession", [](Hall& h) { h.engine.Prefill(h.gone, kOne); },
                 "session 2 (generation 1) is closed"},
         Refused{"PromptInHugeChunks", [](Hall& h) { h.engine.Prefill(h.a, kFive, Want::kLast, 9); },
@@ -242,6 +245,93 @@ TEST(HostMemory, SaysWhatDidNotFit) {
         << error.what();
     EXPECT_GT(error.free, 0u);
   }
+}
+
+class ReserveSpy final : public ForwardingOps {
+ public:
+  using ForwardingOps::ForwardingOps;
+  void Reserve(const OpsLimits& limits) override { found = limits; }
+  OpsLimits found;
+};
+
+// A recorded step of 9 sessions runs in the bucket of 16 rows: what ops reserve must do for those.
+TEST(Engine, ReservesForThePaddingOfRecordedSteps) {
+  HostOps host(Precision::kFp32);
+  ReserveSpy ops(host);
+  EngineOptions options = Options();
+  for (const int sessions : {1, 9, 17, 33, 65, 300}) {
+    options.max_sessions = sessions;
+    const Engine engine(*OpenModel("tiny-llama"), ops, options);
+    EXPECT_GE(ops.found.max_sessions, std::max(sessions, DecodeBucket(std::min(sessions, 256))));
+    EXPECT_GE(ops.found.max_rows, DecodeBucket(std::min(sessions, 256)));
+  }
+}
+
+// A decode that fails after its rings have turned over what the old length needs says so and empties the session; one
+// that fails early leaves it as it was, to the bit.
+TEST(Engine, DecodeThatFailsLeavesNoHalfSession) {
+  const auto store = OpenModel("tiny-gemma3");
+  HostOps host(Precision::kFp32);
+  EngineOptions options = Options();
+  options.capacity = 60;
+  const Tokens prompt{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  const std::int32_t first = 13;
+  const auto next = [&](Engine& engine, SessionId session) {
+    const Feed feed{session, std::span(&first, 1)};
+    return engine.Step(std::span(&feed, 1)).raw;
+  };
+  Engine clean(*store, host, options);
+  const SessionId same = clean.Open();
+  clean.Prefill(same, prompt);
+  const std::vector<float> expected = next(clean, same);
+  int kept = 0, emptied = 0;
+  for (int call = 0; call < 2000; call += 37) {
+    FaultyOps ops(host, Fault::kNone);
+    Engine engine(*store, ops, options);
+    const SessionId session = engine.Open();
+    engine.Prefill(session, prompt);
+    ops.Arm(call);
+    std::string said;
+    try {
+      engine.Decode(std::span(&session, 1), std::span(&first, 1), 40);
+    } catch (const Error& error) {
+      said = error.what();
+    }
+    ops.Arm(-1);
+    if (said.empty()) break;
+    const bool gone = said.find("was emptied") != std::string::npos;
+    (gone ? emptied : kept) += 1;
+    ASSERT_EQ(engine.Length(session), gone ? 0 : 12) << call << ": " << said;
+    if (!gone) {
+      ASSERT_EQ(next(engine, session), expected) << call;
+    }
+  }
+  EXPECT_GT(kept + emptied, 5);
+  EXPECT_GT(emptied, 0);
+}
+
+// A bad token anywhere in a prompt is refused before its first chunk has turned a ring over.
+TEST(Engine, BadTokenLateInAPromptChangesNothing) {
+  const auto store = OpenModel("tiny-gemma3");
+  HostOps ops(Precision::kFp32);
+  EngineOptions options = Options();
+  options.capacity = 60;
+  Engine engine(*store, ops, options);
+  const SessionId session = engine.Open();
+  engine.Prefill(session, Tokens(20, 7));
+  Tokens prompt(20, 7);
+  prompt[18] = 1 << 30;
+  EXPECT_NE(Complaint([&] { engine.Prefill(session, prompt); }).find("token 18 is"), std::string::npos);
+  EXPECT_EQ(engine.Length(session), 20);
+}
+
+TEST(Engine, MoreStepsThanANumberHoldsAreRefused) {
+  Hall h;
+  const std::int32_t first = 1;
+  EXPECT_NE(Complaint([&] {
+              h.engine.Decode(std::span(&h.a, 1), std::span(&first, 1), std::numeric_limits<int>::max());
+            }).find("its capacity is 12"),
+            std::string::npos);
 }
 
 }  // namespace
