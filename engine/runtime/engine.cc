@@ -339,10 +339,13 @@ std::vector<std::vector<std::int32_t>> Engine::Decode(std::span<const SessionId>
     impl.rows.Set(list);
     for (int done = 0; done < steps; done += kHistorySteps) {
       const int some = std::min(kHistorySteps, steps - done);
-      for (std::size_t i = 0; i < ids.size(); ++i) impl.sessions.Touch(ids[i], lengths[i] + done + some);
       impl.ops.memory().Fill(impl.step.data(), 0, sizeof(std::int32_t));
-      for (int s = 0; s < some; ++s)
-        impl.Graph(bucket, ContextBucket(longest + done + s + 1, impl.options.capacity)).Launch();
+      for (int s = 0; s < some; ++s) {
+        const int grown = done + s + 1;
+        StepGraph& graph = impl.Graph(bucket, ContextBucket(longest + grown, impl.options.capacity));
+        for (std::size_t i = 0; i < ids.size(); ++i) impl.sessions.Touch(ids[i], lengths[i] + grown);
+        graph.Launch();
+      }
       std::vector<std::int32_t> read(static_cast<std::size_t>(some) * static_cast<std::size_t>(bucket));
       impl.ops.memory().CopyOut(read.data(), impl.history.data(), read.size() * sizeof(std::int32_t));
       for (int s = 0; s < some; ++s)
