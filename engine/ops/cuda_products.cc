@@ -4,6 +4,7 @@
 #include "engine/ops/cuda_ops_impl.h"
 #include "engine/ops/kernels/convert.h"
 #include "engine/ops/kernels/kernels.h"
+#include "engine/ops/split_keys.h"
 
 namespace assay {
 namespace {

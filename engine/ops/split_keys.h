@@ -2,9 +2,12 @@
 // sums and their merge are the same for every N, every neighbour and every grid.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <initializer_list>
 
 #include "engine/base/portable.h"
+#include "engine/ops/ops.h"
 
 namespace assay {
 
@@ -33,6 +36,27 @@ inline int MostChunks(int keys) {
     most = chunks > most ? chunks : most;
   }
   return most;
+}
+
+constexpr int kShortSegment = 8;                          // rows of a segment that decode takes one by one
+constexpr std::size_t kShortPartials = 64 * 1024 * 1024;  // bytes of partial results short segments may use
+
+// Of partial results of `rows` rows with at most `keys` keys each; 0 when nothing is split.
+inline std::size_t DecodePartialBytes(int rows, int heads, int head_dim, int keys) {
+  const int capacity = MostChunks(keys);
+  if (capacity == 1) return 0;
+  return static_cast<std::size_t>(rows) * static_cast<std::size_t>(heads) * static_cast<std::size_t>(capacity) *
+         (static_cast<std::size_t>(head_dim) + 2) * sizeof(float);
+}
+
+// The most that attention asks for in a step within these limits.
+inline std::size_t AttentionWorkspaceBytes(const OpsLimits& limits) {
+  const auto bytes = [&](int count) {
+    return DecodePartialBytes(count, limits.max_heads, limits.max_head_dim, limits.max_slots);
+  };
+  const std::size_t decode = bytes(std::min(limits.max_rows, limits.max_sessions)),
+                    verify = bytes(std::min(limits.max_rows, kShortSegment * limits.max_sessions));
+  return std::max(decode, std::min(verify, std::max(kShortPartials, bytes(kShortSegment))));  // a segment is not cut
 }
 
 }  // namespace assay

@@ -134,10 +134,13 @@ Bytes WorkspaceBytes(const ModelSpec& spec, const StepRows& step, const EngineOp
   const Bytes gated = 128 * kMebi + std::min(std::max(512 * kMebi, Product(width, 4)), Product(step.rows, width) * 4);
   const Bytes assignments = Product(std::min(step.rows, 2048), w.top_k);
   const Bytes experts = assignments * static_cast<Bytes>(width) * 4 + assignments * 8 + Product(w.experts, 64);
-  constexpr int kShortSegment = 8;  // most rows of a session that decode's kernels take, all in one launch
-  const int rows = std::min(step.rows, std::max({options.max_sessions, step.decoded, kShortSegment}));
-  const Bytes attention =
-      std::max(64 * kMebi, Product(rows, w.heads * MostChunks(slots)) * static_cast<Bytes>(w.head_dim + 2) * 4);
+  OpsLimits limits;
+  limits.max_rows = step.rows;
+  limits.max_sessions = std::max(options.max_sessions, step.decoded);
+  limits.max_slots = slots;
+  limits.max_heads = static_cast<int>(w.heads);
+  limits.max_head_dim = static_cast<int>(w.head_dim);
+  const Bytes attention = AttentionWorkspaceBytes(limits);
   const Bytes argmax = Product(step.rows, 1024) * 8;
   constexpr Bytes kFixed = (32 + 64) * kMebi;
   return kFixed + std::max({gated, experts, attention, argmax}) * 5 / 4;

@@ -55,7 +55,4 @@ bool FitsSharedMemory(std::size_t bytes);
 // row.
 void LaunchAttentionGeneric(const KernelContext& ctx, const Ops::AttentionArgs& args, bool split);
 
-// Bytes of partial results that decode of `rows` rows writes.
-std::size_t DecodePartialBytes(int rows, int heads, int head_dim, int keys);
-
 }  // namespace assay

@@ -1,15 +1,26 @@
 // Attention of rows that are queries of their own (decode, short verify segments). One launch for all rows: blocks over
 // (row, kv head, chunk of keys), all query heads of a kv head together, then a merge of the chunks in their order.
 //
-// Chunks are fixed by the row (split_keys.cuh); the grid only says how many blocks share them, so it may follow a bound
+// Chunks are fixed by the row (split_keys.h); the grid only says how many blocks share them, so it may follow a bound
 // that is known when a step is captured. Merging is a kernel of its own: a last-arriving block would read all partials
 // of long contexts at one multiprocessor's bandwidth.
 #include "engine/ops/kernels/attention.cuh"
 #include "engine/ops/kernels/flash.cuh"
-#include "engine/ops/kernels/split_keys.cuh"
+#include "engine/ops/split_keys.h"
 
 namespace assay {
 namespace {
+
+// Partial results: values [rows, heads, capacity, head_dim], then (largest score, sum of weights) [rows, heads,
+// capacity].
+struct Partials {
+  float* values;
+  float2* stats;
+  int capacity;  // chunks of a row there is room for
+  ASSAY_HD long long Index(long long row, int heads, int head, int chunk) const {
+    return (row * heads + head) * capacity + chunk;
+  }
+};
 
 constexpr int kHeadTile = 16;  // query heads of a block: the rows of one tensor-core fragment
 constexpr int kMergeThreads = 512;
@@ -303,13 +314,6 @@ bool FitsSharedMemory(std::size_t bytes) {
   ASSAY_CUDA(cudaGetDevice(&device));
   ASSAY_CUDA(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
   return bytes <= static_cast<std::size_t>(most);
-}
-
-std::size_t DecodePartialBytes(int rows, int heads, int head_dim, int keys) {
-  const int capacity = MostChunks(keys);
-  if (capacity == 1) return 0;
-  return static_cast<std::size_t>(rows) * static_cast<std::size_t>(heads) * static_cast<std::size_t>(capacity) *
-         (static_cast<std::size_t>(head_dim) * sizeof(float) + sizeof(float2));
 }
 
 void LaunchAttentionGeneric(const KernelContext& ctx, const Ops::AttentionArgs& args, bool split) {

@@ -5,12 +5,10 @@
 
 #include "engine/ops/kernels/attention.cuh"
 #include "engine/ops/kernels/flash.cuh"
+#include "engine/ops/split_keys.h"
 
 namespace assay {
 namespace {
-
-constexpr int kShortSegment = 8;                          // rows of a segment that decode takes one by one
-constexpr std::size_t kShortPartials = 64 * 1024 * 1024;  // bytes of partial results short segments may use
 
 // 512-wide heads: two warps share the 16 queries' output, and tiles of keys are half as long.
 template <class T, int kHeadDim>
@@ -104,16 +102,6 @@ __global__ void __launch_bounds__(PrefillFlash<T, kHeadDim>::kThreads, 1)
 }
 
 }  // namespace
-
-std::size_t AttentionWorkspaceBytes(const OpsLimits& limits) {
-  const int rows = std::min(limits.max_rows, limits.max_sessions);
-  const auto bytes = [&](int count) {
-    return DecodePartialBytes(count, limits.max_heads, limits.max_head_dim, limits.max_slots);
-  };
-  const std::size_t decode = bytes(rows),
-                    verify = bytes(std::min(limits.max_rows, kShortSegment * limits.max_sessions));
-  return std::max(decode, std::min(verify, std::max(kShortPartials, bytes(kShortSegment))));  // a segment is not cut
-}
 
 // A segment's kernel follows from its own length, so that its results do not depend on its neighbours: runs of short
 // and of long segments are launched by turns. Decode rows before a chunk of a prompt are two launches.

@@ -40,7 +40,6 @@ void LaunchPleProduct(const KernelContext& ctx, void* operand, const float* gate
 void LaunchRound(const KernelContext& ctx, void* operand, const float* x, std::int64_t count);
 
 // Workspace each op may ask for within `limits`; Reserve takes the largest.
-std::size_t AttentionWorkspaceBytes(const OpsLimits& limits);
 std::size_t LogitsWorkspaceBytes(const OpsLimits& limits);
 std::size_t RouteWorkspaceBytes(const OpsLimits& limits);
 
