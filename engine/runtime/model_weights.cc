@@ -20,9 +20,10 @@ class Uploader {
   // The listed matrices stacked into one weight; null when the model has none of them.
   std::unique_ptr<Weight> Matrix(std::initializer_list<Role> roles, int layer = -1,
                                  WeightUse use = WeightUse::kMatrix) {
+    const DType as = use == WeightUse::kTable ? DType::kF32 : OperandType(ops_.precision());
     std::vector<HostTensor> parts;
     for (const Role role : roles)
-      if (Wanted(role, layer)) parts.push_back(Checked({role, layer}, /*recipe_only=*/ops_.device() != "host"));
+      if (Wanted(role, layer)) parts.push_back(Checked({role, layer}, /*recipe_only=*/ops_.device() != "host", as));
     if (parts.empty()) return nullptr;
     std::unique_ptr<Weight> weight = ops_.Prepare(parts, use);
     weights_.resident_bytes += weight->bytes();
@@ -31,7 +32,7 @@ class Uploader {
   }
 
   std::vector<float> Values(Role role, int layer = -1) {
-    return Wanted(role, layer) ? ToFloats(Checked({role, layer}, false)) : std::vector<float>();
+    return Wanted(role, layer) ? ToFloats(Checked({role, layer}, false, DType::kF32)) : std::vector<float>();
   }
 
   // A vector (or small matrix) as float32; a null buffer when the model has none.
@@ -51,13 +52,14 @@ class Uploader {
     return entry != catalogue_.end() && (entry->second.required || store_.Has(entry->first));
   }
 
-  HostTensor Checked(TensorKey key, bool recipe_only) const {
+  // `as`: what values are multiplied in.
+  HostTensor Checked(TensorKey key, bool recipe_only, DType as) const {
     HostTensor tensor = store_.Load(key, recipe_only);
     const TensorEntry& entry = catalogue_.at(key);
     Require(tensor.experts == entry.experts && tensor.rows == entry.rows && tensor.cols == entry.cols,
             "{}: {} has shape [{}, {}, {}], expected [{}, {}, {}]", tensor.where, Name(key), tensor.experts,
             tensor.rows, tensor.cols, entry.experts, entry.rows, entry.cols);
-    if (!tensor.fill) RequireFinite(tensor);
+    if (!tensor.fill) RequireFinite(tensor, as);
     return tensor;
   }
 

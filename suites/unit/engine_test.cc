@@ -234,6 +234,28 @@ TEST(Engine, RefusesWeightsThatAreNotNumbers) {
   }
 }
 
+// What fits the file but not the type of products would be infinite without a word. Vectors stay in float32.
+TEST(Engine, RefusesWeightsTooLargeForTheModesType) {
+  const auto complaint = [](Precision precision, const char* name, float value) {
+    GgufImage image = GgufImage::Read(std::string(ASSAY_FIXTURES) + "/goldens/gguf-tiny/qwen2.gguf");
+    std::memcpy(image.TensorAt(name).data.data() + 4, &value, sizeof value);
+    const ScratchFolder folder;
+    const auto store = OpenModel(folder.Put("model.gguf", image.Bytes()));
+    HostOps ops(precision);
+    return Complaint([&] { Engine(*store, ops, Options()); });
+  };
+  const char* matrix = "blk.1.ffn_up.weight";
+  EXPECT_NE(complaint(Precision::kFp16, matrix, -65520.0f)
+                .find("blk.1.ffn_up.weight: expected values that fit F16, found 1 too large of"),
+            std::string::npos)
+      << complaint(Precision::kFp16, matrix, -65520.0f);
+  EXPECT_EQ(complaint(Precision::kFp16, matrix, 65519.0f), "accepted");
+  EXPECT_EQ(complaint(Precision::kBf16, matrix, 65520.0f), "accepted");
+  EXPECT_NE(complaint(Precision::kBf16, matrix, std::numeric_limits<float>::max()).find("fit BF16"), std::string::npos);
+  EXPECT_EQ(complaint(Precision::kFp32, matrix, std::numeric_limits<float>::max()), "accepted");
+  EXPECT_EQ(complaint(Precision::kFp16, "blk.0.attn_norm.weight", 70000.0f), "accepted");
+}
+
 TEST(HostMemory, SaysWhatDidNotFit) {
   HostMemory memory;
   try {
@@ -245,6 +267,47 @@ TEST(HostMemory, SaysWhatDidNotFit) {
         << error.what();
     EXPECT_GT(error.free, 0u);
   }
+}
+
+// Host memory whose copies fail on request.
+class BrokenMemory final : public Memory {
+ public:
+  void* Allocate(std::size_t bytes, const std::string& what) override { return inner_.Allocate(bytes, what); }
+  void Free(void* data) noexcept override { inner_.Free(data); }
+  void CopyIn(void* to, const void* from, std::size_t bytes) override { inner_.CopyIn(to, from, bytes); }
+  void CopyOut(void* to, const void* from, std::size_t bytes) override { inner_.CopyOut(to, from, bytes); }
+  void Copy(void* to, const void* from, std::size_t bytes) override {
+    if (broken) throw DeviceError("copy: refused", false);
+    inner_.Copy(to, from, bytes);
+  }
+  void Fill(void* to, unsigned char byte, std::size_t bytes) override { inner_.Fill(to, byte, bytes); }
+  std::size_t FreeBytes() const override { return inner_.FreeBytes(); }
+  bool broken = false;
+
+ private:
+  HostMemory inner_;
+};
+
+class BrokenMemoryOps final : public ForwardingOps {
+ public:
+  using ForwardingOps::ForwardingOps;
+  BrokenMemory& memory() override { return memory_; }
+
+ private:
+  BrokenMemory memory_;
+};
+
+TEST(Engine, ForkThatFailsTakesNoPlace) {
+  HostOps host(Precision::kFp32);
+  BrokenMemoryOps ops(host);
+  Engine engine(*OpenModel("tiny-llama"), ops, Options());
+  const SessionId session = engine.Open();
+  engine.Prefill(session, Tokens{1, 2, 3});
+  ops.memory().broken = true;
+  for (int attempt = 0; attempt < 5; ++attempt) EXPECT_THROW(engine.Fork(session), DeviceError);
+  ops.memory().broken = false;
+  EXPECT_EQ(engine.Length(engine.Fork(session)), 3);
+  EXPECT_EQ(engine.Length(engine.Open()), 0);
 }
 
 class ReserveSpy final : public ForwardingOps {
