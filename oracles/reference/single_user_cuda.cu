@@ -55,7 +55,33 @@ class SingleUser final : public ReferenceDecoder {
         rounding_(rounding),
         keep_hidden_(keep_hidden),
         history_(weights_->spec.layers.size()) {
-    const Widths most(weights_->spec);
+    MakeBuffers();
+  }
+  // The same weights and a copy of the history so far.
+  SingleUser(const SingleUser& other)
+      : ReferenceDecoder(other),
+        weights_(other.weights_),
+        rounding_(other.rounding_),
+        keep_hidden_(other.keep_hidden_),
+        history_(other.history_.size()) {
+    MakeBuffers();
+    if (length() == 0) return;
+    Reserve(length());
+    for (int l = 0; l < spec().layer_count(); ++l) {
+      if (!spec().OwnsKv(l)) continue;
+      const auto at = static_cast<std::size_t>(l);
+      Copy(history_[at].keys.data(), other.history_[at].keys.data(), length() * KvWidth(l));
+      Copy(history_[at].values.data(), other.history_[at].values.data(), length() * KvWidth(l));
+    }
+  }
+
+  const ModelSpec& spec() const override { return weights_->spec; }
+  std::unique_ptr<ReferenceDecoder> Fork() const override { return std::make_unique<SingleUser>(*this); }
+
+ private:
+  // What a token's pass goes through.
+  void MakeBuffers() {
+    const Widths most(spec());
     const auto make = [](Vec& vec, std::int64_t count, const char* what) {
       vec = Vec(static_cast<std::size_t>(count), what);
     };
@@ -68,18 +94,14 @@ class SingleUser final : public ReferenceDecoder {
     make(o_, most.heads, "attention");
     make(k_, most.kv, "key");
     make(v_, most.kv, "value");
-    make(gate_, std::max<std::int64_t>(most.ffn, weights_->spec.ple_width), "gate");
+    make(gate_, std::max<std::int64_t>(most.ffn, spec().ple_width), "gate");
     make(up_, most.ffn, "up");
     make(router_, most.experts, "router");
     make(ple_, most.ple, "per-layer inputs");
     make(row_, most.ple, "per-layer embedding");
-    make(z_, weights_->spec.vocab, "logits");
+    make(z_, spec().vocab, "logits");
   }
 
-  const ModelSpec& spec() const override { return weights_->spec; }
-  std::unique_ptr<ReferenceDecoder> Fork() const override { return std::make_unique<SingleUser>(*this); }
-
- private:
   ReferenceStep Forward(std::int32_t token, bool want_logits) override {
     const ModelSpec& s = spec();
     Reserve(length() + 1);
@@ -234,19 +256,22 @@ class SingleUser final : public ReferenceDecoder {
     Add(x_.data(), a_.data(), s.hidden);
   }
 
+  std::int64_t KvWidth(int l) const {
+    const LayerSpec& g = spec().layers[static_cast<std::size_t>(l)];
+    return std::int64_t{g.kv_heads} * g.head_dim;
+  }
+
   // Room for `positions` in every history that is written, and for a score of each.
   void Reserve(int positions) {
     if (positions <= room_) return;
-    const int room = room_ + kGrowth;
+    const int room = (positions + kGrowth - 1) / kGrowth * kGrowth;
     for (int l = 0; l < spec().layer_count(); ++l) {
       if (!spec().OwnsKv(l)) continue;
-      const LayerSpec& g = spec().layers[static_cast<std::size_t>(l)];
-      const std::size_t count =
-          static_cast<std::size_t>(room) * static_cast<std::size_t>(g.kv_heads) * static_cast<std::size_t>(g.head_dim);
+      const auto count = static_cast<std::size_t>(room * KvWidth(l));
       history_[static_cast<std::size_t>(l)].keys.Grow(count);
       history_[static_cast<std::size_t>(l)].values.Grow(count);
     }
-    scores_.Grow(static_cast<std::size_t>(room) * static_cast<std::size_t>(Widths(spec()).query_heads));
+    scores_ = Vec(static_cast<std::size_t>(room) * static_cast<std::size_t>(Widths(spec()).query_heads), "scores");
     room_ = room;
   }
 

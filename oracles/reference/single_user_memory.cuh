@@ -25,7 +25,7 @@ inline void Check(cudaError_t status, const char* what) {
                     lost);
 }
 
-// Elements on the device; a copy copies them. All work of the reference is ordered on the default stream.
+// Elements on the device. All work of the reference is ordered on the default stream.
 template <class T>
 class DeviceArray {
  public:
@@ -45,9 +45,7 @@ class DeviceArray {
   DeviceArray(const std::vector<T>& values, const std::string& what) : DeviceArray(values.size(), what) {
     if (count_ > 0) Check(cudaMemcpy(data_, values.data(), bytes(), cudaMemcpyHostToDevice), what.c_str());
   }
-  DeviceArray(const DeviceArray& other) : DeviceArray(other.count_, other.what_) {
-    if (count_ > 0) Check(cudaMemcpyAsync(data_, other.data_, bytes(), cudaMemcpyDeviceToDevice), "copy");
-  }
+  DeviceArray(const DeviceArray&) = delete;
   DeviceArray(DeviceArray&& other) noexcept { *this = std::move(other); }
   DeviceArray& operator=(DeviceArray&& other) noexcept {
     std::swap(data_, other.data_);
