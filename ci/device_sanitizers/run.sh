@@ -3,8 +3,8 @@
 # Usage: ci/device_sanitizers/run.sh BIN_DIR OUT_DIR [TOOL...]
 #   OUT_DIR gets a log and a report per run, and summary.txt: a line per run. Ends with 1 if a tool reports anything, a case fails, a run
 #   does not finish, or a tool does not see the fault planted for it.
-# Environment: DTYPES (default: "bf16 fp16 fp32"), CASES (of racecheck, which gets a run a case; default: '*'), JOBS (runs at a time; default: the
-# number of cores / 2), LIMIT (seconds a run may take; default: 3600), CUDA_VISIBLE_DEVICES (default: all GPUs).
+# Environment: DTYPES (default: "bf16 fp16 fp32"), CASES (of racecheck, which gets a run a case; default: '*'), JOBS (runs at a time; default: six
+# for each GPU, more slow each other down), LIMIT (seconds a run may take; default: 3600), CUDA_VISIBLE_DEVICES (default: all GPUs).
 #
 # Runs share a GPU through MPS where it is there: taking turns on it makes instrumented kernels ten times slower. A run that crashes
 # or is stopped takes the others on its GPU along, so the planted faults run before, outside MPS.
@@ -95,7 +95,7 @@ fi
 for tool in "${tools[@]}"; do runs "$tool" || exit; done |
   awk -v gpus="$gpus" 'BEGIN { n = split(gpus, gpu, ",") } { print gpu[NR % n + 1], $0 }' >"$out/runs.txt"
 # shellcheck disable=SC2016  # expanded by the inner shell
-xargs -P "${JOBS:-$((($(nproc) + 1) / 2))}" -d '\n' -I{} bash -c 'set -f; run $1' _ {} <"$out/runs.txt"
+xargs -P "${JOBS:-$((6 * $(tr , '\n' <<<"$gpus" | wc -l)))}" -d '\n' -I{} bash -c 'set -f; run $1' _ {} <"$out/runs.txt"
 sort -k 2 -o "$out/summary.txt" "$out/summary.txt"
 cat "$out/summary.txt"
 [ "$(grep -c '^ok ' "$out/summary.txt")" -eq $(($(wc -l <"$out/runs.txt") + ${#tools[@]})) ]
