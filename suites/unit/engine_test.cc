@@ -15,6 +15,7 @@
 #include "engine/memory/memory.h"
 #include "engine/ops/host_ops.h"
 #include "engine/runtime/batch.h"
+#include "engine/weights/finite.h"
 #include "oracles/probes/faulty_ops.h"
 #include "suites/support/gguf_image.h"
 #include "suites/support/scratch_folder.h"
@@ -254,6 +255,29 @@ TEST(Engine, RefusesWeightsTooLargeForTheModesType) {
   EXPECT_NE(complaint(Precision::kBf16, matrix, std::numeric_limits<float>::max()).find("fit BF16"), std::string::npos);
   EXPECT_EQ(complaint(Precision::kFp32, matrix, std::numeric_limits<float>::max()), "accepted");
   EXPECT_EQ(complaint(Precision::kFp16, "blk.0.attn_norm.weight", 70000.0f), "accepted");
+}
+
+// 16-bit floats around the edge: bfloat16 65280 and 65536, the largest half.
+TEST(RequireFinite, KnowsTheEdgeOf16BitFloats) {
+  const auto complaint = [](DType stored, std::uint16_t word, DType as) {
+    std::shared_ptr<std::byte[]> data(new std::byte[sizeof word]);
+    std::memcpy(data.get(), &word, sizeof word);
+    HostTensor tensor;
+    tensor.type = stored;
+    tensor.experts = tensor.rows = tensor.cols = 1;
+    tensor.bytes = sizeof word;
+    tensor.data = std::shared_ptr<const std::byte>(data, data.get());
+    tensor.where = "w";
+    return Complaint([&] { RequireFinite(tensor, as); });
+  };
+  EXPECT_EQ(complaint(DType::kBF16, 0x477f, DType::kF16), "accepted");
+  EXPECT_EQ(complaint(DType::kBF16, 0xc780, DType::kF16),
+            "w: expected values that fit F16, found 1 too large of 1, the first in row 0");
+  EXPECT_EQ(complaint(DType::kBF16, 0x7f7f, DType::kBF16), "accepted");
+  EXPECT_EQ(complaint(DType::kBF16, 0xff80, DType::kF16),
+            "w: expected finite values, found 1 NaN or infinite of 1, the first in row 0");
+  EXPECT_EQ(complaint(DType::kF16, 0xfbff, DType::kF16), "accepted");
+  EXPECT_NE(complaint(DType::kF16, 0x7c00, DType::kBF16).find("1 NaN or infinite"), std::string::npos);
 }
 
 TEST(HostMemory, SaysWhatDidNotFit) {
