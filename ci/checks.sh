@@ -24,6 +24,7 @@ quick=(--model tiny-llama --suite Prefill --dtype fp32 --device host)
 
 expect 0 'PASS' run "${quick[@]}" --report "$work/r.json"
 expect 0 'valid, PASS' validate "$work/r.json"
+expect 0 'TIE_FLIP' run --model tiny-gemma3 --suite Schedule --dtype bf16 --device host  # one case of four
 expect 0 'Prefill' list
 expect 0 'Prefill.' list --cases "${quick[@]}"
 expect 0 'KV plan' inspect tiny-gemma4-moe
@@ -66,7 +67,10 @@ ln -s target.json "$work/link.json"
 expect 0 'PASS' run "${quick[@]}" --report "$work/link.json"
 [ -L "$work/link.json" ] || { echo 'a link was replaced by a report'; failed=1; }
 expect 0 'valid, PASS' validate "$work/target.json"
+echo nonsense >"$work/nonsense.json"
+(trap '' XFSZ; ulimit -f 8; expect 2 'large.json' run --model tiny-llama --dtype fp32 --device host --report "$work/large.json"; exit $failed) || failed=1
 expect 2 'no goldens' golden tiny-llama
+expect 2 'nonsense.json' golden qwen3-nano --goldens "$work/nonsense.json" --dtype fp32 --device host
 expect 4 'matches nothing' golden nothing
 expect 2 'cannot open' validate "$work/absent.json"
 expect 2 'it is a folder' validate "$work"
@@ -79,6 +83,12 @@ sed 's/"status": "pass"/"status": "fine"/' "$work/r.json" >"$work/shape.json"
 expect 1 'status' validate "$work/shape.json"
 sed 's/"version": "1\.[0-9]*\.0"/"version": "2.0.0"/' "$work/r.json" >"$work/version.json"
 expect 5 '2.0.0' validate "$work/version.json"
+
+# A row that was timed was verified before; a row that nobody can verify is not timed.
+quick_bench=(--dtype fp32 --what decode --n 1 --ctx 8 --seconds 0.02)
+expect 0 'PASS: 1 of 1 rows timed, 2 of 2 parity cases passed' bench --model tiny-llama --device host "${quick_bench[@]}" --report "$work/bench.json"
+expect 0 'valid, PASS' validate "$work/bench.json"
+expect 4 'no suite can judge' bench --model gemma3-270m --device host "${quick_bench[@]}"
 
 # Every kept report is what it says.
 while read -r kept; do expect 0 'valid, PASS' validate "$kept"; done < <(find "$(dirname "$0")/../reports/history" -name '*.json')
@@ -96,6 +106,7 @@ if "$assay" list | grep -q '^cuda .*no CUDA device'; then
   expect 4 'skipped' run --model tiny-llama --suite Prefill --dtype fp32 --device cuda
   expect 4 'INCOMPLETE: 1 of' run --model gemma4-nano --dtype fp32 --device cuda
   expect 4 'INCOMPLETE: 1 of 2' golden gemma4-nano --dtype fp32 --device cuda
+  expect 4 'INCOMPLETE: 0 of 1 rows timed' bench --model tiny-llama --device cuda "${quick_bench[@]}"
   expect 4 'skipped 10 cases' run --model gemma4-e4b --suite RealGeometry --dtype bf16 --device cuda
 fi
 

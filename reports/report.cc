@@ -65,14 +65,15 @@ std::string RunVerdict(const Report& report, const ReportSummary& summary) {
 
 }  // namespace
 
+bool IsWorse(const ReportJudgement& a, const ReportJudgement& b) {
+  return std::make_tuple(Severity(a.verdict), Rank(a.headroom)) >
+         std::make_tuple(Severity(b.verdict), Rank(b.headroom));
+}
+
 const ReportJudgement* Worst(const ReportCase& item) {
   const ReportJudgement* worst = nullptr;
-  for (const ReportJudgement& judgement : item.judgements) {
-    if (worst == nullptr || std::make_tuple(Severity(judgement.verdict), Rank(judgement.headroom)) >
-                                std::make_tuple(Severity(worst->verdict), Rank(worst->headroom))) {
-      worst = &judgement;
-    }
-  }
+  for (const ReportJudgement& judgement : item.judgements)
+    if (worst == nullptr || IsWorse(judgement, *worst)) worst = &judgement;
   return worst;
 }
 

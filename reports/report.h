@@ -46,7 +46,9 @@ struct ReportCase {
   std::string replay;  // one shell line that runs this case alone
 };
 
-// The judgement that speaks for a case: the worst by verdict, then by headroom; null without judgements.
+// By verdict, then by headroom; a headroom that is no number is worse than any.
+bool IsWorse(const ReportJudgement& a, const ReportJudgement& b);
+// The judgement that speaks for a case: the worst; null without judgements.
 const ReportJudgement* Worst(const ReportCase& item);
 // Its verdict; "VOID" without judgements: nothing was compared.
 std::string CaseVerdict(const ReportCase& item);

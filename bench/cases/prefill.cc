@@ -36,6 +36,7 @@ class Prompts {
     const Text& text = texts_.back();
     const StepResult alone = engine_.Prefill(session, text, Want::kLast, (static_cast<int>(text.size()) + 1) / 2);
     engine_.Close(session);
+    RequireLogits(alone.Capped(0), "the last prompt alone");
     const std::span<const float> expected = alone.Raw(0), found = last_.Raw(last_.rows() - 1);
     double worst = 0;
     for (std::size_t i = 0; i < found.size(); ++i)

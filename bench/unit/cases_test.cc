@@ -213,5 +213,15 @@ TEST(StepTimer, CountsTheWorstStepAndLeavesOutTheFirst) {
   EXPECT_EQ(timer.Take().counts.at("op_calls"), 1) << "a new series";
 }
 
+// What the timed steps chose is compared too: with tolerances that nothing meets both ways are wrong.
+TEST_F(Bench, WhatWasTimedIsChecked) {
+  setting_.tie = setting_.spread = -1;
+  for (const char* what : {"decode", "prefill"}) {
+    const ReportBenchmark row = TimeIfRight(List({what})[1], kRight, setting_).front();
+    EXPECT_EQ(row.status, "fail") << what;
+    EXPECT_EQ(row.parity, "WRONG") << what;
+  }
+}
+
 }  // namespace
 }  // namespace assay

@@ -109,5 +109,16 @@ TEST(Roofline, ExpertsAndFloor) {
   EXPECT_THROW(FloorSeconds(cost, 0, 1e15), InputError);
 }
 
+TEST(Roofline, PackedPromptsCostWhatEachCostsButTheWeights) {
+  const CostModel m = Model("gemma4-31b");
+  const StepCost one = PrefillCost(m, 64, 64, 1), three = PrefillCost(m, 64, 64, 3);
+  EXPECT_DOUBLE_EQ(three.linear_flops, 3 * one.linear_flops);
+  EXPECT_DOUBLE_EQ(three.kv_bytes, 3 * one.kv_bytes);
+  EXPECT_DOUBLE_EQ(three.attention_flops, 3 * one.attention_flops);
+  EXPECT_NEAR(three.weight_bytes, one.weight_bytes, 0.01 * one.weight_bytes);
+}
+
+TEST(Roofline, ARouterIsReadInFloat32) { EXPECT_EQ(Model("gemma4-26b-a4b").element_bytes.at({Role::kRouter, 0}), 4); }
+
 }  // namespace
 }  // namespace assay

@@ -50,6 +50,9 @@ std::ptrdiff_t Rank(const std::string& status) {
 }  // namespace
 
 std::vector<Case> ParityCases(const std::vector<Case>& all, BenchPath path, int n) {
+  const auto listed = [&](const std::string& suite) {
+    return std::any_of(all.begin(), all.end(), [&](const Case& item) { return item.suite == suite; });
+  };
   std::vector<std::pair<const char*, const char*>> wanted;
   if (path == BenchPath::kDecode) {
     // Experts first: its reference needs the room that the engine of RealGeometry keeps.
@@ -58,13 +61,19 @@ std::vector<Case> ParityCases(const std::vector<Case>& all, BenchPath path, int 
               {"Decode", "GraphEqualsSteps"},
               {"RealGeometry", "BatchedDecode"}};
   } else {
+    wanted = {{"Prefill", "ChunkedEqualsWhole"}, {"RealGeometry", "Prefill"}};
     // Experts in 16-bit modes are not held against the reference, but against the prompt in other pieces.
-    wanted = {{"Prefill", "MatchesReference"}, {"Prefill", "ChunkedEqualsWhole"}, {"RealGeometry", "Prefill"}};
+    if (!listed("Experts")) wanted.insert(wanted.begin(), {"Prefill", "MatchesReference"});
     if (n > 1) wanted.push_back({"Prefill", "PackedEqualsSerial"});
   }
   std::vector<Case> cases;
-  for (const auto& [suite, name] : wanted)
-    if (const Case* const nearest = Nearest(all, suite, name, n); nearest != nullptr) cases.push_back(*nearest);
+  for (const auto& [suite, name] : wanted) {
+    if (!listed(suite)) continue;
+    const Case* const nearest = Nearest(all, suite, name, n);
+    Require(nearest != nullptr, "benchmarks need {}.{}: expected such a case, found others of the suite only", suite,
+            name);
+    cases.push_back(*nearest);
+  }
   return cases;
 }
 

@@ -14,7 +14,8 @@
 namespace assay {
 
 // The cases of `all` that vouch for a benchmark of this path with n sessions: those that compare the same path with the
-// reference, for the number of sessions nearest to n. May be none.
+// reference, for the number of sessions nearest to n. May be none. Throws InputError when a suite that is listed lacks
+// one that is needed.
 std::vector<Case> ParityCases(const std::vector<Case>& all, BenchPath path, int n);
 
 // Judges the benchmarks of one subject by cases of the suites, each of which runs once.

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "ci/assay/terminal.h"
@@ -24,25 +26,14 @@ constexpr std::chrono::seconds kUpdateEvery{5};
 
 struct SuiteTotals {
   std::map<std::string, int> statuses;
-  const ReportCase* worst = nullptr;  // of those that ran
+  const ReportJudgement* worst = nullptr;  // of the cases that ran
+  std::optional<double> headroom;          // the largest of any comparison
   double seconds = 0;
 };
 
-// Ordered by how much a case deserves attention.
-bool WorseThan(const ReportCase& a, const ReportCase& b) {
-  const auto rank = [](const ReportCase& item) {
-    const ReportJudgement* worst = Worst(item);
-    return std::make_tuple(item.status == "fail" || item.status == "error", worst == nullptr ? 0.0 : worst->headroom);
-  };
-  return rank(a) > rank(b);
-}
-
-std::string Headroom(const ReportCase* item) {
-  const ReportJudgement* worst = item == nullptr ? nullptr : Worst(*item);
-  return worst == nullptr ? "-" : fmt::format("{:.3g}", worst->headroom);
-}
-
 void PrintTable(const Report& report) {
+  ReportJudgement nothing;  // of a case that compared nothing
+  nothing.verdict = "VOID";
   std::vector<std::string> order;
   std::map<std::string, SuiteTotals> totals;
   for (const ReportCase& item : report.cases) {
@@ -51,7 +42,14 @@ void PrintTable(const Report& report) {
     SuiteTotals& total = totals[key];
     ++total.statuses[item.status];
     total.seconds += item.duration_s;
-    if (item.status != "skip" && (total.worst == nullptr || WorseThan(item, *total.worst))) total.worst = &item;
+    if (item.status == "skip") continue;
+    const ReportJudgement* const judged = Worst(item);
+    const ReportJudgement* const found = judged != nullptr ? judged : &nothing;
+    if (total.worst == nullptr || IsWorse(*found, *total.worst)) total.worst = found;
+    for (const ReportJudgement& judgement : item.judgements) {
+      const double headroom = std::isnan(judgement.headroom) ? HUGE_VAL : judgement.headroom;
+      total.headroom = std::max(total.headroom.value_or(headroom), headroom);
+    }
   }
   Table table("<<>>>>><>>",
               {"suite", "device", "cases", "pass", "fail", "error", "skip", "verdict", "headroom", "time"});
@@ -63,8 +61,8 @@ void PrintTable(const Report& report) {
     table.Add({key.substr(0, space), key.substr(space + 1), fmt::format("{}", count),
                fmt::format("{}", total.statuses["pass"]), fmt::format("{}", total.statuses["fail"]),
                fmt::format("{}", total.statuses["error"]), fmt::format("{}", total.statuses["skip"]),
-               total.worst == nullptr ? "VOID" : CaseVerdict(*total.worst), Headroom(total.worst),
-               fmt::format("{:.1f} s", total.seconds)});
+               (total.worst == nullptr ? nothing : *total.worst).verdict,
+               total.headroom ? fmt::format("{:.3g}", *total.headroom) : "-", fmt::format("{:.1f} s", total.seconds)});
   }
   table.Print(stdout);
 }

@@ -131,5 +131,17 @@ TEST(GoldenJudge, RefusesAnswersThatDoNotFit) {
       InputError);
 }
 
+TEST(GoldenJudge, JudgesTheLogitsOfGreedySteps) {
+  GoldenSubject subject = Subject();
+  const auto right = subject.answer;
+  subject.answer = [right](std::span<const GoldenRequest> requests) {
+    auto answers = right(requests);
+    answers[1].capped[0] += 3e-4;
+    return answers;
+  };
+  EXPECT_EQ(Of(JudgeGolden(MadeUpTrace(), subject, GoldenTolerance::Fp32()), "greedy_max_abs_logit_capped"),
+            Verdict::kWrong);
+}
+
 }  // namespace
 }  // namespace assay

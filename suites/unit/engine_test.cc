@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -17,6 +18,7 @@
 #include "engine/runtime/batch.h"
 #include "engine/weights/finite.h"
 #include "oracles/probes/faulty_ops.h"
+#include "oracles/probes/poison_memory.h"
 #include "suites/support/gguf_image.h"
 #include "suites/support/scratch_folder.h"
 
@@ -89,7 +91,7 @@ TEST_P(EngineRefuses, WithAMessageAndUnchanged) {
 }
 
 const Tokens kOne{1}, kNone{}, kThree{1, 2, 3}, kFour{1, 2, 3, 4}, kFive{1, 2, 3, 4, 5}, kTen(10, 1);
-const Tokens kTooLarge{7, 1 << 30}, kNegative{-1};
+const Tokens kTooLarge{7, 112}, kNegative{-1};
 
 INSTANTIATE_TEST_SUITE_P(
     , EngineRefuses,
@@ -104,7 +106,7 @@ INSTANTIATE_TEST_SUITE_P(
                 [](Hall& h) {
                   Step(h, {{h.a, kTooLarge}});
                 },
-                "feed 0: token 1 of session 0 is 1073741824, expected 0..111"},
+                "feed 0: token 1 of session 0 is 112, expected 0..111"},
         Refused{"NegativeToken",
                 [](Hall& h) {
                   Step(h, {{h.b, kOne}, {h.a, kNegative}});
@@ -408,7 +410,7 @@ TEST(Engine, BadTokenLateInAPromptChangesNothing) {
   const SessionId session = engine.Open();
   engine.Prefill(session, Tokens(20, 7));
   Tokens prompt(20, 7);
-  prompt[18] = 1 << 30;
+  prompt[18] = store->spec().vocab;
   EXPECT_NE(Complaint([&] { engine.Prefill(session, prompt); }).find("token 18 is"), std::string::npos);
   EXPECT_EQ(engine.Length(session), 20);
 }
@@ -420,6 +422,160 @@ TEST(Engine, MoreStepsThanANumberHoldsAreRefused) {
               h.engine.Decode(std::span(&h.a, 1), std::span(&first, 1), std::numeric_limits<int>::max());
             }).find("its capacity is 12"),
             std::string::npos);
+}
+
+TEST(Engine, ForkIsRefusedOnceTheDeviceIsLost) {
+  HostOps host(Precision::kFp32);
+  FaultyOps ops(host, Fault::kNone);
+  Engine engine(*OpenModel("tiny-llama"), ops, Options());
+  const SessionId session = engine.Open();
+  engine.Prefill(session, Tokens{1, 2, 3});
+  ops.Arm(2, true);
+  EXPECT_THROW(engine.Prefill(session, Tokens{4}), DeviceError);
+  ops.Arm(-1);
+  EXPECT_NE(Complaint([&] { engine.Fork(session); }).find("the device was lost"), std::string::npos);
+  EXPECT_EQ(engine.open_sessions(), 1);
+}
+
+// Rings forget: how far back a session can go depends on how far it has been, and a fork has been there too.
+TEST(Engine, AForkCanGoBackAsFarAsItsOrigin) {
+  HostOps host(Precision::kFp32);
+  EngineOptions options = Options();
+  options.capacity = 60;
+  Engine engine(*OpenModel("tiny-gemma3"), host, options);
+  const SessionId session = engine.Open();
+  engine.Prefill(session, Tokens(40, 5));
+  int lowest = 40;
+  while (lowest > 1 && engine.CanTruncate(session, lowest - 1).ok) --lowest;
+  ASSERT_GT(lowest, 1);
+  ASSERT_LT(lowest, 40);
+  engine.Truncate(session, lowest);
+  const SessionId fork = engine.Fork(session);
+  for (int length = 1; length <= lowest; ++length)
+    EXPECT_EQ(engine.CanTruncate(fork, length).ok, engine.CanTruncate(session, length).ok) << length;
+}
+
+TEST(Engine, AnEmptiedSessionCanGoBackAsFarAsAFreshOne) {
+  const auto store = OpenModel("tiny-gemma3");
+  HostOps host(Precision::kFp32);
+  EngineOptions options = Options();
+  options.capacity = 60;
+  Engine engine(*store, host, options), fresh(*store, host, options);
+  const SessionId emptied = engine.Open(), other = fresh.Open();
+  engine.Prefill(emptied, Tokens(50, 5));
+  engine.Truncate(emptied, 0);
+  engine.Prefill(emptied, Tokens(20, 5));
+  fresh.Prefill(other, Tokens(20, 5));
+  for (int length = 1; length <= 20; ++length)
+    EXPECT_EQ(engine.CanTruncate(emptied, length).ok, fresh.CanTruncate(other, length).ok) << length;
+  // A ring has max_chunk - 1 slots more than its window, and the next token needs window - 1 keys.
+  EXPECT_TRUE(fresh.CanTruncate(other, 20 - kChunk).ok);
+  EXPECT_FALSE(fresh.CanTruncate(other, 20 - kChunk - 1).ok);
+}
+
+TEST(Engine, DecodeThatFailsTakesEverySessionBack) {
+  HostOps host(Precision::kFp32);
+  FaultyOps ops(host, Fault::kNone);
+  EngineOptions options = Options();
+  options.capacity = 60;
+  Engine engine(*OpenModel("tiny-gemma3"), ops, options);
+  const std::vector<SessionId> sessions{engine.Open(), engine.Open()};
+  for (const SessionId session : sessions) engine.Prefill(session, Tokens(12, 3 + session.index));
+  ops.Arm(900);
+  std::string said;
+  try {
+    engine.Decode(sessions, Tokens{1, 2}, 40);
+  } catch (const Error& error) {
+    said = error.what();
+  }
+  ops.Arm(-1);
+  for (const SessionId session : sessions) {
+    EXPECT_NE(said.find(fmt::format("session {} cannot return", session.index)), std::string::npos) << said;
+    EXPECT_EQ(engine.Length(session), 0);
+  }
+}
+
+// Longer than the history of tokens that the device keeps.
+TEST(Engine, ALongDecodeIsManyShortOnes) {
+  const auto store = OpenModel("tiny-llama");
+  HostOps host(Precision::kFp32);
+  EngineOptions options = Options();
+  options.capacity = 400;
+  Engine once(*store, host, options), thrice(*store, host, options);
+  const SessionId a = once.Open(), b = thrice.Open();
+  once.Prefill(a, Tokens{1, 2, 3});
+  thrice.Prefill(b, Tokens{1, 2, 3});
+  const Tokens whole = once.Decode(std::span(&a, 1), Tokens{4}, 300)[0];
+  Tokens parts, next{4};
+  for (int part = 0; part < 3; ++part) {
+    const Tokens some = thrice.Decode(std::span(&b, 1), next, 100)[0];
+    parts.insert(parts.end(), some.begin(), some.end());
+    next = {some.back()};
+  }
+  EXPECT_EQ(whole, parts);
+}
+
+// A device cuts its grids to this bound.
+class BoundSpy final : public ForwardingOps {
+ public:
+  using ForwardingOps::ForwardingOps;
+  void Attention(const AttentionArgs& args) override {
+    for (int row = 0; row < args.rows->count; ++row)
+      beyond += args.rows->position[row] >= args.rows->context_bound ? 1 : 0;
+    ++calls;
+    inner_.Attention(args);
+  }
+  int beyond = 0, calls = 0;
+};
+
+TEST(Engine, TheContextBoundCoversTheNewestKey) {
+  HostOps host(Precision::kFp32);
+  BoundSpy ops(host);
+  EngineOptions options = Options();
+  options.capacity = 400;
+  options.max_chunk = options.max_rows = 300;
+  Engine engine(*OpenModel("tiny-llama"), ops, options);
+  const SessionId session = engine.Open();
+  engine.Prefill(session, Tokens(250, 5));
+  engine.Decode(std::span(&session, 1), Tokens{1}, 20);  // past 256
+  EXPECT_GT(ops.calls, 20);
+  EXPECT_EQ(ops.beyond, 0);
+}
+
+TEST(Engine, ReservesForTheLongestCache) {
+  HostOps host(Precision::kFp32);
+  ReserveSpy ops(host);
+  EngineOptions options = Options();
+  options.capacity = 60;
+  const Engine engine(*OpenModel("tiny-gemma3"), ops, options);  // its first cache is a ring
+  EXPECT_EQ(ops.found.max_slots, 60);
+}
+
+TEST(Engine, RecordedStepsComeInTheSmallestBucketThatHolds) {
+  for (const auto& [rows, bucket] : {std::pair{1, 1}, {2, 2}, {8, 8}, {9, 12}, {256, 256}})
+    EXPECT_EQ(DecodeBucket(rows), bucket);
+}
+
+TEST(RequireFinite, NamesTheFirstRow) {
+  const float values[3] = {1, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::quiet_NaN()};
+  std::shared_ptr<std::byte[]> data(new std::byte[sizeof values]);
+  std::memcpy(data.get(), values, sizeof values);
+  HostTensor tensor;
+  tensor.rows = 3;
+  tensor.cols = 1;
+  tensor.bytes = sizeof values;
+  tensor.data = std::shared_ptr<const std::byte>(data, data.get());
+  tensor.where = "w";
+  EXPECT_EQ(Complaint([&] { RequireFinite(tensor); }),
+            "w: expected finite values, found 2 NaN or infinite of 3, the first in row 1");
+}
+
+// Whoever reads what nobody wrote must find garbage.
+TEST(PoisonMemory, HandsOutNaN) {
+  HostMemory host;
+  PoisonMemory memory(host);
+  const Buffer buffer(memory, 16, "poisoned");
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(std::isnan(buffer.as<float>()[i]));
 }
 
 }  // namespace

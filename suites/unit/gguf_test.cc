@@ -452,5 +452,29 @@ TEST(Gguf, AFileThatShrinksWhileOpenIsAnError) {
   }
 }
 
+TEST(Gguf, RopeKeysThatAreAbsentHaveTheirDefaults) {
+  GgufImage llama = Fixture("llama");
+  const auto frequencies = [&] {
+    const Opened file(llama);
+    return file->spec().ropes.at(0).inv_freq;
+  };
+  llama.Set("llama.rope.freq_base", 6, {10000});
+  const auto base = frequencies();
+  llama.Drop("llama.rope.freq_base");
+  EXPECT_EQ(frequencies(), base);
+  llama.Set("llama.rope.scaling.factor", 6, {0});
+  EXPECT_EQ(frequencies(), base) << "0 means none";
+  llama.Drop("llama.rope.scaling.factor");
+  llama.Set("llama.rope.scale_linear", 6, {4});  // the older key
+  EXPECT_FLOAT_EQ(frequencies().at(1), base.at(1) / 4);
+
+  GgufImage gemma = Fixture("gemma3");
+  gemma.Set("gemma3.rope.freq_base_swa", 6, {10000});
+  const Opened with(gemma);
+  gemma.Drop("gemma3.rope.freq_base_swa");
+  const Opened without(gemma);
+  EXPECT_TRUE(with->spec().ropes == without->spec().ropes);
+}
+
 }  // namespace
 }  // namespace assay

@@ -231,5 +231,49 @@ TEST(HfConfig, RefusesWithFileAndKey) {
   }
 }
 
+TEST(HfConfig, TheOuterObjectMaySayThatTheHeadIsUntied) {
+  const std::string silent = Replaced(E2b(), "\"tie_word_embeddings\": true, ", "");
+  EXPECT_TRUE(Parse(silent).tied_head);
+  EXPECT_FALSE(Parse(Replaced(silent, "{\"model_type\": \"gemma4\",",
+                              "{\"model_type\": \"gemma4\", \"tie_word_embeddings\": false,"))
+                   .tied_head);
+}
+
+const char* const kScaledLlama =
+    R"({"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "max_position_embeddings": 131072,
+        "num_attention_heads": 32, "num_hidden_layers": 2, "num_key_value_heads": 8,
+        "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "vocab_size": 128256})";
+
+TEST(HfConfig, TheOlderKeyOfRopeScalingCounts) {
+  EXPECT_TRUE(Parse(kScaledLlama) == Parse(Replaced(kScaledLlama, "rope_type", "type")));
+  EXPECT_TRUE(Contains(Refusal(Replaced(kScaledLlama, "\"rope_type\": \"linear\"", "\"type\": \"yarn\"")), "yarn"));
+}
+
+TEST(HfConfig, APartOfTheHeadRotatedIsRefusedWhereItWouldBeIgnored) {
+  EXPECT_TRUE(
+      Contains(Refusal(Replaced(kScaledLlama, "\"vocab_size\"", "\"partial_rotary_factor\": 0.5, \"vocab_size\"")),
+               "partial_rotary_factor"));
+}
+
+TEST(HfConfig, HiddenActivationCountsBeforeHiddenAct) {
+  EXPECT_NO_THROW(Parse(Replaced(E2b(), "\"hidden_activation\": \"gelu_pytorch_tanh\"",
+                                 "\"hidden_act\": \"silu\", \"hidden_activation\": \"gelu_pytorch_tanh\"")));
+}
+
+TEST(HfConfig, LayersOfQwen2SlideFromThe28thOn) {
+  const ModelSpec spec = Parse(
+      R"({"model_type": "qwen2", "hidden_size": 64, "intermediate_size": 64, "max_position_embeddings": 128,
+          "num_attention_heads": 2, "num_hidden_layers": 30, "num_key_value_heads": 2, "sliding_window": 7,
+          "use_sliding_window": true, "vocab_size": 10})");
+  EXPECT_EQ(spec.layers[27].window, 0);
+  EXPECT_EQ(spec.layers[28].window, 7);
+}
+
+TEST(HfConfig, Gemma3MayNameItsPattern) {
+  const ModelSpec spec =
+      Parse(R"({"model_type": "gemma3_text", "num_hidden_layers": 6, "_sliding_window_pattern": 3, "vocab_size": 10})");
+  EXPECT_EQ(spec.layers[2].window, 0);
+}
+
 }  // namespace
 }  // namespace assay

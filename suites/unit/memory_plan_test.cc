@@ -7,8 +7,11 @@
 #include <vector>
 
 #include "engine/model/presets.h"
+#include "engine/model/tensors.h"
 #include "engine/ops/host_ops.h"
 #include "oracles/probes/forwarding_ops.h"
+#include "suites/support/gguf_image.h"
+#include "suites/support/scratch_folder.h"
 
 namespace assay {
 namespace {
@@ -150,6 +153,55 @@ TEST(MemoryPlan, ADeviceThatIsTooSmallIsRefusedBeforeAnythingIsAllocated) {
     EXPECT_NE(std::string(error.what()).find("4 sessions would fit"), std::string::npos) << error.what();
   }
   EXPECT_EQ(ops.memory().allocated, 0u);
+}
+
+TEST(MemoryPlan, ADeviceThatDoesNotSayWhatIsFreeRefusesNothing) {
+  HostOps host(Precision::kFp32);
+  CountingOps ops(host, "a device that does not say");
+  EXPECT_NO_THROW(RequireFits(*OpenModel("tiny-llama"), ops, Options(5)));
+}
+
+TEST(MemoryPlan, WorkspaceIsForThePaddingOfRecordedSteps) {
+  const auto store = OpenModel("gemma4-e2b");
+  const auto workspace = [&](int sessions) {
+    EngineOptions options;
+    options.capacity = 1 << 17;
+    options.max_sessions = sessions;
+    return PlanMemory(*store, Precision::kBf16, options, false).workspace;
+  };
+  EXPECT_EQ(workspace(159), workspace(160));
+}
+
+TEST(MemoryPlan, WorkspaceIsForTheLongestCache) {
+  const auto store = OpenModel("gemma3-1b");  // its last layer is a sliding one
+  const auto workspace = [&](int capacity) {
+    EngineOptions options;
+    options.capacity = capacity;
+    options.max_sessions = 159;
+    return PlanMemory(*store, Precision::kBf16, options, false).workspace;
+  };
+  EXPECT_GT(workspace(1 << 17), workspace(4096));
+}
+
+TEST(MemoryPlan, ADeviceKeepsRowsOfAMultipleOf32) {
+  const auto store = OpenModel("tiny-gemma3");  // 48 columns
+  std::size_t expected = 0;
+  for (const TensorEntry& entry : Catalogue(store->spec()))
+    if (store->Has(entry.key) && entry.rows > 1)
+      expected += static_cast<std::size_t>(entry.rows * ((entry.cols + 31) / 32 * 32)) * 2;
+  EXPECT_EQ(PlanMemory(*store, Precision::kBf16, Options(1), false).matrices, expected);
+}
+
+// Queries, keys and values become one weight; a device keeps parts of different types in the mode's.
+TEST(MemoryPlan, StackedPartsOfDifferentTypesCountInTheModesType) {
+  GgufImage image = GgufImage::Read(std::string(ASSAY_FIXTURES) + "/goldens/gguf-tiny/qwen2.gguf");
+  const ScratchFolder folder;
+  const auto matrices = [&](const char* name) {
+    return PlanMemory(*OpenModel(folder.Put(name, image.Bytes())), Precision::kBf16, Options(1), false).matrices;
+  };
+  const std::size_t uniform = matrices("uniform.gguf");
+  image.Convert("blk.0.attn_v.weight", DType::kQ8_0);
+  EXPECT_EQ(matrices("mixed.gguf"), uniform);
 }
 
 }  // namespace

@@ -333,5 +333,62 @@ TEST(ReportContext, SaysWhereItCameFrom) {
   EXPECT_NE(NewRunId(), NewRunId());
 }
 
+TEST_F(ReportFiles, ARunWithProblemsIsNotComplete) {
+  ReportFile file(Path("r.json"), Sample());
+  Report report = Sample();
+  report.problems = {"node lost"};
+  file.Finish(report);
+  EXPECT_FALSE(FromJson(ReadFile(Path("r.json"))).complete);
+  EXPECT_EQ(ConsistencyProblems(ReadFile(Path("r.json"))), std::vector<std::string>{});
+}
+
+TEST(Report, MajorVersionsAreNumbers) {
+  EXPECT_THROW(FromJson(Changed([](Json& json) { json["schema"]["version"] = "10.0.0"; })), ReportVersionError);
+}
+
+TEST(Report, AReplayIsOneLine) {
+  Report report = Sample();
+  report.cases[0].replay = "assay run\nrm";
+  EXPECT_FALSE(ConsistencyProblems(ToJson(report)).empty());
+}
+
+TEST(Report, InfinitiesKeepTheirSignAndNoNumberIsTheWorst) {
+  Report report = Sample();
+  report.cases[0] = MakeReportCase("A", "fail", "WRONG");
+  ReportJudgement& first = report.cases[0].judgements[0];
+  first.value = -std::numeric_limits<double>::infinity();
+  first.bound = std::numeric_limits<double>::infinity();
+  report.cases[0].judgements.push_back(first);
+  report.cases[0].judgements[1].headroom = std::nan("");
+  const std::string text = ToJson(report);
+  EXPECT_EQ(Json::parse(text)["cases"][0]["judgements"][0]["non_finite"]["value"], "-inf");
+  EXPECT_EQ(FromJson(text).cases[0].judgements[0].value, -std::numeric_limits<double>::infinity());
+  EXPECT_TRUE(std::isnan(Worst(report.cases[0])->headroom));
+  EXPECT_EQ(SchemaProblems(text), std::vector<std::string>{});
+}
+
+TEST(Report, RowsOfTheFirstVersionAreRead) {
+  Report report = Sample();
+  report.benchmarks = {MakeBenchmark("MATCH")};
+  const std::string first = Changed(
+      [](Json& json) {
+        json["schema"]["version"] = "1.0.0";
+        for (const char* key : {"status", "reason", "counts", "fraction_of_gemm"}) json["benchmarks"][0].erase(key);
+      },
+      report);
+  EXPECT_EQ(FromJson(first).benchmarks.at(0).status, "pass");
+}
+
+TEST(Report, ARowThatWasNotTimedHasNoTimes) {
+  const std::string lying = Changed(
+      [](Json& json) {
+        for (const char* key :
+             {"p50_s", "p90_s", "p99_s", "rate", "fraction_of_floor", "fraction_of_copy", "fraction_of_gemm"})
+          json["benchmarks"][1][key] = 1;
+      },
+      TimedSample());
+  EXPECT_FALSE(ConsistencyProblems(lying).empty());
+}
+
 }  // namespace
 }  // namespace assay

@@ -143,5 +143,13 @@ TEST(Safetensors, RefusesDepthBombs) {
   EXPECT_TRUE(Contains(Complaint([&] { SafetensorsFile file(path); }), "unexpected an array"));
 }
 
+TEST(Safetensors, ATensorOfNothingMayLieBetweenOthers) {
+  const ScratchFolder folder;
+  const std::string header =
+      R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"e":{"dtype":"F32","shape":[0],"data_offsets":[4,4]},)"
+      R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})";
+  EXPECT_NO_THROW(SafetensorsFile(folder.Put("x.safetensors", SafetensorsBytes(header, "abcdEFGH"))));
+}
+
 }  // namespace
 }  // namespace assay

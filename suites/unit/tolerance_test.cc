@@ -118,5 +118,36 @@ TEST(LogitTolerance, NeverFallsBelowTheResolutionOfFloat32) {
   EXPECT_LT(LogitTolerance::From(c).max_abs.calibrated, 1e-4);
 }
 
+// The factors of the tolerance model, as numbers.
+TEST(LogitTolerance, FollowsFromACalibration) {
+  Calibration calibration;
+  calibration.rows = 1;
+  calibration.max = calibration.largest = calibration.reference_max = 1;
+  calibration.rms = 0.5;
+  calibration.typical_rms = 0.25;
+  calibration.kl = 0.125;
+  calibration.crowd_gap = 4.01;
+  calibration.provenance = "made up";
+  const LogitTolerance found = LogitTolerance::From(calibration);
+  EXPECT_EQ(found.max_abs.calibrated, 2);
+  EXPECT_EQ(found.max_abs.hard, 4);
+  EXPECT_EQ(found.rms.calibrated, 1);
+  EXPECT_EQ(found.rms.hard, 2);
+  EXPECT_EQ(found.tie, 2);
+  EXPECT_EQ(found.sigma, 0.5);
+  EXPECT_EQ(found.mean_kl, 0.5);
+  EXPECT_TRUE(found.decides);
+  calibration.crowd_gap = 4;
+  EXPECT_FALSE(LogitTolerance::From(calibration).decides);
+}
+
+// A row in which the twin itself errs more is excused up to a wider hard bound, and still counts as drift.
+TEST(LogitTolerance, AtAnUnluckyRowOnlyTheHardBoundWidens) {
+  const LogitTolerance wider = LogitTolerance::Fixed(0.1, 0.2, "").At(3);
+  EXPECT_EQ(wider.max_abs.calibrated, 0.1);
+  EXPECT_NEAR(wider.max_abs.hard, 0.3, 1e-12);
+  EXPECT_NEAR(wider.tie, 0.3, 1e-12);
+}
+
 }  // namespace
 }  // namespace assay

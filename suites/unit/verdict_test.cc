@@ -201,5 +201,43 @@ TEST(JudgeFreeRunning, ReportsTheFirstFlip) {
   EXPECT_EQ(JudgeFreeRunning({}, {}, {}, 0.1, "s").verdict, Verdict::kVoid);
 }
 
+// One row 0.09 off where 0.1 may be, but the mean over rows may be next to nothing.
+TEST(StreamJudge, TheMeanHasABoundOfItsOwn) {
+  LogitTolerance tolerance = LogitTolerance::Fixed(0.1, 1e-3, "");
+  tolerance.mean_kl = 1e-6;
+  StreamJudge judge(tolerance);
+  const std::vector<double> reference{1, 0}, candidate{1.09, 0};
+  judge.Add({.reference_raw = reference, .candidate_raw = candidate}, "row");
+  EXPECT_EQ(Metric(judge, "kl").verdict, Verdict::kMatch);
+  EXPECT_EQ(Metric(judge, "mean_kl").verdict, Verdict::kWrong);
+}
+
+TEST(StreamJudge, ExcusedRowsStayOutOfTheMean) {
+  LogitTolerance tolerance = LogitTolerance::Fixed(0.1, 1e-3, "");
+  tolerance.max_abs = tolerance.rms = {0.1, 0.2, "test"};
+  tolerance.mean_kl = 1e-6;
+  StreamJudge judge(tolerance);
+  const std::vector<double> reference{1, 0}, candidate{1.5, 0};
+  judge.Add({.reference_raw = reference, .candidate_raw = reference}, "row 0");
+  judge.Add({.reference_raw = reference, .candidate_raw = candidate, .twin_error_ratio = 3}, "row 1");
+  EXPECT_EQ(Metric(judge, "mean_kl").verdict, Verdict::kMatch);
+}
+
+TEST(JudgeFreeRunning, ExcusesAFlipWithinTheErrorOfBothLogits) {
+  const std::vector<std::int32_t> text{4, 5, 6}, flip{4, 5, 9};
+  const std::vector<double> gap{3, 3, 0.2};
+  EXPECT_EQ(JudgeFreeRunning(text, flip, gap, 0.1, "s").verdict, Verdict::kTieFlip);
+  EXPECT_EQ(JudgeFreeRunning(text, flip, gap, 0.099, "s").verdict, Verdict::kWrong);
+}
+
+// 0.6 of a neighbour's logits in a row is a leak, though nearer than the neighbour itself.
+TEST(JudgeArgmax, SeesALeakThatIsNotWhole) {
+  const std::vector<double> own{1.05, 1.00, 0.2, -3}, neighbour{0.2, 1.0, -3, 0.7};
+  std::vector<double> mixed(own.size());
+  for (std::size_t i = 0; i < own.size(); ++i) mixed[i] = 0.4 * own[i] + 0.6 * neighbour[i];
+  const std::vector<std::span<const double>> neighbours{neighbour};
+  EXPECT_EQ(JudgeArgmax(own, mixed, LogitTolerance::Fixed(0.05, 0.1, ""), "row", neighbours).verdict, Verdict::kWrong);
+}
+
 }  // namespace
 }  // namespace assay
