@@ -7,7 +7,7 @@
 namespace assay {
 
 std::unique_ptr<Ops> MakeOpsOf(const BenchSubject& subject) {
-  return MakeOps(subject.device, subject.precision, subject.batch_invariant);
+  return subject.make_ops ? subject.make_ops() : MakeOps(subject.device, subject.precision, subject.batch_invariant);
 }
 
 std::int64_t BenchCase::Param(const std::string& key) const {

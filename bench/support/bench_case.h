@@ -25,9 +25,10 @@ struct BenchSubject {
   Precision precision = Precision::kBf16;
   std::uint64_t seed = 0;
   bool batch_invariant = false;
+  std::function<std::unique_ptr<Ops>()> make_ops = {};  // others than those of the device and mode
 };
 
-// Fresh ops of the subject's device and mode.
+// Fresh ops of the subject.
 std::unique_ptr<Ops> MakeOpsOf(const BenchSubject& subject);
 
 // What a benchmark measures with and against.

@@ -223,5 +223,49 @@ TEST_F(Bench, WhatWasTimedIsChecked) {
   }
 }
 
+// Change the logits from one call on.
+struct OwnedOps {
+  HostOps host{Precision::kFp32};
+};
+class FickleOps final : private OwnedOps, public ForwardingOps {
+ public:
+  using Change = void (*)(const LogitsArgs& args);
+  FickleOps(int call, Change change) : ForwardingOps(host), left_(call), change_(change) {}
+  void Logits(const LogitsArgs& args) override {
+    inner_.Logits(args);
+    if (left_-- <= 0) change_(args);
+  }
+
+ private:
+  int left_;
+  Change change_;
+};
+
+// After what was checked: in the third replay of a decode, in the second repeat of a prompt.
+TEST_F(Bench, WhatDoesNotRepeatHasNoSpeed) {
+  for (const auto& [what, call] : {std::pair{"decode", 33 + 8 + 33 + 5}, {"prefill", 1 + 2}}) {
+    subject_.make_ops = [call = call] {
+      return std::make_unique<FickleOps>(call, [](const Ops::LogitsArgs& args) {
+        if (args.best != nullptr) args.best[0] = (args.best[0] + 1) % args.vocab;
+      });
+    };
+    const ReportBenchmark row = TimeIfRight(List({what})[1], kRight, setting_).front();
+    EXPECT_EQ(row.status, "fail") << what;
+    EXPECT_EQ(row.parity, "WRONG") << what;
+    EXPECT_NE(row.reason.find("other tokens"), std::string::npos) << row.reason;
+  }
+}
+
+TEST_F(Bench, APromptThatIsHeldAgainstNoNumbersIsWrong) {
+  setting_.spread = 1e9;
+  subject_.make_ops = [] {
+    return std::make_unique<FickleOps>(
+        1, [](const Ops::LogitsArgs& args) { args.capped[0] = std::numeric_limits<float>::quiet_NaN(); });
+  };
+  const ReportBenchmark row = TimeIfRight(List({"prefill"})[1], kRight, setting_).front();
+  EXPECT_EQ(row.parity, "WRONG");
+  EXPECT_NE(row.reason.find("the last prompt alone"), std::string::npos) << row.reason;
+}
+
 }  // namespace
 }  // namespace assay
