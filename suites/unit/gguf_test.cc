@@ -197,6 +197,11 @@ TEST(Gguf, AcceptsAnyIntegerWidthScalarOrArray) {
     image.Set("gemma4.attention.sliding_window", type, {5});
     EXPECT_EQ(Opened(image)->spec(), want) << "GGUF type " << type;
   }
+  for (const std::uint32_t type : {1u, 3u, 5u, 11u}) {
+    GgufImage image = Fixture("gemma4-e2b-like");
+    image.Set("gemma4.block_count", type, {-10});
+    EXPECT_NE(Refusal(image).find("-10"), std::string::npos) << "signed GGUF type " << type << ": " << Refusal(image);
+  }
   GgufImage image = Fixture("gemma4-e2b-like");
   image.Set("gemma4.rope.freq_base", 12, {1e6});  // f64
   image.Set("gemma4.attention.sliding_window_pattern", 4, {5});
