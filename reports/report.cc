@@ -22,9 +22,6 @@ std::size_t Severity(std::string_view verdict) {
   return static_cast<std::size_t>(at - kVerdicts.begin());
 }
 
-// A headroom that is no number is worse than any number.
-double Rank(double headroom) { return std::isnan(headroom) ? std::numeric_limits<double>::infinity() : headroom; }
-
 std::vector<ToleranceInfo> Tolerances(const Report& report) {
   std::map<std::pair<std::string, std::string>, ToleranceInfo> found;
   for (const ReportCase& item : report.cases) {
@@ -65,9 +62,13 @@ std::string RunVerdict(const Report& report, const ReportSummary& summary) {
 
 }  // namespace
 
+double HeadroomRank(double headroom) {
+  return std::isnan(headroom) ? std::numeric_limits<double>::infinity() : headroom;
+}
+
 bool IsWorse(const ReportJudgement& a, const ReportJudgement& b) {
-  return std::make_tuple(Severity(a.verdict), Rank(a.headroom)) >
-         std::make_tuple(Severity(b.verdict), Rank(b.headroom));
+  return std::make_tuple(Severity(a.verdict), HeadroomRank(a.headroom)) >
+         std::make_tuple(Severity(b.verdict), HeadroomRank(b.headroom));
 }
 
 const ReportJudgement* Worst(const ReportCase& item) {

@@ -46,7 +46,9 @@ struct ReportCase {
   std::string replay;  // one shell line that runs this case alone
 };
 
-// By verdict, then by headroom; a headroom that is no number is worse than any.
+// A headroom to compare by: one that is no number is larger than any.
+double HeadroomRank(double headroom);
+// By verdict, then by headroom.
 bool IsWorse(const ReportJudgement& a, const ReportJudgement& b);
 // The judgement that speaks for a case: the worst; null without judgements.
 const ReportJudgement* Worst(const ReportCase& item);

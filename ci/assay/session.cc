@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <map>
 #include <memory>
 #include <optional>
@@ -47,7 +46,7 @@ void PrintTable(const Report& report) {
     const ReportJudgement* const found = judged != nullptr ? judged : &nothing;
     if (total.worst == nullptr || IsWorse(*found, *total.worst)) total.worst = found;
     for (const ReportJudgement& judgement : item.judgements) {
-      const double headroom = std::isnan(judgement.headroom) ? HUGE_VAL : judgement.headroom;
+      const double headroom = HeadroomRank(judgement.headroom);
       total.headroom = std::max(total.headroom.value_or(headroom), headroom);
     }
   }

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/check.h"
-#include "engine/model/presets.h"
 #include "suites/suites.h"
 #include "suites/support/references.h"
 
@@ -62,7 +61,7 @@ TEST(ParityCases, NoModelHasAGap) {
   for (const std::string& model : MatchModels({"*", "hf-tiny/*", "gguf-tiny/*"}))
     for (const char* dtype : {"fp32", "bf16"})
       for (const bool invariant : {false, true}) {
-        const bool small = !IsPreset(model) || model.starts_with("tiny-");
+        const bool small = !IsLarge(StoreOf({model, "host"}).spec());
         const auto all =
             ListCases({{model}, {dtype}, {"cuda"}, 0, invariant},
                       small ? List{"Prefill", "Decode", "BatchedDecode", "Experts"} : List{"Experts", "RealGeometry"});

@@ -7,13 +7,13 @@
 #include <string>
 
 #include "engine/base/check.h"
-#include "engine/memory/memory.h"
+#include "oracles/probes/forwarding_memory.h"
 
 namespace assay {
 
-class PoisonMemory final : public Memory {
+class PoisonMemory final : public ForwardingMemory {
  public:
-  explicit PoisonMemory(Memory& inner) : inner_(inner) {}
+  using ForwardingMemory::ForwardingMemory;
 
   // 0xff in every byte reads as NaN in all float formats.
   unsigned char poison = 0xff;
@@ -36,14 +36,8 @@ class PoisonMemory final : public Memory {
     live_.erase(data);
     inner_.Free(data);
   }
-  void CopyIn(void* to, const void* host_from, std::size_t bytes) override { inner_.CopyIn(to, host_from, bytes); }
-  void CopyOut(void* host_to, const void* from, std::size_t bytes) override { inner_.CopyOut(host_to, from, bytes); }
-  void Copy(void* to, const void* from, std::size_t bytes) override { inner_.Copy(to, from, bytes); }
-  void Fill(void* to, unsigned char byte, std::size_t bytes) override { inner_.Fill(to, byte, bytes); }
-  std::size_t FreeBytes() const override { return inner_.FreeBytes(); }
 
  private:
-  Memory& inner_;
   std::int64_t allocations_ = 0;
   std::map<void*, std::size_t> live_;
 };

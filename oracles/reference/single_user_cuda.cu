@@ -25,13 +25,15 @@ unsigned Blocks(std::int64_t count, std::int64_t per_block) {
   return static_cast<unsigned>((count + per_block - 1) / per_block);
 }
 
+std::int64_t KvWidth(const LayerSpec& g) { return std::int64_t{g.kv_heads} * g.head_dim; }
+
 // Largest widths of the model, for scratch.
 struct Widths {
   std::int64_t hidden = 0, heads = 0, kv = 0, ffn = 0, experts = 0, query_heads = 0, ple = 0;
   explicit Widths(const ModelSpec& s) : hidden(s.hidden), ple(std::int64_t{s.ple_width} * s.layer_count()) {
     for (const LayerSpec& g : s.layers) {
       heads = std::max(heads, std::int64_t{g.heads} * g.head_dim);
-      kv = std::max(kv, std::int64_t{g.kv_heads} * g.head_dim);
+      kv = std::max(kv, KvWidth(g));
       ffn = std::max({ffn, std::int64_t{g.ffn}, std::int64_t{2} * g.expert_ffn});
       experts = std::max(experts, std::int64_t{g.experts});
       query_heads = std::max(query_heads, std::int64_t{g.heads});
@@ -70,8 +72,9 @@ class SingleUser final : public ReferenceDecoder {
     for (int l = 0; l < spec().layer_count(); ++l) {
       if (!spec().OwnsKv(l)) continue;
       const auto at = static_cast<std::size_t>(l);
-      Copy(history_[at].keys.data(), other.history_[at].keys.data(), length() * KvWidth(l));
-      Copy(history_[at].values.data(), other.history_[at].values.data(), length() * KvWidth(l));
+      const std::int64_t count = length() * KvWidth(spec().layers[at]);
+      Copy(history_[at].keys.data(), other.history_[at].keys.data(), count);
+      Copy(history_[at].values.data(), other.history_[at].values.data(), count);
     }
   }
 
@@ -148,7 +151,7 @@ class SingleUser final : public ReferenceDecoder {
   void Attention(int l) {
     const ModelSpec& s = spec();
     const LayerSpec& g = s.layers[static_cast<std::size_t>(l)];
-    const std::int64_t heads = std::int64_t{g.heads} * g.head_dim, kv = std::int64_t{g.kv_heads} * g.head_dim;
+    const std::int64_t heads = std::int64_t{g.heads} * g.head_dim, kv = KvWidth(g);
     const bool owns = s.OwnsKv(l);
 
     Norm(n_.data(), x_.data(), weights_->Vector(Role::kAttnNorm, l), s.hidden);
@@ -188,8 +191,7 @@ class SingleUser final : public ReferenceDecoder {
   void Attend(const LayerSpec& g) {
     const DeviceHistory<Real>& source = history_[static_cast<std::size_t>(g.kv_source)];
     const int first = g.window > 0 ? std::max(0, length() - g.window + 1) : 0;
-    const Span span{std::int64_t{g.kv_heads} * g.head_dim, first, length() + 1 - first, g.head_dim,
-                    g.heads / g.kv_heads};
+    const Span span{KvWidth(g), first, length() + 1 - first, g.head_dim, g.heads / g.kv_heads};
     const auto heads = static_cast<unsigned>(g.heads);
     ScoreKernel<<<dim3(Blocks(span.count, 8), heads), 256>>>(scores_.data(), q_.data(), source.keys.data(), span,
                                                              static_cast<Real>(spec().attn_scale));
@@ -256,20 +258,16 @@ class SingleUser final : public ReferenceDecoder {
     Add(x_.data(), a_.data(), s.hidden);
   }
 
-  std::int64_t KvWidth(int l) const {
-    const LayerSpec& g = spec().layers[static_cast<std::size_t>(l)];
-    return std::int64_t{g.kv_heads} * g.head_dim;
-  }
-
   // Room for `positions` in every history that is written, and for a score of each.
   void Reserve(int positions) {
     if (positions <= room_) return;
     const int room = (positions + kGrowth - 1) / kGrowth * kGrowth;
     for (int l = 0; l < spec().layer_count(); ++l) {
       if (!spec().OwnsKv(l)) continue;
-      const auto count = static_cast<std::size_t>(room * KvWidth(l));
-      history_[static_cast<std::size_t>(l)].keys.Grow(count);
-      history_[static_cast<std::size_t>(l)].values.Grow(count);
+      const auto at = static_cast<std::size_t>(l);
+      const auto count = static_cast<std::size_t>(room * KvWidth(spec().layers[at]));
+      history_[at].keys.Grow(count);
+      history_[at].values.Grow(count);
     }
     scores_ = Vec(static_cast<std::size_t>(room) * static_cast<std::size_t>(Widths(spec()).query_heads), "scores");
     room_ = room;

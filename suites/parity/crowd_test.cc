@@ -10,6 +10,7 @@
 
 #include "engine/weights/synthetic.h"
 #include "oracles/probes/faulty_ops.h"
+#include "oracles/probes/forwarding_memory.h"
 
 namespace assay {
 namespace {
@@ -119,19 +120,12 @@ class SmallDevice final : public ForwardingOps {
   }
 
  private:
-  class Little final : public Memory {
+  class Little final : public ForwardingMemory {
    public:
-    Little(Memory& inner, std::size_t free) : inner_(inner), free_(free) {}
-    void* Allocate(std::size_t bytes, const std::string& what) override { return inner_.Allocate(bytes, what); }
-    void Free(void* data) noexcept override { inner_.Free(data); }
-    void CopyIn(void* to, const void* from, std::size_t bytes) override { inner_.CopyIn(to, from, bytes); }
-    void CopyOut(void* to, const void* from, std::size_t bytes) override { inner_.CopyOut(to, from, bytes); }
-    void Copy(void* to, const void* from, std::size_t bytes) override { inner_.Copy(to, from, bytes); }
-    void Fill(void* to, unsigned char byte, std::size_t bytes) override { inner_.Fill(to, byte, bytes); }
+    Little(Memory& inner, std::size_t free) : ForwardingMemory(inner), free_(free) {}
     std::size_t FreeBytes() const override { return free_; }
 
    private:
-    Memory& inner_;
     std::size_t free_;
   };
   Little memory_;

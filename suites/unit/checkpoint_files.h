@@ -2,11 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
-#include "engine/base/check.h"
 #include "engine/base/half.h"
 #include "suites/support/scratch_folder.h"
 
@@ -45,16 +43,6 @@ inline std::string SafetensorsBytes(const std::vector<TestTensor>& tensors) {
               std::to_string(begin) + "," + std::to_string(data.size()) + "]}";
   }
   return SafetensorsBytes(header + "}", data);
-}
-
-// The message of the InputError that `action` throws; empty when it throws none.
-inline std::string Complaint(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "";
 }
 
 }  // namespace assay

@@ -8,6 +8,7 @@
 
 #include "engine/model/presets.h"
 #include "suites/unit/checkpoint_files.h"
+#include "suites/unit/complaint.h"
 
 namespace assay {
 namespace {

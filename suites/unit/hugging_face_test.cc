@@ -14,6 +14,7 @@
 #include "engine/model/presets.h"
 #include "engine/weights/hf_config.h"
 #include "suites/unit/checkpoint_files.h"
+#include "suites/unit/complaint.h"
 
 namespace assay {
 namespace {

@@ -9,6 +9,7 @@
 #include "engine/model/presets.h"
 #include "engine/model/tensors.h"
 #include "engine/ops/host_ops.h"
+#include "oracles/probes/forwarding_memory.h"
 #include "oracles/probes/forwarding_ops.h"
 #include "suites/support/gguf_image.h"
 #include "suites/support/scratch_folder.h"
@@ -17,23 +18,15 @@ namespace assay {
 namespace {
 
 // Counts what is allocated through it, and can claim to be a device with so many bytes free.
-class CountingMemory final : public Memory {
+class CountingMemory final : public ForwardingMemory {
  public:
-  explicit CountingMemory(Memory& inner) : inner_(inner) {}
+  using ForwardingMemory::ForwardingMemory;
   std::size_t allocated = 0, free_bytes = 0;
   void* Allocate(std::size_t bytes, const std::string& what) override {
     allocated += bytes;
     return inner_.Allocate(bytes, what);
   }
-  void Free(void* data) noexcept override { inner_.Free(data); }
-  void CopyIn(void* to, const void* from, std::size_t bytes) override { inner_.CopyIn(to, from, bytes); }
-  void CopyOut(void* to, const void* from, std::size_t bytes) override { inner_.CopyOut(to, from, bytes); }
-  void Copy(void* to, const void* from, std::size_t bytes) override { inner_.Copy(to, from, bytes); }
-  void Fill(void* to, unsigned char byte, std::size_t bytes) override { inner_.Fill(to, byte, bytes); }
   std::size_t FreeBytes() const override { return free_bytes; }
-
- private:
-  Memory& inner_;
 };
 
 class CountingOps final : public ForwardingOps {
@@ -161,26 +154,21 @@ TEST(MemoryPlan, ADeviceThatDoesNotSayWhatIsFreeRefusesNothing) {
   EXPECT_NO_THROW(RequireFits(*OpenModel("tiny-llama"), ops, Options(5)));
 }
 
+std::size_t Workspace(const WeightStore& store, int sessions, int capacity) {
+  EngineOptions options;
+  options.max_sessions = sessions;
+  options.capacity = capacity;
+  return PlanMemory(store, Precision::kBf16, options, false).workspace;
+}
+
 TEST(MemoryPlan, WorkspaceIsForThePaddingOfRecordedSteps) {
   const auto store = OpenModel("gemma4-e2b");
-  const auto workspace = [&](int sessions) {
-    EngineOptions options;
-    options.capacity = 1 << 17;
-    options.max_sessions = sessions;
-    return PlanMemory(*store, Precision::kBf16, options, false).workspace;
-  };
-  EXPECT_EQ(workspace(159), workspace(160));
+  EXPECT_EQ(Workspace(*store, 159, 1 << 17), Workspace(*store, 160, 1 << 17));
 }
 
 TEST(MemoryPlan, WorkspaceIsForTheLongestCache) {
   const auto store = OpenModel("gemma3-1b");  // its last layer is a sliding one
-  const auto workspace = [&](int capacity) {
-    EngineOptions options;
-    options.capacity = capacity;
-    options.max_sessions = 159;
-    return PlanMemory(*store, Precision::kBf16, options, false).workspace;
-  };
-  EXPECT_GT(workspace(1 << 17), workspace(4096));
+  EXPECT_GT(Workspace(*store, 159, 1 << 17), Workspace(*store, 159, 4096));
 }
 
 TEST(MemoryPlan, ADeviceKeepsRowsOfAMultipleOf32) {

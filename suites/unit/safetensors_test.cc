@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "suites/unit/checkpoint_files.h"
+#include "suites/unit/complaint.h"
 
 namespace assay {
 namespace {

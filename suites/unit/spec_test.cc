@@ -13,18 +13,10 @@
 #include "engine/model/gemma4.h"
 #include "engine/model/presets.h"
 #include "engine/model/rope.h"
+#include "suites/unit/complaint.h"
 
 namespace assay {
 namespace {
-
-std::string Complaint(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "";
-}
 
 TEST(Rope, DefaultIsThePowerRule) {
   const std::vector<float> inv = RopeFrequencies(10000.0, 8);

@@ -1,0 +1,21 @@
+// What people read when they are refused.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "engine/base/check.h"
+
+namespace assay {
+
+// The message of the InputError that `action` throws; empty when it throws none.
+inline std::string Complaint(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace assay
