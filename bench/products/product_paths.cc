@@ -110,9 +110,9 @@ void Measure(DType type, double copy) {
 }
 
 int Run(int argc, char** argv) {
-  const Gate gate = CudaOpsAvailable();
-  if (!gate) {
-    fmt::print(stderr, "{}\n", gate.reason);
+  const Support support = CudaOpsAvailable();
+  if (!support) {
+    fmt::print(stderr, "{}\n", support.reason);
     return 77;
   }
   const double copy = CopyBandwidth(*MakeCudaOps({}));

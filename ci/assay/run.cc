@@ -61,8 +61,8 @@ int ListCommand(const RunArguments& arguments, bool cases) {
   fmt::print("\n\n");
   Table devices("<<", {"device", "usable"});
   for (const char* device : {"host", "cuda"}) {
-    const Gate gate = DeviceAvailable(device);
-    devices.Add({device, gate.ok ? MakeOps(device, Precision::kFp32)->device() : gate.reason});
+    const Support support = DeviceAvailable(device);
+    devices.Add({device, support.ok ? MakeOps(device, Precision::kFp32)->device() : support.reason});
   }
   devices.Print(stdout);
   return kExitPass;

@@ -91,11 +91,11 @@ std::vector<ModelInfo> ModelsOf(const std::vector<std::string>& names, std::uint
 std::vector<DeviceInfo> DevicesOf(const std::vector<std::string>& kinds) {
   std::vector<DeviceInfo> devices;
   for (const std::string& kind : kinds) {
-    const Gate gate = DeviceAvailable(kind);
-    if (gate.ok) {
+    const Support support = DeviceAvailable(kind);
+    if (support.ok) {
       devices.push_back({kind, MakeOps(kind, Precision::kFp32)->device(), {}});
     } else {
-      devices.push_back({kind, "none", {{"unavailable", gate.reason}}});
+      devices.push_back({kind, "none", {{"unavailable", support.reason}}});
     }
   }
   return devices;

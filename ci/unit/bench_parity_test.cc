@@ -70,7 +70,7 @@ TEST(ParityCases, NoModelHasAGap) {
       }
 }
 
-class Gate : public testing::Test {
+class ParityGateTest : public testing::Test {
  protected:
   Parity Judge(const Subject& subject) {
     ParityGate gate(subject, [&](const ReportCase& item) { seen_.push_back(item); });
@@ -82,7 +82,7 @@ class Gate : public testing::Test {
   std::vector<ReportCase> seen_;
 };
 
-TEST_F(Gate, PassesWhatTheSuitesPass) {
+TEST_F(ParityGateTest, PassesWhatTheSuitesPass) {
   const Parity parity = Judge({"tiny-llama", "host", Precision::kFp32, 3, true});
   EXPECT_EQ(parity.status, "pass");
   EXPECT_EQ(parity.verdict, "MATCH");
@@ -93,14 +93,14 @@ TEST_F(Gate, PassesWhatTheSuitesPass) {
   }
 }
 
-TEST_F(Gate, NobodyJudgesALargeModelOnTheHost) {
+TEST_F(ParityGateTest, NobodyJudgesALargeModelOnTheHost) {
   const Parity parity = Judge({"gemma3-270m", "host", Precision::kFp32});
   EXPECT_EQ(parity.status, "skip");
   EXPECT_EQ(parity.verdict, "VOID");
   EXPECT_NE(parity.reason.find("no suite can judge gemma3-270m on host"), std::string::npos) << parity.reason;
 }
 
-TEST_F(Gate, TolerancesAreThoseOfTwoComputations) {
+TEST_F(ParityGateTest, TolerancesAreThoseOfTwoComputations) {
   const Subject subject{"tiny-llama", "cuda", Precision::kBf16};
   BenchSetting setting;
   ParityGate(subject, [](const ReportCase&) {}).FillTolerance(&setting);

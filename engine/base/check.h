@@ -53,14 +53,14 @@ void Require(bool ok, fmt::format_string<Args...> text, Args&&... args) {
   if (!ok) throw E(fmt::format(text, std::forward<Args>(args)...));
 }
 
-// The answer of a capability gate: allowed, or not and why.
-struct Gate {
+// Whether something can be done: yes, or no and why.
+struct Support {
   bool ok = true;
   std::string reason;  // empty when ok
   explicit operator bool() const { return ok; }
-  static Gate Yes() { return {}; }
+  static Support Yes() { return {}; }
   template <class... Args>
-  static Gate No(fmt::format_string<Args...> text, Args&&... args) {
+  static Support No(fmt::format_string<Args...> text, Args&&... args) {
     return {false, fmt::format(text, std::forward<Args>(args)...)};
   }
 };

@@ -65,7 +65,7 @@ PinnedBuffer::~PinnedBuffer() {
   if (data_ != nullptr) ASSAY_CUDA_NOEXCEPT(cudaFreeHost(data_));
 }
 
-Gate CudaAvailable(int device) {
+Support CudaAvailable(int device) {
   const auto failed = [](const char* call, cudaError_t status) {
     (void)cudaGetLastError();
     int driver = 0, runtime = 0;
@@ -75,20 +75,20 @@ Gate CudaAvailable(int device) {
     const std::string versions =
         driver == 0 ? fmt::format("no CUDA driver; built with CUDA {}", Version(runtime))
                     : fmt::format("driver supports CUDA {}, built with {}", Version(driver), Version(runtime));
-    return Gate::No("no CUDA device: {}: {} ({})", call, cudaGetErrorString(status), versions);
+    return Support::No("no CUDA device: {}: {} ({})", call, cudaGetErrorString(status), versions);
   };
   int count = 0;
   cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess) return failed("cudaGetDeviceCount", status);
-  if (device < 0 || device >= count) return Gate::No("no CUDA device {}: {} found", device, count);
+  if (device < 0 || device >= count) return Support::No("no CUDA device {}: {} found", device, count);
   cudaDeviceProp properties = {};
   status = cudaGetDeviceProperties(&properties, device);
   if (status != cudaSuccess) return failed("cudaGetDeviceProperties", status);
   if (properties.major < 8) {
-    return Gate::No("{} has compute capability {}.{}; 8.0 or later is needed", properties.name, properties.major,
-                    properties.minor);
+    return Support::No("{} has compute capability {}.{}; 8.0 or later is needed", properties.name, properties.major,
+                       properties.minor);
   }
-  return Gate::Yes();
+  return Support::Yes();
 }
 
 }  // namespace assay

@@ -54,6 +54,6 @@ class PinnedBuffer {
 
 // Whether `device` can run this build, or why not in the driver's own words: no driver, driver too old, no such device,
 // or an architecture the kernels were not built for. Makes no lasting claim on the device.
-Gate CudaAvailable(int device = 0);
+Support CudaAvailable(int device = 0);
 
 }  // namespace assay

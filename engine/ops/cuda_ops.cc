@@ -58,15 +58,15 @@ class CudaClock final : public OpsClock {
 };
 
 CudaStream StreamOn(int device) {
-  if (const Gate gate = CudaOpsAvailable(device); !gate) throw DeviceError(gate.reason, false);
+  if (const Support support = CudaOpsAvailable(device); !support) throw DeviceError(support.reason, false);
   ASSAY_CUDA(cudaSetDevice(device));
   return MakeStream();
 }
 
 }  // namespace
 
-Gate CudaOpsAvailable(int device) {
-  if (Gate gate = CudaAvailable(device); !gate) return gate;
+Support CudaOpsAvailable(int device) {
+  if (Support support = CudaAvailable(device); !support) return support;
   return KernelsRunOn(device);
 }
 

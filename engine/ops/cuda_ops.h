@@ -21,7 +21,7 @@ struct CudaOptions {
 };
 
 // Whether this build's kernels can run on `device`, or why not in the driver's own words.
-Gate CudaOpsAvailable(int device = 0);
+Support CudaOpsAvailable(int device = 0);
 
 // Throws DeviceError with the reason when there is no such device. Belongs to one thread. Results repeat bit for bit
 // from run to run on one kind of device; in batch-invariant mode also over batch sizes.

@@ -7,13 +7,13 @@
 
 namespace assay {
 
-Gate DeviceAvailable(const std::string& device) {
-  if (device == "host") return Gate::Yes();
+Support DeviceAvailable(const std::string& device) {
+  if (device == "host") return Support::Yes();
   Require(device == "cuda", "device '{}': expected host or cuda", device);
 #ifdef ASSAY_HAS_CUDA
   return CudaOpsAvailable();
 #else
-  return Gate::No("no CUDA device: built without CUDA");
+  return Support::No("no CUDA device: built without CUDA");
 #endif
 }
 
@@ -23,8 +23,8 @@ std::string ResolveDevice(const std::string& device) {
 }
 
 std::unique_ptr<Ops> MakeOps(const std::string& device, Precision precision, bool batch_invariant) {
-  const Gate gate = DeviceAvailable(device);
-  Require(gate.ok, "{}", gate.reason);
+  const Support support = DeviceAvailable(device);
+  Require(support.ok, "{}", support.reason);
 #ifdef ASSAY_HAS_CUDA
   if (device == "cuda") {
     CudaOptions options;

@@ -11,7 +11,7 @@ namespace assay {
 
 // Whether "host" or "cuda" can be used here; the reason when not ("built without CUDA", the driver's own text).
 // Throws InputError for other names.
-Gate DeviceAvailable(const std::string& device);
+Support DeviceAvailable(const std::string& device);
 
 // "auto" becomes the best device present; other names pass.
 std::string ResolveDevice(const std::string& device);

@@ -69,7 +69,7 @@ struct Engine::Impl {
     ops.Reserve(LimitsOf(spec, plan, options));
   }
 
-  Gate CanStep(std::span<const Feed> feeds) const;
+  Support CanStep(std::span<const Feed> feeds) const;
   void Upload(std::span<const Feed> feeds, StepResult& result, Rows& all, Rows& few, const std::int32_t*& index);
   void ReadLogits(int count, StepResult& result);
   StepGraph& Graph(int bucket, int context_bound);
@@ -113,7 +113,7 @@ std::vector<std::string> Engine::notes() const {
   return notes;
 }
 
-Gate Engine::CanOpen() const { return impl_->sessions.CanOpen(); }
+Support Engine::CanOpen() const { return impl_->sessions.CanOpen(); }
 SessionId Engine::Open() { return impl_->sessions.Open(); }
 void Engine::Close(SessionId session) { impl_->sessions.Close(session); }
 int Engine::open_sessions() const { return impl_->sessions.open(); }
@@ -138,37 +138,40 @@ SessionId Engine::Fork(SessionId session) {
   return copy;
 }
 
-Gate Engine::CanTruncate(SessionId session, int length) const { return impl_->sessions.CanTruncate(session, length); }
+Support Engine::CanTruncate(SessionId session, int length) const {
+  return impl_->sessions.CanTruncate(session, length);
+}
 void Engine::Truncate(SessionId session, int length) { impl_->sessions.Truncate(session, length); }
-Gate Engine::CanStep(std::span<const Feed> feeds) const { return impl_->CanStep(feeds); }
+Support Engine::CanStep(std::span<const Feed> feeds) const { return impl_->CanStep(feeds); }
 
-Gate Engine::Impl::CanStep(std::span<const Feed> feeds) const {
-  if (!healthy) return Gate::No("the device was lost in an earlier step; this engine cannot go on");
-  if (feeds.empty()) return Gate::No("step of no sessions: expected at least one feed");
+Support Engine::Impl::CanStep(std::span<const Feed> feeds) const {
+  if (!healthy) return Support::No("the device was lost in an earlier step; this engine cannot go on");
+  if (feeds.empty()) return Support::No("step of no sessions: expected at least one feed");
   int count = 0;
   std::vector<bool> seen(static_cast<std::size_t>(options.max_sessions));
   for (std::size_t f = 0; f < feeds.size(); ++f) {
     const Feed& feed = feeds[f];
-    if (const Gate open = sessions.IsOpen(feed.session); !open) return Gate::No("feed {}: {}", f, open.reason);
+    if (const Support open = sessions.IsOpen(feed.session); !open) return Support::No("feed {}: {}", f, open.reason);
     const auto place = static_cast<std::size_t>(feed.session.index);
-    if (seen[place]) return Gate::No("feed {}: session {} appears twice in one step", f, feed.session.index);
+    if (seen[place]) return Support::No("feed {}: session {} appears twice in one step", f, feed.session.index);
     seen[place] = true;
     const int tokens = static_cast<int>(feed.tokens.size()), length = sessions.Length(feed.session);
-    if (tokens == 0) return Gate::No("feed {}: no tokens for session {}, expected at least one", f, feed.session.index);
+    if (tokens == 0)
+      return Support::No("feed {}: no tokens for session {}, expected at least one", f, feed.session.index);
     if (tokens > options.max_chunk)
-      return Gate::No("feed {}: {} tokens for session {}, expected at most max_chunk = {}", f, tokens,
-                      feed.session.index, options.max_chunk);
+      return Support::No("feed {}: {} tokens for session {}, expected at most max_chunk = {}", f, tokens,
+                         feed.session.index, options.max_chunk);
     if (length + tokens > options.capacity)
-      return Gate::No("feed {}: session {} has {} tokens and would grow by {}, its capacity is {}", f,
-                      feed.session.index, length, tokens, options.capacity);
+      return Support::No("feed {}: session {} has {} tokens and would grow by {}, its capacity is {}", f,
+                         feed.session.index, length, tokens, options.capacity);
     for (int i = 0; i < tokens; ++i)
       if (const std::int32_t token = feed.tokens[static_cast<std::size_t>(i)]; token < 0 || token >= spec.vocab)
-        return Gate::No("feed {}: token {} of session {} is {}, expected 0..{}", f, i, feed.session.index, token,
-                        spec.vocab - 1);
+        return Support::No("feed {}: token {} of session {} is {}, expected 0..{}", f, i, feed.session.index, token,
+                           spec.vocab - 1);
     count += tokens;
   }
-  if (count > max_rows) return Gate::No("step of {} rows: expected at most max_rows = {}", count, max_rows);
-  return Gate::Yes();
+  if (count > max_rows) return Support::No("step of {} rows: expected at most max_rows = {}", count, max_rows);
+  return Support::Yes();
 }
 
 template <class Work>
@@ -184,7 +187,7 @@ void Engine::Impl::Guarded(Work&& work) {
 void Engine::Impl::TakeBack(std::span<const SessionId> ids, std::span<const int> lengths) {
   std::string emptied;
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    const Gate back = sessions.CanTruncate(ids[i], lengths[i]);
+    const Support back = sessions.CanTruncate(ids[i], lengths[i]);
     sessions.Truncate(ids[i], back.ok ? lengths[i] : 0);
     if (!back.ok)
       emptied += fmt::format("; session {} cannot return to its {} tokens and was emptied ({})", ids[i].index,
@@ -244,8 +247,8 @@ void Engine::Impl::ReadLogits(int count, StepResult& result) {
 }
 
 StepResult Engine::Step(std::span<const Feed> feeds) {
-  const Gate gate = impl_->CanStep(feeds);
-  Require(gate.ok, "{}", gate.reason);
+  const Support support = impl_->CanStep(feeds);
+  Require(support.ok, "{}", support.reason);
   StepResult result;
   impl_->Guarded([&] {
     Rows all, few;
@@ -316,8 +319,8 @@ std::vector<std::vector<std::int32_t>> Engine::Decode(std::span<const SessionId>
   Require(steps >= 1, "decode of {} steps: expected at least 1", steps);
   std::vector<Feed> feeds;
   for (std::size_t i = 0; i < ids.size(); ++i) feeds.push_back({ids[i], first.subspan(i, 1)});
-  const Gate gate = impl.CanStep(feeds);
-  Require(gate.ok, "decode: {}", gate.reason);
+  const Support support = impl.CanStep(feeds);
+  Require(support.ok, "decode: {}", support.reason);
   const int bucket = DecodeBucket(static_cast<int>(ids.size()));
   RowList list;
   int longest = 0;

@@ -85,11 +85,11 @@ class Engine {
   int Length(SessionId session) const;  // tokens fed
   int open_sessions() const;
 
-  Gate CanOpen() const;
-  Gate CanStep(std::span<const Feed> feeds) const;
+  Support CanOpen() const;
+  Support CanStep(std::span<const Feed> feeds) const;
   // A ring keeps window + max_chunk - 1 positions, so a sliding session can go back at most max_chunk tokens behind the
   // longest it has been.
-  Gate CanTruncate(SessionId session, int length) const;
+  Support CanTruncate(SessionId session, int length) const;
 
   // Appends every feed's tokens in one batch and returns the wanted logits. Feeds may mix decode rows and chunks; a
   // session may appear once; a feed holds 1..max_chunk tokens.

@@ -14,14 +14,14 @@ class SessionTable {
  public:
   SessionTable(const KvPlan& plan, int places) : plan_(plan), places_(static_cast<std::size_t>(places)) {}
 
-  Gate CanOpen() const;
+  Support CanOpen() const;
   SessionId Open();  // throws InputError with CanOpen's reason
   void Close(SessionId id);
   void CopyState(SessionId to, SessionId from);
-  Gate IsOpen(SessionId id) const;  // names the session when it is not
+  Support IsOpen(SessionId id) const;  // names the session when it is not
   void RequireOpen(SessionId id) const;
   int Length(SessionId id) const { return At(id).length; }
-  Gate CanTruncate(SessionId id, int length) const;
+  Support CanTruncate(SessionId id, int length) const;
   void Truncate(SessionId id, int length);
   // Positions below `reach` may now have been written, whether the step succeeds or not: rings can no longer go back as
   // far.

@@ -177,9 +177,9 @@ TEST(GraphTest, OutOfMemoryNamesNeedAndFree) {
 TEST(GraphTest, UnknownDeviceIsRefusedByName) { EXPECT_THROW((void)DeviceAvailable("tpu"), InputError); }
 
 TEST(GraphTest, MissingDeviceSaysWhy) {
-  const Gate gate = DeviceAvailable("cuda");
-  if (gate) GTEST_SKIP() << "there is a CUDA device";
-  EXPECT_NE(gate.reason.find("no CUDA device"), std::string::npos) << gate.reason;
+  const Support support = DeviceAvailable("cuda");
+  if (support) GTEST_SKIP() << "there is a CUDA device";
+  EXPECT_NE(support.reason.find("no CUDA device"), std::string::npos) << support.reason;
   EXPECT_ANY_THROW((void)MakeOps("cuda", Precision::kBf16));
 }
 

@@ -195,8 +195,8 @@ std::vector<float> Numbers(std::uint64_t key, std::size_t count, float scale, fl
 
 Sides MakeSides(Precision precision, bool batch_invariant) {
   Sides sides;
-  if (const Gate gate = DeviceAvailable("cuda"); !gate) {
-    sides.missing = gate.reason;
+  if (const Support support = DeviceAvailable("cuda"); !support) {
+    sides.missing = support.reason;
     return sides;
   }
   sides.host = std::make_unique<Side>(std::make_unique<HostOps>(precision));

@@ -67,9 +67,9 @@ void LostDevice(const Subject& subject, Judge& judge) {
   }
   faulty.Arm(-1);
   const Feed feed{session, tokens};
-  const Gate gate = engine.CanStep(std::span(&feed, 1));
-  judge.True(threw && !engine.healthy() && !gate.ok && !gate.reason.empty(), "says it cannot go on",
-             "after a lost device", gate.reason);
+  const Support support = engine.CanStep(std::span(&feed, 1));
+  judge.True(threw && !engine.healthy() && !support.ok && !support.reason.empty(), "says it cannot go on",
+             "after a lost device", support.reason);
   judge.True(engine.Length(session) == 0, "length", "after a lost device");
 }
 

@@ -139,10 +139,10 @@ void TruncateReplays(const Subject& subject, Judge& judge) {
   const SessionId session = stage.Opened(tokens);
   int refused = 0;
   for (int back = 1; back <= length; ++back) {
-    const Gate gate = engine.CanTruncate(session, length - back);
-    if (!gate.ok) {
+    const Support support = engine.CanTruncate(session, length - back);
+    if (!support.ok) {
       ++refused;
-      judge.True(!gate.reason.empty(), "reason", fmt::format("back {}", back));
+      judge.True(!support.reason.empty(), "reason", fmt::format("back {}", back));
       bool threw = false;
       try {
         engine.Truncate(session, length - back);

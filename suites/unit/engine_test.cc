@@ -35,9 +35,9 @@ struct Refused {
 };
 
 void Step(Hall& hall, const std::vector<Feed>& feeds) {
-  const Gate gate = hall.engine.CanStep(feeds);
-  EXPECT_FALSE(gate.ok);
-  EXPECT_EQ(gate.reason, Complaint([&] { hall.engine.Step(feeds); }));
+  const Support support = hall.engine.CanStep(feeds);
+  EXPECT_FALSE(support.ok);
+  EXPECT_EQ(support.reason, Complaint([&] { hall.engine.Step(feeds); }));
   hall.engine.Step(feeds);
 }
 
@@ -157,10 +157,10 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Engine, RefusesOneSessionMoreThanItHasPlaces) {
   Hall hall;
   hall.engine.Open();
-  const Gate gate = hall.engine.CanOpen();
-  EXPECT_EQ(gate.reason, "all 3 session places are taken; close one or raise max_sessions");
-  EXPECT_EQ(Complaint([&] { hall.engine.Open(); }), "open session: " + gate.reason);
-  EXPECT_EQ(Complaint([&] { hall.engine.Fork(hall.a); }), "open session: " + gate.reason);
+  const Support support = hall.engine.CanOpen();
+  EXPECT_EQ(support.reason, "all 3 session places are taken; close one or raise max_sessions");
+  EXPECT_EQ(Complaint([&] { hall.engine.Open(); }), "open session: " + support.reason);
+  EXPECT_EQ(Complaint([&] { hall.engine.Fork(hall.a); }), "open session: " + support.reason);
 }
 
 // A handle does not come back to life with its place.

@@ -9,17 +9,17 @@ __global__ void ProbeKernel() {}
 
 }  // namespace
 
-Gate KernelsRunOn(int device) {
+Support KernelsRunOn(int device) {
   int before = 0;
   cudaError_t status = cudaGetDevice(&before);
   if (status == cudaSuccess) status = cudaSetDevice(device);
   cudaFuncAttributes attributes = {};
   if (status == cudaSuccess) status = cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(ProbeKernel));
   if (status == cudaSuccess) status = cudaSetDevice(before);
-  if (status == cudaSuccess) return Gate::Yes();
+  if (status == cudaSuccess) return Support::Yes();
   (void)cudaGetLastError();
-  return Gate::No("CUDA device {} cannot run this build: {} ({})", device, cudaGetErrorString(status),
-                  cudaGetErrorName(status));
+  return Support::No("CUDA device {} cannot run this build: {} ({})", device, cudaGetErrorString(status),
+                     cudaGetErrorName(status));
 }
 
 bool KernelsWait() {

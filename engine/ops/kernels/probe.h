@@ -5,7 +5,7 @@
 
 namespace assay {
 
-Gate KernelsRunOn(int device);
+Support KernelsRunOn(int device);
 // Whether the kernels wait for predecessors that they may overlap (launch.cuh). Code for older architectures, which the
 // driver compiles anew for newer devices, does not.
 bool KernelsWait();
