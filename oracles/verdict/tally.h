@@ -1,0 +1,38 @@
+// All comparisons of a case: the worst of each metric, how many there were, where the first left its tolerance, and
+// whether soft verdicts are more than noise explains.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "oracles/verdict/verdict.h"
+
+namespace assay {
+
+// A tolerance that comes from a calibration is this quantile of the twin's error (times a factor).
+inline constexpr double kCalibrationQuantile = 0.999;
+
+// Smallest n with P(Poisson(mean) <= n) >= p.
+int PoissonQuantile(double mean, double p);
+
+class Tally {
+ public:
+  void Add(const Judgement& judgement);
+  void Add(const std::vector<Judgement>& judgements);
+  bool empty() const { return metrics_.empty(); }
+
+  // The worst judgement of each metric, in the order in which metrics came, with comparisons and first_outside filled.
+  // Behind them, for every metric that had soft verdicts, "<metric>_budget": their number against Poisson Q_0.999 of
+  // the sum of soft_probability over all comparisons; WRONG above.
+  std::vector<Judgement> Finish() const;
+
+ private:
+  struct Metric {
+    Judgement worst;  // its comparisons and first_outside are those of all
+    int soft = 0;
+    double expected = 0;
+  };
+  std::vector<Metric> metrics_;
+};
+
+}  // namespace assay
