@@ -18,7 +18,7 @@ int LowestArgMax(std::span<const Real> logits) {
   Require(!logits.empty(), "argmax of no logits");
   int best = -1;
   for (std::size_t i = 0; i < logits.size(); ++i)
-    if (!std::isnan(logits[i]) && (best < 0 || logits[i] > logits[static_cast<std::size_t>(best)]))
+    if (!std::isnan(logits[i]) && (best < 0 || logits[i] > logits[best]))
       best = static_cast<int>(i);
   return std::max(best, 0);
 }
@@ -49,7 +49,7 @@ std::vector<int> TopK(std::span<const double> logits, int k) {
     if (!std::isnan(logits[i])) order.push_back(static_cast<int>(i));
   const auto kept = std::min<std::size_t>(order.size(), static_cast<std::size_t>(std::max(k, 0)));
   const auto before = [&](int a, int b) {
-    const double x = logits[static_cast<std::size_t>(a)], y = logits[static_cast<std::size_t>(b)];
+    const double x = logits[a], y = logits[b];
     return x != y ? x > y : a < b;
   };
   std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(), before);
@@ -60,70 +60,46 @@ std::vector<int> TopK(std::span<const double> logits, int k) {
 double TopGap(std::span<const double> logits) {
   const std::vector<int> best = TopK(logits, 2);
   if (best.size() < 2) return std::numeric_limits<double>::infinity();
-  return logits[static_cast<std::size_t>(best[0])] - logits[static_cast<std::size_t>(best[1])];
+  return logits[best[0]] - logits[best[1]];
+}
+
+bool Decides(std::span<const double> reference, const LogitTolerance& tolerance) {
+  const std::vector<int> best = TopK(reference, tolerance.top_k + 1);
+  if (std::ssize(best) <= tolerance.top_k) return true;
+  return reference[best.front()] - reference[best.back()] > 2 * tolerance.tie;
 }
 
 Judgement JudgeArgmax(std::span<const double> reference, std::span<const double> candidate,
-                      const LogitTolerance& tolerance, std::string_view where, Neighbours neighbours) {
+                      const LogitTolerance& tolerance, const Place& where, Neighbours neighbours) {
   const Difference d = Compare(reference, candidate);
-  Judgement j{.bound = 2 * tolerance.tie, .metric = "argmax", .bound_from = tolerance.max_abs.from};
-  if (d.count == 0 || d.reference_nonfinite > 0) {
-    j.detail =
-        fmt::format("{}: no reference decision ({} logits, {} not finite)", where, d.count, d.reference_nonfinite);
-    return j;
-  }
+  const Bound bound{0, 2 * tolerance.tie, tolerance.max_abs.from};
+  if (d.count == 0 || d.reference_nonfinite > 0)
+    return Void("argmax", bound, fmt::format("no reference decision ({} logits, {} not finite)", d.count,
+                                             d.reference_nonfinite));
   const int a = ArgMax(reference), b = ArgMax(candidate);
-  if (a == b && d.nonfinite == 0) {
-    j.verdict = Verdict::kMatch;
-    return j;
+  std::string detail, fault;
+  if (a != b || d.nonfinite > 0) {
+    const std::vector<int> best = TopK(reference, tolerance.top_k);
+    const int explainer = Explainer(d.rms, candidate, b, neighbours);
+    if (d.nonfinite > 0)
+      fault = fmt::format("{} candidate logits are not finite", d.nonfinite);
+    else if (std::find(best.begin(), best.end(), b) == best.end())
+      fault = fmt::format("not among the reference's best {}", tolerance.top_k);
+    else if (explainer >= 0)
+      fault = fmt::format("it is the answer of neighbour {}, which these logits fit better", explainer);
+    detail = fmt::format("expected token {}, found {}; the reference's gap is {:.3g}, a tie is at most {:.3g}", a, b,
+                         reference[a] - reference[b], bound.hard);
   }
-  j.value = reference[static_cast<std::size_t>(a)] - reference[static_cast<std::size_t>(b)];
-  j.headroom = Headroom(j.value, j.bound);
-  j.worst = fmt::format("{} token {}", where, b);
-  const std::vector<int> best = TopK(reference, tolerance.top_k);
-  const int explainer = Explainer(d.rms, candidate, b, neighbours);
-  std::string fault;
-  if (d.nonfinite > 0)
-    fault = fmt::format("{} candidate logits are not finite", d.nonfinite);
-  else if (!(j.value <= j.bound))
-    fault = "no tie";
-  else if (std::find(best.begin(), best.end(), b) == best.end())
-    fault = fmt::format("not among the reference's best {}", tolerance.top_k);
-  else if (explainer >= 0)
-    fault = fmt::format("it is the answer of neighbour {}, which these logits fit better", explainer);
-  j.verdict = fault.empty() ? Verdict::kTieFlip : Verdict::kWrong;
-  j.detail = fmt::format("expected token {}, found {}; the reference's gap is {:.3g}, a tie is at most {:.3g}{}{}", a,
-                         b, j.value, j.bound, fault.empty() ? "" : ": ", fault);
+  Judgement j = Judged("argmax", reference[a] - reference[b], bound, where.With("token", b), detail, Verdict::kTieFlip);
+  j.soft_probability = FlipProbability(TopGap(reference), tolerance.sigma);
+  if (!fault.empty()) j.verdict = Verdict::kWrong, j.worst = where.With("token", b), j.detail = detail;
+  j.fault = std::move(fault);
   return j;
 }
 
 double FlipProbability(double gap, double sigma) {
   if (sigma <= 0) return 0;
   return 0.5 * std::erfc(gap / (2 * sigma));  // Phi(-z) = erfc(z / sqrt 2) / 2 with z = gap / (sigma sqrt 2)
-}
-
-int PoissonQuantile(double mean, double p) {
-  Require(mean >= 0 && mean < 1e6 && p > 0 && p < 1, "Poisson quantile {} of mean {}", p, mean);
-  // In logarithms, because e^-mean underflows for long runs.
-  double cumulative = 0;
-  for (int n = 0;; ++n) {
-    cumulative += std::exp(n * std::log(std::max(mean, 1e-300)) - mean - std::lgamma(n + 1.0));
-    if (cumulative >= p || n > mean + 40 * std::sqrt(mean) + 100) return n;
-  }
-}
-
-Judgement JudgeBudget(int observed, double expected, int rows, std::string_view metric) {
-  Judgement j{.metric = std::string(metric), .bound_from = "Poisson Q_0.999 of the expected number"};
-  j.value = observed;
-  if (rows == 0) {
-    j.detail = "no rows";
-    return j;
-  }
-  j.bound = PoissonQuantile(expected, kCalibrationQuantile);
-  j.verdict = j.value <= j.bound ? Verdict::kMatch : Verdict::kWrong;
-  j.headroom = Headroom(j.value, j.bound);
-  j.detail = fmt::format("{} in {} rows, {:.3g} expected, at most {:g} allowed", observed, rows, expected, j.bound);
-  return j;
 }
 
 double KlDivergence(std::span<const double> reference, std::span<const double> candidate) {

@@ -6,10 +6,15 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "engine/base/check.h"
+#include "oracles/verdict/tally.h"
 
 namespace assay {
+namespace {
+constexpr double kWorthTelling = 0.5;  // headroom from which a comparison says what it expected and found
+}  // namespace
 
 Difference Compare(std::span<const double> reference, std::span<const double> candidate) {
   Require(reference.size() == candidate.size(), "comparison of {} expected values with {} found", reference.size(),
@@ -30,35 +35,29 @@ Difference Compare(std::span<const double> reference, std::span<const double> ca
   return d;
 }
 
-Judgement JudgeTensor(std::span<const double> reference, std::span<const double> candidate, const Tolerance& tolerance,
-                      std::string_view metric, std::string_view where, Measure measure) {
+Judgement JudgeTensor(std::span<const double> reference, std::span<const double> candidate, const Bound& bound,
+                      std::string metric, const Place& where, Measure measure) {
   const Difference d = Compare(reference, candidate);
-  Judgement j{.metric = std::string(metric), .bound_from = tolerance.from};
-  j.bound = tolerance.calibrated;
-  if (d.count == 0) {
-    j.detail = fmt::format("{}: nothing to compare", where);
-    return j;
-  }
+  if (d.count == 0) return Void(std::move(metric), bound, "nothing to compare");
   if (d.nonfinite > 0) {
-    j.verdict = Verdict::kWrong;
-    j.value = j.headroom = std::numeric_limits<double>::infinity();
-    j.worst = fmt::format("{} element {}", where, d.first_nonfinite);
-    j.detail = fmt::format("{} of {} values are not finite; the first is {}, expected {:.9g}", d.nonfinite, d.count,
-                           candidate[d.first_nonfinite], reference[d.first_nonfinite]);
+    Judgement j = Judged(std::move(metric), std::numeric_limits<double>::infinity(), bound,
+                         where.With("element", static_cast<std::int64_t>(d.first_nonfinite)),
+                         fmt::format("the first is {}, expected {:.9g}", candidate[d.first_nonfinite],
+                                     reference[d.first_nonfinite]));
+    j.fault = fmt::format("{} of {} values are not finite", d.nonfinite, d.count);
     return j;
   }
-  if (d.reference_nonfinite > 0) {
-    j.detail = fmt::format("{}: {} of {} reference values are not finite", where, d.reference_nonfinite, d.count);
-    return j;
-  }
+  if (d.reference_nonfinite > 0)
+    return Void(std::move(metric), bound,
+                fmt::format("{} of {} reference values are not finite", d.reference_nonfinite, d.count));
   // An all-zero reference has no scale: the absolute error stands.
-  j.value = measure == Measure::kRelative && d.reference_max > 0 ? d.max_abs / d.reference_max : d.max_abs;
-  j.verdict = Place(j.value, tolerance);
-  j.headroom = Headroom(j.value, j.bound);
-  if (d.max_abs > 0) {
-    j.worst = fmt::format("{} element {}", where, d.worst);
+  const double value = measure == Measure::kRelative && d.reference_max > 0 ? d.max_abs / d.reference_max : d.max_abs;
+  Judgement j = Judged(std::move(metric), value, bound, {});
+  if (value > 0) j.worst = where.With("element", static_cast<std::int64_t>(d.worst));
+  // Formatting every row of a healthy run would cost more than comparing it.
+  if (Headroom(j) >= kWorthTelling)
     j.detail = fmt::format("expected {:.9g}, found {:.9g}", reference[d.worst], candidate[d.worst]);
-  }
+  if (bound.hard > bound.soft) j.soft_probability = 1 - kCalibrationQuantile;
   return j;
 }
 
@@ -73,34 +72,30 @@ std::int64_t UlpDistance(float a, float b) {
 namespace {
 
 template <class Word, class Real>
-Judgement JudgeSameBits(std::span<const Real> expected, std::span<const Real> found, std::string_view where) {
-  Require(expected.size() == found.size(), "{}: comparison of {} expected values with {} found", where, expected.size(),
-          found.size());
-  Judgement j{.metric = "ulp", .bound_from = "bit for bit"};
-  if (expected.empty()) {
-    j.detail = fmt::format("{}: nothing to compare", where);
-    return j;
-  }
+Judgement JudgeSameBits(std::span<const Real> expected, std::span<const Real> found, const Place& where) {
+  Require(expected.size() == found.size(), "{}: comparison of {} expected values with {} found", where.ToString(),
+          expected.size(), found.size());
+  const Bound exact{0, 0, "bit for bit"};
+  if (expected.empty()) return Void("ulp", exact, "nothing to compare");
   std::size_t differing = 0, first = 0;
   for (std::size_t i = 0; i < expected.size(); ++i)
     if (std::bit_cast<Word>(expected[i]) != std::bit_cast<Word>(found[i]) && differing++ == 0) first = i;
-  j.verdict = differing == 0 ? Verdict::kMatch : Verdict::kWrong;
-  if (differing == 0) return j;
-  j.value = static_cast<double>(UlpDistance(static_cast<float>(expected[first]), static_cast<float>(found[first])));
-  j.headroom = std::numeric_limits<double>::infinity();
-  j.worst = fmt::format("{} element {}", where, first);
-  j.detail = fmt::format("{} of {} values differ; the first: expected {:.9g} ({:#x}), found {:.9g} ({:#x})", differing,
-                         expected.size(), expected[first], std::bit_cast<Word>(expected[first]), found[first],
-                         std::bit_cast<Word>(found[first]));
-  return j;
+  if (differing == 0) return Judged("ulp", 0, exact, {});
+  // Values that differ by less than a float32 step are one apart.
+  const auto ulps = std::max<std::int64_t>(
+      1, UlpDistance(static_cast<float>(expected[first]), static_cast<float>(found[first])));
+  return Judged("ulp", static_cast<double>(ulps), exact, where.With("element", static_cast<std::int64_t>(first)),
+                fmt::format("{} of {} values differ; the first: expected {:.9g} ({:#x}), found {:.9g} ({:#x})",
+                            differing, expected.size(), expected[first], std::bit_cast<Word>(expected[first]),
+                            found[first], std::bit_cast<Word>(found[first])));
 }
 
 }  // namespace
 
-Judgement JudgeBits(std::span<const float> expected, std::span<const float> found, std::string_view where) {
+Judgement JudgeBits(std::span<const float> expected, std::span<const float> found, const Place& where) {
   return JudgeSameBits<std::uint32_t>(expected, found, where);
 }
-Judgement JudgeBits(std::span<const double> expected, std::span<const double> found, std::string_view where) {
+Judgement JudgeBits(std::span<const double> expected, std::span<const double> found, const Place& where) {
   return JudgeSameBits<std::uint64_t>(expected, found, where);
 }
 

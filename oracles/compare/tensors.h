@@ -5,11 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string_view>
+#include <string>
 #include <vector>
 
-#include "oracles/compare/tolerance.h"
-#include "oracles/compare/verdict.h"
+#include "oracles/verdict/verdict.h"
 
 namespace assay {
 
@@ -30,17 +29,18 @@ Difference Compare(std::span<const double> reference, std::span<const double> ca
 enum class Measure { kAbsolute, kRelative };  // relative: to the largest |reference| of the array
 
 // VOID when there is nothing to compare or the reference itself is not finite; WRONG when the candidate is not finite;
-// else the maximal error's place in `tolerance`. `where` says which array, for the message.
-Judgement JudgeTensor(std::span<const double> reference, std::span<const double> candidate, const Tolerance& tolerance,
-                      std::string_view metric, std::string_view where, Measure measure = Measure::kAbsolute);
+// else the maximal error judged by `bound`, DRIFT between its soft and hard value (with the probability of a calibrated
+// quantile). `where` is the array's place; the element is added to it.
+Judgement JudgeTensor(std::span<const double> reference, std::span<const double> candidate, const Bound& bound,
+                      std::string metric, const Place& where, Measure measure = Measure::kAbsolute);
 
 // Steps between two floats on the ordered line of float32 bit patterns: 0 means the same bits but for +0 and -0, which
 // are 1 apart.
 std::int64_t UlpDistance(float a, float b);
 
 // 0 ulp: every bit pattern equal, NaN payloads included. VOID when empty, WRONG at the first difference.
-Judgement JudgeBits(std::span<const float> expected, std::span<const float> found, std::string_view where);
-Judgement JudgeBits(std::span<const double> expected, std::span<const double> found, std::string_view where);
+Judgement JudgeBits(std::span<const float> expected, std::span<const float> found, const Place& where);
+Judgement JudgeBits(std::span<const double> expected, std::span<const double> found, const Place& where);
 
 // The values as float64: what comparisons take.
 std::vector<double> Widen(std::span<const float> values);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -13,34 +12,13 @@
 
 namespace assay {
 
-Verdict Place(double error, const Tolerance& tolerance) {
-  if (error <= tolerance.calibrated) return Verdict::kMatch;
-  return error <= tolerance.hard ? Verdict::kDrift : Verdict::kWrong;
-}
-
-double Headroom(double error, double allowed) {
-  if (error == 0) return 0;
-  return allowed > 0 ? error / allowed : std::numeric_limits<double>::infinity();
-}
-
 double Quantile(std::vector<double> values, double p) {
   Require(!values.empty(), "a quantile of no values");
   const double rank = std::ceil(p * static_cast<double>(values.size()));
   const auto index = static_cast<std::ptrdiff_t>(std::clamp(rank - 1, 0.0, static_cast<double>(values.size() - 1)));
   std::nth_element(values.begin(), values.begin() + index, values.end());
-  return values[static_cast<std::size_t>(index)];
+  return values[index];
 }
-
-namespace {
-
-// Infinite when there are no more than kTopK tokens.
-double CrowdGap(std::span<const double> logits) {
-  const std::vector<int> best = TopK(logits, kTopK + 1);
-  if (best.size() <= kTopK) return std::numeric_limits<double>::infinity();
-  return logits[static_cast<std::size_t>(best.front())] - logits[static_cast<std::size_t>(best.back())];
-}
-
-}  // namespace
 
 void Calibrator::Add(std::span<const double> reference, std::span<const double> twin) {
   const Difference d = Compare(reference, twin);
@@ -51,7 +29,6 @@ void Calibrator::Add(std::span<const double> reference, std::span<const double> 
   max_.push_back(d.max_abs);
   rms_.push_back(d.rms);
   kl_.push_back(KlDivergence(reference, twin));
-  crowd_gap_.push_back(CrowdGap(reference));
   reference_max_ = std::max(reference_max_, d.reference_max);
 }
 
@@ -64,14 +41,13 @@ Calibration Calibrator::Finish(std::string provenance) const {
           .kl = Quantile(kl_, kCalibrationQuantile),
           .largest = *std::max_element(max_.begin(), max_.end()),
           .reference_max = reference_max_,
-          .crowd_gap = Quantile(crowd_gap_, 0.5),
           .provenance = fmt::format("{}, {} rows", provenance, max_.size())};
 }
 
 LogitTolerance LogitTolerance::At(double twin_error_ratio) const {
   LogitTolerance row = *this;
   if (!(twin_error_ratio > 1)) return row;
-  for (Tolerance* bound : {&row.max_abs, &row.rms}) {
+  for (Bound* bound : {&row.max_abs, &row.rms}) {
     bound->hard *= twin_error_ratio;
     bound->from += fmt::format("; the twin itself is off by {:.3g} times its q999 here", twin_error_ratio);
   }
@@ -79,10 +55,12 @@ LogitTolerance LogitTolerance::At(double twin_error_ratio) const {
   return row;
 }
 
+Bound LogitTolerance::Between() const { return {2 * max_abs.soft, 2 * max_abs.hard, "both sides: " + max_abs.from}; }
+
 LogitTolerance LogitTolerance::Fixed(double bound, double gap, const std::string& from) {
   // The flips a fixed figure admits are those of its gap, so that gap is also the scale on which they are expected.
-  return {.max_abs = Tolerance::Fixed(bound, from),
-          .rms = Tolerance::Fixed(bound, from),
+  return {.max_abs = Bound::Fixed(bound, from),
+          .rms = Bound::Fixed(bound, from),
           .tie = gap / 2,
           .sigma = gap / 2,
           .mean_kl = bound * bound / 2};
@@ -91,16 +69,12 @@ LogitTolerance LogitTolerance::Fixed(double bound, double gap, const std::string
 LogitTolerance LogitTolerance::From(const Calibration& c, double resolution) {
   const double floor = resolution * c.reference_max;
   const double max = std::max(kKappa * c.max, floor), rms = std::max(kKappa * c.rms, floor);
-  const bool decides = c.crowd_gap > 2 * max;
-  const std::string from =
-      fmt::format("twin q999 x {:g}: {}{}", kKappa, c.provenance,
-                  decides ? "" : "; argmax not judged: noise may turn round more than the best 10");
+  const std::string from = fmt::format("twin q999 x {:g}: {}", kKappa, c.provenance);
   return {.max_abs = {max, kKappa * max, from},
           .rms = {rms, kKappa * rms, from},
           .tie = max,
           .sigma = std::max(kKappa * c.typical_rms, floor),
-          .mean_kl = std::max(kKappa * kKappa * c.kl, floor * floor / 2),
-          .decides = decides};
+          .mean_kl = std::max(kKappa * kKappa * c.kl, floor * floor / 2)};
 }
 
 }  // namespace assay

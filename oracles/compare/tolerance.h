@@ -5,31 +5,17 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "oracles/compare/verdict.h"
+#include "oracles/verdict/tally.h"
+#include "oracles/verdict/verdict.h"
 
 namespace assay {
 
 // A factor on the twin's error that another correct order of summation may use up; FlashAttention's figure.
 inline constexpr double kKappa = 2.0;
-inline constexpr double kCalibrationQuantile = 0.999;
 // A flipped token must be among the reference's best so many.
 inline constexpr int kTopK = 10;
-
-// Up to `calibrated` is MATCH, up to `hard` DRIFT, beyond WRONG.
-struct Tolerance {
-  double calibrated = 0;
-  double hard = 0;
-  std::string from;  // "stated for float32: 0.0002", "bf16 twin q999 x 2, 512 rows, ..."
-  static Tolerance Fixed(double bound, std::string from) { return {bound, bound, std::move(from)}; }
-};
-
-// An error that is not a number is WRONG.
-Verdict Place(double error, const Tolerance& tolerance);
-// error / calibrated; infinity when nothing is allowed and something was used.
-double Headroom(double error, double allowed);
 
 // Nearest-rank quantile: the smallest value with at least `p` of all values at or below it. Throws InputError when
 // empty.
@@ -44,7 +30,6 @@ struct Calibration {
   double kl = 0;             // Q_0.999 of KL(reference || twin)
   double largest = 0;        // the largest absolute error of all: what the twin itself needs
   double reference_max = 0;  // largest |logit| of the reference
-  double crowd_gap = 0;      // median over rows: how far the reference's best is above its (kTopK + 1)-th
   std::string provenance;    // weights, operand type, seed, number of rows
 };
 
@@ -57,27 +42,26 @@ class Calibrator {
   Calibration Finish(std::string provenance) const;
 
  private:
-  std::vector<double> max_, rms_, kl_, crowd_gap_;
+  std::vector<double> max_, rms_, kl_;
   double reference_max_ = 0;
 };
 
 // Everything a row of logits is judged by.
 struct LogitTolerance {
-  Tolerance max_abs;   // of any logit before the softcap
-  Tolerance rms;       // over a row
+  Bound max_abs;       // of any logit before the softcap
+  Bound rms;           // over a row
   double tie = 0;      // eps of the decision rule: an argmax may differ where the reference's own gap is at most 2 eps
   double sigma = 0;    // noise of one logit, for the expected number of flips
   double mean_kl = 0;  // bound of the mean KL divergence
   int top_k = kTopK;
-  // False when the reference decides nothing at this precision: in the median row more than top_k tokens stand within
-  // the 2 eps that noise alone may turn round, so neither an argmax that agrees nor one that differs says anything.
-  // Random weights do that in 16 bits (errors as large as the logits); logits are compared all the same.
-  bool decides = true;
 
   // For a row at which the twin itself is `twin_error_ratio` (>= 1) times as far from the reference as the calibration
   // found it to be: the arithmetic, not the program, loses digits there. The hard bounds grow by that factor, to
   // kappa^2 times the twin's error at the row; up to there is DRIFT, counted against its budget.
   LogitTolerance At(double twin_error_ratio) const;
+
+  // What two correct computations of one row may differ by in any logit: each may be off by max_abs.
+  Bound Between() const;
 
   // Every logit within `bound`; argmax equal wherever the reference's gap exceeds `gap`.
   static LogitTolerance Fixed(double bound, double gap, const std::string& from);

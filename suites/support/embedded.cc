@@ -17,15 +17,20 @@ std::string Goldens(const fs::path& model) {
   return fs::exists(beside) ? beside.string() : std::string();
 }
 
-std::vector<EmbeddedModel> Find() {
+bool IsCheckpoint(const fs::path& path) {
+  std::error_code none;
+  return fs::is_directory(path, none) ? fs::exists(path / "config.json", none) : path.extension() == ".gguf";
+}
+
+}  // namespace
+
+std::vector<EmbeddedModel> EmbeddedModels() {
   std::vector<EmbeddedModel> models;
   const auto add = [&](const std::string& prefix, const fs::path& folder) {
     std::vector<EmbeddedModel> found;
     std::error_code none;
     for (const fs::directory_entry& entry : fs::directory_iterator(folder, none)) {
-      const bool usable =
-          entry.is_directory() ? fs::exists(entry.path() / "config.json") : entry.path().extension() == ".gguf";
-      if (usable)
+      if (IsCheckpoint(entry.path()))
         found.push_back({prefix + entry.path().stem().string(), entry.path().string(), Goldens(entry.path())});
     }
     std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
@@ -38,22 +43,19 @@ std::vector<EmbeddedModel> Find() {
   return models;
 }
 
-}  // namespace
-
 std::string FixtureRoot() {
   const char* from_environment = std::getenv("ASSAY_FIXTURES");
   return from_environment != nullptr && *from_environment != '\0' ? from_environment : ASSAY_FIXTURES;
 }
 
-const std::vector<EmbeddedModel>& EmbeddedModels() {
-  static const std::vector<EmbeddedModel> models = Find();
-  return models;
-}
-
 std::string ResolveModel(const std::string& model) {
   const QuantisedName name = SplitQuantisedName(model);
-  for (const EmbeddedModel& embedded : EmbeddedModels())
-    if (embedded.name == name.base) return embedded.path + name.suffix;
+  const fs::path root = FixtureRoot();
+  std::error_code none;
+  if (name.base.empty() || name.base.find("..") != std::string::npos || name.base.front() == '/') return model;
+  for (const fs::path& path : {root / "models" / name.base, root / "goldens" / name.base,
+                               root / "goldens" / (name.base + ".gguf")})
+    if (fs::exists(path, none) && IsCheckpoint(path)) return path.string() + name.suffix;
   return model;
 }
 

@@ -15,7 +15,7 @@ struct EmbeddedModel {
   std::string goldens;  // recorded answers beside it
 };
 // All embedded models whose files are present, nano models first.
-const std::vector<EmbeddedModel>& EmbeddedModels();
+std::vector<EmbeddedModel> EmbeddedModels();
 
 // An embedded name becomes its path, with its suffix (@q8_0) if it has one; anything else passes.
 std::string ResolveModel(const std::string& model);

@@ -13,8 +13,6 @@
 namespace assay {
 namespace {
 
-using Status = CaseOutcome::Status;
-
 CaseOutcome Outcome(Status status, std::string reason) {
   CaseOutcome outcome;
   outcome.status = status;
@@ -22,29 +20,10 @@ CaseOutcome Outcome(Status status, std::string reason) {
   return outcome;
 }
 
-const Judgement* WorstOf(const CaseOutcome& outcome) {
-  const Judgement* worst = nullptr;
-  for (const Judgement& judgement : outcome.judgements)
-    worst = worst == nullptr ? &judgement : &Worse(*worst, judgement);
-  return worst;
-}
-
-// Suites decide; this only refuses what no suite may decide.
-CaseOutcome Honest(CaseOutcome outcome) {
-  const Judgement* worst = WorstOf(outcome);
-  if (outcome.status == Status::kPass) {
-    if (worst == nullptr) return Outcome(Status::kFail, "vacuous: the case passed without comparing anything");
-    if (worst->verdict == Verdict::kVoid || worst->verdict == Verdict::kWrong) {
-      outcome.status = Status::kFail;
-      outcome.reason = fmt::format("passed although {} is {} at {}", worst->metric, Name(worst->verdict), worst->worst);
-    } else {
-      outcome.reason.clear();
-    }
-  } else if (outcome.reason.empty()) {
-    outcome.reason = worst == nullptr
-                         ? fmt::format("{} without a reason", Name(outcome.status))
-                         : fmt::format("{} is {} at {}", worst->metric, Name(worst->verdict), worst->worst);
-  }
+// A body decides by what it compares; this refuses what proves nothing.
+CaseOutcome Validated(CaseOutcome outcome) {
+  if (outcome.status == Status::kPass && outcome.judgements.empty())
+    return Outcome(Status::kFail, "vacuous: the case passed without comparing anything");
   return outcome;
 }
 
@@ -61,31 +40,23 @@ std::string Quoted(const std::string& word) {
   return quoted + "'";
 }
 
-const char* Name(CaseOutcome::Status status) {
-  switch (status) {
-    case Status::kPass:
-      return "pass";
-    case Status::kFail:
-      return "fail";
-    case Status::kSkip:
-      return "skip";
-    case Status::kError:
-      break;
-  }
-  return "error";
-}
-
 CaseOutcome CaseRunner::Guarded(const Case& item) {
+  const std::string device = item.target.device.name();
   try {
-    if (const auto lost = lost_.find(item.device); lost != lost_.end()) {
+    if (const auto lost = lost_.find(device); lost != lost_.end())
       return Outcome(Status::kError, fmt::format("device lost in an earlier case: {}", lost->second));
-    }
-    auto absent = absent_.find(item.device);
-    if (absent == absent_.end()) absent = absent_.emplace(item.device, DeviceAvailable(item.device).reason).first;
+    auto absent = absent_.find(device);
+    if (absent == absent_.end()) absent = absent_.emplace(device, DeviceAvailable(item.target.device).reason).first;
     if (!absent->second.empty()) return Outcome(Status::kSkip, absent->second);
-    return Honest(item.run());
+    if (const Support able = bench_.provider().CapabilitiesOf(item.target).HasAll(item.needs); !able)
+      return Outcome(Status::kSkip, able.reason);
+    CaseState state(bench_, item.target);
+    item.body(state);
+    return Validated(state.Finish());
+  } catch (const OutOfMemory& error) {
+    return Outcome(item.may_not_fit ? Status::kSkip : Status::kError, error.what());
   } catch (const DeviceError& error) {
-    if (error.lost) lost_[item.device] = error.what();
+    if (error.lost) lost_[device] = error.what();
     return Outcome(Status::kError, fmt::format("{}{}", error.lost ? "device lost: " : "device error: ", error.what()));
   } catch (const std::exception& error) {
     return Outcome(Status::kError, error.what());
@@ -101,41 +72,41 @@ CaseOutcome CaseRunner::Run(const Case& item) {
   return outcome;
 }
 
-std::string ReplayLine(const Case& item, std::uint64_t seed) {
-  std::string line = fmt::format("assay run --case {} --device {} --seed {}", Quoted(item.id()), item.device, seed);
-  if (!item.model.empty()) line += fmt::format(" --model {}", Quoted(item.model));
-  if (!item.dtype.empty()) line += fmt::format(" --dtype {}", item.dtype);
-  return line;
+std::string ReplayLine(const Case& item) {
+  const Target& target = item.target;
+  // Alone in a run a model needs no identity behind its name.
+  Axes axes = item.axes;
+  const std::string label = ModelLabel(target.model);
+  if (axes.Text("model") != label) axes.Set("model", label + "*");
+  return fmt::format("assay run --case {} --model {} --dtype {} --device {} --seed {}{}", Quoted(PrintId(item.suite, item.name, axes)),
+                     Quoted(target.model), Name(target.precision), target.device.name(), target.seed,
+                     target.batch_invariant ? " --batch-invariant" : "");
 }
 
 ReportCase ToReport(const Case& item, const CaseOutcome& outcome, std::string replay) {
   ReportCase result;
-  result.id = item.id();
   result.suite = item.suite;
   result.name = item.name;
-  result.params = item.params;
-  result.model = item.model;
-  result.dtype = item.dtype;
-  result.device = item.device;
-  result.status = Name(outcome.status);
+  result.axes = item.axes;
+  result.status = outcome.status;
   result.reason = outcome.reason;
   result.duration_s = outcome.seconds;
+  result.judgements = outcome.judgements;
+  result.argmax = outcome.argmax;
   result.replay = std::move(replay);
-  for (const Judgement& judgement : outcome.judgements) {
-    result.judgements.push_back({std::string(Name(judgement.verdict)), judgement.metric, judgement.value,
-                                 judgement.bound, judgement.headroom, judgement.worst, judgement.detail,
-                                 judgement.bound_from.empty() ? "not stated" : judgement.bound_from});
-  }
   return result;
 }
 
-std::vector<ReportCase> RunCases(const std::vector<Case>& cases, const RunOptions& options) {
-  CaseRunner runner;
+std::vector<ReportCase> RunGroups(Workbench& bench, const std::vector<CaseGroup>& groups, const RunOptions& options) {
+  CaseRunner runner(bench);
   std::vector<ReportCase> results;
-  for (std::size_t i = 0; i < cases.size(); ++i) {
-    if (options.before) options.before(i, cases[i]);
-    results.push_back(ToReport(cases[i], runner.Run(cases[i]), options.replay(cases[i])));
-    if (options.after) options.after(results.back());
+  for (const CaseGroup& group : groups) {
+    for (const Case& item : group.cases) {
+      if (options.before) options.before(item);
+      results.push_back(ToReport(item, runner.Run(item), options.replay(item)));
+      if (options.after) options.after(results.back());
+    }
+    bench.Forget();
   }
   return results;
 }

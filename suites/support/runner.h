@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "reports/report.h"
+#include "reports/format/report.h"
 #include "suites/support/case.h"
 
 namespace assay {
@@ -18,10 +18,13 @@ std::string Quoted(const std::string& word);
 // Runs cases of one process. Remembers which devices are absent or lost, so that each is asked once.
 class CaseRunner {
  public:
-  // Never throws. What the case returns, except that
-  //   - a case whose device is not there is skipped with the reason,
-  //   - an exception is status kError with its text; after a lost device every further case of that device is kError
-  //   too,
+  explicit CaseRunner(Workbench& bench) : bench_(bench) {}
+
+  // Never throws. What the case's checks say, except that
+  //   - a case whose device is not there, or that needs what the system under test lacks, is skipped with the reason,
+  //   - so is one that may not fit and does not,
+  //   - any other exception is status kError with its text; after a lost device every further case of that device is
+  //     kError too,
   //   - a pass without judgements, or with a VOID or WRONG one, proves nothing or lies: kFail,
   //   - a status other than kPass always has a reason.
   // `seconds` is measured here.
@@ -29,24 +32,24 @@ class CaseRunner {
 
  private:
   CaseOutcome Guarded(const Case& item);
+
+  Workbench& bench_;
   std::map<std::string, std::string> absent_;  // device: why; empty = present
   std::map<std::string, std::string> lost_;    // device: text of the error that lost it
 };
 
-// "pass", "fail", "skip", "error".
-const char* Name(CaseOutcome::Status status);
-
 // One shell line that runs this case alone.
-std::string ReplayLine(const Case& item, std::uint64_t seed);
+std::string ReplayLine(const Case& item);
 
 ReportCase ToReport(const Case& item, const CaseOutcome& outcome, std::string replay);
 
 struct RunOptions {
   std::function<std::string(const Case&)> replay;
-  std::function<void(std::size_t index, const Case&)> before;  // may be null
-  std::function<void(const ReportCase&)> after;                // may be null
+  std::function<void(const Case&)> before;       // may be null
+  std::function<void(const ReportCase&)> after;  // may be null
 };
-std::vector<ReportCase> RunCases(const std::vector<Case>& cases, const RunOptions& options);
+// Group after group; what belongs to the models of one group is freed before the next.
+std::vector<ReportCase> RunGroups(Workbench& bench, const std::vector<CaseGroup>& groups, const RunOptions& options);
 
 // The cases whose id equals `pattern`, or matches it where it has wildcards (* and ?). An empty pattern selects all.
 std::vector<Case> SelectCases(std::vector<Case> cases, const std::string& pattern);

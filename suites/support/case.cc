@@ -1,0 +1,76 @@
+#include "suites/support/case.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "engine/runtime/memory_plan.h"
+
+namespace assay {
+namespace {
+
+// Seconds of one token and one weight on two cores of a host, with the reference beside the engine; measured over the
+// embedded models. A device is faster by more than models differ: only the order of groups follows from this.
+constexpr double kSecondsPerTokenAndWeight = 2.5e-11;
+constexpr double kSecondsPerCase = 0.01;
+
+}  // namespace
+
+CaseOutcome CaseState::Finish() const {
+  CaseOutcome outcome = check.Finish();
+  outcome.kernels.assign(kernels_.begin(), kernels_.end());
+  return outcome;
+}
+
+std::vector<CaseGroup> GroupCases(Workbench& bench, std::vector<Case> cases) {
+  std::vector<CaseGroup> groups;
+  for (Case& item : cases) {
+    const std::string model = item.axes.Text("model"), device = item.target.device.kind_name();
+    auto group = std::find_if(groups.begin(), groups.end(),
+                              [&](const CaseGroup& g) { return g.model == model && g.device == device; });
+    if (group == groups.end()) group = groups.insert(groups.end(), {model, device, {}, 0, 0});
+    group->memory_bytes = std::max(group->memory_bytes, item.memory_bytes);
+    group->seconds += kSecondsPerCase + kSecondsPerTokenAndWeight * item.tokens *
+                                            static_cast<double>(WeightCount(bench.Spec(item.target)));
+    group->cases.push_back(std::move(item));
+  }
+  return groups;
+}
+
+std::vector<Target> TargetsOf(Workbench& bench, const SuiteInputs& inputs) {
+  std::map<std::string, std::vector<std::string>> by_label;
+  for (const std::string& model : inputs.models) by_label[ModelLabel(model)].push_back(model);
+  std::map<std::string, std::string> labels, taken;
+  for (const auto& [label, models] : by_label)
+    for (const std::string& model : models) {
+      labels[model] = models.size() == 1
+                          ? label
+                          : fmt::format("{}#{:.8}", label, bench.Store(model, inputs.seed).Identity());
+      const auto [other, fresh] = taken.emplace(labels[model], model);
+      Require(fresh, "model '{}' is there twice: '{}' holds the same weights under the same name", model,
+              other->second);
+    }
+  std::vector<Target> targets;
+  for (const std::string& model : inputs.models)
+    for (const Device& device : inputs.devices)
+      for (const Precision precision : inputs.dtypes)
+        targets.push_back({model, device, precision, inputs.seed, inputs.batch_invariant, labels.at(model)});
+  return targets;
+}
+
+Case MakeCase(const char* suite, const char* name, const Target& target, std::vector<Axes::Axis> own,
+              std::vector<Capability> needs, std::function<void(CaseState&)> body) {
+  Case item;
+  item.suite = suite;
+  item.name = name;
+  item.axes = target.axes();
+  for (auto& [axis, value] : own) item.axes.Set(axis, value);
+  item.target = target;
+  item.needs = std::move(needs);
+  item.body = std::move(body);
+  return item;
+}
+
+}  // namespace assay

@@ -1,0 +1,29 @@
+#include "suites/support/engine_system.h"
+
+#include "engine/ops/ops_factory.h"
+#include "reports/environment/begin.h"
+
+namespace assay {
+
+SystemInfo EngineProvider::Describe() const {
+  const BuildInfo build = ThisBuild();
+  SystemInfo info;
+  info.name = "assay engine";
+  info.version = build.version;
+  info.commit = build.commit;
+  info.activations = "as operands";
+  info.claims_repeatable = true;
+  return info;
+}
+
+std::unique_ptr<Ops> EngineProvider::MakeOps(const Target& target) const {
+  std::unique_ptr<Ops> ops = assay::MakeOps(target.device, target.precision, target.batch_invariant);
+  return decorate_ ? decorate_(std::move(ops)) : std::move(ops);
+}
+
+std::unique_ptr<SystemUnderTest> EngineProvider::Open(const WeightStore& store, const Target& target,
+                                                      const EngineOptions& options) {
+  return std::make_unique<EngineSystem>(store, MakeOps(target), options);
+}
+
+}  // namespace assay

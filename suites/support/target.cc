@@ -1,0 +1,45 @@
+#include "suites/support/target.h"
+
+#include <algorithm>
+
+#include "engine/model/tensors.h"
+#include "suites/support/embedded.h"
+
+namespace assay {
+
+Axes Target::axes() const {
+  Axes axes;
+  axes.Set("model", label.empty() ? ModelLabel(model) : label);
+  axes.Set("dtype", Name(precision));
+  axes.Set("device", device.kind_name());
+  if (batch_invariant) axes.Set("mode", "batch-invariant");
+  return axes;
+}
+
+std::string ModelLabel(const std::string& model) {
+  if (ResolveModel(model) != model) return model;  // embedded names need their folder to stay apart
+  const std::size_t end = model.find_last_not_of('/');
+  const std::size_t slash = end == std::string::npos ? end : model.find_last_of('/', end);
+  return slash == std::string::npos ? model.substr(0, end + 1) : model.substr(slash + 1, end - slash);
+}
+
+int SmallestWindow(const ModelSpec& spec) {
+  int window = 0;
+  for (const LayerSpec& layer : spec.layers)
+    if (layer.window > 0 && (window == 0 || layer.window < window)) window = layer.window;
+  return window;
+}
+
+int WindowWithin(const ModelSpec& spec, int low, int high) { return std::clamp(SmallestWindow(spec), low, high); }
+
+std::int64_t WeightCount(const ModelSpec& spec) {
+  std::int64_t count = 0;
+  for (const TensorEntry& entry : Catalogue(spec)) count += entry.elements();
+  return count;
+}
+
+bool HasExperts(const ModelSpec& spec) {
+  return std::any_of(spec.layers.begin(), spec.layers.end(), [](const LayerSpec& layer) { return layer.experts > 0; });
+}
+
+}  // namespace assay
