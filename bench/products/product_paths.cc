@@ -110,7 +110,7 @@ void Measure(DType type, double copy) {
 }
 
 int Run(int argc, char** argv) {
-  const Support support = CudaOpsAvailable();
+  const Support support = CudaOpsAvailable(0);
   if (!support) {
     fmt::print(stderr, "{}\n", support.reason);
     return 77;

@@ -48,6 +48,9 @@ cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void* workspace, siz
 cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
   ASSAY_FORWARD(cublasSetMathMode, handle, mode);
 }
+cublasStatus_t cublasGetProperty(libraryPropertyType type, int* value) {
+  ASSAY_FORWARD(cublasGetProperty, type, value);
+}
 const char* cublasGetStatusName(cublasStatus_t status) { ASSAY_FORWARD(cublasGetStatusName, status); }
 const char* cublasGetStatusString(cublasStatus_t status) { ASSAY_FORWARD(cublasGetStatusString, status); }
 cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb, int m, int n,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/memory/cuda_device.h"
+
 namespace assay {
 namespace {
 
@@ -12,6 +14,7 @@ std::string Version(int number) { return fmt::format("{}.{}", number / 1000, num
 }  // namespace
 
 void* CudaMemory::Allocate(std::size_t bytes, const std::string& what) {
+  const DeviceScope scope(device_);
   void* data = nullptr;
   const cudaError_t status = cudaMalloc(&data, std::max<std::size_t>(bytes, 256));
   if (status == cudaErrorMemoryAllocation) {
@@ -25,14 +28,19 @@ void* CudaMemory::Allocate(std::size_t bytes, const std::string& what) {
   return data;
 }
 
-void CudaMemory::Free(void* data) noexcept { ASSAY_CUDA_NOEXCEPT(cudaFree(data)); }
+void CudaMemory::Free(void* data) noexcept {
+  const DeviceScope scope(device_, std::nothrow);
+  ASSAY_CUDA_NOEXCEPT(cudaFree(data));
+}
 
 void CudaMemory::CopyIn(void* to, const void* host_from, std::size_t bytes) {
   if (bytes == 0) return;
+  const DeviceScope scope(device_);
   ASSAY_CUDA(cudaMemcpyAsync(to, host_from, bytes, cudaMemcpyHostToDevice, stream_));
 }
 
 void CudaMemory::CopyOut(void* host_to, const void* from, std::size_t bytes) {
+  const DeviceScope scope(device_);
   if (bytes != 0) ASSAY_CUDA(cudaMemcpyAsync(host_to, from, bytes, cudaMemcpyDeviceToHost, stream_));
   ASSAY_CUDA(cudaStreamSynchronize(stream_));
   ++*host_syncs_;
@@ -40,29 +48,24 @@ void CudaMemory::CopyOut(void* host_to, const void* from, std::size_t bytes) {
 
 void CudaMemory::Copy(void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
+  const DeviceScope scope(device_);
   ASSAY_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_));
 }
 
 void CudaMemory::Fill(void* to, unsigned char byte, std::size_t bytes) {
   if (bytes == 0) return;
+  const DeviceScope scope(device_);
   ASSAY_CUDA(cudaMemsetAsync(to, byte, bytes, stream_));
 }
 
 std::size_t CudaMemory::FreeBytes() const {
+  const DeviceScope scope(device_);
   std::size_t free = 0, total = 0;
   if (cudaMemGetInfo(&free, &total) != cudaSuccess) {
     (void)cudaGetLastError();
     return 0;
   }
   return free;
-}
-
-PinnedBuffer::PinnedBuffer(std::size_t bytes) : bytes_(bytes) {
-  ASSAY_CUDA(cudaMallocHost(&data_, std::max<std::size_t>(bytes, 1)));
-}
-
-PinnedBuffer::~PinnedBuffer() {
-  if (data_ != nullptr) ASSAY_CUDA_NOEXCEPT(cudaFreeHost(data_));
 }
 
 Support CudaAvailable(int device) {
@@ -80,7 +83,10 @@ Support CudaAvailable(int device) {
   int count = 0;
   cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess) return failed("cudaGetDeviceCount", status);
-  if (device < 0 || device >= count) return Support::No("no CUDA device {}: {} found", device, count);
+  if (device < 0 || device >= count) {
+    return Support::No("cuda:{}: this machine has {} CUDA device{} ({})", device, count, count == 1 ? "" : "s",
+                       count == 1 ? "0" : fmt::format("0..{}", count - 1));
+  }
   cudaDeviceProp properties = {};
   status = cudaGetDeviceProperties(&properties, device);
   if (status != cudaSuccess) return failed("cudaGetDeviceProperties", status);

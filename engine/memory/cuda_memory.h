@@ -1,4 +1,4 @@
-// Device memory behind Memory, pinned host memory, and what devices there are. Needs the CUDA toolkit.
+// Device memory behind Memory, and whether a device can be used. Needs the CUDA toolkit.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -12,11 +12,13 @@
 
 namespace assay {
 
-// Memory of the current device. Copies and fills are ordered on `stream`, which must outlive this object; CopyOut waits
-// for it and counts one host synchronisation. CopyIn returns when host_from may be reused (pageable memory only).
+// Memory of CUDA device `device`, whatever device is current. Copies and fills are ordered on `stream` of that device,
+// which must outlive this object; CopyOut waits for it and counts one host synchronisation. CopyIn returns when
+// host_from may be reused (pageable memory only).
 class CudaMemory final : public Memory {
  public:
-  CudaMemory(cudaStream_t stream, std::int64_t* host_syncs) : stream_(stream), host_syncs_(host_syncs) {}
+  CudaMemory(int device, cudaStream_t stream, std::int64_t* host_syncs)
+      : device_(device), stream_(stream), host_syncs_(host_syncs) {}
   void* Allocate(std::size_t bytes, const std::string& what) override;
   void Free(void* data) noexcept override;
   void CopyIn(void* to, const void* host_from, std::size_t bytes) override;
@@ -26,34 +28,13 @@ class CudaMemory final : public Memory {
   std::size_t FreeBytes() const override;
 
  private:
+  int device_;
   cudaStream_t stream_;
   std::int64_t* host_syncs_;
 };
 
-// Page-locked host memory for copies that overlap. Move-only.
-class PinnedBuffer {
- public:
-  PinnedBuffer() = default;
-  explicit PinnedBuffer(std::size_t bytes);
-  PinnedBuffer(PinnedBuffer&& other) noexcept : data_(other.data_), bytes_(other.bytes_) { other.data_ = nullptr; }
-  PinnedBuffer& operator=(PinnedBuffer&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(bytes_, other.bytes_);
-    return *this;
-  }
-  PinnedBuffer(const PinnedBuffer&) = delete;
-  PinnedBuffer& operator=(const PinnedBuffer&) = delete;
-  ~PinnedBuffer();
-  void* data() const { return data_; }
-  std::size_t bytes() const { return bytes_; }
-
- private:
-  void* data_ = nullptr;
-  std::size_t bytes_ = 0;
-};
-
 // Whether `device` can run this build, or why not in the driver's own words: no driver, driver too old, no such device,
-// or an architecture the kernels were not built for. Makes no lasting claim on the device.
-Support CudaAvailable(int device = 0);
+// or an architecture that this project does not support. Makes no lasting claim on the device.
+Support CudaAvailable(int device);
 
 }  // namespace assay

@@ -1,5 +1,8 @@
 #include "engine/memory/cuda_stream.h"
 
+#include "engine/memory/cuda_device.h"
+#include "engine/memory/cuda_kernel_names.h"
+
 namespace assay {
 
 void StreamTraits::Destroy(cudaStream_t stream) noexcept { ASSAY_CUDA_NOEXCEPT(cudaStreamDestroy(stream)); }
@@ -8,19 +11,22 @@ void GraphTraits::Destroy(cudaGraph_t graph) noexcept { ASSAY_CUDA_NOEXCEPT(cuda
 void GraphExecTraits::Destroy(cudaGraphExec_t exec) noexcept { ASSAY_CUDA_NOEXCEPT(cudaGraphExecDestroy(exec)); }
 void CublasTraits::Destroy(cublasHandle_t handle) noexcept { ASSAY_CUBLAS_NOEXCEPT(cublasDestroy(handle)); }
 
-CudaStream MakeStream() {
+CudaStream MakeStream(int device) {
+  const DeviceScope scope(device);
   cudaStream_t stream = nullptr;
   ASSAY_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
   return CudaStream(stream);
 }
 
-CudaEvent MakeEvent(bool timed) {
+CudaEvent MakeEvent(int device) {
+  const DeviceScope scope(device);
   cudaEvent_t event = nullptr;
-  ASSAY_CUDA(cudaEventCreateWithFlags(&event, timed ? cudaEventDefault : cudaEventDisableTiming));
+  ASSAY_CUDA(cudaEventCreateWithFlags(&event, cudaEventDefault));
   return CudaEvent(event);
 }
 
-CublasHandle MakeCublas(cudaStream_t stream, void* workspace, std::size_t workspace_bytes) {
+CublasHandle MakeCublas(int device, cudaStream_t stream, void* workspace, std::size_t workspace_bytes) {
+  const DeviceScope scope(device);
   cublasHandle_t raw = nullptr;
   ASSAY_CUBLAS(cublasCreate(&raw));
   CublasHandle handle(raw);
@@ -39,7 +45,8 @@ float ElapsedMs(const CudaEvent& start, const CudaEvent& end) {
   return ms;
 }
 
-CudaGraphExec CaptureGraph(cudaStream_t stream, const std::function<void()>& body, std::size_t* nodes) {
+CapturedGraph CaptureGraph(int device, cudaStream_t stream, const std::function<void()>& body) {
+  const DeviceScope scope(device);
   ASSAY_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
   try {
     body();
@@ -53,12 +60,14 @@ CudaGraphExec CaptureGraph(cudaStream_t stream, const std::function<void()>& bod
   cudaGraph_t raw = nullptr;
   ASSAY_CUDA(cudaStreamEndCapture(stream, &raw));
   const CudaGraph graph(raw);
-  if (nodes != nullptr) ASSAY_CUDA(cudaGraphGetNodes(raw, nullptr, nodes));
+  CapturedGraph captured;
+  ASSAY_CUDA(cudaGraphGetNodes(raw, nullptr, &captured.nodes));
+  captured.kernels = GraphKernelNames(raw);
   cudaGraphExec_t exec = nullptr;
   ASSAY_CUDA(cudaGraphInstantiate(&exec, raw, 0));
-  CudaGraphExec owner(exec);
+  captured.exec = CudaGraphExec(exec);
   ASSAY_CUDA(cudaGraphUpload(exec, stream));
-  return owner;
+  return captured;
 }
 
 }  // namespace assay

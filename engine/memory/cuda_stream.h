@@ -1,12 +1,14 @@
 // Owners of CUDA objects: stream, event, recorded graph, cuBLAS handles. Move-only; the destructor frees and reports,
-// never throws. All of them belong to the device that was current when they were made. Needs the CUDA toolkit.
+// never throws. Each belongs to the device it was made for. Needs the CUDA toolkit.
 #pragma once
 
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 
 #include <functional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "engine/memory/cuda_check.h"
 
@@ -57,15 +59,22 @@ using CudaGraph = CudaOwner<cudaGraph_t, GraphTraits>;
 using CudaGraphExec = CudaOwner<cudaGraphExec_t, GraphExecTraits>;
 using CublasHandle = CudaOwner<cublasHandle_t, CublasTraits>;
 
-CudaStream MakeStream();  // does not synchronise with the legacy default stream
-CudaEvent MakeEvent(bool timed = true);
-CublasHandle MakeCublas(cudaStream_t stream, void* workspace, std::size_t workspace_bytes);
+CudaStream MakeStream(int device);  // does not synchronise with the legacy default stream
+CudaEvent MakeEvent(int device);    // timed
+// `stream` and `workspace` are of `device`, which is current when the handle is used and when it is destroyed.
+CublasHandle MakeCublas(int device, cudaStream_t stream, void* workspace, std::size_t workspace_bytes);
 
 // Milliseconds from `start` to `end`, both recorded and done.
 float ElapsedMs(const CudaEvent& start, const CudaEvent& end);
 
-// Captures what `body` enqueues on `stream` (thread-local mode) into an executable graph. When body throws, the capture
-// is ended and dropped, and the exception goes on. `nodes`, when given, receives how many the graph has.
-CudaGraphExec CaptureGraph(cudaStream_t stream, const std::function<void()>& body, std::size_t* nodes = nullptr);
+// An executable graph, how many nodes it has, and the distinct names of its kernels, sorted.
+struct CapturedGraph {
+  CudaGraphExec exec;
+  std::size_t nodes = 0;
+  std::vector<std::string> kernels;
+};
+// Captures what `body` enqueues on `stream` of `device` (thread-local mode). When body throws, the capture is ended and
+// dropped, and the exception goes on.
+CapturedGraph CaptureGraph(int device, cudaStream_t stream, const std::function<void()>& body);
 
 }  // namespace assay

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/memory/cuda_kernel_names.h"
 #include "engine/ops/cuda_ops_impl.h"
 #include "engine/ops/cuda_weight.h"
 #include "engine/ops/kernels/kernels.h"
@@ -15,33 +16,36 @@ constexpr std::size_t kStaging = std::size_t{64} << 20;
 
 class CudaStepGraph final : public StepGraph {
  public:
-  CudaStepGraph(CudaGraphExec exec, std::int64_t nodes, cudaStream_t stream, OpsCounters* counters)
-      : exec_(std::move(exec)), nodes_(nodes), stream_(stream), counters_(counters) {}
+  CudaStepGraph(CapturedGraph graph, const KernelContext& ctx) : graph_(std::move(graph)), ctx_(ctx) {}
   void Launch() override {
-    ASSAY_CUDA(cudaGraphLaunch(exec_.get(), stream_));
-    ++counters_->graph_launches;
+    const DeviceScope scope(ctx_.device);
+    ASSAY_CUDA(cudaGraphLaunch(graph_.exec.get(), ctx_.stream));
+    ++ctx_.counters->graph_launches;
+    if (ctx_.log != nullptr) [[unlikely]]
+      ctx_.log->names.insert(graph_.kernels.begin(), graph_.kernels.end());
   }
-  std::int64_t nodes() const override { return nodes_; }
+  std::int64_t nodes() const override { return static_cast<std::int64_t>(graph_.nodes); }
+  std::vector<std::string> kernels() const override { return graph_.kernels; }
 
  private:
-  CudaGraphExec exec_;
-  std::int64_t nodes_;
-  cudaStream_t stream_;
-  OpsCounters* counters_;
+  CapturedGraph graph_;
+  const KernelContext& ctx_;
 };
 
 class CudaClock final : public OpsClock {
  public:
-  CudaClock(cudaStream_t stream, OpsCounters* counters) : stream_(stream), counters_(counters) {}
+  explicit CudaClock(const KernelContext& ctx) : ctx_(ctx) {}
   void Mark() override {
-    if (marks_ == events_.size()) events_.push_back(MakeEvent());
-    ASSAY_CUDA(cudaEventRecord(events_[marks_].get(), stream_));
+    const DeviceScope scope(ctx_.device);
+    if (marks_ == events_.size()) events_.push_back(MakeEvent(ctx_.device));
+    ASSAY_CUDA(cudaEventRecord(events_[marks_].get(), ctx_.stream));
     ++marks_;
   }
   std::vector<double> Intervals() override {
+    const DeviceScope scope(ctx_.device);
     std::vector<double> seconds;
     if (marks_ > 0) {
-      ++counters_->host_syncs;
+      ++ctx_.counters->host_syncs;
       ASSAY_CUDA(cudaEventSynchronize(events_[marks_ - 1].get()));
     }
     for (std::size_t i = 1; i < marks_; ++i)
@@ -51,16 +55,14 @@ class CudaClock final : public OpsClock {
   }
 
  private:
-  cudaStream_t stream_;
-  OpsCounters* counters_;
+  const KernelContext& ctx_;
   std::vector<CudaEvent> events_;  // kept for the next marks
   std::size_t marks_ = 0;
 };
 
 CudaStream StreamOn(int device) {
   if (const Support support = CudaOpsAvailable(device); !support) throw DeviceError(support.reason, false);
-  ASSAY_CUDA(cudaSetDevice(device));
-  return MakeStream();
+  return MakeStream(device);
 }
 
 }  // namespace
@@ -79,16 +81,19 @@ void PoisonWorkspace(Ops& ops) {
 }
 
 CudaOps::CudaOps(const CudaOptions& options)
-    : stream_(StreamOn(options.device)), memory_(stream_.get(), &counters_.host_syncs) {
+    : stream_(StreamOn(options.device)), memory_(options.device, stream_.get(), &counters_.host_syncs) {
+  const DeviceScope scope(options.device);
   cudaDeviceProp properties = {};
   ASSAY_CUDA(cudaGetDeviceProperties(&properties, options.device));
   name_ = properties.name;
+  ctx_.device = options.device;
   ctx_.stream = stream_.get();
   ctx_.precision = options.precision;
   ctx_.batch_invariant = options.batch_invariant;
   ctx_.sm_count = properties.multiProcessorCount;
   ctx_.compute_capability = 10 * properties.major + properties.minor;
-  ctx_.pdl = options.pdl && KernelsWait();
+  ctx_.shared_memory = properties.sharedMemPerBlockOptin;
+  ctx_.pdl = options.pdl && KernelsWait(options.device);
   forced_ = options.product_way;
   ctx_.workspace_source = this;
   ctx_.counters = &counters_;
@@ -96,10 +101,26 @@ CudaOps::CudaOps(const CudaOptions& options)
   memory_.Fill(arrivals_.data(), 0, arrivals_.bytes());
   ctx_.arrivals = arrivals_.as<std::uint32_t>();
   library_workspace_ = Buffer(memory_, kLibraryWorkspace, "cuBLAS workspace");
-  cublas_ = MakeCublas(stream_.get(), library_workspace_.data(), kLibraryWorkspace);
+  cublas_ = MakeCublas(options.device, stream_.get(), library_workspace_.data(), kLibraryWorkspace);
 }
 
-CudaOps::~CudaOps() { ASSAY_CUDA_NOEXCEPT(cudaStreamSynchronize(stream_.get())); }
+CudaOps::~CudaOps() {
+  const DeviceScope scope(ctx_.device, std::nothrow);
+  ASSAY_CUDA_NOEXCEPT(cudaStreamSynchronize(stream_.get()));
+  cublas_ = CublasHandle();
+}
+
+void CudaOps::LogKernels(bool on) {
+  if (on) log_ = KernelLog();
+  ctx_.log = on ? &log_ : nullptr;
+}
+
+std::vector<std::string> CudaOps::LoggedKernels() const {
+  const DeviceScope scope(ctx_.device);
+  std::set<std::string> names = log_.names;
+  for (const void* const kernel : log_.kernels) names.insert(KernelNameOf(kernel));
+  return {names.begin(), names.end()};
+}
 
 std::unique_ptr<Weight> CudaOps::Prepare(const std::vector<HostTensor>& parts, WeightUse use) {
   std::unique_ptr<CudaWeight> weight;
@@ -183,23 +204,24 @@ void CudaOps::Advance(const AdvanceArgs& args) {
 }
 
 std::unique_ptr<StepGraph> CudaOps::Capture(const std::function<void()>& body) {
+  // What is recorded is not launched: it belongs in the graph's own list.
   struct Capturing {
-    explicit Capturing(bool& flag) : flag_(flag) { flag_ = true; }
-    ~Capturing() { flag_ = false; }
-    bool& flag_;
+    explicit Capturing(CudaOps& ops) : ops_(ops), log_(std::exchange(ops.ctx_.log, nullptr)) { ops_.capturing_ = true; }
+    ~Capturing() {
+      ops_.capturing_ = false;
+      ops_.ctx_.log = log_;
+    }
+    CudaOps& ops_;
+    KernelLog* log_;
   };
-  CudaGraphExec exec;
-  std::size_t nodes = 0;
-  {
-    const Capturing capturing(capturing_);
-    exec = CaptureGraph(stream_.get(), body, &nodes);
-  }
-  return std::make_unique<CudaStepGraph>(std::move(exec), static_cast<std::int64_t>(nodes), stream_.get(), &counters_);
+  const Capturing capturing(*this);
+  return std::make_unique<CudaStepGraph>(CaptureGraph(ctx_.device, stream_.get(), body), ctx_);
 }
 
-std::unique_ptr<OpsClock> CudaOps::MakeClock() { return std::make_unique<CudaClock>(stream_.get(), &counters_); }
+std::unique_ptr<OpsClock> CudaOps::MakeClock() { return std::make_unique<CudaClock>(ctx_); }
 
 void CudaOps::Synchronize() {
+  const DeviceScope scope(ctx_.device);
   ++counters_.host_syncs;
   ASSAY_CUDA(cudaStreamSynchronize(stream_.get()));
 }

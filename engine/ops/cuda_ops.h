@@ -21,10 +21,11 @@ struct CudaOptions {
 };
 
 // Whether this build's kernels can run on `device`, or why not in the driver's own words.
-Support CudaOpsAvailable(int device = 0);
+Support CudaOpsAvailable(int device);
 
-// Throws DeviceError with the reason when there is no such device. Belongs to one thread. Results repeat bit for bit
-// from run to run on one kind of device; in batch-invariant mode also over batch sizes.
+// Throws DeviceError with the reason when there is no such device. Used by one thread at a time; which device is
+// current in it does not matter, and is as before when a call returns (cuda_device.h). Results repeat bit for bit from
+// run to run on one kind of device; in batch-invariant mode also over batch sizes.
 std::unique_ptr<Ops> MakeCudaOps(const CudaOptions& options);
 
 // Fills the scratch memory of `ops` (made by MakeCudaOps) with NaNs: nothing may read what it did not write. For tests.

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/memory/cuda_device.h"
 #include "engine/memory/cuda_memory.h"
 #include "engine/memory/cuda_stream.h"
 #include "engine/ops/cuda_ops.h"
@@ -19,7 +20,10 @@ class CudaOps final : public Ops, public WorkspaceSource {
 
   Memory& memory() override { return memory_; }
   Precision precision() const override { return ctx_.precision; }
+  Device device_id() const override { return Device::Cuda(ctx_.device); }
   std::string device() const override { return name_; }
+  void LogKernels(bool on) override;
+  std::vector<std::string> LoggedKernels() const override;
   OpsCounters counters() const override { return counters_; }
   std::unique_ptr<Weight> Prepare(const std::vector<HostTensor>& parts, WeightUse use) override;
   void Reserve(const OpsLimits& limits) override;
@@ -49,7 +53,8 @@ class CudaOps final : public Ops, public WorkspaceSource {
   void PoisonWorkspace();
 
  private:
-  // Runs `body` as one call of the seam: counted, and a failure says in which op and where in the model.
+  // Runs `body` as one call of the seam: on this ops' device, counted, and a failure says in which op and where in the
+  // model.
   template <class Body>
   void Call(const char* op, Body&& body);
 
@@ -74,6 +79,7 @@ class CudaOps final : public Ops, public WorkspaceSource {
   std::vector<Buffer> outgrown_;
   CublasHandle cublas_;
   KernelContext ctx_;
+  KernelLog log_;
   ProductWay forced_ = ProductWay::kMeasured;
   bool capturing_ = false;
   bool library_needs_scratch_ = false;  // for some weight
@@ -83,6 +89,7 @@ template <class Body>
 void CudaOps::Call(const char* op, Body&& body) {
   ++counters_.calls;
   try {
+    const DeviceScope scope(ctx_.device);
     body();
   } catch (const DeviceError& error) {
     throw DeviceError(fmt::format("{} (layer {}, step '{}'): {}", op, site_.layer, site_.step, error.what()),

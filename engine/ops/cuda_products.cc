@@ -98,6 +98,8 @@ void CudaOps::LibraryProduct(float* raw, const WeightView& w, const void* x, int
                               static_cast<int>(w.cols), &zero, raw + row, CUDA_R_32F, static_cast<int>(w.rows),
                               CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
     ++counters_.kernel_launches;
+    if (ctx_.log != nullptr)
+      ctx_.log->names.insert(fmt::format("cublas {}x{}x{} {}", count, rows, w.cols, Name(ctx_.precision)));
   }
 }
 

@@ -8,6 +8,7 @@
 #include "engine/base/parallel.h"
 #include "engine/ops/host_math.h"
 #include "engine/ops/host_weight.h"
+#include "engine/ops/split_keys.h"
 
 namespace assay {
 
@@ -58,6 +59,7 @@ class HostGraph final : public StepGraph {
     body_();
   }
   std::int64_t nodes() const override { return 0; }
+  std::vector<std::string> kernels() const override { return {}; }
 
  private:
   std::function<void()> body_;
@@ -253,6 +255,10 @@ void HostOps::Qkv(const QkvArgs& args) {
 
 void HostOps::Attention(const AttentionArgs& args) {
   ++counters_.calls;
+  if (args.rows->host_segment != nullptr) {
+    const int packed = MostPackedSegments(args.rows->host_segment, args.rows->segments);
+    counters_.packed_segments = std::max<std::int64_t>(counters_.packed_segments, packed);
+  }
   const KvView& kv = *args.kv;
   const int group = args.heads / kv.kv_heads, head_dim = kv.head_dim;
   const std::int64_t most_keys =

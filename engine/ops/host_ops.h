@@ -12,7 +12,10 @@ class HostOps final : public Ops {
 
   Memory& memory() override { return memory_; }
   Precision precision() const override { return precision_; }
+  Device device_id() const override { return Device::Host(); }
   std::string device() const override { return "host"; }
+  void LogKernels(bool) override {}
+  std::vector<std::string> LoggedKernels() const override { return {}; }
   OpsCounters counters() const override { return counters_; }
 
   // Keeps a part's stored bytes when the mode's products would read the same values from them (always in fp32, and for

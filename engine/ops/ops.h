@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "engine/base/activation.h"
+#include "engine/base/device.h"
 #include "engine/base/portable.h"
 #include "engine/base/ring.h"
 #include "engine/base/tensor.h"
@@ -111,6 +112,9 @@ class StepGraph {
   virtual ~StepGraph() = default;
   virtual void Launch() = 0;
   virtual std::int64_t nodes() const = 0;  // kernels, copies and fills of one launch on a device; 0 on the host
+  // Distinct names of the kernels of one launch, libraries' included, sorted. A kernel whose name cannot be had is
+  // "unnamed kernel". Empty on the host.
+  virtual std::vector<std::string> kernels() const = 0;
 };
 
 // A clock in the time of the ops' own device. Mark names the moment when the work so far is done; it does not wait and
@@ -123,12 +127,15 @@ class OpsClock {
   virtual std::vector<double> Intervals() = 0;
 };
 
-// Counts since construction. Host ops count nothing but calls.
+// Counts since construction. Host ops count calls, graph launches and packed segments.
 struct OpsCounters {
   std::int64_t calls = 0;  // op calls made through the seam
   std::int64_t kernel_launches = 0;
   std::int64_t graph_launches = 0;
   std::int64_t host_syncs = 0;  // times the host waited for the device
+  // Most segments that one launch of attention's packed kernel took (on the host: would take). That kernel is for
+  // segments of more than 8 rows, see split_keys.h.
+  std::int64_t packed_segments = 0;
 };
 
 class Ops {
@@ -136,8 +143,17 @@ class Ops {
   virtual ~Ops() = default;
   virtual Memory& memory() = 0;
   virtual Precision precision() const = 0;
-  virtual std::string device() const = 0;  // "host", "NVIDIA H100 80GB HBM3"
+  virtual Device device_id() const = 0;
+  virtual bool on_host() const { return device_id().on_host(); }
+  virtual std::string device() const = 0;  // its name for people: "host", "NVIDIA H100 80GB HBM3"
   virtual OpsCounters counters() const = 0;
+
+  // Which kernels were launched between LogKernels(true), which starts an empty list, and LogKernels(false): distinct
+  // names, sorted, those of recorded graphs that were launched included. A product that the library computes outside a
+  // graph is named by what its choice of a kernel follows from: "cublas MxNxK bf16" with M result columns, N rows and
+  // inner length K. The host has no kernels.
+  virtual void LogKernels(bool on) = 0;
+  virtual std::vector<std::string> LoggedKernels() const = 0;
 
   // Stacks `parts` by rows (all of one cols and expert count) into one weight. Synthetic parts may come as recipes.
   // KeptType says what they are kept as.

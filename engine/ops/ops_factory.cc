@@ -7,29 +7,29 @@
 
 namespace assay {
 
-Support DeviceAvailable(const std::string& device) {
-  if (device == "host") return Support::Yes();
-  Require(device == "cuda", "device '{}': expected host or cuda", device);
+Support DeviceAvailable(const Device& device) {
+  if (device.on_host()) return Support::Yes();
 #ifdef ASSAY_HAS_CUDA
-  return CudaOpsAvailable();
+  return CudaOpsAvailable(device.index);
 #else
   return Support::No("no CUDA device: built without CUDA");
 #endif
 }
 
-std::string ResolveDevice(const std::string& device) {
-  if (device != "auto") return device;
-  return DeviceAvailable("cuda").ok ? "cuda" : "host";
+Device ResolveDevice(const std::string& asked) {
+  if (asked != "auto") return Device::FromName(asked);
+  return DeviceAvailable(Device::Cuda()) ? Device::Cuda() : Device::Host();
 }
 
-std::unique_ptr<Ops> MakeOps(const std::string& device, Precision precision, bool batch_invariant) {
+std::unique_ptr<Ops> MakeOps(const Device& device, Precision precision, bool batch_invariant) {
   const Support support = DeviceAvailable(device);
   Require(support.ok, "{}", support.reason);
 #ifdef ASSAY_HAS_CUDA
-  if (device == "cuda") {
+  if (!device.on_host()) {
     CudaOptions options;
     options.precision = precision;
     options.batch_invariant = batch_invariant;
+    options.device = device.index;
     return MakeCudaOps(options);
   }
 #endif

@@ -1,23 +1,26 @@
-// Ops by device name, so that suites and commands need not know what was compiled in.
+// Ops by device, so that suites and commands need not know what was compiled in.
 #pragma once
 
 #include <memory>
 #include <string>
 
 #include "engine/base/check.h"
+#include "engine/base/device.h"
+#include "engine/memory/device_facts.h"
 #include "engine/ops/ops.h"
 
 namespace assay {
 
-// Whether "host" or "cuda" can be used here; the reason when not ("built without CUDA", the driver's own text).
-// Throws InputError for other names.
-Support DeviceAvailable(const std::string& device);
+// Whether `device` can be used here; the reason when not: "built without CUDA", the driver's own text, or how many
+// devices this machine has.
+Support DeviceAvailable(const Device& device);
 
-// "auto" becomes the best device present; other names pass.
-std::string ResolveDevice(const std::string& device);
+// The device that a person asked for: "auto" is cuda:0 where that can be used, else the host; other names as
+// Device::FromName reads them. Throws InputError for a name that is none.
+Device ResolveDevice(const std::string& asked);
 
 // Throws InputError with DeviceAvailable's reason. In batch-invariant mode a row's results do not depend on the batch
 // it is in; the host is so always.
-std::unique_ptr<Ops> MakeOps(const std::string& device, Precision precision, bool batch_invariant = false);
+std::unique_ptr<Ops> MakeOps(const Device& device, Precision precision, bool batch_invariant = false);
 
 }  // namespace assay

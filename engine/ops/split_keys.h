@@ -41,6 +41,20 @@ inline int MostChunks(int keys) {
 constexpr int kShortSegment = 8;                          // rows of a segment that decode takes one by one
 constexpr std::size_t kShortPartials = 64 * 1024 * 1024;  // bytes of partial results short segments may use
 
+// Longer segments go to the packed kernel, which takes runs of consecutive long segments together (prefill). The choice
+// follows from the segment's own length, so that its results do not depend on its neighbours.
+inline bool TakesPackedKernel(const Segment& segment) { return segment.rows > kShortSegment; }
+
+// The most segments that one launch of the packed kernel takes: the longest run of long ones.
+inline int MostPackedSegments(const Segment* segment, int segments) {
+  int most = 0, run = 0;
+  for (int s = 0; s < segments; ++s) {
+    run = TakesPackedKernel(segment[s]) ? run + 1 : 0;
+    most = std::max(most, run);
+  }
+  return most;
+}
+
 // Of partial results of `rows` rows with at most `keys` keys each; 0 when nothing is split.
 inline std::size_t DecodePartialBytes(int rows, int heads, int head_dim, int keys) {
   const int capacity = MostChunks(keys);

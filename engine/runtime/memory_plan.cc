@@ -186,7 +186,7 @@ int SessionsThatFit(const WeightStore& store, Precision precision, EngineOptions
 }
 
 void RequireFits(const WeightStore& store, Ops& ops, const EngineOptions& options) {
-  if (ops.device() == "host") return;  // a host can page, and counts its file cache as used
+  if (ops.on_host()) return;  // a host can page, and counts its file cache as used
   const MemoryPlan plan = PlanMemory(store, ops.precision(), options, false);
   const std::size_t free = ops.memory().FreeBytes();
   if (free == 0 || plan.total() <= free) return;

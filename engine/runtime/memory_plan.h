@@ -24,8 +24,8 @@ struct MemoryPlan {
   std::size_t total() const { return weights() + caches() + scratch + workspace; }
 };
 
-// For an engine over `store` on "host" or a device. Reads the store's listing only. Throws InputError for options that
-// no engine takes. Exact but for `workspace`, and for matrices that a file keeps in parts of different types.
+// For an engine over `store` on the host or on a device. Reads the store's listing only. Throws InputError for options
+// that no engine takes. Exact but for `workspace`, and for matrices that a file keeps in parts of different types.
 MemoryPlan PlanMemory(const WeightStore& store, Precision precision, const EngineOptions& options, bool on_host);
 
 // Most sessions with which the engine fits in `free` bytes; 0: none. Scratch grows with sessions, so each number is

@@ -23,7 +23,7 @@ class Uploader {
     const DType as = use == WeightUse::kTable ? DType::kF32 : OperandType(ops_.precision());
     std::vector<HostTensor> parts;
     for (const Role role : roles)
-      if (Wanted(role, layer)) parts.push_back(Checked({role, layer}, /*recipe_only=*/ops_.device() != "host", as));
+      if (Wanted(role, layer)) parts.push_back(Checked({role, layer}, /*recipe_only=*/!ops_.on_host(), as));
     if (parts.empty()) return nullptr;
     std::unique_ptr<Weight> weight = ops_.Prepare(parts, use);
     weights_.resident_bytes += weight->bytes();

@@ -11,7 +11,11 @@ class ForwardingOps : public Ops {
 
   Memory& memory() override { return inner_.memory(); }
   Precision precision() const override { return inner_.precision(); }
+  Device device_id() const override { return inner_.device_id(); }
+  bool on_host() const override { return inner_.on_host(); }
   std::string device() const override { return inner_.device(); }
+  void LogKernels(bool on) override { inner_.LogKernels(on); }
+  std::vector<std::string> LoggedKernels() const override { return inner_.LoggedKernels(); }
   OpsCounters counters() const override { return inner_.counters(); }
   std::unique_ptr<Weight> Prepare(const std::vector<HostTensor>& parts, WeightUse use) override {
     return inner_.Prepare(parts, use);

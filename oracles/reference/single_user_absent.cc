@@ -8,7 +8,7 @@ namespace assay {
 
 class CudaReferenceWeights {};
 
-std::shared_ptr<const CudaReferenceWeights> UploadForReference(const WeightStore&) {
+std::shared_ptr<const CudaReferenceWeights> UploadForReference(const WeightStore&, const Device&) {
   throw DeviceError("single-user CUDA reference: built without CUDA", false);
 }
 
@@ -17,8 +17,9 @@ std::unique_ptr<ReferenceDecoder> MakeCudaReference(std::shared_ptr<const CudaRe
   throw DeviceError("single-user CUDA reference: built without CUDA", false);
 }
 
-std::unique_ptr<ReferenceDecoder> MakeCudaReference(const WeightStore& store, const ReferenceOptions& options) {
-  return MakeCudaReference(UploadForReference(store), options);
+std::unique_ptr<ReferenceDecoder> MakeCudaReference(const WeightStore& store, const ReferenceOptions& options,
+                                                    const Device& device) {
+  return MakeCudaReference(UploadForReference(store, device), options);
 }
 
 }  // namespace assay

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/base/check.h"
+#include "engine/memory/cuda_device.h"
 #include "oracles/reference/single_user_weights.cuh"
 
 namespace assay {
@@ -79,7 +80,10 @@ class SingleUser final : public ReferenceDecoder {
   }
 
   const ModelSpec& spec() const override { return weights_->spec; }
-  std::unique_ptr<ReferenceDecoder> Fork() const override { return std::make_unique<SingleUser>(*this); }
+  std::unique_ptr<ReferenceDecoder> Fork() const override {
+    const DeviceScope scope(weights_->device);
+    return std::make_unique<SingleUser>(*this);
+  }
 
  private:
   // What a token's pass goes through.
@@ -106,6 +110,7 @@ class SingleUser final : public ReferenceDecoder {
   }
 
   ReferenceStep Forward(std::int32_t token, bool want_logits) override {
+    const DeviceScope scope(weights_->device);
     const ModelSpec& s = spec();
     Reserve(length() + 1);
     ReferenceStep step;
@@ -369,19 +374,23 @@ Rounding RoundingFor(DType type) {
 
 }  // namespace
 
-std::shared_ptr<const CudaReferenceWeights> UploadForReference(const WeightStore& store) {
-  return std::make_shared<const CudaReferenceWeights>(store);
+std::shared_ptr<const CudaReferenceWeights> UploadForReference(const WeightStore& store, const Device& device) {
+  Require(!device.on_host(), "single-user CUDA reference: expected a CUDA device, found {}", device.name());
+  const DeviceScope scope(device.index);
+  return std::make_shared<const CudaReferenceWeights>(store, device.index);
 }
 
 std::unique_ptr<ReferenceDecoder> MakeCudaReference(std::shared_ptr<const CudaReferenceWeights> weights,
                                                     const ReferenceOptions& options) {
+  const DeviceScope scope(weights->device);
   if (!options.twin)
     return std::make_unique<SingleUser<double>>(std::move(weights), Rounding::kNone, options.keep_hidden);
   return std::make_unique<SingleUser<float>>(std::move(weights), RoundingFor(*options.twin), options.keep_hidden);
 }
 
-std::unique_ptr<ReferenceDecoder> MakeCudaReference(const WeightStore& store, const ReferenceOptions& options) {
-  return MakeCudaReference(UploadForReference(store), options);
+std::unique_ptr<ReferenceDecoder> MakeCudaReference(const WeightStore& store, const ReferenceOptions& options,
+                                                    const Device& device) {
+  return MakeCudaReference(UploadForReference(store, device), options);
 }
 
 }  // namespace assay

@@ -10,22 +10,25 @@
 
 #include <memory>
 
+#include "engine/base/device.h"
 #include "oracles/reference/decoder.h"
 
 namespace assay {
 
-// A model's weights on the current device: F32, F16 and BF16 as stored, block formats decoded to float32, recipes
+// A model's weights on one CUDA device: F32, F16 and BF16 as stored, block formats decoded to float32, recipes
 // computed in place with no copy on the host. Immutable; shared by references and twins.
 class CudaReferenceWeights;
 
 // Keeps no reference to `store`. Throws InputError for a tensor that is not of the spec's shape, OutOfMemory with what
 // was needed and free, DeviceError without a usable device or in a build without CUDA.
-std::shared_ptr<const CudaReferenceWeights> UploadForReference(const WeightStore& store);
+std::shared_ptr<const CudaReferenceWeights> UploadForReference(const WeightStore& store,
+                                                               const Device& device = Device::Cuda());
 
-// The decoder and its forks own their histories, which grow by 256 positions at a time. Steps throw DeviceError and
-// OutOfMemory beside what decoder.h says.
+// On the device of the weights, whatever device is current in the calling thread. The decoder and its forks own their
+// histories, which grow by 256 positions at a time. Steps throw DeviceError and OutOfMemory beside what decoder.h says.
 std::unique_ptr<ReferenceDecoder> MakeCudaReference(std::shared_ptr<const CudaReferenceWeights> weights,
                                                     const ReferenceOptions& options = {});
-std::unique_ptr<ReferenceDecoder> MakeCudaReference(const WeightStore& store, const ReferenceOptions& options = {});
+std::unique_ptr<ReferenceDecoder> MakeCudaReference(const WeightStore& store, const ReferenceOptions& options = {},
+                                                    const Device& device = Device::Cuda());
 
 }  // namespace assay

@@ -25,7 +25,8 @@ inline void Check(cudaError_t status, const char* what) {
                     lost);
 }
 
-// Elements on the device. All work of the reference is ordered on the default stream.
+// Elements on the device that is current when they are allocated. All work of the reference is ordered on that device's
+// default stream. The destructor needs no current device: CUDA finds the owner of an address by itself.
 template <class T>
 class DeviceArray {
  public:
@@ -54,7 +55,9 @@ class DeviceArray {
     return *this;
   }
   DeviceArray& operator=(const DeviceArray&) = delete;
-  ~DeviceArray() { (void)cudaFree(data_); }
+  ~DeviceArray() {
+    if (data_ != nullptr) (void)cudaFree(data_);
+  }
 
   T* data() const { return static_cast<T*>(data_); }
   std::size_t count() const { return count_; }

@@ -101,7 +101,8 @@ namespace assay {
 
 class CudaReferenceWeights {
  public:
-  explicit CudaReferenceWeights(const WeightStore& store) : spec(store.spec()) {
+  // `device_index` is the current device.
+  CudaReferenceWeights(const WeightStore& store, int device_index) : spec(store.spec()), device(device_index) {
     for (const TensorEntry& entry : Catalogue(spec)) {
       if (!entry.required && !store.Has(entry.key)) continue;
       tensors_.emplace(entry.key, single_user::UploadTensor(store, entry));
@@ -127,6 +128,7 @@ class CudaReferenceWeights {
   }
 
   const ModelSpec spec;
+  const int device;
   std::vector<single_user::DeviceArray<float>> inv_freq;  // of each rope
 
  private:

@@ -43,7 +43,7 @@ class ExpertTest : public testing::TestWithParam<Subject> {
                            const std::vector<std::int32_t>& expert, int rows, int top_k) {
     const auto count = static_cast<std::size_t>(rows * top_k * w.rows / 2);
 #ifdef ASSAY_HAS_CUDA
-    if (side.ops().device() != "host") PoisonWorkspace(side.ops());
+    if (!side.ops().on_host()) PoisonWorkspace(side.ops());
 #endif
     void* out = side.OutOperand(count);
     side.ops().ExpertGated({out, &w, side.InOperand(x), side.In(expert), rows, top_k, Activation::kGeluTanh});
@@ -55,7 +55,7 @@ class ExpertTest : public testing::TestWithParam<Subject> {
                           int top_k) {
     const auto count = static_cast<std::size_t>(rows * w.rows);
 #ifdef ASSAY_HAS_CUDA
-    if (side.ops().device() != "host") PoisonWorkspace(side.ops());
+    if (!side.ops().on_host()) PoisonWorkspace(side.ops());
 #endif
     float* out = side.Out(count);
     side.ops().ExpertDown({out, &w, side.InOperand(x), side.In(expert), side.In(weight), rows, top_k});

@@ -174,13 +174,13 @@ TEST(GraphTest, OutOfMemoryNamesNeedAndFree) {
   side.Check();
 }
 
-TEST(GraphTest, UnknownDeviceIsRefusedByName) { EXPECT_THROW((void)DeviceAvailable("tpu"), InputError); }
+TEST(GraphTest, UnknownDeviceIsRefusedByName) { EXPECT_THROW((void)ResolveDevice("tpu"), InputError); }
 
 TEST(GraphTest, MissingDeviceSaysWhy) {
-  const Support support = DeviceAvailable("cuda");
+  const Support support = DeviceAvailable(Device::Cuda());
   if (support) GTEST_SKIP() << "there is a CUDA device";
   EXPECT_NE(support.reason.find("no CUDA device"), std::string::npos) << support.reason;
-  EXPECT_ANY_THROW((void)MakeOps("cuda", Precision::kBf16));
+  EXPECT_ANY_THROW((void)MakeOps(Device::Cuda(), Precision::kBf16));
 }
 
 }  // namespace

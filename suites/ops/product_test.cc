@@ -12,7 +12,7 @@ namespace {
 
 #ifdef ASSAY_HAS_CUDA
 void Poison(Side& side) {
-  if (side.ops().device() != "host") PoisonWorkspace(side.ops());
+  if (!side.ops().on_host()) PoisonWorkspace(side.ops());
 }
 #else
 void Poison(Side&) {}

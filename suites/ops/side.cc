@@ -195,12 +195,12 @@ std::vector<float> Numbers(std::uint64_t key, std::size_t count, float scale, fl
 
 Sides MakeSides(Precision precision, bool batch_invariant) {
   Sides sides;
-  if (const Support support = DeviceAvailable("cuda"); !support) {
+  if (const Support support = DeviceAvailable(Device::Cuda()); !support) {
     sides.missing = support.reason;
     return sides;
   }
   sides.host = std::make_unique<Side>(std::make_unique<HostOps>(precision));
-  sides.device = std::make_unique<Side>(MakeOps("cuda", precision, batch_invariant));
+  sides.device = std::make_unique<Side>(MakeOps(Device::Cuda(), precision, batch_invariant));
   return sides;
 }
 

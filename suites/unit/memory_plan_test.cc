@@ -31,14 +31,13 @@ class CountingMemory final : public ForwardingMemory {
 
 class CountingOps final : public ForwardingOps {
  public:
-  explicit CountingOps(Ops& inner, std::string device)
-      : ForwardingOps(inner), memory_(inner.memory()), device_(std::move(device)) {}
+  CountingOps(Ops& inner, bool on_host) : ForwardingOps(inner), memory_(inner.memory()), on_host_(on_host) {}
   CountingMemory& memory() override { return memory_; }
-  std::string device() const override { return device_; }
+  bool on_host() const override { return on_host_; }
 
  private:
   CountingMemory memory_;
-  std::string device_;
+  bool on_host_;
 };
 
 EngineOptions Options(int sessions) {
@@ -59,7 +58,7 @@ TEST(MemoryPlan, IsWhatTheHostEngineAllocates) {
           SCOPED_TRACE(name + suffix + " " + Name(precision));
           const auto store = OpenModel(name + suffix);
           HostOps host(precision);
-          CountingOps ops(host, "host");
+          CountingOps ops(host, true);
           const Engine engine(*store, ops, Options(sessions));
           const MemoryPlan plan = PlanMemory(*store, precision, Options(sessions), true);
           EXPECT_EQ(plan.weights(), engine.weight_bytes());
@@ -134,7 +133,7 @@ TEST(MemoryPlan, SessionsThatFitIsTheLargestNumber) {
 TEST(MemoryPlan, ADeviceThatIsTooSmallIsRefusedBeforeAnythingIsAllocated) {
   const auto store = OpenModel("tiny-llama");
   HostOps host(Precision::kFp32);
-  CountingOps ops(host, "a small device");
+  CountingOps ops(host, false);
   ops.memory().free_bytes = PlanMemory(*store, Precision::kFp32, Options(5), false).total() - 1;
   try {
     const Engine engine(*store, ops, Options(5));
@@ -150,7 +149,7 @@ TEST(MemoryPlan, ADeviceThatIsTooSmallIsRefusedBeforeAnythingIsAllocated) {
 
 TEST(MemoryPlan, ADeviceThatDoesNotSayWhatIsFreeRefusesNothing) {
   HostOps host(Precision::kFp32);
-  CountingOps ops(host, "a device that does not say");
+  CountingOps ops(host, false);
   EXPECT_NO_THROW(RequireFits(*OpenModel("tiny-llama"), ops, Options(5)));
 }
 

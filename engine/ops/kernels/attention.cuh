@@ -48,9 +48,6 @@ AttentionShape ShapeOf(const Ops::AttentionArgs& args);
 // The most keys any row of the call may see.
 int MostKeys(const Ops::AttentionArgs& args);
 
-// True when a block may use `bytes` of shared memory on the current device.
-bool FitsSharedMemory(std::size_t bytes);
-
 // Any even head_dim in any mode, on CUDA cores in float32. `split`: keys over blocks as in decode; else one block a
 // row.
 void LaunchAttentionGeneric(const KernelContext& ctx, const Ops::AttentionArgs& args, bool split);

@@ -309,13 +309,6 @@ AttentionShape ShapeOf(const Ops::AttentionArgs& args) {
   return {args.heads, args.heads / args.kv->kv_heads, args.window, args.scale * kLog2E};
 }
 
-bool FitsSharedMemory(std::size_t bytes) {
-  int device = 0, most = 0;
-  ASSAY_CUDA(cudaGetDevice(&device));
-  ASSAY_CUDA(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
-  return bytes <= static_cast<std::size_t>(most);
-}
-
 void LaunchAttentionGeneric(const KernelContext& ctx, const Ops::AttentionArgs& args, bool split) {
   const Partials partials = split ? PartialsIn(ctx, args) : Partials{nullptr, nullptr, 1};
   const AttentionShape shape = ShapeOf(args);

@@ -111,7 +111,7 @@ void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args) {
   const std::int64_t row_bytes = std::int64_t{args.heads} * args.kv->head_dim * Info(OperandType(ctx.precision)).bytes;
   const std::size_t partials = DecodePartialBytes(1, args.heads, args.kv->head_dim, MostKeys(args));
   const auto at_once = static_cast<int>(kShortPartials / std::max<std::size_t>(partials, 1));
-  const auto is_short = [&](int s) { return rows.host_segment[s].rows <= kShortSegment; };
+  const auto is_short = [&](int s) { return !TakesPackedKernel(rows.host_segment[s]); };
   for (int from = 0; from < rows.segments;) {
     int upto = from, count = 0;
     do count += rows.host_segment[upto++].rows;
@@ -127,10 +127,13 @@ void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args) {
     part.rows = &run;
     part.q = static_cast<const std::byte*>(args.q) + first * row_bytes;
     part.out = static_cast<std::byte*>(args.out) + first * row_bytes;
-    if (is_short(from))
+    if (is_short(from)) {
       LaunchAttentionDecode(ctx, part);
-    else
+    } else {
       LaunchAttentionPrefill(ctx, part);
+      if (ctx.counters != nullptr)
+        ctx.counters->packed_segments = std::max<std::int64_t>(ctx.counters->packed_segments, run.segments);
+    }
     from = upto;
   }
 }
@@ -143,7 +146,7 @@ void LaunchAttentionPrefill(const KernelContext& ctx, const Ops::AttentionArgs& 
       using T = decltype(type);
       constexpr int kHeadDim = decltype(head_dim)::value;
       using Tile = PrefillFlash<T, kHeadDim>;
-      fits = FitsSharedMemory(Tile::kShared);
+      fits = Tile::kShared <= ctx.shared_memory;
       if (!fits) return;
       // At most this many tiles: each segment ends in at most one that is not full.
       const std::int64_t tiles = std::int64_t{args.rows->count} * shape.group / Tile::kRows + args.rows->segments;

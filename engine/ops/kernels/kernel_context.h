@@ -6,6 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <set>
+#include <string>
 
 #include "engine/base/tensor.h"
 #include "engine/ops/ops.h"
@@ -22,16 +24,25 @@ class WorkspaceSource {
   ~WorkspaceSource() = default;
 };
 
+// Which kernels were launched, each once.
+struct KernelLog {
+  std::set<const void*> kernels;  // host symbols of this program's kernels
+  std::set<std::string> names;    // of what has no symbol here: kernels of recorded graphs, products of a library
+};
+
 struct KernelContext {
+  int device = 0;  // which is current while a launcher runs
   cudaStream_t stream = nullptr;
   Precision precision = Precision::kBf16;
   bool batch_invariant = false;  // results of a row must not depend on how many rows there are
   bool pdl = true;               // programmatic dependent launch: see launch.cuh
   int sm_count = 0;
-  int compute_capability = 0;  // 90
+  int compute_capability = 0;     // 90
+  std::size_t shared_memory = 0;  // the most a block can have
   WorkspaceSource* workspace_source = nullptr;
   std::uint32_t* arrivals = nullptr;  // [kArrivals] zero between kernels: who counts in it leaves zeros behind
   OpsCounters* counters = nullptr;
+  KernelLog* log = nullptr;  // null: launches are not logged
 
   void* Workspace(std::size_t bytes) const { return workspace_source->Workspace(bytes); }
 };

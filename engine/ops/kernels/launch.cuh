@@ -58,6 +58,8 @@ void Launch(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t smem, 
   config.numAttrs = ctx.pdl ? 1 : 0;
   ASSAY_CUDA(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(std::forward<Args>(args))...));
   if (ctx.counters != nullptr) ++ctx.counters->kernel_launches;
+  if (ctx.log != nullptr) [[unlikely]]
+    ctx.log->kernels.insert(reinterpret_cast<const void*>(kernel));
 }
 
 // Calls f with a value of the operand type: f(T{}), T one of float, __half, __nv_bfloat16.

@@ -6,8 +6,8 @@
 namespace assay {
 
 Support KernelsRunOn(int device);
-// Whether the kernels wait for predecessors that they may overlap (launch.cuh). Code for older architectures, which the
-// driver compiles anew for newer devices, does not.
-bool KernelsWait();
+// Whether the kernels wait on `device` for predecessors that they may overlap (launch.cuh). Code for older
+// architectures, which the driver compiles anew for newer devices, does not.
+bool KernelsWait(int device);
 
 }  // namespace assay
