@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "engine/model/presets.h"
 #include "engine/weights/requantised.h"
@@ -15,44 +16,40 @@
 namespace assay {
 namespace {
 
-// Suites of one subject, over the product of the inputs.
-template <std::vector<Case> (*CasesOf)(const Subject&)>
-std::vector<Case> ForEachSubject(const SuiteInputs& inputs) {
+// Suites of one target, over all of them.
+template <std::vector<Case> (*CasesOf)(Workbench&, const Target&)>
+std::vector<Case> ForEachTarget(Workbench& bench, const std::vector<Target>& targets) {
   std::vector<Case> cases;
-  for (const std::string& model : inputs.models) {
-    for (const std::string& device : inputs.devices) {
-      for (const std::string& dtype : inputs.dtypes) {
-        std::vector<Case> more =
-            CasesOf({model, device, PrecisionFromName(dtype), inputs.seed, inputs.batch_invariant});
-        std::move(more.begin(), more.end(), std::back_inserter(cases));
-      }
-    }
+  for (const Target& target : targets) {
+    std::vector<Case> more = CasesOf(bench, target);
+    std::move(more.begin(), more.end(), std::back_inserter(cases));
   }
   return cases;
 }
 
 constexpr SuiteEntry kSuites[] = {
-    {"Golden", "reference and engine against recorded logits, hidden states, greedy text and answers", GoldenCases},
+    {"Golden", "reference and system against recorded logits, hidden states, greedy text and answers", GoldenCases},
     {"Prefill", "whole, chunked, packed and tail-skipped prefill against the reference and each other",
-     ForEachSubject<PrefillCases>},
-    {"Decode", "one token at a time against prefill; recorded steps against single steps", ForEachSubject<DecodeCases>},
+     ForEachTarget<PrefillCases>},
+    {"Decode", "one token at a time against prefill; recorded steps against single steps", ForEachTarget<DecodeCases>},
     {"BatchedDecode", "N ragged sessions for 16 steps against the reference and one user alone",
-     ForEachSubject<BatchedDecodeCases>},
+     ForEachTarget<BatchedDecodeCases>},
     {"CacheAliasing", "donors, writers, poisoned unused places, neighbours untouched",
-     ForEachSubject<CacheAliasingCases>},
-    {"RingWrap", "lengths around the window and the ring", ForEachSubject<RingWrapCases>},
-    {"Schedule", "sessions that join, leave, fork and go back", ForEachSubject<ScheduleCases>},
+     ForEachTarget<CacheAliasingCases>},
+    {"RingWrap", "lengths around the window and the ring", ForEachTarget<RingWrapCases>},
+    {"Schedule", "sessions that join, leave, fork and go back", ForEachTarget<ScheduleCases>},
     {"Invariance", "relations without tolerance: permutation, filler, duplicates, window locality",
-     ForEachSubject<InvarianceCases>},
+     ForEachTarget<InvarianceCases>},
     {"KnownAnswers", "recorded text whose answers follow from earlier text, in batches",
-     ForEachSubject<KnownAnswerCases>},
+     ForEachTarget<KnownAnswerCases>},
     {"Experts", "routing in 16-bit modes within the router's error, logits under the engine's own choices",
-     ForEachSubject<ExpertsCases>},
+     ForEachTarget<ExpertsCases>},
     {"CudaReference", "the single-user CUDA reference and its twins against the host's",
-     ForEachSubject<CudaReferenceCases>},
-    {"Failure", "steps that fail half-way, allocations that are refused", ForEachSubject<FailureCases>},
+     ForEachTarget<CudaReferenceCases>},
+    {"Failure", "steps that fail half-way, allocations that are refused", ForEachTarget<FailureCases>},
+    {"Shapes", "the very steps that benchmarks time, long contexts among them", ForEachTarget<ShapeCases>},
     {"RealGeometry", "large models on a device: windows passed, rings wrapped, up to 64 sessions",
-     ForEachSubject<RealGeometryCases>},
+     ForEachTarget<RealGeometryCases>},
 };
 
 std::vector<std::string> KnownModels() {
@@ -73,18 +70,22 @@ std::string Joined(const Names& names) {
 
 std::span<const SuiteEntry> Suites() { return kSuites; }
 
-std::vector<Case> ListCases(const SuiteInputs& inputs, const std::vector<std::string>& suites) {
+std::vector<Case> ListCases(Workbench& bench, const SuiteInputs& inputs, const std::vector<std::string>& suites) {
   for (const std::string& name : suites) {
     std::vector<std::string> known;
     for (const SuiteEntry& suite : Suites()) known.emplace_back(suite.name);
     Require(std::find(known.begin(), known.end(), name) != known.end(), "suite '{}': expected one of {}", name,
             Joined(known));
   }
+  const std::vector<Target> targets = TargetsOf(bench, inputs);
   std::vector<Case> cases;
+  std::set<std::string> ids;
   for (const SuiteEntry& suite : Suites()) {
     if (!suites.empty() && std::find(suites.begin(), suites.end(), suite.name) == suites.end()) continue;
-    std::vector<Case> more = suite.cases(inputs);
-    std::move(more.begin(), more.end(), std::back_inserter(cases));
+    for (Case& item : suite.cases(bench, targets)) {
+      Require<Error>(ids.insert(item.id()).second, "case {} is listed twice: its axes do not tell it apart", item.id());
+      cases.push_back(std::move(item));
+    }
   }
   return cases;
 }
@@ -98,7 +99,7 @@ std::vector<std::string> DefaultModels() {
   return models;
 }
 
-std::vector<std::string> DefaultDtypes() { return {"fp32", "bf16", "fp16"}; }
+std::vector<Precision> DefaultDtypes() { return {Precision::kFp32, Precision::kBf16, Precision::kFp16}; }
 
 std::vector<std::string> MatchModels(const std::vector<std::string>& patterns) {
   const std::vector<std::string> known = KnownModels();

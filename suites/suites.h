@@ -14,18 +14,18 @@ namespace assay {
 struct SuiteEntry {
   const char* name;   // Case::suite of its cases
   const char* about;  // one line
-  std::vector<Case> (*cases)(const SuiteInputs& inputs);
+  std::vector<Case> (*cases)(Workbench& bench, const std::vector<Target>& targets);
 };
 std::span<const SuiteEntry> Suites();
 
-// Cases of the suites named (all when empty), in table order. Opens models' headers. Throws InputError that lists the
-// suites when a name is unknown.
-std::vector<Case> ListCases(const SuiteInputs& inputs, const std::vector<std::string>& suites = {});
+// Cases of the suites named (all when empty), in table order, with ids that are unique. Opens models' headers. Throws
+// InputError that lists the suites when a name is unknown.
+std::vector<Case> ListCases(Workbench& bench, const SuiteInputs& inputs, const std::vector<std::string>& suites = {});
 
 // What is covered when nothing is asked for: every embedded model and every tiny preset, every type; embedded
 // models but GGUF files, which have quantised types of their own, in Q8_0 as well.
 std::vector<std::string> DefaultModels();
-std::vector<std::string> DefaultDtypes();
+std::vector<Precision> DefaultDtypes();
 
 class NoSuchModel : public InputError {
  public:

@@ -31,7 +31,7 @@ const std::vector<FaultInfo>& Faults() {
   return faults;
 }
 
-void FaultyOps::Call(const char* op) {
+void FaultyOps::Before(const char* op) {
   if (calls_++ != throw_at_) return;
   engaged_ = true;
   throw DeviceError(fmt::format("{} of layer {}, {}: failure injected", op, site().layer, site().step), lost_);
@@ -51,29 +51,26 @@ const std::int32_t* FaultyOps::Edited(const std::int32_t* values, int count, int
 }
 
 void FaultyOps::Embed(const EmbedArgs& args) {
-  Call("embed");
-  if (!Is(Fault::kLastTokenAgain)) return inner_.Embed(args);
+  if (!Is(Fault::kLastTokenAgain)) return ForwardingOps::Embed(args);
   Rows rows = *args.rows;
   rows.token =
       Edited(rows.token, rows.count, 0, [](Ints& token) { std::fill(token.begin(), token.end(), token.back()); });
   EmbedArgs changed = args;
   changed.rows = &rows;
-  inner_.Embed(changed);
+  ForwardingOps::Embed(changed);
 }
 
 void FaultyOps::PleInput(const PleInputArgs& args) {
-  Call("per-layer embedding");
-  if (!Is(Fault::kPleFirstRow)) return inner_.PleInput(args);
+  if (!Is(Fault::kPleFirstRow)) return ForwardingOps::PleInput(args);
   Rows rows = *args.rows;
   rows.token =
       Edited(rows.token, rows.count, 0, [](Ints& token) { std::fill(token.begin(), token.end(), token.front()); });
   PleInputArgs changed = args;
   changed.rows = &rows;
-  inner_.PleInput(changed);
+  ForwardingOps::PleInput(changed);
 }
 
 void FaultyOps::Residual(const ResidualArgs& args) {
-  Call("residual");
   ResidualArgs changed = args;
   if (Is(Fault::kNoLayerScalar) && args.scale != 1.0f) {
     changed.scale = 1.0f;
@@ -83,27 +80,24 @@ void FaultyOps::Residual(const ResidualArgs& args) {
     changed.post_norm = nullptr;
     engaged_ = true;
   }
-  inner_.Residual(changed);
+  ForwardingOps::Residual(changed);
 }
 
 void FaultyOps::MatMul(float* out, const Weight& w, const void* x, int rows) {
-  Call("product");
   const bool stale = Is(Fault::kStaleRow) && rows >= 3;
   engaged_ = engaged_ || stale;
-  inner_.MatMul(out, w, x, stale ? rows - 1 : rows);
+  ForwardingOps::MatMul(out, w, x, stale ? rows - 1 : rows);
 }
 
 void FaultyOps::GatedMatMul(void* operand, const Weight& w, const void* x, int rows, Activation activation) {
-  Call("gated product");
   if (Is(Fault::kWrongActivation)) {
     engaged_ = true;
     activation = activation == Activation::kSilu ? Activation::kGeluTanh : Activation::kSilu;
   }
-  inner_.GatedMatMul(operand, w, x, rows, activation);
+  ForwardingOps::GatedMatMul(operand, w, x, rows, activation);
 }
 
 void FaultyOps::Qkv(const QkvArgs& args) {
-  Call("qkv");
   QkvArgs changed = args;
   Rows rows = *args.rows;
   changed.rows = &rows;
@@ -122,11 +116,10 @@ void FaultyOps::Qkv(const QkvArgs& args) {
     changed.v_norm = false;
     engaged_ = true;
   }
-  inner_.Qkv(changed);
+  ForwardingOps::Qkv(changed);
 }
 
 void FaultyOps::Attention(const AttentionArgs& args) {
-  Call("attention");
   AttentionArgs changed = args;
   Rows rows = *args.rows;
   changed.rows = &rows;
@@ -147,12 +140,11 @@ void FaultyOps::Attention(const AttentionArgs& args) {
     });
   if (Is(Fault::kNeighbourCache))
     rows.session = Edited(rows.session, rows.count, 2, [](Ints& session) { session.back() = session.front(); });
-  inner_.Attention(changed);
+  ForwardingOps::Attention(changed);
 }
 
 void FaultyOps::Route(const RouteArgs& args) {
-  Call("router");
-  inner_.Route(args);
+  ForwardingOps::Route(args);
   if (!Is(Fault::kExpertWeights)) return;
   std::vector<float> weight(static_cast<std::size_t>(args.rows) * static_cast<std::size_t>(args.top_k));
   memory().CopyOut(weight.data(), args.weight, weight.size() * sizeof(float));
@@ -162,7 +154,6 @@ void FaultyOps::Route(const RouteArgs& args) {
 }
 
 void FaultyOps::Logits(const LogitsArgs& args) {
-  Call("logits");
   LogitsArgs changed = args;
   if (Is(Fault::kNoSoftcap) && args.cap > 0.0f) {
     changed.cap = 0.0f;
@@ -177,7 +168,7 @@ void FaultyOps::Logits(const LogitsArgs& args) {
     memory().CopyIn(raw, two.data(), two.size() * sizeof(float));
     engaged_ = true;
   }
-  inner_.Logits(changed);
+  ForwardingOps::Logits(changed);
 }
 
 }  // namespace assay

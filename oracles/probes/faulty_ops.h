@@ -38,17 +38,17 @@ struct FaultInfo {
 };
 const std::vector<FaultInfo>& Faults();
 
-class FaultyOps final : public ForwardingOps {
+class FaultyOps : public ForwardingOps {
  public:
   FaultyOps(Ops& inner, Fault fault) : ForwardingOps(inner), fault_(fault) {}
 
-  // The call with this number (from 0, counted from Arm on, over the ops overridden here) throws DeviceError{lost}; -1:
-  // none does.
+  // The call of the seam with this number (from 0, counted from Arm on) throws DeviceError{lost}; -1: none does.
   void Arm(std::int64_t call, bool lost = false) {
     throw_at_ = call;
     lost_ = lost;
     calls_ = 0;
   }
+  std::int64_t calls() const { return calls_; }  // of ops since the last Arm
   // True once the fault has changed an argument or result: a suite that stays green without this proves nothing.
   bool engaged() const { return engaged_; }
 
@@ -64,7 +64,7 @@ class FaultyOps final : public ForwardingOps {
 
  private:
   bool Is(Fault fault) const { return fault_ == fault; }
-  void Call(const char* op);  // counts and, when armed, throws
+  void Before(const char* op) override;  // counts and, when armed, throws
   // A copy of one of the rows' device arrays, changed by `edit`; lives until the next call for the same `slot`.
   using Ints = std::vector<std::int32_t>;
   const std::int32_t* Edited(const std::int32_t* values, int count, int slot, const std::function<void(Ints&)>& edit);

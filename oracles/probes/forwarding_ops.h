@@ -1,6 +1,9 @@
 // Base of the probes that decorate Ops: forwards every call to the ops it wraps. Does not own them.
 #pragma once
 
+#include <memory>
+#include <utility>
+
 #include "engine/ops/ops.h"
 
 namespace assay {
@@ -25,32 +28,89 @@ class ForwardingOps : public Ops {
     Ops::At(site);
     inner_.At(site);
   }
-  void Embed(const EmbedArgs& args) override { inner_.Embed(args); }
-  void PleInput(const PleInputArgs& args) override { inner_.PleInput(args); }
-  void Norm(const NormArgs& args) override { inner_.Norm(args); }
-  void Residual(const ResidualArgs& args) override { inner_.Residual(args); }
-  void Join(const JoinArgs& args) override { inner_.Join(args); }
-  void MatMul(float* out, const Weight& w, const void* x, int rows) override { inner_.MatMul(out, w, x, rows); }
+  void Embed(const EmbedArgs& args) override {
+    Before("Embed");
+    inner_.Embed(args);
+  }
+  void PleInput(const PleInputArgs& args) override {
+    Before("PleInput");
+    inner_.PleInput(args);
+  }
+  void Norm(const NormArgs& args) override {
+    Before("Norm");
+    inner_.Norm(args);
+  }
+  void Residual(const ResidualArgs& args) override {
+    Before("Residual");
+    inner_.Residual(args);
+  }
+  void Join(const JoinArgs& args) override {
+    Before("Join");
+    inner_.Join(args);
+  }
+  void MatMul(float* out, const Weight& w, const void* x, int rows) override {
+    Before("MatMul");
+    inner_.MatMul(out, w, x, rows);
+  }
   void GatedMatMul(void* operand, const Weight& w, const void* x, int rows, Activation activation) override {
+    Before("GatedMatMul");
     inner_.GatedMatMul(operand, w, x, rows, activation);
   }
-  void PleGate(const PleGateArgs& args) override { inner_.PleGate(args); }
-  void Qkv(const QkvArgs& args) override { inner_.Qkv(args); }
-  void Attention(const AttentionArgs& args) override { inner_.Attention(args); }
-  void Route(const RouteArgs& args) override { inner_.Route(args); }
-  void ExpertGated(const ExpertGatedArgs& args) override { inner_.ExpertGated(args); }
-  void ExpertDown(const ExpertDownArgs& args) override { inner_.ExpertDown(args); }
-  void Logits(const LogitsArgs& args) override { inner_.Logits(args); }
+  void PleGate(const PleGateArgs& args) override {
+    Before("PleGate");
+    inner_.PleGate(args);
+  }
+  void Qkv(const QkvArgs& args) override {
+    Before("Qkv");
+    inner_.Qkv(args);
+  }
+  void Attention(const AttentionArgs& args) override {
+    Before("Attention");
+    inner_.Attention(args);
+  }
+  void Route(const RouteArgs& args) override {
+    Before("Route");
+    inner_.Route(args);
+  }
+  void ExpertGated(const ExpertGatedArgs& args) override {
+    Before("ExpertGated");
+    inner_.ExpertGated(args);
+  }
+  void ExpertDown(const ExpertDownArgs& args) override {
+    Before("ExpertDown");
+    inner_.ExpertDown(args);
+  }
+  void Logits(const LogitsArgs& args) override {
+    Before("Logits");
+    inner_.Logits(args);
+  }
   void GatherRows(void* out, const void* in, const std::int32_t* index, int count, std::int64_t row_bytes) override {
+    Before("GatherRows");
     inner_.GatherRows(out, in, index, count, row_bytes);
   }
-  void Advance(const AdvanceArgs& args) override { inner_.Advance(args); }
+  void Advance(const AdvanceArgs& args) override {
+    Before("Advance");
+    inner_.Advance(args);
+  }
   std::unique_ptr<StepGraph> Capture(const std::function<void()>& body) override { return inner_.Capture(body); }
   void Synchronize() override { inner_.Synchronize(); }
   std::unique_ptr<OpsClock> MakeClock() override { return inner_.MakeClock(); }
 
  protected:
+  // Called before every op of the seam is forwarded. A probe that overrides an op calls it itself, or forwards through
+  // ForwardingOps.
+  virtual void Before(const char* op) { static_cast<void>(op); }
+
   Ops& inner_;
+};
+
+// A probe that owns the ops it decorates.
+template <class Probe>
+class OwningProbe : private std::unique_ptr<Ops>, public Probe {
+ public:
+  template <class... Args>
+  explicit OwningProbe(std::unique_ptr<Ops> inner, Args&&... args)
+      : std::unique_ptr<Ops>(std::move(inner)), Probe(**this, std::forward<Args>(args)...) {}
 };
 
 }  // namespace assay

@@ -3,14 +3,14 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "oracles/compare/tolerance.h"
-#include "oracles/compare/verdict.h"
 #include "oracles/golden/trace.h"
+#include "suites/support/checker.h"
 
 namespace assay {
 
@@ -27,18 +27,24 @@ struct GoldenAnswer {
       hidden;  // [layers + 1, T, hidden] as recorded traces order them; empty when not asked or not available
 };
 
-// The decoder under test. All requests of a trace come at once, so that a batched engine can serve them together.
-struct GoldenSubject {
-  std::string name;  // "float64 reference"
-  std::function<std::vector<GoldenAnswer>(std::span<const GoldenRequest>)> answer;
-  // The greedy continuation of a prompt, run freely; may be null: then the argmax of the teacher-forced rows is judged,
-  // which is the same text as long as it is right.
-  std::function<std::vector<std::int32_t>(std::span<const std::int32_t> prompt, int steps)> greedy;
+// What answers a trace: the system under test, or a reference. All requests come at once, so that a batched system can
+// serve them together.
+class GoldenAnswerer {
+ public:
+  virtual ~GoldenAnswerer() = default;
+  virtual std::string name() const = 0;  // "float64 reference"
+  virtual std::vector<GoldenAnswer> Answer(std::span<const GoldenRequest> requests) = 0;
+  // The greedy continuation of a prompt, run freely. Nothing: the argmax of the teacher-forced rows is judged, which is
+  // the same text as long as it is right.
+  virtual std::optional<std::vector<std::int32_t>> Greedy(std::span<const std::int32_t> prompt, int steps) {
+    static_cast<void>(prompt), static_cast<void>(steps);
+    return std::nullopt;
+  }
 };
 
 struct GoldenTolerance {
   LogitTolerance logits;
-  Tolerance hidden;  // relative to the largest value of a layer's output at a position
+  Bound hidden;  // relative to the largest value of a layer's output at a position
   // The stated figures for float32 arithmetic: logits 2e-4, argmax beyond a gap of 1e-3, hidden states 1e-4 relative.
   // Where `twin` (the model's fp32 twin) says that float32 arithmetic alone is further from exact, its figure: traces
   // are recorded in float32 themselves. Of the embedded models that is hf-tiny/gemma4-e2b alone, 8e-4: at greedy 2
@@ -49,10 +55,9 @@ struct GoldenTolerance {
   static GoldenTolerance Fp32Large();
 };
 
-// Metrics of StreamJudge over every recorded row (those of greedy rows prefixed "greedy_"), plus "hidden_relative",
-// "greedy_text" and, where a trace says what earlier text determines, "answers": value = wrong answers, none allowed.
-// Throws InputError when the subject's answers do not fit.
-std::vector<Judgement> JudgeGolden(const GoldenTrace& trace, const GoldenSubject& subject,
-                                   const GoldenTolerance& tolerance);
+// Adds to `check` the metrics of LogitJudge over every recorded row (those of greedy rows prefixed "greedy_"), plus
+// "hidden_relative", "greedy_text" and, where a trace says what earlier text determines, "answers". Throws InputError
+// when the answers do not fit.
+void JudgeGolden(const GoldenTrace& trace, GoldenAnswerer& answerer, const GoldenTolerance& tolerance, Checker& check);
 
 }  // namespace assay

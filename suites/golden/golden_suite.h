@@ -1,4 +1,4 @@
-// The Golden suite: reference and engine held against what other decoders recorded for a checkpoint.
+// The Golden suite: reference and system under test held against what other decoders recorded for a checkpoint.
 #pragma once
 
 #include <string>
@@ -7,20 +7,22 @@
 #include "oracles/golden/trace.h"
 #include "suites/golden/golden_judge.h"
 #include "suites/support/case.h"
-#include "suites/support/references.h"
-#include "suites/support/subject.h"
 
 namespace assay {
 
-// The engine as a subject: the requests of a trace run packed and chunked, 16 sessions at a time; greedy text comes
-// from the recorded device-side steps. The engine is made here, sized for `trace`, and lives as long as the subject.
-GoldenSubject EngineSubject(const Subject& subject, const GoldenTrace& trace);
+// What `target` may be from a trace that was recorded in float32: in fp32 the stated figures hold, in other modes the
+// calibrated twin's.
+GoldenTolerance GoldenToleranceOf(Workbench& bench, const Target& target);
 
-// Golden.EngineMatches for every device and type; the trace is read when a case runs. In fp32 the stated figures hold,
-// in other modes the calibrated twin's.
-std::vector<Case> GoldenEngineCases(const std::string& model, const std::string& trace, const SuiteInputs& inputs);
+// Golden.ReferenceMatches: the float64 reference against the trace. It runs where the reference of the model can be had
+// when a system on the target's device is judged: on the host, or for a large model on a CUDA device there. Once a
+// model: the target's dtype does not matter.
+Case GoldenReferenceCase(Workbench& bench, const Target& target, const std::string& trace);
+// Golden.SystemMatches, as far as the reference bounds the target; the trace is read when the case runs. Requests run
+// packed and chunked, 16 sessions at a time; greedy text comes from the recorded device-side steps.
+std::vector<Case> GoldenSystemCases(Workbench& bench, const Target& target, const std::string& trace);
 
-// Reference and engine for every input model that has recorded answers beside it.
-std::vector<Case> GoldenCases(const SuiteInputs& inputs);
+// Both, for a model that has a recorded trace beside it. The reference's case comes with the first of `targets`.
+std::vector<Case> GoldenCases(Workbench& bench, const std::vector<Target>& targets);
 
 }  // namespace assay

@@ -19,7 +19,6 @@
 namespace assay {
 namespace {
 
-constexpr std::uint64_t kSeed = 0;
 constexpr int kAllSkipped = 77;
 
 class CaseTest : public testing::Test {
@@ -27,13 +26,11 @@ class CaseTest : public testing::Test {
   CaseTest(const Case& item, CaseRunner& runner) : item_(item), runner_(runner) {}
   void TestBody() override {
     const CaseOutcome outcome = runner_.Run(item_);
-    if (outcome.status == CaseOutcome::Status::kSkip) GTEST_SKIP() << outcome.reason;
-    if (outcome.status == CaseOutcome::Status::kPass) return;
-    for (const Judgement& judgement : outcome.judgements) {
-      fmt::print("  {:9} {} = {:.4g} of {:.4g} ({}) {} {}\n", Name(judgement.verdict), judgement.metric,
-                 judgement.value, judgement.bound, judgement.bound_from, judgement.worst, judgement.detail);
-    }
-    FAIL() << Name(outcome.status) << ": " << outcome.reason << "\nreplay: " << ReplayLine(item_, kSeed);
+    if (outcome.status == Status::kSkip) GTEST_SKIP() << outcome.reason;
+    if (outcome.status == Status::kPass) return;
+    for (const Judgement& judgement : outcome.judgements)
+      fmt::print("  {} ({}) {}\n", Describe(judgement), judgement.bound.from, judgement.detail);
+    FAIL() << Name(outcome.status) << ": " << outcome.reason << "\nreplay: " << ReplayLine(item_);
   }
 
  private:
@@ -48,10 +45,10 @@ bool Option(std::string_view argument, std::string_view name, std::vector<std::s
   return true;
 }
 
-int RunTests(const std::vector<Case>& cases) {
-  CaseRunner runner;
+int RunTests(Workbench& bench, const std::vector<Case>& cases) {
+  CaseRunner runner(bench);
   for (const Case& item : cases) {
-    const std::string name = item.name + (item.params.empty() ? "" : "/" + item.params);
+    const std::string name = fmt::format("{}/{}", item.name, item.axes.ToString());
     testing::RegisterTest(item.suite.c_str(), name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
                           [&item, &runner]() -> testing::Test* { return new CaseTest(item, runner); });
   }
@@ -63,29 +60,31 @@ int RunTests(const std::vector<Case>& cases) {
 
 int Main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  SuiteInputs inputs{DefaultModels(), DefaultDtypes(), {"host", "cuda"}, kSeed};
+  std::vector<std::string> models = DefaultModels(), devices{"host", "cuda"};
   bool groups = false;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--groups") {
       groups = true;
-    } else if (!Option(argument, "--model=", &inputs.models) && !Option(argument, "--device=", &inputs.devices)) {
+    } else if (!Option(argument, "--model=", &models) && !Option(argument, "--device=", &devices)) {
       fmt::print(stderr, "option {}: expected --groups, --model=NAME, --device=NAME or gtest's own\n", argument);
       return 2;
     }
   }
-  if (!groups) {
-    std::vector<Case> cases = ListCases(inputs);
-    // Some cases belong to a device whatever was asked for: the reference is always on the host.
-    std::erase_if(cases, [&](const Case& item) {
-      return std::find(inputs.devices.begin(), inputs.devices.end(), item.device) == inputs.devices.end();
-    });
-    return RunTests(cases);
+  if (groups) {
+    for (const std::string& model : models)
+      for (const std::string& device : devices) fmt::print("{} {}\n", model, device);
+    return 0;
   }
-  for (const std::string& model : inputs.models) {
-    for (const std::string& device : inputs.devices) fmt::print("{} {}\n", model, device);
-  }
-  return 0;
+  SuiteInputs inputs{models, DefaultDtypes(), {}, 0};
+  for (const std::string& device : devices) inputs.devices.push_back(Device::FromName(device));
+  Workbench bench;
+  std::vector<Case> cases = ListCases(bench, inputs);
+  // Some cases belong to a device whatever was asked for: a small model's reference is always on the host.
+  std::erase_if(cases, [&](const Case& item) {
+    return std::find(inputs.devices.begin(), inputs.devices.end(), item.target.device) == inputs.devices.end();
+  });
+  return RunTests(bench, cases);
 }
 
 }  // namespace

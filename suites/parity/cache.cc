@@ -10,180 +10,189 @@ namespace {
 
 using Bytes = std::vector<std::byte>;
 
-// Keys and values a session's layers read, in layer order, one entry per cache.
-std::vector<Bytes> Snapshot(Stage& stage, SessionId session) {
+// A cache of a session as bytes: [kv_head][slot][head_dim].
+struct CacheLayout {
+  explicit CacheLayout(const KvCacheSpec& cache, DType type)
+      : row_bytes(std::size_t(cache.head_dim) * Info(type).bytes), slots(cache.slots) {}
+  std::size_t Offset(int head, int slot) const { return (std::size_t(head) * slots + slot) * row_bytes; }
+  std::size_t row_bytes;
+  int slots;
+};
+
+// Keys and values a session's layers read, in layer order, two entries per cache.
+std::vector<Bytes> Snapshot(EngineSystem& engine, SessionId session) {
   std::vector<Bytes> caches;
   std::set<void*> seen;
-  for (int l = 0; l < stage.engine().spec().layer_count(); ++l) {
-    const Engine::CacheBytes cache = stage.engine().Cache(session, l);
+  for (int l = 0; l < engine.inside().spec().layer_count(); ++l) {
+    const Engine::CacheBytes cache = engine.inside().Cache(session, l);
     for (void* data : {cache.keys, cache.values}) {
       if (!seen.insert(data).second) continue;
       Bytes bytes(cache.bytes);
-      stage.ops().memory().CopyOut(bytes.data(), data, cache.bytes);
+      engine.memory().CopyOut(bytes.data(), data, cache.bytes);
       caches.push_back(std::move(bytes));
     }
   }
   return caches;
 }
 
-void Poison(Stage& stage, SessionId session, unsigned char byte) {
-  for (int l = 0; l < stage.engine().spec().layer_count(); ++l) {
-    const Engine::CacheBytes cache = stage.engine().Cache(session, l);
-    stage.ops().memory().Fill(cache.keys, byte, cache.bytes);
-    stage.ops().memory().Fill(cache.values, byte, cache.bytes);
+void Poison(EngineSystem& engine, SessionId session, unsigned char byte) {
+  for (int l = 0; l < engine.inside().spec().layer_count(); ++l) {
+    const Engine::CacheBytes cache = engine.inside().Cache(session, l);
+    engine.memory().Fill(cache.keys, byte, cache.bytes);
+    engine.memory().Fill(cache.values, byte, cache.bytes);
   }
 }
 
-void DonorMap(const Subject& subject, Judge& judge) {
-  Stage stage(subject, SmallOptions(subject, 2, 24));
-  const ModelSpec& spec = stage.engine().spec();
-  const SessionId a = stage.engine().Open(), b = stage.engine().Open();
+void DonorMap(CaseState& state) {
+  const auto system = state.bench.OpenEngine(state.target, SmallOptions(state.spec(), 2, 24));
+  Engine& engine = system->inside();
+  const ModelSpec& spec = engine.spec();
+  const SessionId a = engine.Open(), b = engine.Open();
   for (int l = 0; l < spec.layer_count(); ++l) {
-    const int source = spec.layers[static_cast<std::size_t>(l)].kv_source;
-    const Engine::CacheBytes mine = stage.engine().Cache(a, l);
-    judge.True(mine.writer == source, "writer", fmt::format("layer {}", l),
-               fmt::format("expected {}, found {}", source, mine.writer));
+    const int source = spec.layers[l].kv_source;
+    const Engine::CacheBytes mine = engine.Cache(a, l);
+    state.check.True(mine.writer == source, "writer", {{"layer", l}},
+                     fmt::format("expected {}, found {}", source, mine.writer));
     for (int other = 0; other < spec.layer_count(); ++other) {
-      const Engine::CacheBytes theirs = stage.engine().Cache(a, other);
-      const bool shared = spec.layers[static_cast<std::size_t>(other)].kv_source == source;
-      judge.True((mine.keys == theirs.keys) == shared && (mine.values == theirs.values) == shared, "alias",
-                 fmt::format("layers {} and {}", l, other),
-                 shared ? "expected one cache, found two" : "expected two caches, found one");
+      const Engine::CacheBytes theirs = engine.Cache(a, other);
+      const bool shared = spec.layers[other].kv_source == source;
+      state.check.True((mine.keys == theirs.keys) == shared && (mine.values == theirs.values) == shared, "alias",
+                       {{"layer", l}, {"other", other}},
+                       shared ? "expected one cache, found two" : "expected two caches, found one");
     }
-    judge.True(mine.keys != stage.engine().Cache(b, l).keys && mine.keys != mine.values, "own place",
-               fmt::format("layer {}", l));
+    state.check.True(mine.keys != engine.Cache(b, l).keys && mine.keys != mine.values, "own place", {{"layer", l}});
   }
 }
 
-// A step may write exactly the slots of its rows' positions in the caches of layers that own one.
-void WritesOnlyItsSlots(const Subject& subject, Judge& judge) {
-  Stage stage(subject, SmallOptions(subject, 3, 24));
-  const KvPlan& plan = stage.engine().kv_plan();
-  const std::size_t element = static_cast<std::size_t>(Info(OperandType(subject.precision)).bytes);
+// A step may write exactly the slots of its rows' positions in the caches of layers that own one. The slots it will
+// write are filled before: a token that comes back into its own slot would leave the bytes that were there.
+void WritesOnlyItsSlots(CaseState& state) {
+  const auto system = state.bench.OpenEngine(state.target, SmallOptions(state.spec(), 3, 24));
+  Engine& engine = system->inside();
+  const KvPlan& plan = engine.kv_plan();
+  const DType type = OperandType(state.target.precision);
   std::vector<SessionId> sessions;
-  for (int s = 0; s < 3; ++s) sessions.push_back(stage.Opened(MadeUpTokens(subject, 400 + s, 3 + s)));
+  for (int s = 0; s < 3; ++s) sessions.push_back(system->OpenWith(state.MadeUp(400 + s, 3 + s)));
   for (int step = 0; step < 12; ++step) {
-    const std::vector<Bytes> before[3] = {Snapshot(stage, sessions[0]), Snapshot(stage, sessions[1]),
-                                          Snapshot(stage, sessions[2])};
-    const int count = 1 + step % 2, length = stage.engine().Length(sessions[1]);
-    const Tokens tokens = MadeUpTokens(subject, 450 + step, count);
-    const Feed feed{sessions[1], tokens};
-    stage.engine().Step(std::span(&feed, 1));
-    for (const std::size_t s : {0u, 2u})
-      judge.True(Snapshot(stage, sessions[s]) == before[s], "neighbour untouched",
-                 fmt::format("session {} step {}", s, step));
-    const std::vector<Bytes> after = Snapshot(stage, sessions[1]);
+    const int count = 1 + step % 2, length = system->Length(sessions[1]);
+    const auto owns = [&](int slot, int slots) {
+      return RingSlot(length, slots) == slot || (count == 2 && RingSlot(length + 1, slots) == slot);
+    };
+    for (const KvCacheSpec& cache : plan.caches) {
+      const Engine::CacheBytes bytes = engine.Cache(sessions[1], cache.writer);
+      const CacheLayout layout(cache, type);
+      for (int head = 0; head < cache.kv_heads; ++head)
+        for (int slot = 0; slot < cache.slots; ++slot)
+          if (owns(slot, cache.slots))
+            for (void* half : {bytes.keys, bytes.values})
+              system->memory().Fill(static_cast<std::byte*>(half) + layout.Offset(head, slot), 0x5a, layout.row_bytes);
+    }
+    const std::vector<Bytes> before[3] = {Snapshot(*system, sessions[0]), Snapshot(*system, sessions[1]),
+                                          Snapshot(*system, sessions[2])};
+    const Tokens tokens = state.MadeUp(450 + step, count);
+    system->Step(Feed{sessions[1], tokens});
+    for (const int s : {0, 2})
+      state.check.True(Snapshot(*system, sessions[s]) == before[s], "neighbour untouched",
+                       {{"session", s}, {"step", step}});
+    const std::vector<Bytes> after = Snapshot(*system, sessions[1]);
     std::size_t at = 0;
-    for (std::size_t c = 0; c < plan.caches.size(); ++c)
+    for (const KvCacheSpec& cache : plan.caches)
       for (int half = 0; half < 2; ++half, ++at) {
-        const KvCacheSpec& cache = plan.caches[c];
-        const std::size_t row = static_cast<std::size_t>(cache.head_dim) * element;
+        const CacheLayout layout(cache, type);
         for (int head = 0; head < cache.kv_heads; ++head)
           for (int slot = 0; slot < cache.slots; ++slot) {
-            const std::size_t offset = (static_cast<std::size_t>(head) * static_cast<std::size_t>(cache.slots) +
-                                        static_cast<std::size_t>(slot)) *
-                                       row;
-            const bool changed = std::memcmp(after[at].data() + offset, before[1][at].data() + offset, row) != 0;
-            bool mine = false;
-            for (int i = 0; i < count; ++i) mine = mine || (length + i) % cache.slots == slot;
-            judge.True(changed == mine, "slots written",
-                       fmt::format("layer {} head {} slot {} step {}", cache.writer, head, slot, step),
-                       mine ? "expected a write, found none" : "written by a step that does not own it");
+            const std::size_t offset = layout.Offset(head, slot);
+            const bool changed =
+                std::memcmp(after[at].data() + offset, before[1][at].data() + offset, layout.row_bytes) != 0;
+            const bool mine = owns(slot, cache.slots);
+            if (changed == mine) {
+              state.check.True(true, "slots written", {});
+              continue;
+            }
+            state.check.True(false, "slots written",
+                             {{"layer", cache.writer}, {"head", head}, {"slot", slot}, {"step", step}},
+                             mine ? "expected a write, found none" : "written by a step that does not own it");
           }
       }
   }
 }
 
 // Bytes nobody has written yet must not matter: NaN, zero or large.
-void UnusedPlacesDoNotMatter(const Subject& subject, Judge& judge) {
-  const Tokens tokens = MadeUpTokens(subject, 480, 14);
+void UnusedPlacesDoNotMatter(CaseState& state) {
+  const Tokens tokens = state.MadeUp(480, 14);
   std::vector<StepResult> runs;
   for (const int byte : {0x00, 0xff, 0x7b}) {
-    Stage stage(subject, SmallOptions(subject, 3, 24));
-    const SessionId neighbour = stage.engine().Open(), session = stage.engine().Open(), other = stage.engine().Open();
-    for (const SessionId s : {neighbour, session, other}) Poison(stage, s, static_cast<unsigned char>(byte));
-    stage.engine().Close(neighbour);
-    StepResult rows = stage.engine().Prefill(session, std::span(tokens).first(5), Want::kAll);
-    for (std::size_t i = 5; i < tokens.size(); ++i) {
-      const Feed feed{session, std::span(tokens).subspan(i, 1)};
-      const StepResult one = stage.engine().Step(std::span(&feed, 1));
+    const auto system = state.bench.OpenEngine(state.target, SmallOptions(state.spec(), 3, 24));
+    const SessionId neighbour = system->Open(), session = system->Open(), other = system->Open();
+    for (const SessionId s : {neighbour, session, other}) Poison(*system, s, static_cast<unsigned char>(byte));
+    system->Close(neighbour);
+    StepResult rows = system->Prefill(session, Slice(tokens, 0, 5), Want::kAll);
+    for (int i = 5; i < std::ssize(tokens); ++i) {
+      const StepResult one = system->Step(Feed{session, Slice(tokens, i, 1)});
       rows.raw.insert(rows.raw.end(), one.raw.begin(), one.raw.end());
       rows.best.push_back(one.best[0]);
     }
     runs.push_back(std::move(rows));
   }
-  for (std::size_t run = 1; run < runs.size(); ++run)
+  for (int run = 1; run < std::ssize(runs); ++run)
     for (int row = 0; row < runs[0].rows(); ++row)
-      judge.Bits(runs[0].Raw(row), runs[run].Raw(row), fmt::format("poison {} position {}", run, row));
+      state.check.Bits(runs[0].Raw(row), runs[run].Raw(row), {{"poison", run}, {"position", row}});
 }
 
 // The key at distance W is out of sight, the one at W - 1 in sight: changing the cache under the engine shows which.
-void WindowLocality(const Subject& subject, Judge& judge) {
-  const ModelSpec& spec = StoreOf(subject).spec();
-  const int window = SmallestWindow(spec);
-  const int length = 2 * window + 1;
-  Stage stage(subject, SmallOptions(subject, 3, length + 2));
-  Engine& engine = stage.engine();
-  const Tokens tokens = MadeUpTokens(subject, 490, length + 1);
-  const SessionId session = stage.Opened(std::span(tokens).first(static_cast<std::size_t>(length)));
-  const std::size_t element = static_cast<std::size_t>(Info(OperandType(subject.precision)).bytes);
+void WindowLocality(CaseState& state) {
+  const int window = SmallestWindow(state.spec()), length = 2 * window + 1;
+  const auto system = state.bench.OpenEngine(state.target, SmallOptions(state.spec(), 3, length + 2));
+  Engine& engine = system->inside();
+  const Tokens tokens = state.MadeUp(490, length + 1);
+  const SessionId session = system->OpenWith(Slice(tokens, 0, length));
   const auto next_with_poison_at = [&](int position) {
     const SessionId copy = engine.Fork(session);
     for (const KvCacheSpec& cache : engine.kv_plan().caches) {
       if (cache.window != window || position < 0) continue;
       const Engine::CacheBytes bytes = engine.Cache(copy, cache.writer);
-      const std::size_t row = static_cast<std::size_t>(cache.head_dim) * element;
-      for (int head = 0; head < cache.kv_heads; ++head) {
-        const std::size_t offset = (static_cast<std::size_t>(head) * static_cast<std::size_t>(cache.slots) +
-                                    static_cast<std::size_t>(RingSlot(position, cache.slots))) *
-                                   row;
-        // 0x41 in every byte is a finite number in every format: about 12 in fp32 and bf16, 2.6 in fp16.
-        stage.ops().memory().Fill(static_cast<std::byte*>(bytes.keys) + offset, 0x41, row);
-        stage.ops().memory().Fill(static_cast<std::byte*>(bytes.values) + offset, 0x41, row);
-      }
+      const CacheLayout layout(cache, OperandType(state.target.precision));
+      // 0x41 in every byte is a finite number in every format: about 12 in fp32 and bf16, 2.6 in fp16.
+      for (int head = 0; head < cache.kv_heads; ++head)
+        for (void* half : {bytes.keys, bytes.values})
+          system->memory().Fill(static_cast<std::byte*>(half) + layout.Offset(head, RingSlot(position, cache.slots)),
+                                0x41, layout.row_bytes);
     }
-    const Feed feed{copy, std::span(tokens).subspan(static_cast<std::size_t>(length), 1)};
-    StepResult result = engine.Step(std::span(&feed, 1));
+    StepResult result = system->Step(Feed{copy, Slice(tokens, length, 1)});
     engine.Close(copy);
     return result;
   };
-  const StepResult clean = next_with_poison_at(-1);
-  const StepResult outside = next_with_poison_at(length - window), inside = next_with_poison_at(length - window + 1);
-  judge.Bits(clean.Raw(0), outside.Raw(0), fmt::format("key at distance {}", window));
-  judge.True(!std::equal(clean.raw.begin(), clean.raw.end(), inside.raw.begin()), "in sight",
-             fmt::format("key at distance {}", window - 1),
-             "expected the logits to change with a key inside the window");
+  const StepResult clean = next_with_poison_at(-1), outside = next_with_poison_at(length - window);
+  state.check.Bits(clean.Raw(0), outside.Raw(0), {{"key at distance", window}});
+  if (window == 1) return;  // the only key in sight is the step's own
+  const StepResult inside = next_with_poison_at(length - window + 1);
+  state.check.True(!std::equal(clean.raw.begin(), clean.raw.end(), inside.raw.begin()), "in sight",
+                   {{"key at distance", window - 1}}, "expected the logits to change with a key inside the window");
 }
 
-void RingLength(const Subject& subject, int length, Judge& judge) {
-  const Tokens tokens = MadeUpTokens(subject, 600 + length, length + 3);
-  Stage ring(subject, SmallOptions(subject, 1, static_cast<int>(tokens.size()) + 2));
-  // The same engine with rings as long as the capacity, that never wrap.
-  EngineOptions straight_options = SmallOptions(subject, 1, static_cast<int>(tokens.size()) + 2);
-  straight_options.max_chunk = straight_options.capacity;
-  straight_options.max_rows = std::max(straight_options.max_rows, straight_options.capacity);
-  Stage straight(subject, straight_options);
-  StreamChecker checker(subject);
-  const SessionId a = ring.Opened(std::span(tokens).first(static_cast<std::size_t>(length)));
-  const SessionId b = straight.Opened(std::span(tokens).first(static_cast<std::size_t>(length)));
+void MatchesStraightCache(CaseState& state, int length) {
+  LogitChecker checker(state);
+  RowAgreement same(state);
+  const Tokens tokens = state.MadeUp(600 + length, length + 3);
+  const int capacity = length + 5;
+  const auto ring = state.Open(SmallOptions(state.spec(), 1, capacity)),
+             straight = state.Open(StraightOptions(state.spec(), 1, capacity));
+  const SessionId a = ring->OpenWith(Slice(tokens, 0, length)), b = straight->OpenWith(Slice(tokens, 0, length));
   for (int step = 0; step < 3; ++step) {
-    const auto token = std::span(tokens).subspan(static_cast<std::size_t>(length + step), 1);
-    const Feed to_ring{a, token}, to_straight{b, token};
-    const StepResult wrapped = ring.engine().Step(std::span(&to_ring, 1)),
-                     whole = straight.engine().Step(std::span(&to_straight, 1));
-    SameRows(judge, subject, whole.Raw(0), wrapped.Raw(0), false, fmt::format("length {} step {}", length, step));
-    checker.Add(wrapped, 0, tokens, fmt::format("length {} step {}", length, step));
+    const auto token = Slice(tokens, length + step, 1);
+    const StepResult wrapped = ring->Step(Feed{a, token}), whole = straight->Step(Feed{b, token});
+    same.Check(whole.Raw(0), wrapped.Raw(0), false, {{"length", length}, {"step", step}});
+    checker.Add(wrapped, 0, tokens, {{"length", length}, {"step", step}});
   }
-  checker.Finish(judge);
+  checker.Finish();
 }
 
 }  // namespace
 
-std::vector<Case> CacheAliasingCases(const Subject& subject) {
+std::vector<Case> CacheAliasingCases(Workbench&, const Target& target) {
   std::vector<Case> cases;
-  const auto add = [&](const char* name, void (*body)(const Subject&, Judge&)) {
-    cases.push_back(
-        MakeCase("CacheAliasing", name, subject, "", [subject, body](Judge& judge) { body(subject, judge); }));
+  const auto add = [&](const char* name, void (*body)(CaseState&)) {
+    cases.push_back(MakeCase("CacheAliasing", name, target, {}, {Capability::kInternals}, body));
   };
   add("DonorMap", DonorMap);
   add("WritesOnlyItsSlots", WritesOnlyItsSlots);
@@ -191,18 +200,18 @@ std::vector<Case> CacheAliasingCases(const Subject& subject) {
   return cases;
 }
 
-std::vector<Case> RingWrapCases(const Subject& subject) {
+std::vector<Case> RingWrapCases(Workbench& bench, const Target& target) {
   std::vector<Case> cases;
-  const int window = SmallestWindow(StoreOf(subject).spec());
+  const ModelSpec& spec = bench.Spec(target);
+  const int window = SmallestWindow(spec);
   if (window == 0 || window > 128) return cases;  // nothing wraps, or nothing can be made to in a test's time
-  const int slots = window + SmallOptions(subject, 1, 8 * window).max_chunk - 1;
+  const int slots = window + SmallOptions(spec, 1, 8 * window).max_chunk - 1;
   std::set<int> lengths{1, 2, window - 1, window, window + 1, slots - 1, slots, slots + 1, 3 * window + 2};
   lengths.erase(0);
   for (const int length : lengths)
-    cases.push_back(MakeCase("RingWrap", "MatchesStraightCache", subject, fmt::format("length{}", length),
-                             [subject, length](Judge& judge) { RingLength(subject, length, judge); }));
-  cases.push_back(
-      MakeCase("RingWrap", "WindowLocality", subject, "", [subject](Judge& judge) { WindowLocality(subject, judge); }));
+    cases.push_back(MakeCase("RingWrap", "MatchesStraightCache", target, {{"length", length}}, {Capability::kRawLogits},
+                             [length](CaseState& state) { MatchesStraightCache(state, length); }));
+  cases.push_back(MakeCase("RingWrap", "WindowLocality", target, {}, {Capability::kInternals}, WindowLocality));
   return cases;
 }
 

@@ -13,8 +13,8 @@
 
 namespace assay {
 
-// Sessions, one of them longer than the ring, decoded together; three are watched. The engine runs over `ops`, or fresh
-// ones when null, and is freed before the reference answers.
-void JudgeExperts(const Subject& subject, Ops* ops, Judge& judge);
+// Sessions, one of them longer than the ring, decoded together; three are watched. The engine is freed before the
+// reference answers.
+void JudgeExperts(CaseState& state);
 
 }  // namespace assay

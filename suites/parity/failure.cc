@@ -7,57 +7,62 @@
 namespace assay {
 namespace {
 
-// Every op of a step fails once: lengths stand, and what follows is what would have followed.
-void StepThatThrows(const Subject& subject, Judge& judge) {
-  const WeightStore& store = StoreOf(subject);
-  const std::unique_ptr<Ops> ops = MakeOpsOf(subject);
+// Every op of a step fails once (of large models one in so many): lengths stand, and what follows is what would have
+// followed.
+void StepThatThrows(CaseState& state) {
+  constexpr int kLargeFailures = 24, kPerSuccess = 6;  // failures between steps that succeed
+  RowAgreement same(state);
+  const std::unique_ptr<Ops> ops = state.bench.MakeOps(state.target);
   FaultyOps faulty(*ops, Fault::kNone);
-  const int window = std::clamp(SmallestWindow(store.spec()), 3, 12);
-  Engine engine(store, faulty, SmallOptions(subject, 2, 3 * window + 60));
-  const Tokens a = MadeUpTokens(subject, 1000, 3 * window + 50), b = MadeUpTokens(subject, 1001, 3 * window + 50);
-  const SessionId one = engine.Open(), two = engine.Open();
-  engine.Prefill(one, std::span(a).first(static_cast<std::size_t>(2 * window)), Want::kNone);
-  engine.Prefill(two, std::span(b).first(3), Want::kNone);
-  int failures = 0;
-  const int calls = 4 + 7 * store.spec().layer_count();
-  for (int call = 0; call < calls; call += std::max(1, calls / 24)) {
+  const int window = WindowWithin(state.spec(), 3, 12), most = 32 + 40 * state.spec().layer_count() / kPerSuccess;
+  const EngineOptions options = SmallOptions(state.spec(), 2, 3 * window + 2 * most);
+  const auto system = state.bench.OpenEngine(state.target, options, faulty);
+  Engine& engine = system->inside();
+  const Tokens a = state.MadeUp(1000, options.capacity), b = state.MadeUp(1001, options.capacity);
+  const SessionId one = system->OpenWith(Slice(a, 0, 2 * window)), two = system->OpenWith(Slice(b, 0, 3));
+  const auto feeds = [&] {
+    return std::vector<Feed>{{one, Slice(a, engine.Length(one), 1)}, {two, Slice(b, engine.Length(two), 2), Want::kAll}};
+  };
+  faulty.Arm(-1);
+  engine.Step(feeds());
+  const std::int64_t calls = faulty.calls();
+  const std::int64_t stride = IsLarge(state.spec()) ? std::max<std::int64_t>(1, calls / kLargeFailures) : 1;
+  std::int64_t failures = 0, expected = 0;
+  for (std::int64_t call = 0; call < calls; call += stride) {
     const int before_one = engine.Length(one), before_two = engine.Length(two);
-    const std::vector<Feed> feeds{{one, std::span(a).subspan(static_cast<std::size_t>(before_one), 1)},
-                                  {two, std::span(b).subspan(static_cast<std::size_t>(before_two), 2), Want::kAll}};
+    ++expected;
     faulty.Arm(call);
     try {
-      engine.Step(feeds);
-      faulty.Arm(-1);
-      break;  // the step has fewer calls than this
+      engine.Step(feeds());
     } catch (const DeviceError&) {
       ++failures;
     }
     faulty.Arm(-1);
-    judge.True(engine.Length(one) == before_one && engine.Length(two) == before_two, "lengths",
-               fmt::format("call {}", call));
-    judge.True(engine.healthy(), "healthy", fmt::format("call {}", call));
-    if (failures % 6 == 0) engine.Step(feeds);
+    state.check.True(engine.Length(one) == before_one && engine.Length(two) == before_two, "lengths", {{"call", call}});
+    state.check.True(engine.healthy(), "healthy", {{"call", call}});
+    if (failures % kPerSuccess == 0) engine.Step(feeds());
   }
-  judge.True(failures >= 8, "failures injected", "all", fmt::format("expected at least 8, found {}", failures));
-  Stage clean(subject, SmallOptions(subject, 2, 3 * window + 60));
-  const SessionId clean_one = clean.Opened(std::span(a).first(static_cast<std::size_t>(engine.Length(one))));
-  const SessionId clean_two = clean.Opened(std::span(b).first(static_cast<std::size_t>(engine.Length(two))));
+  state.check.True(failures == expected, "failures injected", {},
+                   fmt::format("expected {} of {} calls, found {}", expected, calls, failures));
+  const auto clean = state.bench.OpenEngine(state.target, options);
+  const SessionId clean_one = clean->OpenWith(Slice(a, 0, engine.Length(one)));
+  const SessionId clean_two = clean->OpenWith(Slice(b, 0, engine.Length(two)));
   for (int step = 0; step < 4; ++step) {
-    const auto at_one = std::span(a).subspan(static_cast<std::size_t>(engine.Length(one)), 1);
-    const auto at_two = std::span(b).subspan(static_cast<std::size_t>(engine.Length(two)), 1);
-    const std::vector<Feed> feeds{{one, at_one}, {two, at_two}}, clean_feeds{{clean_one, at_one}, {clean_two, at_two}};
-    const StepResult after = engine.Step(feeds), never = clean.engine().Step(clean_feeds);
+    const auto at_one = Slice(a, engine.Length(one), 1), at_two = Slice(b, engine.Length(two), 1);
+    const std::vector<Feed> both{{one, at_one}, {two, at_two}}, clean_both{{clean_one, at_one}, {clean_two, at_two}};
+    const StepResult after = engine.Step(both), never = clean->Step(clean_both);
     for (int row = 0; row < 2; ++row)
-      SameRows(judge, subject, never.Raw(row), after.Raw(row), false, fmt::format("session {} step {}", row, step));
+      same.Check(never.Raw(row), after.Raw(row), false, {{"session", row}, {"step", step}});
   }
 }
 
-void LostDevice(const Subject& subject, Judge& judge) {
-  const std::unique_ptr<Ops> ops = MakeOpsOf(subject);
+void LostDevice(CaseState& state) {
+  const std::unique_ptr<Ops> ops = state.bench.MakeOps(state.target);
   FaultyOps faulty(*ops, Fault::kNone);
-  Engine engine(StoreOf(subject), faulty, SmallOptions(subject, 1, 8));
+  const auto system = state.bench.OpenEngine(state.target, SmallOptions(state.spec(), 1, 8), faulty);
+  Engine& engine = system->inside();
   const SessionId session = engine.Open();
-  const Tokens tokens = MadeUpTokens(subject, 1010, 2);
+  const Tokens tokens = state.MadeUp(1010, 2);
   faulty.Arm(3, /*lost=*/true);
   bool threw = false;
   try {
@@ -67,10 +72,10 @@ void LostDevice(const Subject& subject, Judge& judge) {
   }
   faulty.Arm(-1);
   const Feed feed{session, tokens};
-  const Support support = engine.CanStep(std::span(&feed, 1));
-  judge.True(threw && !engine.healthy() && !support.ok && !support.reason.empty(), "says it cannot go on",
-             "after a lost device", support.reason);
-  judge.True(engine.Length(session) == 0, "length", "after a lost device");
+  const Support can = engine.CanStep(std::span(&feed, 1));
+  state.check.True(threw && !engine.healthy() && !can.ok && !can.reason.empty(), "says it cannot go on",
+                   "after a lost device", can.reason);
+  state.check.True(engine.Length(session) == 0, "length", "after a lost device");
 }
 
 // Ops whose memory is poisoned and can refuse an allocation.
@@ -85,64 +90,61 @@ class PoisonedOps final : public ForwardingOps {
 
 // An engine that is refused one of its allocations says which and leaves nothing behind; one that gets them all, full
 // of NaN, computes what it computes in any memory: no step reads what no step has written.
-void RefusedAllocation(const Subject& subject, Judge& judge) {
+void RefusedAllocation(CaseState& state) {
   constexpr int kTries = 16, kSteps = 3;
-  const EngineOptions options = SmallOptions(subject, 3, 32);
-  const std::unique_ptr<Ops> ops = MakeOpsOf(subject);
+  const EngineOptions options = SmallOptions(state.spec(), 3, 32);
+  const std::unique_ptr<Ops> ops = state.bench.MakeOps(state.target);
   PoisonedOps poisoned(*ops);
-  const std::vector<Tokens> tokens{MadeUpTokens(subject, 1020, 5 + kSteps), MadeUpTokens(subject, 1021, 2 + kSteps)};
-  const auto run = [&](Engine& engine) {
+  const std::vector<Tokens> tokens{state.MadeUp(1020, 5 + kSteps), state.MadeUp(1021, 2 + kSteps)};
+  const auto run = [&](SystemUnderTest& system) {
     std::vector<SessionId> sessions;
-    for (const Tokens& each : tokens) {
-      sessions.push_back(engine.Open());
-      engine.Prefill(sessions.back(), std::span(each).first(each.size() - kSteps), Want::kNone);
-    }
+    for (const Tokens& each : tokens)
+      sessions.push_back(system.OpenWith(Slice(each, 0, static_cast<int>(each.size()) - kSteps)));
     std::vector<float> rows;
     for (int step = kSteps; step > 0; --step) {
       std::vector<Feed> feeds;
-      for (std::size_t i = 0; i < tokens.size(); ++i)
-        feeds.push_back(
-            {sessions[i], std::span(tokens[i]).subspan(tokens[i].size() - static_cast<std::size_t>(step), 1)});
-      const StepResult result = engine.Step(feeds);
+      for (int i = 0; i < std::ssize(tokens); ++i)
+        feeds.push_back({sessions[i], Slice(tokens[i], static_cast<int>(tokens[i].size()) - step, 1)});
+      const StepResult result = system.Step(feeds);
       rows.insert(rows.end(), result.raw.begin(), result.raw.end());
     }
     return rows;
   };
   std::int64_t needed = 0;
   {
-    Engine engine(StoreOf(subject), poisoned, options);
+    const auto system = state.bench.OpenEngine(state.target, options, poisoned);
     needed = poisoned.memory().allocations();
-    Stage clean(subject, options);
-    judge.Bits(run(clean.engine()), run(engine), "in memory full of NaN");
+    const auto clean = state.bench.OpenEngine(state.target, options);
+    state.check.Bits(run(*clean), run(*system), "in memory full of NaN");
   }
-  judge.True(poisoned.memory().live() == 0, "nothing left", "closed",
-             fmt::format("{} allocations are still live", poisoned.memory().live()));
+  state.check.True(poisoned.memory().live() == 0, "nothing left", "closed",
+                   fmt::format("{} allocations are still live", poisoned.memory().live()));
   for (int i = 0; i < kTries; ++i) {
     const std::int64_t number = (needed - 1) * i / (kTries - 1);
     poisoned.memory().refuse = poisoned.memory().allocations() + number;
     std::string said = "no exception";
     try {
-      Engine(StoreOf(subject), poisoned, options);
+      state.bench.OpenEngine(state.target, options, poisoned);
     } catch (const OutOfMemory& error) {
       said = error.what();
     }
-    const std::string where = fmt::format("allocation {} of {}", number, needed);
-    judge.True(said.ends_with("refused on purpose"), "refusal", where, said);
-    judge.True(poisoned.memory().live() == 0, "nothing left", where,
-               fmt::format("{} allocations are still live", poisoned.memory().live()));
+    const Place where{{"allocation", number}};
+    state.check.True(said.ends_with("refused on purpose"), "refusal", where, said);
+    state.check.True(poisoned.memory().live() == 0, "nothing left", where,
+                     fmt::format("{} allocations are still live", poisoned.memory().live()));
   }
 }
 
 }  // namespace
 
-std::vector<Case> FailureCases(const Subject& subject) {
+std::vector<Case> FailureCases(Workbench&, const Target& target) {
   std::vector<Case> cases;
-  cases.push_back(
-      MakeCase("Failure", "StepThatThrows", subject, "", [subject](Judge& judge) { StepThatThrows(subject, judge); }));
-  cases.push_back(
-      MakeCase("Failure", "LostDevice", subject, "", [subject](Judge& judge) { LostDevice(subject, judge); }));
-  cases.push_back(MakeCase("Failure", "RefusedAllocation", subject, "",
-                           [subject](Judge& judge) { RefusedAllocation(subject, judge); }));
+  const auto add = [&](const char* name, void (*body)(CaseState&)) {
+    cases.push_back(MakeCase("Failure", name, target, {}, {Capability::kInternals}, body));
+  };
+  add("StepThatThrows", StepThatThrows);
+  add("LostDevice", LostDevice);
+  add("RefusedAllocation", RefusedAllocation);
   return cases;
 }
 

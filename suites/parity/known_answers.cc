@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <filesystem>
+#include <memory>
 
 #include "engine/weights/requantised.h"
 #include "oracles/golden/trace.h"
@@ -11,81 +11,70 @@ namespace {
 
 // Feeds every recorded text, `n` sessions at a time, ragged: session i starts its decode rows at a different place.
 // Each position before an answer must predict it.
-void Answers(const Subject& subject, const GoldenTrace& trace, int n, Judge& judge) {
+void AllRight(CaseState& state, const GoldenTrace& trace, int n) {
+  const int texts = static_cast<int>(trace.sequences.size());
   int longest = 0;
   for (const GoldenSequence& sequence : trace.sequences)
     longest = std::max(longest, static_cast<int>(sequence.tokens.size()));
-  EngineOptions options = SmallOptions(subject, n, longest + 1);
-  Stage stage(subject, options);
-  Engine& engine = stage.engine();
+  const auto system = state.Open(SmallOptions(state.spec(), n, longest + 1));
   struct User {
     const GoldenSequence* text;
     SessionId session;
-    int start;  // rows before it are prefilled as a prompt
   };
-  int asked = 0, right = 0;
-  std::string wrong;
-  const auto score = [&](const User& user, int position, std::int32_t best, int step) {
-    const auto next = static_cast<std::size_t>(position) + 1;
-    if (next >= user.text->tokens.size() || user.text->answer[next] == 0) return;
-    ++asked;
-    if (best == user.text->tokens[next])
-      ++right;
-    else if (wrong.empty())
-      wrong = fmt::format("text {} position {} step {}: expected {}, found {}", user.text->name, position, step,
-                          user.text->tokens[next], best);
+  const auto score = [&](int user, const GoldenSequence& text, int position, std::int32_t best, int step) {
+    const int next = position + 1;
+    if (next >= std::ssize(text.answer) || text.answer[next] == 0) return;
+    state.check.True(best == text.tokens[next], "answers", {{"session", user}, {"position", position}, {"step", step}},
+                     fmt::format("text {}: expected token {}, found {}", text.name, text.tokens[next], best));
   };
   // The last text is the longest: a single user gets that one.
   std::vector<User> users;
   for (int i = 0; i < n; ++i) {
-    const GoldenSequence& text = *(trace.sequences.rbegin() + i % static_cast<std::ptrdiff_t>(trace.sequences.size()));
+    const GoldenSequence& text = *(trace.sequences.rbegin() + i % texts);
     const int length = static_cast<int>(text.tokens.size());
     // The first user of each text decodes it (nearly) whole, the others its last part, all from different positions.
-    const int start = i < static_cast<int>(trace.sequences.size()) ? std::min(1 + i, length - 1)
-                                                                   : std::max(1, length - 20 - 3 * (i % 7));
-    users.push_back({&text, engine.Open(), std::clamp(start, 1, std::max(1, length - 1))});
-    User& user = users.back();
-    const StepResult prompt =
-        engine.Prefill(user.session, std::span(text.tokens).first(static_cast<std::size_t>(user.start)), Want::kAll);
-    for (int row = 0; row < prompt.rows(); ++row)
-      score(user, prompt.position[static_cast<std::size_t>(row)], prompt.best[static_cast<std::size_t>(row)], -1);
+    const int start = i < texts ? std::min(1 + i, length - 1) : std::max(1, length - 20 - 3 * (i % 7));
+    users.push_back({&text, system->Open()});
+    const int prompt = std::clamp(start, 1, std::max(1, length - 1));
+    const StepResult result = system->Prefill(users.back().session, Slice(text.tokens, 0, prompt), Want::kAll);
+    for (int row = 0; row < result.rows(); ++row) score(i, text, result.position[row], result.best[row], -1);
   }
   for (int step = 0;; ++step) {
     std::vector<Feed> feeds;
-    std::vector<const User*> fed;
-    for (const User& user : users) {
-      const auto length = static_cast<std::size_t>(engine.Length(user.session));
-      if (length >= user.text->tokens.size()) continue;
-      feeds.push_back({user.session, std::span(user.text->tokens).subspan(length, 1)});
-      fed.push_back(&user);
+    std::vector<int> fed;
+    for (int i = 0; i < n; ++i) {
+      const int length = system->Length(users[i].session);
+      if (length >= std::ssize(users[i].text->tokens)) continue;
+      feeds.push_back({users[i].session, Slice(users[i].text->tokens, length, 1)});
+      fed.push_back(i);
     }
     if (feeds.empty()) break;
-    const StepResult result = engine.Step(feeds);
+    const StepResult result = system->Step(feeds);
     for (int row = 0; row < result.rows(); ++row) {
-      const auto i = static_cast<std::size_t>(row);
-      score(*fed[static_cast<std::size_t>(result.feed[i])], result.position[i], result.best[i], step);
+      const int user = fed[result.feed[row]];
+      score(user, *users[user].text, result.position[row], result.best[row], step);
     }
   }
-  judge.True(asked > 0 && right == asked, "answers", wrong.empty() ? "none asked" : wrong,
-             fmt::format("{} of {} right", right, asked));
 }
 
 }  // namespace
 
-std::vector<Case> KnownAnswerCases(const Subject& subject) {
+std::vector<Case> KnownAnswerCases(Workbench&, const Target& target) {
   std::vector<Case> cases;
   // The answers follow from the text: they are those of the model in any number of bits that keeps what it learnt.
-  const std::string path = GoldensOf(SplitQuantisedName(subject.model).base);
+  const std::string path = GoldensOf(SplitQuantisedName(target.model).base);
   if (path.empty()) return cases;
-  const GoldenTrace trace = ReadGolden(path);
-  const bool any = std::any_of(trace.sequences.begin(), trace.sequences.end(),
-                               [](const GoldenSequence& s) { return !s.answer.empty(); });
-  if (!any) return cases;
+  const auto trace = std::make_shared<const GoldenTrace>(ReadGolden(path));
+  if (std::all_of(trace->sequences.begin(), trace->sequences.end(),
+                  [](const GoldenSequence& s) { return s.answer.empty(); }))
+    return cases;
   std::vector<int> users{1, 16};
-  if (!subject.exact()) users.push_back(64);  // on the host a row's arithmetic is the same at every N
-  for (const int n : users)
-    cases.push_back(MakeCase("KnownAnswers", "AllRight", subject, fmt::format("n{}", n),
-                             [subject, trace, n](Judge& judge) { Answers(subject, trace, n, judge); }));
+  if (!target.exact()) users.push_back(64);  // on the host a row's arithmetic is the same at every N
+  for (const int n : users) {
+    cases.push_back(MakeCase("KnownAnswers", "AllRight", target, {{"n", n}}, {Capability::kBatch},
+                             [trace, n](CaseState& state) { AllRight(state, *trace, n); }));
+    cases.back().tokens = 300.0 * n;
+  }
   return cases;
 }
 

@@ -5,79 +5,99 @@
 namespace assay {
 namespace {
 
-std::vector<int> PromptLengths(const Subject& subject) {
-  const int window = SmallestWindow(StoreOf(subject).spec());
+std::vector<int> PromptLengths(const ModelSpec& spec) {
+  const int window = SmallestWindow(spec);
   const int base = window > 0 && window <= 64 ? window : 8;
-  return {1, 2, base - 1, base, base + 1, 2 * base + 3};
+  std::vector<int> lengths{1, 2, base - 1, base, base + 1, 2 * base + 3};
+  std::erase(lengths, 0);
+  return lengths;
 }
 
-StepResult Whole(const Subject& subject, const Tokens& tokens, bool skip_tail, Want want) {
-  EngineOptions options = SmallOptions(subject, 1, static_cast<int>(tokens.size()));
-  options.max_chunk = options.capacity;
-  options.max_rows = std::max(options.max_rows, options.capacity);
+StepResult Whole(CaseState& state, const Tokens& tokens, bool skip_tail, Want want) {
+  EngineOptions options = StraightOptions(state.spec(), 1, static_cast<int>(tokens.size()));
   options.skip_tail = skip_tail;
-  Stage stage(subject, options);
-  return stage.engine().Prefill(stage.engine().Open(), tokens, want);
+  const auto system = state.Open(options);
+  return system->Prefill(system->Open(), tokens, want);
+}
+
+void MatchesReference(CaseState& state) {
+  LogitChecker checker(state);
+  int stream = 0;
+  for (const int length : PromptLengths(state.spec())) {
+    const Tokens tokens = state.MadeUp(stream++, length);
+    const StepResult result = Whole(state, tokens, true, Want::kAll);
+    for (int row = 0; row < result.rows(); ++row)
+      checker.Add(result, row, tokens, {{"prompt", length}, {"position", row}});
+  }
+  checker.Finish();
+}
+
+void ChunkedEqualsWhole(CaseState& state) {
+  RowAgreement same(state);
+  const Tokens tokens = state.MadeUp(20, 2 * WindowWithin(state.spec(), 6, 64) + 5);
+  const StepResult whole = Whole(state, tokens, true, Want::kAll);
+  const auto system = state.Open(SmallOptions(state.spec(), 1, static_cast<int>(tokens.size())));
+  for (const int chunk : {1, 2, 3, 5, system->limits().max_chunk}) {
+    if (chunk > system->limits().max_chunk) continue;
+    const SessionId session = system->Open();
+    const StepResult chunked = system->Prefill(session, tokens, Want::kAll, chunk);
+    system->Close(session);
+    state.check.True(chunked.rows() == whole.rows(), "rows", {{"chunk", chunk}});
+    for (int row = 0; row < std::min(whole.rows(), chunked.rows()); ++row)
+      same.Check(whole.Raw(row), chunked.Raw(row), false, {{"chunk", chunk}, {"position", row}});
+  }
+}
+
+// Prompts in one step, long ones beside each other: those of more than eight rows share a launch of the packed kernel.
+void PackedEqualsSerial(CaseState& state) {
+  constexpr int kLengths[] = {3, 40, 17, 1, 33, 9};
+  constexpr int kLongest = 40, kRows = 103, kAdjacent = 2;
+  RowAgreement same(state);
+  EngineOptions options = StraightOptions(state.spec(), static_cast<int>(std::size(kLengths)), kLongest + 8);
+  options.max_rows = std::max(options.max_rows, kRows);
+  const auto system = state.Open(options);
+  std::vector<Tokens> prompts;
+  std::vector<Feed> feeds;
+  for (const int length : kLengths) prompts.push_back(state.MadeUp(30 + static_cast<int>(prompts.size()), length));
+  for (const Tokens& prompt : prompts) feeds.push_back({system->Open(), prompt, Want::kAll});
+  const StepResult packed = system->Step(feeds);
+  std::vector<StepResult> serial;
+  for (const Tokens& prompt : prompts) serial.push_back(Whole(state, prompt, true, Want::kAll));
+  for (int row = 0; row < packed.rows(); ++row) {
+    const int prompt = packed.feed[row], position = packed.position[row];
+    same.Check(serial[prompt].Raw(position), packed.Raw(row), false, {{"prompt", prompt}, {"position", position}});
+  }
+  state.check.True(packed.rows() == kRows, "rows", "packed",
+                   fmt::format("expected {} rows, found {}", kRows, packed.rows()));
+  if (EngineSystem* engine = system->engine()) {
+    const std::int64_t together = engine->ops().counters().packed_segments;
+    state.check.True(together >= kAdjacent, "packed kernel engaged", "prompts of more than 8 rows",
+                     fmt::format("expected {} of them in one launch, found {}", kAdjacent, together));
+  }
+}
+
+void SkippedTailEqualsFull(CaseState& state) {
+  RowAgreement same(state);
+  for (const int length : PromptLengths(state.spec())) {
+    const Tokens tokens = state.MadeUp(40 + length, length);
+    const StepResult full = Whole(state, tokens, false, Want::kAll), skipped = Whole(state, tokens, true, Want::kLast);
+    state.check.True(skipped.rows() == 1 && skipped.position[0] == length - 1, "rows", {{"prompt", length}});
+    same.Check(full.Raw(length - 1), skipped.Raw(0), false, {"last", {{"prompt", length}}});
+  }
 }
 
 }  // namespace
 
-std::vector<Case> PrefillCases(const Subject& subject) {
+std::vector<Case> PrefillCases(Workbench& bench, const Target& target) {
   std::vector<Case> cases;
-  if (ReferenceBounds(subject))
-    cases.push_back(MakeCase("Prefill", "MatchesReference", subject, "", [subject](Judge& judge) {
-      StreamChecker checker(subject);
-      int stream = 0;
-      for (const int length : PromptLengths(subject)) {
-        const Tokens tokens = MadeUpTokens(subject, stream++, length);
-        const StepResult result = Whole(subject, tokens, true, Want::kAll);
-        for (int row = 0; row < result.rows(); ++row)
-          checker.Add(result, row, tokens, fmt::format("prompt of {} position {}", length, row));
-      }
-      checker.Finish(judge);
-    }));
-  cases.push_back(MakeCase("Prefill", "ChunkedEqualsWhole", subject, "", [subject](Judge& judge) {
-    const int window = SmallestWindow(StoreOf(subject).spec());
-    const Tokens tokens = MadeUpTokens(subject, 20, 2 * std::clamp(window, 6, 64) + 5);
-    const StepResult whole = Whole(subject, tokens, true, Want::kAll);
-    Stage stage(subject, SmallOptions(subject, 1, static_cast<int>(tokens.size())));
-    for (const int chunk : {1, 2, 3, 5, stage.engine().options().max_chunk}) {
-      const SessionId session = stage.engine().Open();
-      const StepResult chunked = stage.engine().Prefill(session, tokens, Want::kAll, chunk);
-      stage.engine().Close(session);
-      judge.True(chunked.rows() == whole.rows(), "rows", fmt::format("chunk {}", chunk));
-      for (int row = 0; row < std::min(whole.rows(), chunked.rows()); ++row)
-        SameRows(judge, subject, whole.Raw(row), chunked.Raw(row), false,
-                 fmt::format("chunk {} position {}", chunk, row));
-    }
-  }));
-  cases.push_back(MakeCase("Prefill", "PackedEqualsSerial", subject, "", [subject](Judge& judge) {
-    const std::vector<int> lengths{3, 1, 7, 2, 5};
-    Stage stage(subject, SmallOptions(subject, static_cast<int>(lengths.size()), 16));
-    std::vector<Tokens> prompts;
-    std::vector<Feed> feeds;
-    for (std::size_t i = 0; i < lengths.size(); ++i)
-      prompts.push_back(MadeUpTokens(subject, 30 + static_cast<int>(i), lengths[i]));
-    for (const Tokens& prompt : prompts) feeds.push_back({stage.engine().Open(), prompt, Want::kAll});
-    const StepResult packed = stage.engine().Step(feeds);
-    for (int row = 0, at = 0; row < packed.rows(); ++row) {
-      const auto feed = static_cast<std::size_t>(packed.feed[static_cast<std::size_t>(row)]);
-      at = packed.position[static_cast<std::size_t>(row)];
-      const StepResult serial = Whole(subject, prompts[feed], true, Want::kAll);
-      SameRows(judge, subject, serial.Raw(at), packed.Raw(row), false, fmt::format("prompt {} position {}", feed, at));
-    }
-    judge.True(packed.rows() == 18, "rows", "packed", fmt::format("expected 18 rows, found {}", packed.rows()));
-  }));
-  cases.push_back(MakeCase("Prefill", "SkippedTailEqualsFull", subject, "", [subject](Judge& judge) {
-    for (const int length : PromptLengths(subject)) {
-      const Tokens tokens = MadeUpTokens(subject, 40 + length, length);
-      const StepResult full = Whole(subject, tokens, false, Want::kAll),
-                       skipped = Whole(subject, tokens, true, Want::kLast);
-      judge.True(skipped.rows() == 1 && skipped.position[0] == length - 1, "rows", fmt::format("prompt of {}", length));
-      SameRows(judge, subject, full.Raw(length - 1), skipped.Raw(0), false,
-               fmt::format("last of a prompt of {}", length));
-    }
-  }));
+  const auto add = [&](const char* name, std::vector<Capability> needs, void (*body)(CaseState&)) {
+    cases.push_back(MakeCase("Prefill", name, target, {}, std::move(needs), body));
+  };
+  using enum Capability;
+  if (bench.references().Bounds(target)) add("MatchesReference", {kLogits, kRawLogits}, MatchesReference);
+  add("ChunkedEqualsWhole", {kRawLogits}, ChunkedEqualsWhole);
+  add("PackedEqualsSerial", {kRawLogits, kBatch}, PackedEqualsSerial);
+  add("SkippedTailEqualsFull", {kRawLogits, kInternals}, SkippedTailEqualsFull);
   return cases;
 }
 

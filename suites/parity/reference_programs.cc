@@ -24,24 +24,24 @@ constexpr double kMedianRatio = 1.5;
 constexpr double kBetterInFloat32 = 4;
 constexpr double kBetterWithBlocks = kMedianRatio * std::numbers::sqrt2;
 
-double BetterBound(const Subject& subject) {
-  if (subject.precision == Precision::kFp32) return kBetterInFloat32;
-  const std::map<TensorKey, DType> types = StoredTypes(StoreOf(subject));
+double BetterBound(CaseState& state) {
+  if (state.target.precision == Precision::kFp32) return kBetterInFloat32;
+  const std::map<TensorKey, DType> types = StoredTypes(state.bench.Store(state.target));
   const bool blocks = std::any_of(types.begin(), types.end(),
                                   [](const auto& t) { return t.second == DType::kQ8_0 || t.second == DType::kQ4_0; });
   return blocks ? kBetterWithBlocks : kMedianRatio;
 }
 
 // Twice the window and more, so that it is passed on every layer.
-int LengthOf(const Subject& subject) { return std::clamp(2 * SmallestWindow(StoreOf(subject).spec()) + 8, 40, 160); }
+int LengthFor(const ModelSpec& spec) { return std::clamp(2 * SmallestWindow(spec) + 8, 40, 160); }
 
 // Two decoders that are fed alike and must say alike.
 class Pair {
  public:
-  Pair(std::unique_ptr<ReferenceDecoder> expected, std::unique_ptr<ReferenceDecoder> found, Judge& judge)
-      : expected_(std::move(expected)), found_(std::move(found)), judge_(judge) {}
+  Pair(std::unique_ptr<ReferenceDecoder> expected, std::unique_ptr<ReferenceDecoder> found, Checker& check)
+      : expected_(std::move(expected)), found_(std::move(found)), check_(check) {}
 
-  Pair Fork() const { return {expected_->Fork(), found_->Fork(), judge_}; }
+  Pair Fork() const { return {expected_->Fork(), found_->Fork(), check_}; }
   void Truncate(int length) {
     expected_->Truncate(length);
     found_->Truncate(length);
@@ -54,100 +54,89 @@ class Pair {
   }
   void Step(std::span<const std::int32_t> tokens, const char* what) {
     for (const std::int32_t token : tokens) {
-      const std::string where = fmt::format("{}, position {}", what, expected_->length());
+      const Place where{what, {{"position", expected_->length()}}};
       const ReferenceStep expected = expected_->Step(token), found = found_->Step(token);
       Same(expected.raw, found.raw, "raw_logits", where);
       Same(expected.capped, found.capped, "capped_logits", where);
-      judge_.True(expected.hidden.size() == found.hidden.size(), "hidden entries", where);
+      check_.True(expected.hidden.size() == found.hidden.size(), "hidden entries", where);
       for (std::size_t i = 0; i < std::min(expected.hidden.size(), found.hidden.size()); ++i)
-        Same(expected.hidden[i], found.hidden[i], "hidden", fmt::format("{}, entry {}", where, i));
+        Same(expected.hidden[i], found.hidden[i], "hidden", where.With("entry", static_cast<std::int64_t>(i)));
     }
-    judge_.True(expected_->length() == found_->length(), "length", what);
+    check_.True(expected_->length() == found_->length(), "length", what);
   }
 
  private:
   void Same(const std::vector<double>& expected, const std::vector<double>& found, const char* metric,
-            const std::string& where) {
-    judge_.Add(JudgeTensor(expected, found,
-                           Tolerance::Fixed(kFloat64Bound, "order of float64 sums: 2^-36 of the largest value"), metric,
+            const Place& where) {
+    check_.Add(JudgeTensor(expected, found,
+                           Bound::Fixed(kFloat64Bound, "order of float64 sums: 2^-36 of the largest value"), metric,
                            where, Measure::kRelative));
   }
 
   std::unique_ptr<ReferenceDecoder> expected_, found_;
-  Judge& judge_;
+  Checker& check_;
 };
 
 }  // namespace
 
-void JudgeReferenceProgram(const Subject& subject, const ReferenceMaker& make, Judge& judge) {
-  const WeightStore& store = StoreOf(subject);
+void JudgeReferenceProgram(CaseState& state, const ReferenceMaker& make) {
+  const WeightStore& store = state.bench.Store(state.target);
   const ReferenceOptions options{.keep_hidden = true, .twin = {}};
-  const int length = LengthOf(subject);
-  const auto half = static_cast<std::size_t>(length / 2);
-  const Tokens first = MadeUpTokens(subject, kStream, length), second = MadeUpTokens(subject, kStream + 1, length);
-  const Tokens third = MadeUpTokens(subject, kStream + 2, length);
+  const int length = LengthFor(store.spec()), half = length / 2;
+  const Tokens first = state.MadeUp(kStream, length), second = state.MadeUp(kStream + 1, length),
+               third = state.MadeUp(kStream + 2, length);
   const std::span<const std::int32_t> text(first), other(second), more(third);
 
-  Pair straight(MakeReference(store, options), make(store, options), judge);
+  Pair straight(MakeReference(store, options), make(store, options), state.check);
   straight.Step(text.first(half), "straight");
   Pair fork = straight.Fork();
   fork.Step(other.subspan(half), "fork");
   straight.Step(text.subspan(half), "origin of a fork");
   straight.Truncate(length / 3);
   straight.Step(more.first(half), "after a truncate");
-  Pair skipping(MakeReference(store, options), make(store, options), judge);
+  Pair skipping(MakeReference(store, options), make(store, options), state.check);
   skipping.Skip(other.first(half));
   skipping.Step(other.subspan(half, 8), "after skipped logits");
 }
 
-void JudgeTwinProgram(const Subject& subject, const ReferenceMaker& make, Judge& judge) {
-  const WeightStore& store = StoreOf(subject);
-  const ReferenceOptions options{.keep_hidden = false, .twin = OperandType(subject.precision)};
+void JudgeTwinProgram(CaseState& state, const ReferenceMaker& make) {
+  const WeightStore& store = state.bench.Store(state.target);
+  const ReferenceOptions options{.keep_hidden = false, .twin = OperandType(state.target.precision)};
   const auto reference = MakeReference(store), expected = MakeReference(store, options), found = make(store, options);
   Calibrator of_expected, of_found;
   for (int session = 0; session < 3; ++session) {
     for (ReferenceDecoder* decoder : {reference.get(), expected.get(), found.get()}) decoder->Truncate(0);
-    for (const std::int32_t token : MadeUpTokens(subject, kStream + 10 + session, LengthOf(subject))) {
+    for (const std::int32_t token : state.MadeUp(kStream + 10 + session, LengthFor(store.spec()))) {
       const std::vector<double> exact = reference->Step(token).raw;
       of_expected.Add(exact, expected->Step(token).raw);
       of_found.Add(exact, found->Step(token).raw);
     }
   }
   const Calibration host = of_expected.Finish("host twin"), other = of_found.Finish("twin under test");
-  const double change = other.typical_rms / host.typical_rms, ratio = std::max(change, 1 / change);
-  const double bound = change < 1 ? BetterBound(subject) : kMedianRatio;
-  judge.Add(
-      {.verdict = ratio <= bound ? Verdict::kMatch : Verdict::kWrong,
-       .value = ratio,
-       .bound = bound,
-       .headroom = Headroom(ratio - 1, bound - 1),
-       .metric = "median_error_ratio",
-       .worst = {},
-       .detail = fmt::format("median rms error {:.3g}, of the host's twin {:.3g}", other.typical_rms, host.typical_rms),
-       .bound_from = "two orders of summation"});
-  const Tolerance tolerance = LogitTolerance::From(host).max_abs;
-  judge.Add({.verdict = Place(other.largest, tolerance),
-             .value = other.largest,
-             .bound = tolerance.calibrated,
-             .headroom = Headroom(other.largest, tolerance.calibrated),
-             .metric = "largest_error",
-             .worst = {},
-             .detail = fmt::format("{:.3g}, of the host's twin {:.3g}", other.largest, host.largest),
-             .bound_from = tolerance.from});
+  const double change = other.typical_rms / host.typical_rms;
+  state.check.Add(Judged(
+      "median_error_ratio", std::max(change, 1 / change),
+      Bound::Fixed(change < 1 ? BetterBound(state) : kMedianRatio, "two orders of summation"), {},
+      fmt::format("median rms error {:.3g}, of the host's twin {:.3g}", other.typical_rms, host.typical_rms)));
+  Judgement largest = Judged("largest_error", other.largest, LogitTolerance::From(host).max_abs, {},
+                             fmt::format("{:.3g}, of the host's twin {:.3g}", other.largest, host.largest));
+  // The largest of so many rows, of which each exceeds the quantile once in a thousand.
+  largest.soft_probability = 1 - std::pow(kCalibrationQuantile, other.rows);
+  state.check.Add(largest);
 }
 
-std::vector<Case> CudaReferenceCases(const Subject& subject) {
+std::vector<Case> CudaReferenceCases(Workbench& bench, const Target& target) {
   std::vector<Case> cases;
-  if (subject.device != "cuda" || IsLarge(StoreOf(subject).spec())) return cases;
-  const ReferenceMaker make = [](const WeightStore& store, const ReferenceOptions& options) {
-    return MakeCudaReference(store, options);
+  if (target.device.on_host() || IsLarge(bench.Spec(target))) return cases;
+  const ReferenceMaker make = [device = target.device](const WeightStore& store, const ReferenceOptions& options) {
+    return MakeCudaReference(store, options, device);
   };
   // Float64 has no mode: once is enough.
-  if (subject.precision == Precision::kFp32)
-    cases.push_back(MakeCase("CudaReference", "MatchesHost", subject, "",
-                             [subject, make](Judge& judge) { JudgeReferenceProgram(subject, make, judge); }));
-  cases.push_back(MakeCase("CudaReference", "TwinMatchesHost", subject, "",
-                           [subject, make](Judge& judge) { JudgeTwinProgram(subject, make, judge); }));
+  if (target.precision == Precision::kFp32)
+    cases.push_back(MakeCase("CudaReference", "MatchesHost", target, {}, {},
+                             [make](CaseState& state) { JudgeReferenceProgram(state, make); }));
+  cases.push_back(MakeCase("CudaReference", "TwinMatchesHost", target, {}, {},
+                           [make](CaseState& state) { JudgeTwinProgram(state, make); }));
   return cases;
 }
 

@@ -6,8 +6,7 @@
 #include <memory>
 
 #include "oracles/reference/decoder.h"
-#include "suites/support/judge.h"
-#include "suites/support/subject.h"
+#include "suites/support/case.h"
 
 namespace assay {
 
@@ -18,12 +17,12 @@ using ReferenceMaker = std::function<std::unique_ptr<ReferenceDecoder>(const Wei
 // units of 2^-53 times the model's amplification, which the float32 twin shows to be below 2^6 on all models here. The
 // bound is 2^-36 of an array's largest value: 2^17 such units, and still 2^-12 of what rounding anything to float32
 // would do.
-void JudgeReferenceProgram(const Subject& subject, const ReferenceMaker& make, Judge& judge);
+void JudgeReferenceProgram(CaseState& state, const ReferenceMaker& make);
 
-// The twins of the subject's mode. They round at the same places but not always to the same side, so rows are not
+// The twins of the target's mode. They round at the same places but not always to the same side, so rows are not
 // compared with each other; each is compared with the float64 reference. Their median errors must agree within a factor
 // of 1.5 (two orders of summation on the host agree within 1.25 on all models here), and the larger error must be
 // within the tolerance that the host's twin would set.
-void JudgeTwinProgram(const Subject& subject, const ReferenceMaker& make, Judge& judge);
+void JudgeTwinProgram(CaseState& state, const ReferenceMaker& make);
 
 }  // namespace assay

@@ -17,7 +17,9 @@
 
 namespace assay {
 
-class Crowd {
+Target InBatchInvariantMode(const Target& target);  // whatever mode the target has
+
+class BatchScenario {
  public:
   // How many sessions are decoded together.
   static constexpr int kBatches[] = {1, 2, 3, 8, 16, 17, 33, 64};
@@ -26,71 +28,72 @@ class Crowd {
     int steps = 16;
     int most = 64;              // batches up to this size
     bool ask_reference = true;  // false: only the runs against each other
-    Ops* ops = nullptr;         // instead of fresh ones of the subject; must outlive the crowd
   };
   // Asks the reference first and frees it, so that the engine has the device's memory. Throws OutOfMemory when the
   // reference or an engine for one session does not fit.
-  Crowd(const Subject& subject, const Options& options);
+  BatchScenario(Workbench& bench, const Target& target, const Options& options);
 
   // The largest batch for which the engine fits.
-  int places() const { return places_; }
+  int largest_batch() const { return largest_batch_; }
   // Throws OutOfMemory with the planner's words unless n sessions fit.
-  void RequirePlaces(int n) const;
+  void RequireBatch(int n) const;
 
   // Whole, in odd chunks, with and without the skipped tail, and packed with others: against the reference and each
   // other.
-  void Prefill(Judge& judge);
+  void Prefill(CaseState& state);
   // The first n sessions, teacher-forced: the reference's sessions against it, every row against the session alone.
-  void Decode(int n, Judge& judge);
+  void Decode(CaseState& state, int n);
   // Recorded greedy steps of the first n sessions; each token must be what a step over the same text prefers, or tie
   // with it.
-  void Greedy(int n, Judge& judge);
+  void Greedy(CaseState& state, int n);
   // Every session's logits and greedy text in every batch that fits, in another order: the same bits as alone.
-  void Invariant(Judge& judge);
+  void Invariant(Checker& check);
 
  private:
-  struct Member {
+  struct Session {
     Tokens tokens;  // the prompt, then what is fed while decoding
     int prompt = 0;
-    std::optional<SessionId> session;
+    std::optional<SessionId> id;
     std::vector<float> last_of_prompt;      // logits, from the packed prefill
     std::vector<std::vector<float>> alone;  // logits after each step, decoded alone
     int first_asked() const;                // of the reference's rows
-    std::span<const std::int32_t> From(int position, int count) const {
-      return std::span(tokens).subspan(static_cast<std::size_t>(position), static_cast<std::size_t>(count));
-    }
+    std::span<const std::int32_t> From(int position, int count) const { return Slice(tokens, position, count); }
   };
 
-  int PromptLength(int member) const;
-  void Populate();
+  int PromptLength(int session) const;
+  void Populate(const ModelSpec& spec, std::uint64_t seed);
   std::vector<ReferenceRequest> Requests() const;
   EngineOptions OptionsFor(int sessions) const;
-  void FindPlaces(int most);
+  void FindLargestBatch(Workbench& bench, int most);
 
   void Open(int n);    // prefills those of the first n that are not open, packed
   void Rewind(int n);  // to the end of the prompts
   void CloseAll();
-  // Teacher-forced steps of these members in this order; `visit(step, result)`, a row each.
+  // Teacher-forced steps of these sessions in this order; `visit(step, result)`, a row each.
   template <class Visit>
   void Steps(const std::vector<int>& members, Visit&& visit);
-  const std::vector<std::vector<float>>& Alone(int member);
-  // The greedy continuation by recorded steps, of which each member is fed its first token.
+  const std::vector<std::vector<float>>& Alone(int session);
+  // The greedy continuation by recorded steps, of which each session is fed its first token.
   std::vector<Tokens> Text(const std::vector<int>& members);
   // A prompt in pieces of `chunk` in a session of its own: logits of its last piece as `want` says.
-  StepResult Pieces(const Member& member, int chunk, Want want);
+  StepResult Pieces(const Session& session, int chunk, Want want);
 
-  Member& At(int member) { return members_[static_cast<std::size_t>(member)]; }
-  Engine& engine() { return stage_->engine(); }
-
-  const Subject subject_;
+  const Target target_;
   const int steps_;
   int window_, chunk_;
-  std::vector<Member> members_;
-  std::unique_ptr<Ops> own_ops_;
-  Ops& ops_;
-  int places_ = 0;
+  std::vector<Session> sessions_;
+  int largest_batch_ = 0;
   std::map<int, OutOfMemory> refused_;  // batches that do not fit
-  std::unique_ptr<Stage> stage_;
+  std::unique_ptr<Ops> ops_;
+  std::unique_ptr<EngineSystem> system_;
 };
+
+// Recorded greedy steps held against steps that read their logits back: each token of `texts` must be what a step over
+// the same text prefers, or within `tie` of it; near ties are counted against what noise of `sigma` a logit explains.
+// The sessions stand where the text began: behind `first`, which is fed before it. One session in `every`. 0 for both
+// figures: exactly.
+void CheckGreedy(Checker& check, SystemUnderTest& system, std::span<const SessionId> sessions,
+                 std::span<const std::int32_t> first, const std::vector<Tokens>& texts, double tie, double sigma,
+                 int every = 1);
 
 }  // namespace assay
