@@ -7,60 +7,73 @@
 #include <set>
 #include <string_view>
 
+#include "suites/parity/shapes.h"
+
 namespace assay {
 namespace {
 
-using Params = std::map<std::string, std::int64_t>;
+using TimeFunction = std::vector<TimedRow> (*)(const BenchCase&, BenchState&);
 
-BenchCase MakeBench(const char* what, const std::string& shape, const BenchSubject& subject, Params params,
-                    std::vector<ReportBenchmark> (*time)(const BenchCase&, const BenchSetting&)) {
-  BenchCase item{what, {}, fmt::format("{}/{}", what, shape), subject, std::move(params), time};
-  if (subject.batch_invariant) {
-    item.name += "_invariant";
-    item.params["batch_invariant"] = 1;
-  }
+BenchCase MakeBench(const char* name, const Target& target, std::vector<Axes::Axis> own, TimeFunction time,
+                    std::function<Case(Workbench&)> covering) {
+  BenchCase item;
+  item.name = name;
+  item.axes = target.axes();
+  for (auto& [axis, value] : own) item.axes.Set(axis, value);
+  item.target = target;
+  item.time = time;
+  item.covering = [target, covering = std::move(covering)](Workbench& bench) {
+    // Of large models on the host there is no reference, and comparing the engine with itself would be all.
+    if (target.exact() && IsLarge(bench.Spec(target))) return std::vector<Case>();
+    // Experts in 16-bit modes are not held against the reference by shape; their routing is.
+    std::vector<Case> cases = ExpertsCases(bench, target);
+    cases.push_back(covering(bench));
+    return cases;
+  };
   return item;
 }
 
 // One case for every number of sessions and every context.
-template <std::vector<ReportBenchmark> (*kTime)(const BenchCase&, const BenchSetting&)>
-std::vector<BenchCase> OverSessions(const char* what, const BenchSubject& subject, const BenchInputs& inputs) {
+template <TimeFunction kTime>
+std::vector<BenchCase> OverSessions(const char* name, const Target& target, const BenchInputs& inputs) {
   std::vector<BenchCase> cases;
   for (const int context : inputs.contexts)
-    for (const int n : inputs.sessions)
-      cases.push_back(
-          MakeBench(what, fmt::format("n{}_ctx{}", n, context), subject, {{"n", n}, {"context", context}}, kTime));
+    for (const int n : inputs.sessions) {
+      const DecodeShape shape{n, context};
+      cases.push_back(MakeBench(name, target, shape.axes(), kTime,
+                                [=](Workbench& bench) { return DecodeShapeCase(bench, target, shape); }));
+    }
   return cases;
 }
 
-std::vector<BenchCase> DecodeBenchmarks(const BenchSubject& subject, const BenchInputs& inputs) {
-  return OverSessions<TimeDecode>("decode", subject, inputs);
+std::vector<BenchCase> DecodeBenchmarks(const Target& target, const BenchInputs& inputs) {
+  return OverSessions<TimeDecode>("decode", target, inputs);
 }
 
-std::vector<BenchCase> OpsBenchmarks(const BenchSubject& subject, const BenchInputs& inputs) {
-  return OverSessions<TimeOps>("ops", subject, inputs);
+std::vector<BenchCase> OpsBenchmarks(const Target& target, const BenchInputs& inputs) {
+  return OverSessions<TimeOps>("ops", target, inputs);
 }
 
-std::vector<BenchCase> PrefillBenchmarks(const BenchSubject& subject, const BenchInputs& inputs) {
+std::vector<BenchCase> PrefillBenchmarks(const Target& target, const BenchInputs& inputs) {
   std::vector<BenchCase> cases;
-  for (const PromptShape& shape : inputs.prompts)
-    cases.push_back(MakeBench("prefill", fmt::format("{}x{}", shape.prompts, shape.tokens), subject,
-                              {{"n", shape.prompts}, {"tokens", shape.tokens}}, TimePrefill));
+  for (const PrefillShape& shape : inputs.prompts)
+    cases.push_back(MakeBench("prefill", target, shape.axes(), TimePrefill,
+                              [=](Workbench& bench) { return PrefillShapeCase(bench, target, shape); }));
   return cases;
 }
 
-std::vector<BenchCase> LoadBenchmarks(const BenchSubject& subject, const BenchInputs&) {
-  return {MakeBench("load", "engine", subject, {}, TimeLoad)};
+std::vector<BenchCase> LoadBenchmarks(const Target& target, const BenchInputs&) {
+  return {MakeBench("load", target, {}, TimeLoad,
+                    [=](Workbench& bench) { return PrefillShapeCase(bench, target, {1, 64}); })};
 }
 
 constexpr std::int64_t kMostRows = 1 << 20;  // of a step
 
 constexpr BenchEntry kBenchmarks[] = {
-    {"decode", "steps of N sessions: one graph launch each, tokens fed back on the device", BenchPath::kDecode,
-     DecodeBenchmarks},
-    {"prefill", "prompts in one step, logits of their last tokens", BenchPath::kPrefill, PrefillBenchmarks},
-    {"load", "an engine from an opened store", BenchPath::kPrefill, LoadBenchmarks},
-    {"ops", "the model's own products, attention and norms", BenchPath::kDecode, OpsBenchmarks},
+    {"decode", "steps of N sessions: one graph launch each, tokens fed back on the device", DecodeBenchmarks},
+    {"prefill", "prompts in one step, logits of their last tokens", PrefillBenchmarks},
+    {"load", "an engine from an opened store", LoadBenchmarks},
+    {"ops", "the model's own products, attention and norms", OpsBenchmarks},
 };
 
 int Positive(std::string_view text, const std::string& whole) {
@@ -73,10 +86,10 @@ int Positive(std::string_view text, const std::string& whole) {
 
 }  // namespace
 
-PromptShape PromptShapeFrom(const std::string& text) {
+PrefillShape PrefillShapeFrom(const std::string& text) {
   const std::size_t times = text.find('x');
   const bool several = times != std::string::npos;
-  PromptShape shape;
+  PrefillShape shape;
   if (several) shape.prompts = Positive(std::string_view(text).substr(0, times), text);
   shape.tokens = Positive(std::string_view(text).substr(several ? times + 1 : 0), text);
   Require(std::int64_t{shape.prompts} * shape.tokens <= kMostRows, "prompt '{}': expected at most {} tokens in all",
@@ -86,7 +99,7 @@ PromptShape PromptShapeFrom(const std::string& text) {
 
 std::span<const BenchEntry> Benchmarks() { return kBenchmarks; }
 
-std::vector<BenchCase> ListBenchmarks(const BenchSubject& subject, const BenchInputs& inputs,
+std::vector<BenchCase> ListBenchmarks(const Target& target, const BenchInputs& inputs,
                                       const std::vector<std::string>& what) {
   std::vector<std::string> known;
   for (const BenchEntry& entry : Benchmarks()) known.emplace_back(entry.name);
@@ -97,11 +110,8 @@ std::vector<BenchCase> ListBenchmarks(const BenchSubject& subject, const BenchIn
   std::set<std::string> seen;
   for (const BenchEntry& entry : Benchmarks()) {
     if (std::find(what.begin(), what.end(), entry.name) == what.end()) continue;
-    for (BenchCase& item : entry.cases(subject, inputs)) {
-      if (!seen.insert(item.name).second) continue;
-      item.path = entry.path;
-      cases.push_back(std::move(item));
-    }
+    for (BenchCase& item : entry.cases(target, inputs))
+      if (seen.insert(item.id()).second) cases.push_back(std::move(item));
   }
   return cases;
 }

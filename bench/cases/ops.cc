@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <map>
+#include <numeric>
 #include <tuple>
 
 #include "bench/cases/cases.h"
@@ -18,39 +20,47 @@ constexpr int kNormCalls = 32;
 // Times recorded replays of calls and keeps the rows.
 class OpsBench {
  public:
-  OpsBench(const BenchCase& item, const BenchSetting& setting, StepTimer& ops)
-      : item_(item), setting_(setting), ops_(ops) {}
+  OpsBench(const BenchCase& item, BenchState& state, StepTimer& ops) : item_(item), state_(state), ops_(ops) {}
 
   // `body` makes `calls` calls of which each costs `cost`.
-  void Time(const std::string& name, int calls, const StepCost& cost, const std::string& contains,
+  void Time(const std::string& op, int calls, const StepCost& cost, const std::string& contains,
             const std::function<void()>& body) {
     body();  // workspaces grow outside captures
     ops_.Synchronize();
+    ops_.LogKernels(true);
     const std::unique_ptr<StepGraph> graph = ops_.Capture(body);
-    ReportBenchmark row = RowOf(item_);
-    row.name = "ops/" + name + row.name.substr(row.name.find('/') + 1);
-    std::vector<double> seconds;
-    const auto series = [&] {
+    TimedRow timed{RowOf(item_), {}};
+    ReportBenchmark& row = timed.row;
+    row.axes.Set("op", op);
+    const auto replay = [&] {
       constexpr int kReplays = 9;
       for (int i = 0; i < kReplays; ++i) graph->Launch();
-      const TimedSteps steps = ops_.Take();
+      TimedSteps steps = ops_.Take();
       row.counts = steps.counts;
-      double sum = 0;
-      for (const double step : steps.seconds) {
-        seconds.push_back(step / calls);
-        sum += step;
-      }
-      return sum;
+      return steps.seconds;
     };
-    const double once = WarmUp(series, kShare * setting_.seconds);
-    seconds.clear();
-    RunTimed(row.name, RepeatsWithin(kShare * setting_.seconds, once, 12, 4), series);
-    FillFigures(&row, seconds, cost, setting_.roofs, 1);
-    row.params["calls"] = calls;
+    const auto sum = [](const std::vector<double>& seconds) {
+      return std::accumulate(seconds.begin(), seconds.end(), 0.0);
+    };
+    replay();
+    ops_.LogKernels(false);
+    timed.kernels = ops_.LoggedKernels();
+    const double budget = kShare * state_.setting.seconds;
+    const double once = WarmUp([&] { return sum(replay()); }, budget);
+    RunTimed(row.id(), RepeatsWithin(budget, once, 12, 4), [&] {
+      state_.activity.Start();
+      std::vector<double> seconds = replay();
+      const double total = sum(seconds);
+      for (double& one : seconds) one /= calls;
+      row.series.push_back({std::move(seconds), state_.activity.Stop()});
+      return total;
+    });
+    FillNeeds(&row, cost, state_.setting.limits, 1);
+    row.counts["calls"] = calls;
     row.unit = "call";
     row.contains =
         fmt::format("one of {} calls of a recorded sequence ({}); counts are of the sequence", calls, contains);
-    rows.push_back(std::move(row));
+    rows.push_back(std::move(timed));
   }
 
   Buffer Some(std::int64_t elements, std::size_t element_bytes) {
@@ -61,14 +71,14 @@ class OpsBench {
   Buffer Operand(std::int64_t elements) { return Some(elements, OperandBytes()); }
   Buffer Floats(std::int64_t elements) { return Some(elements, sizeof(float)); }
   std::size_t OperandBytes() const {
-    return static_cast<std::size_t>(Info(OperandType(item_.subject.precision)).bytes);
+    return static_cast<std::size_t>(Info(OperandType(state_.target.precision)).bytes);
   }
 
-  std::vector<ReportBenchmark> rows;
+  std::vector<TimedRow> rows;
 
  private:
   const BenchCase& item_;
-  const BenchSetting& setting_;
+  BenchState& state_;
   StepTimer& ops_;
 };
 
@@ -83,7 +93,7 @@ std::vector<Product> ProductsOf(const ModelWeights& model) {
   std::vector<Product> products;
   const auto add = [&](const char* role, const Weight* weight, bool gated = false) {
     if (weight == nullptr) return;
-    const std::string name = fmt::format("{}_{}x{}_", role, weight->rows, weight->cols);
+    const std::string name = fmt::format("{}_{}x{}", role, weight->rows, weight->cols);
     auto found = std::find_if(products.begin(), products.end(), [&](const Product& p) { return p.name == name; });
     if (found == products.end()) found = products.insert(products.end(), {name, gated, {}});
     found->weights.push_back(weight);
@@ -99,7 +109,7 @@ std::vector<Product> ProductsOf(const ModelWeights& model) {
   return products;
 }
 
-void TimeProducts(OpsBench& bench, Ops& ops, const ModelWeights& model, int n) {
+void TimeProducts(OpsBench& bench, Ops& ops, const ModelWeights& model, Activation activation, int n) {
   for (const Product& product : ProductsOf(model)) {
     const Weight& first = *product.weights.front();
     const Buffer x = bench.Operand(n * first.cols), out = bench.Floats(n * first.rows);
@@ -114,7 +124,7 @@ void TimeProducts(OpsBench& bench, Ops& ops, const ModelWeights& model, int n) {
                [&] {
                  for (const Weight* weight : product.weights) {
                    if (product.gated)
-                     ops.GatedMatMul(out.data(), *weight, x.data(), n, Activation::kGeluTanh);
+                     ops.GatedMatMul(out.data(), *weight, x.data(), n, activation);
                    else
                      ops.MatMul(out.as<float>(), *weight, x.data(), n);
                  }
@@ -133,7 +143,7 @@ void TimeAttention(OpsBench& bench, Ops& ops, const ModelSpec& spec, int n, int 
   const Rows rows = device_rows.Set(list);
   std::map<Shape, std::vector<int>> layers;
   for (int l = 0; l < spec.layer_count(); ++l) {
-    const LayerSpec& layer = spec.layers[static_cast<std::size_t>(l)];
+    const LayerSpec& layer = spec.layers[l];
     layers[{layer.heads, layer.kv_heads, layer.head_dim, layer.window}].push_back(l);
     for (int i = 0; i < n; ++i) {
       const KvCache::Place place = cache.SessionPlace(i, l);
@@ -149,7 +159,7 @@ void TimeAttention(OpsBench& bench, Ops& ops, const ModelSpec& spec, int n, int 
     StepCost cost;
     cost.kv_bytes = 2.0 * n * kv_heads * head_dim * keys * static_cast<double>(bench.OperandBytes());
     cost.attention_flops = 4.0 * n * static_cast<double>(width) * keys;
-    bench.Time(fmt::format("attention_{}q{}kv_d{}{}_", heads, kv_heads, head_dim,
+    bench.Time(fmt::format("attention_{}q{}kv_d{}{}", heads, kv_heads, head_dim,
                            window > 0 ? fmt::format("_w{}", window) : ""),
                static_cast<int>(group.size()), cost, "a layer each; layers that share a cache read the same one", [&] {
                  for (const int l : group)
@@ -168,11 +178,11 @@ void TimeNorms(OpsBench& bench, Ops& ops, const ModelSpec& spec, int n) {
   norm.weight_bytes = row_bytes + operand_bytes + norm_bytes;
   residual.weight_bytes = 3 * row_bytes + operand_bytes + 2 * norm_bytes;
   const std::string warm = "rows stay in the cache, as between the ops of a step";
-  bench.Time(fmt::format("norm_{}_", spec.hidden), kNormCalls, norm, warm, [&] {
+  bench.Time(fmt::format("norm_{}", spec.hidden), kNormCalls, norm, warm, [&] {
     for (int i = 0; i < kNormCalls; ++i)
       ops.Norm({operand.data(), x.as<float>(), weight.as<float>(), n, spec.hidden, spec.norm_eps});
   });
-  bench.Time(fmt::format("residual_{}_", spec.hidden), kNormCalls, residual, warm, [&] {
+  bench.Time(fmt::format("residual_{}", spec.hidden), kNormCalls, residual, warm, [&] {
     for (int i = 0; i < kNormCalls; ++i)
       ops.Residual({x.as<float>(), operand.data(), delta.as<float>(), spec.post_norms ? weight.as<float>() : nullptr,
                     weight.as<float>(), 0.5f, n, spec.hidden, spec.norm_eps});
@@ -181,16 +191,16 @@ void TimeNorms(OpsBench& bench, Ops& ops, const ModelSpec& spec, int n) {
 
 }  // namespace
 
-std::vector<ReportBenchmark> TimeOps(const BenchCase& item, const BenchSetting& setting) {
-  const BenchSubject& subject = item.subject;
-  const int n = static_cast<int>(item.Param("n")), context = static_cast<int>(item.Param("context"));
-  const std::unique_ptr<Ops> own = MakeOpsOf(subject);
+std::vector<TimedRow> TimeOps(const BenchCase& item, BenchState& state) {
+  const int n = item.Number("n"), context = item.Number("context");
+  const std::unique_ptr<Ops> own = state.bench.MakeOps(state.target);
   StepTimer ops(*own);
-  OpsBench bench(item, setting, ops);
-  const ModelWeights model(*subject.store, ops);
-  TimeProducts(bench, ops, model, n);
-  TimeAttention(bench, ops, subject.store->spec(), n, context);
-  TimeNorms(bench, ops, subject.store->spec(), n);
+  OpsBench bench(item, state, ops);
+  const WeightStore& store = state.bench.Store(state.target);
+  const ModelWeights model(store, ops);
+  TimeProducts(bench, ops, model, store.spec().activation, n);
+  TimeAttention(bench, ops, store.spec(), n, context);
+  TimeNorms(bench, ops, store.spec(), n);
   return std::move(bench.rows);
 }
 

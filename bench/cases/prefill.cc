@@ -12,17 +12,18 @@ namespace {
 // Prompts taken in one step by fresh sessions, again and again.
 class Prompts {
  public:
-  Prompts(const BenchSubject& subject, int prompts, int tokens, Ops& ops)
-      : engine_(*subject.store, ops, OptionsFor(subject, prompts, tokens)) {
-    for (int i = 0; i < prompts; ++i) texts_.push_back(MadeUpText(subject, i, tokens));
+  Prompts(BenchState& state, const PrefillShape& shape)
+      : system_(state.bench.OpenEngine(state.target, shape.options())) {
+    for (int i = 0; i < shape.prompts; ++i) texts_.push_back(MadeUpText(state, i, shape.tokens));
   }
+  Ops& ops() { return system_->ops(); }
 
   double Run() {
     std::vector<Feed> feeds;
-    for (const Text& text : texts_) feeds.push_back({engine_.Open(), text, Want::kLast});
+    for (const Tokens& text : texts_) feeds.push_back({system_->Open(), text, Want::kLast});
     StepResult result;
-    const double seconds = SecondsOf([&] { result = engine_.Step(feeds); });
-    for (const Feed& feed : feeds) engine_.Close(feed.session);
+    const double seconds = SecondsOf([&] { result = system_->Step(feeds); });
+    for (const Feed& feed : feeds) system_->Close(feed.session);
     Require<WrongResult>(last_.rows() == 0 || result.best == last_.best,
                          "the same prompts chose other tokens when they were repeated");
     last_ = std::move(result);
@@ -32,10 +33,10 @@ class Prompts {
   // The last prompt again, alone and in two pieces.
   void Check(const BenchSetting& setting) {
     for (int row = 0; row < last_.rows(); ++row) RequireLogits(last_.Capped(row), fmt::format("prompt {}", row));
-    const SessionId session = engine_.Open();
-    const Text& text = texts_.back();
-    const StepResult alone = engine_.Prefill(session, text, Want::kLast, (static_cast<int>(text.size()) + 1) / 2);
-    engine_.Close(session);
+    const SessionId session = system_->Open();
+    const Tokens& text = texts_.back();
+    const StepResult alone = system_->Prefill(session, text, Want::kLast, (static_cast<int>(text.size()) + 1) / 2);
+    system_->Close(session);
     RequireLogits(alone.Capped(0), "the last prompt alone");
     const std::span<const float> expected = alone.Raw(0), found = last_.Raw(last_.rows() - 1);
     double worst = 0;
@@ -47,47 +48,44 @@ class Prompts {
   }
 
  private:
-  static EngineOptions OptionsFor(const BenchSubject& subject, int prompts, int tokens) {
-    EngineOptions options;
-    options.max_sessions = prompts;
-    options.capacity = options.max_chunk = tokens;
-    options.max_rows = prompts * tokens;
-    RequireRoom(subject, options);
-    return options;
-  }
-
-  Engine engine_;
-  std::vector<Text> texts_;
+  std::unique_ptr<EngineSystem> system_;
+  std::vector<Tokens> texts_;
   StepResult last_;
 };
 
 }  // namespace
 
-std::vector<ReportBenchmark> TimePrefill(const BenchCase& item, const BenchSetting& setting) {
-  const BenchSubject& subject = item.subject;
-  const int prompts = static_cast<int>(item.Param("n")), tokens = static_cast<int>(item.Param("tokens"));
-  const std::unique_ptr<Ops> ops = MakeOpsOf(subject);
-  Prompts batch(subject, prompts, tokens, *ops);
+std::vector<TimedRow> TimePrefill(const BenchCase& item, BenchState& state) {
+  const PrefillShape shape{item.Number("prompts"), item.Number("tokens")};
+  RequireRoom(state, shape.options());
+  Prompts batch(state, shape);
+  TimedRow timed{RowOf(item), {}};
+  ReportBenchmark& row = timed.row;
+  batch.ops().LogKernels(true);
   batch.Run();
-  batch.Check(setting);
+  batch.ops().LogKernels(false);
+  timed.kernels = batch.ops().LoggedKernels();
+  batch.Check(state.setting);
 
-  const double once = WarmUp([&] { return batch.Run(); }, setting.seconds);
-  ReportBenchmark row = RowOf(item);
-  const std::vector<double> seconds = RunTimed(item.name, RepeatsWithin(setting.seconds, once), [&] {
-    const double taken = batch.Run();
-    if (setting.log != nullptr) setting.log->Sample();
-    return taken;
-  });
-  const CostModel model = MakeCostModel(*subject.store, subject.precision, subject.device == "host");
-  FillFigures(&row, seconds, PrefillCost(model, tokens, tokens, prompts), setting.roofs, double{1} * prompts * tokens);
+  const double seconds = state.setting.seconds;
+  const double once = WarmUp([&] { return batch.Run(); }, seconds);
+  double pause = 0;
+  row.series = {TimePaced(item.id(), RepeatsWithin(seconds, once), [&] { return batch.Run(); }, state.activity,
+                          &pause)};
+  const WeightStore& store = state.bench.Store(state.target);
+  const CostModel model = MakeCostModel(store, state.target.precision, state.target.device.on_host());
+  FillNeeds(&row, PrefillCost(model, shape.tokens, shape.tokens, shape.prompts), state.setting.limits,
+            double{1} * shape.prompts * shape.tokens);
   row.unit = "token";
   row.contains = fmt::format(
       "one step over {} prompt{} of {} tokens from empty caches, by the host's clock: token upload, embedding, layers "
-      "(those behind "
-      "the last cache writer for the last tokens only), head, softcap and argmax of the last tokens, their logits read "
-      "back",
-      prompts, prompts == 1 ? "" : "s", tokens);
-  return {row};
+      "(those behind the last cache writer for the last tokens only), head, softcap and argmax of the last tokens, "
+      "their logits read back{}",
+      shape.prompts, shape.prompts == 1 ? "" : "s", shape.tokens,
+      pause > 0 ? fmt::format("; {:.0f} ms of rest before each repeat, so that the device was not throttled",
+                              1e3 * pause)
+                : "");
+  return {std::move(timed)};
 }
 
 }  // namespace assay

@@ -3,25 +3,26 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/base/random.h"
 #include "engine/runtime/batch.h"
 #include "engine/runtime/memory_plan.h"
-#include "reports/context.h"
+#include "reports/environment/host.h"
 
 namespace assay {
 
-Text MadeUpText(const BenchSubject& subject, int session, int length) {
-  return RandomTokens(subject.seed, session, length, subject.store->spec().vocab);
+Tokens MadeUpText(BenchState& state, int session, int length) {
+  return MadeUpTokens(state.target.seed, session, length, state.bench.Spec(state.target).vocab);
 }
 
-void RequireRoom(const BenchSubject& subject, const EngineOptions& options) {
+void RequireRoom(BenchState& state, const EngineOptions& options) {
   DecodeBucket(options.max_sessions);
-  if (subject.device != "host") return;  // an engine asks a device itself
-  const auto needed = static_cast<double>(PlanMemory(*subject.store, subject.precision, options, true).total());
+  if (!state.target.device.on_host()) return;  // an engine asks a device itself
+  const auto needed = static_cast<double>(
+      PlanMemory(state.bench.Store(state.target), state.target.precision, options, true).total());
   const auto memory = static_cast<double>(ThisHost().memory_bytes);
   if (memory > 0 && needed > memory)
     throw OutOfMemory(fmt::format("{}: {} sessions of {} positions need {:.2f} GB of host memory, there are {:.2f} GB",
-                                  subject.model, options.max_sessions, options.capacity, 1e-9 * needed, 1e-9 * memory),
+                                  state.target.model, options.max_sessions, options.capacity, 1e-9 * needed,
+                                  1e-9 * memory),
                       static_cast<std::size_t>(needed), 0);
 }
 
@@ -32,26 +33,26 @@ void RequireLogits(std::span<const float> logits, std::string_view where) {
   Require<WrongResult>(*low < *high, "{}: all logits are {}", where, *low);
 }
 
-void RequireGreedy(Engine& engine, std::span<const SessionId> sessions, std::span<const std::int32_t> first,
-                   const std::vector<Text>& texts, int steps, const BenchSetting& setting) {
-  const auto all_zero = [](const Text& text) {
+void RequireGreedy(SystemUnderTest& system, std::span<const SessionId> sessions, std::span<const std::int32_t> first,
+                   const std::vector<Tokens>& texts, int steps, const BenchSetting& setting) {
+  const auto all_zero = [](const Tokens& text) {
     return std::all_of(text.begin(), text.end(), [](int t) { return t == 0; });
   };
   Require<WrongResult>(!std::all_of(texts.begin(), texts.end(), all_zero), "all decoded tokens are 0");
-  Text next(first.begin(), first.end());
+  Tokens next(first.begin(), first.end());
   for (int step = 0; step < steps; ++step) {
     std::vector<Feed> feeds;
     for (std::size_t i = 0; i < sessions.size(); ++i) feeds.push_back({sessions[i], std::span(&next[i], 1)});
-    const StepResult result = engine.Step(feeds);
+    const StepResult result = system.Step(feeds);
     for (std::size_t i = 0; i < sessions.size(); ++i) {
       const std::string where = fmt::format("session {} of {} step {}", i, sessions.size(), step);
       const std::span<const float> logits = result.Capped(static_cast<int>(i));
       RequireLogits(logits, where);
-      next[i] = texts[i][static_cast<std::size_t>(step)];
+      next[i] = texts[i][step];
       Require<WrongResult>(next[i] >= 0 && next[i] < result.vocab, "{}: token {} is outside the vocabulary", where,
                            next[i]);
-      const double gap = static_cast<double>(logits[static_cast<std::size_t>(result.best[i])]) -
-                         static_cast<double>(logits[static_cast<std::size_t>(next[i])]);
+      const double gap = static_cast<double>(logits[result.best[i]]) -
+                         static_cast<double>(logits[next[i]]);
       Require<WrongResult>(gap <= setting.tie,
                            "{}: the recorded step chose token {}, which lies {:.4g} below token {}; {:.4g} may be",
                            where, next[i], gap, result.best[i], setting.tie);

@@ -11,22 +11,20 @@
 
 namespace assay {
 
-using Text = std::vector<std::int32_t>;
-
 // Tokens of a session: a function of (seed, session). No two sessions are alike, so that experts are chosen as in real
 // batches.
-Text MadeUpText(const BenchSubject& subject, int session, int length);
+Tokens MadeUpText(BenchState& state, int session, int length);
 
 // Throws InputError for more sessions than a step takes, OutOfMemory for more than a host has memory: an engine does
 // not ask there, because a host can page.
-void RequireRoom(const BenchSubject& subject, const EngineOptions& options);
+void RequireRoom(BenchState& state, const EngineOptions& options);
 
 // Throws WrongResult unless the logits are finite and not all the same.
 void RequireLogits(std::span<const float> logits, std::string_view where);
 
 // Throws WrongResult unless every token of `texts` is what a step that reads its logits back prefers, or within
 // setting.tie of it. Feeds first[i], then texts[i], for `steps` steps, to the sessions as they stand.
-void RequireGreedy(Engine& engine, std::span<const SessionId> sessions, std::span<const std::int32_t> first,
-                   const std::vector<Text>& texts, int steps, const BenchSetting& setting);
+void RequireGreedy(SystemUnderTest& system, std::span<const SessionId> sessions, std::span<const std::int32_t> first,
+                   const std::vector<Tokens>& texts, int steps, const BenchSetting& setting);
 
 }  // namespace assay

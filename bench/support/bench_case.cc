@@ -1,56 +1,88 @@
 #include "bench/support/bench_case.h"
 
+#include <algorithm>
 #include <exception>
 
-#include "engine/ops/ops_factory.h"
+#include "engine/weights/digest.h"
+#include "reports/format/activity.h"
 
 namespace assay {
+namespace {
 
-std::unique_ptr<Ops> MakeOpsOf(const BenchSubject& subject) {
-  return subject.make_ops ? subject.make_ops() : MakeOps(subject.device, subject.precision, subject.batch_invariant);
+// Why a timed row may have no speed; empty: it may.
+std::string Uncovered(const TimedRow& timed, const Coverage& coverage) {
+  for (const std::string& kernel : timed.kernels)
+    if (!coverage.kernels.contains(kernel))
+      return fmt::format("kernel '{}' ran in the timed step, but in none of the cases that cover it", kernel);
+  return "";
 }
 
-std::int64_t BenchCase::Param(const std::string& key) const {
-  const auto found = params.find(key);
-  return found == params.end() ? 0 : found->second;
+std::string Throttled(const ReportBenchmark& row) {
+  std::string why;
+  for (const TimedSeries& series : row.series)
+    if (!StableActivity(series.activity, &why)) return why;
+  return "";
 }
+
+std::string DigestOf(const std::vector<std::string>& kernels) {
+  if (kernels.empty()) return "";
+  Digest digest;
+  for (const std::string& kernel : kernels) digest.Add(kernel);
+  return digest.Hex();
+}
+
+bool HasSamples(const ReportBenchmark& row) {
+  return !row.series.empty() && std::all_of(row.series.begin(), row.series.end(), [](const TimedSeries& series) {
+    return !series.seconds.empty() &&
+           std::all_of(series.seconds.begin(), series.seconds.end(), [](double s) { return s > 0; });
+  });
+}
+
+}  // namespace
 
 ReportBenchmark RowOf(const BenchCase& item) {
   ReportBenchmark row;
   row.name = item.name;
-  row.model = item.subject.model;
-  row.dtype = Name(item.subject.precision);
-  row.device = item.subject.device;
-  row.params = item.params;
+  row.axes = item.axes;
   return row;
 }
 
-std::vector<ReportBenchmark> TimeIfRight(const BenchCase& item, const Parity& parity, const BenchSetting& setting) {
+std::vector<ReportBenchmark> TimeIfRight(const BenchCase& item, const Coverage& coverage, BenchState& state) {
   ReportBenchmark untimed = RowOf(item);
-  untimed.parity = parity.verdict;
-  const auto without_speed = [&](const char* status, std::string reason) {
+  untimed.parity = coverage.verdict;
+  untimed.covering_cases = coverage.cases;
+  const auto without_speed = [&](Status status, std::string reason) {
     untimed.status = status;
     untimed.reason = std::move(reason);
     return std::vector<ReportBenchmark>{untimed};
   };
-  if (parity.status != "pass") return without_speed(parity.status.c_str(), "parity: " + parity.reason);
+  if (coverage.status != Status::kPass) return without_speed(coverage.status, "parity: " + coverage.reason);
   try {
-    std::vector<ReportBenchmark> rows = item.time(item, setting);
-    if (rows.empty()) return without_speed("error", "timed nothing");
-    for (ReportBenchmark& row : rows) {
-      row.parity = parity.verdict;
-      if (row.samples == 0 || !(row.p50_s > 0)) return without_speed("error", row.name + " has no samples");
+    std::vector<TimedRow> timed = item.time(item, state);
+    if (timed.empty()) return without_speed(Status::kError, "timed nothing");
+    std::vector<ReportBenchmark> rows;
+    for (TimedRow& one : timed) {
+      ReportBenchmark& row = rows.emplace_back(std::move(one.row));
+      row.parity = coverage.verdict;
+      row.covering_cases = coverage.cases;
+      row.kernels = DigestOf(one.kernels);
+      if (!HasSamples(row)) return without_speed(Status::kError, row.id() + " has no samples");
+      if (row.reason = Uncovered(one, coverage); !row.reason.empty()) {
+        row.status = Status::kFail;
+      } else if (row.reason = Throttled(row); !row.reason.empty()) {
+        row.status = Status::kUnstable;
+      }
     }
     return rows;
   } catch (const WrongResult& error) {
-    untimed.parity = "WRONG";
-    return without_speed("fail", error.what());
+    untimed.parity = Verdict::kWrong;
+    return without_speed(Status::kFail, error.what());
   } catch (const OutOfMemory& error) {
-    return without_speed("skip", error.what());
+    return without_speed(Status::kSkip, error.what());
   } catch (const std::exception& error) {
-    return without_speed("error", error.what());
+    return without_speed(Status::kError, error.what());
   } catch (...) {
-    return without_speed("error", "an exception that is no std::exception");
+    return without_speed(Status::kError, "an exception that is no std::exception");
   }
 }
 

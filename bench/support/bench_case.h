@@ -1,58 +1,50 @@
-// A benchmark: one thing to time, and the rule that it is right before it is timed.
+// A benchmark: one thing to time, what must cover it, and the rule that it is right before it is timed.
 #pragma once
 
-#include <cstdint>
 #include <functional>
-#include <map>
-#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
-#include "bench/support/device_log.h"
-#include "bench/support/roofs.h"
+#include "bench/support/activity_sampler.h"
 #include "engine/base/check.h"
-#include "engine/ops/ops.h"
-#include "engine/weights/store.h"
-#include "reports/report.h"
+#include "reports/format/report.h"
+#include "suites/support/case.h"
 
 namespace assay {
 
-// What is benchmarked: the same words that a suite's subject has.
-struct BenchSubject {
-  std::string model;  // as --model takes it
-  const WeightStore* store = nullptr;
-  std::string device;  // "host" or "cuda"
-  Precision precision = Precision::kBf16;
-  std::uint64_t seed = 0;
-  bool batch_invariant = false;
-  std::function<std::unique_ptr<Ops>()> make_ops = {};  // others than those of the device and mode
-};
-
-// Fresh ops of the subject.
-std::unique_ptr<Ops> MakeOpsOf(const BenchSubject& subject);
-
 // What a benchmark measures with and against.
 struct BenchSetting {
-  Roofs roofs;
+  HardwareLimits limits;
   double seconds = 5;  // of timed repeats of a row; as long again at most to warm up
   // What two correct computations of one row may differ by; 0: not at all.
-  double spread = 0;         // in any logit
-  double tie = 0;            // between the best logit and another that is chosen
-  DeviceLog* log = nullptr;  // samples clocks beside the timings; may be null
+  double spread = 0;  // in any logit
+  double tie = 0;     // between the best logit and another that is chosen
 };
 
-// The way through the engine that a benchmark times; the suites that compare it must pass first.
-enum class BenchPath { kDecode, kPrefill };
+struct BenchState {
+  Workbench& bench;
+  const Target& target;
+  const BenchSetting& setting;
+  ActivitySampler& activity;
+};
+
+// A row and the names of the kernels that ran in it; none on a host, and none where no step of the engine is timed.
+struct TimedRow {
+  ReportBenchmark row;
+  std::vector<std::string> kernels;
+};
 
 struct BenchCase {
-  std::string what;  // "decode"
-  BenchPath path = BenchPath::kDecode;
-  std::string name;  // "decode/n8_ctx512"
-  BenchSubject subject;
-  std::map<std::string, std::int64_t> params;
-  // Rows with their figures. Throws WrongResult when what it timed is not right, OutOfMemory when it does not fit.
-  std::function<std::vector<ReportBenchmark>(const BenchCase&, const BenchSetting&)> time;
-  std::int64_t Param(const std::string& key) const;  // 0 without
+  std::string name;  // "decode"
+  Axes axes;         // of the target, then the case's own: n, context, ...
+  Target target;
+  // The cases that must pass before: they run the same step at the same shape.
+  std::function<std::vector<Case>(Workbench&)> covering;
+  // Rows with their series. Throws WrongResult when what it timed is not right, OutOfMemory when it does not fit.
+  std::function<std::vector<TimedRow>(const BenchCase&, BenchState&)> time;
+  int Number(const char* axis) const { return static_cast<int>(axes.Number(axis).value_or(0)); }
+  std::string id() const { return PrintId("bench", name, axes); }
 };
 
 // A row that names the case and holds nothing yet.
@@ -64,15 +56,18 @@ class WrongResult : public Error {
   using Error::Error;
 };
 
-// What was found out about a case before it is timed.
-struct Parity {
-  std::string status = "skip";  // of the worst case that was run: "pass", "fail", "skip", "error"
+// What the covering cases of a benchmark have shown.
+struct Coverage {
+  Status status = Status::kSkip;  // of the worst of them
   std::string reason = "nothing was compared";
-  std::string verdict = "VOID";
+  Verdict verdict = Verdict::kVoid;
+  std::vector<std::string> cases;  // ids
+  std::set<std::string> kernels;   // that ran in them
 };
 
-// Times a case that `parity` lets pass. A case that does not pass, does not fit, breaks or turns out wrong while it is
-// timed becomes one row without a speed that says so. Never throws.
-std::vector<ReportBenchmark> TimeIfRight(const BenchCase& item, const Parity& parity, const BenchSetting& setting);
+// Times a case that its coverage lets pass. A case that does not pass, does not fit, breaks or turns out wrong while it
+// is timed becomes one row without a speed that says so; so does a row in which a kernel ran that its coverage has not
+// seen, or that was timed while the device was throttled. Never throws.
+std::vector<ReportBenchmark> TimeIfRight(const BenchCase& item, const Coverage& coverage, BenchState& state);
 
 }  // namespace assay

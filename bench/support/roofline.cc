@@ -44,7 +44,7 @@ Use UseOf(const ModelSpec& spec, const TensorEntry& entry, const RowsAt& rows) {
   const double here = rows.Of(entry.key.layer);
   if (here == 0) return {0, 0};
   if (role != Role::kExpertGateUp && role != Role::kExpertDown) return {here, 1};
-  const LayerSpec& layer = spec.layers[static_cast<std::size_t>(entry.key.layer)];
+  const LayerSpec& layer = spec.layers[entry.key.layer];
   const double experts = layer.experts;
   return {here * layer.top_k / experts, ExpectedExperts(layer.experts, layer.top_k, here) / experts};
 }
@@ -97,7 +97,7 @@ StepCost DecodeCost(const CostModel& model, int sessions, double context) {
   const double n = sessions;
   StepCost cost = LinearCost(model, {n, n, n, spec.layer_count()});
   for (int l = 0; l < spec.layer_count(); ++l) {
-    const LayerSpec& layer = spec.layers[static_cast<std::size_t>(l)];
+    const LayerSpec& layer = spec.layers[l];
     const double keys = layer.window > 0 ? std::min<double>(context, layer.window) : context;
     cost.attention_flops += 4.0 * n * layer.heads * layer.head_dim * keys;
     // The step's own key and value are written and, being on chip then, need not be read back.
@@ -120,7 +120,7 @@ StepCost PrefillCost(const CostModel& model, int tokens, int chunk, int prompts)
     cost.linear_flops += part.linear_flops;
   }
   for (int l = 0; l < spec.layer_count(); ++l) {
-    const LayerSpec& layer = spec.layers[static_cast<std::size_t>(l)];
+    const LayerSpec& layer = spec.layers[l];
     const double last = layer.window > 0 ? std::min(tokens, layer.window) : tokens;
     const double keys = l < first_tail ? VisibleKeys(tokens, layer.window) : last;
     cost.attention_flops += 4.0 * prompts * layer.heads * layer.head_dim * keys;

@@ -10,6 +10,7 @@ class TimedGraph final : public StepGraph {
   TimedGraph(StepTimer& timer, std::unique_ptr<StepGraph> graph) : timer_(timer), graph_(std::move(graph)) {}
   void Launch() override { timer_.Launched(*graph_); }
   std::int64_t nodes() const override { return graph_->nodes(); }
+  std::vector<std::string> kernels() const override { return graph_->kernels(); }
 
  private:
   StepTimer& timer_;

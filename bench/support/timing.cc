@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <thread>
 
-#include "oracles/compare/tolerance.h"
+#include "reports/format/activity.h"
 
 namespace assay {
 namespace {
@@ -72,19 +73,28 @@ int RepeatsWithin(double budget, double seconds, int wanted, int least) {
   return std::clamp(fit > wanted ? wanted : static_cast<int>(fit), least, std::max(least, wanted));
 }
 
-void FillFigures(ReportBenchmark* row, const std::vector<double>& seconds, const StepCost& cost, const Roofs& roofs,
-                 double work) {
+TimedSeries TimePaced(const std::string& name, int repeats, const std::function<double()>& body,
+                      ActivitySampler& activity, double* pause) {
+  TimedSeries series;
+  for (const double pauses : {0.0, 2.0, 8.0}) {  // in units of one repeat
+    const double idle = series.seconds.empty() ? 0 : pauses * series.seconds.front();
+    activity.Start();
+    series.seconds = RunTimed(name, repeats, [&] {
+      std::this_thread::sleep_for(std::chrono::duration<double>(idle));
+      return body();
+    });
+    series.activity = activity.Stop();
+    *pause = idle;
+    if (StableActivity(series.activity, nullptr)) break;
+  }
+  return series;
+}
+
+void FillNeeds(ReportBenchmark* row, const StepCost& cost, const HardwareLimits& limits, double work) {
   row->bytes = cost.bytes();
   row->flops = cost.flops();
-  row->floor_s = FloorSeconds(cost, roofs.copy, roofs.gemm);
-  row->samples = static_cast<std::int64_t>(seconds.size());
-  row->p50_s = Quantile(seconds, 0.5);
-  row->p90_s = Quantile(seconds, 0.9);
-  row->p99_s = Quantile(seconds, 0.99);
-  row->fraction_of_floor = row->floor_s / row->p50_s;
-  row->fraction_of_copy = row->bytes / row->p50_s / roofs.copy;
-  row->fraction_of_gemm = row->flops / row->p50_s / roofs.gemm;
-  row->rate = work / row->p50_s;
+  row->floor_s = FloorSeconds(cost, limits.copy_bytes_per_s, limits.gemm_flops_per_s);
+  row->work = work;
 }
 
 }  // namespace assay

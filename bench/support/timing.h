@@ -1,13 +1,13 @@
-// Repeated timings under Google Benchmark, and the figures a row of a report holds.
+// Repeated timings under Google Benchmark, and what a row of a report holds of them.
 #pragma once
 
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "bench/support/activity_sampler.h"
 #include "bench/support/roofline.h"
-#include "bench/support/roofs.h"
-#include "reports/report.h"
+#include "reports/format/report.h"
 
 namespace assay {
 
@@ -25,9 +25,14 @@ double WarmUp(const std::function<double()>& body, double budget);
 // How many repeats of something that takes `seconds` fit the budget: `wanted` when possible, never fewer than `least`.
 int RepeatsWithin(double budget, double seconds, int wanted = 30, int least = 3);
 
-// Percentiles, floor, fractions and rate of a row from the seconds of single units. `work` units of row->unit are done
-// in each.
-void FillFigures(ReportBenchmark* row, const std::vector<double>& seconds, const StepCost& cost, const Roofs& roofs,
-                 double work);
+// Times `body` in one series while the device's activity is sampled. Where the device slowed down for power or heat, as
+// under products that run for longer than a prompt does in service, the series is repeated with pauses between repeats,
+// and longer ones, until it ran freely or a third attempt has not. `pause` receives the seconds between repeats.
+TimedSeries TimePaced(const std::string& name, int repeats, const std::function<double()>& body,
+                      ActivitySampler& activity, double* pause);
+
+// What one timed unit needs and the time that the hardware's limits allow for it; `work` units of row->unit are done in
+// each.
+void FillNeeds(ReportBenchmark* row, const StepCost& cost, const HardwareLimits& limits, double work);
 
 }  // namespace assay

@@ -3,169 +3,167 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
-#include <optional>
 
 #include "bench/cases/cases.h"
-#include "ci/assay/bench_parity.h"
+#include "bench/support/coverage.h"
+#include "bench/support/hardware_limits.h"
 #include "ci/assay/bench_table.h"
+#include "ci/assay/case_run.h"
 #include "ci/assay/commands.h"
-#include "ci/assay/session.h"
+#include "ci/assay/environment.h"
+#include "ci/assay/report_sink.h"
 #include "ci/assay/terminal.h"
 #include "engine/ops/ops_factory.h"
-#include "reports/context.h"
-#include "suites/parity/parity.h"
+#include "reports/environment/begin.h"
 #include "suites/suites.h"
-#include "suites/support/references.h"
 
 namespace assay {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The benchmarks of one subject.
+// The benchmarks of one target.
 struct Group {
-  Subject subject;
+  Target target;
   std::vector<BenchCase> cases;
 };
 
-std::vector<Group> GroupsOf(const BenchArguments& arguments, const std::string& device) {
+std::vector<Group> GroupsOf(Workbench& bench, const BenchArguments& arguments, const Device& device) {
   BenchInputs inputs{arguments.sessions, arguments.contexts, {}};
-  for (const std::string& prompt : arguments.prompts) inputs.prompts.push_back(PromptShapeFrom(prompt));
+  for (const std::string& prompt : arguments.prompts) inputs.prompts.push_back(PrefillShapeFrom(prompt));
   std::vector<Group> groups;
-  for (const std::string& model : MatchModels(arguments.models)) {
-    for (const std::string& dtype : Distinct(arguments.dtypes)) {
-      const Subject subject{model, device, PrecisionFromName(dtype), arguments.seed, arguments.batch_invariant};
-      const BenchSubject bench{model,        &StoreOf(subject),      device, subject.precision,
-                               subject.seed, subject.batch_invariant};
-      groups.push_back({subject, ListBenchmarks(bench, inputs, arguments.what)});
-    }
-  }
+  for (const Target& target :
+       TargetsOf(bench, {MatchModels(arguments.models), PrecisionsOf(arguments.dtypes), {device}, arguments.seed,
+                         arguments.batch_invariant}))
+    groups.push_back({target, ListBenchmarks(target, inputs, arguments.what)});
   return groups;
 }
 
 BenchTable TableFor(const std::vector<Group>& groups) {
-  std::size_t model = 5, name = 4;
-  for (const Group& group : groups) {
-    model = std::max(model, group.subject.model.size());
-    for (const BenchCase& item : group.cases) name = std::max(name, item.what == "ops" ? 44 : item.name.size());
-  }
-  return {model, name};
+  std::size_t width = 4;
+  for (const Group& group : groups)
+    for (const BenchCase& item : group.cases)
+      width = std::max(width, item.id().size() + (item.name == "ops" ? 28 : 0));
+  return BenchTable(width);
 }
 
-// Verifies and times group after group; prints and reports as it goes.
+// Covers and times group after group; prints and reports as it goes.
 class BenchRun {
  public:
-  BenchRun(Report report, const std::string& device, const std::string& file, double seconds, BenchTable table)
-      : report_(std::move(report)), seconds_(seconds), table_(table), start_(Clock::now()) {
-    report_.devices = DevicesOf({device});
-    if (DeviceAvailable(device).ok) log_.emplace(device);
-    file_.emplace(file, report_);
-  }
+  BenchRun(Workbench& bench, Report report, const Device& device, const std::string& file, double seconds,
+           BenchTable table)
+      : bench_(bench),
+        report_(std::move(report)),
+        available_(DeviceAvailable(device).ok),
+        seconds_(seconds),
+        table_(table),
+        start_(Clock::now()),
+        activity_(available_ ? device : Device::Host()),
+        sink_(file, report_) {}
 
   void Run(const Group& group) {
     BenchSetting setting;
     setting.seconds = seconds_;
-    const std::vector<Parity> parities = Verify(group, &setting);
+    const std::vector<Coverage> coverages = Cover(group, &setting);
+    BenchState state{bench_, group.target, setting, activity_};
     for (std::size_t i = 0; i < group.cases.size(); ++i) {
-      const BenchCase& item = group.cases[i];
-      progress_.Show(fmt::format("timing {} {} {}", item.subject.model, Name(item.subject.precision), item.name));
-      for (ReportBenchmark& row : TimeIfRight(item, parities[i], setting)) {
+      progress_.Show(fmt::format("timing {}", group.cases[i].id()));
+      for (ReportBenchmark& row : TimeIfRight(group.cases[i], coverages[i], state)) {
         progress_.Clear();
-        table_.Row(row);
+        table_.Row(row, report_.limits);
         report_.benchmarks.push_back(std::move(row));
       }
       Update();
     }
+    bench_.Forget();
   }
 
   int Finish() {
+    CountErrorsAfter(&report_.environment);
     Update();
     report_.finished = Now();
     report_.complete = true;
     const ReportSummary summary = Summarise(report_);
     const auto timed = std::count_if(report_.benchmarks.begin(), report_.benchmarks.end(),
-                                     [](const ReportBenchmark& row) { return row.status == "pass"; });
-    fmt::print("{}: {} of {} rows timed, {} of {} parity cases passed in {:.1f} s\n",
-               Painted(summary.verdict, summary.verdict, stdout), timed, report_.benchmarks.size(),
-               summary.statuses.at("pass"), report_.cases.size(), report_.duration_s);
-    return file_->Finish(report_, summary);
+                                     [](const ReportBenchmark& row) { return row.status == Status::kPass; });
+    fmt::print("{}: {} of {} rows timed, {} of {} covering cases passed in {:.1f} s\n",
+               Colorized(summary.verdict, summary.verdict, stdout), timed, report_.benchmarks.size(),
+               summary.statuses.at(Status::kPass), report_.cases.size(), report_.duration_s);
+    return sink_.Finish(report_, summary);
   }
 
  private:
-  // Runs the suites' cases that vouch for the group, then frees what they hold on a device: engines need the room.
-  std::vector<Parity> Verify(const Group& group, BenchSetting* setting) {
+  // Runs the cases that cover the group, then frees what they hold on a device: engines need the room.
+  std::vector<Coverage> Cover(const Group& group, BenchSetting* setting) {
     // First of all: where large models have come and gone, what is left of a device's memory was seen to copy 14 %
     // slower.
-    if (DeviceAvailable(group.subject.device).ok) setting->roofs = RoofsOf(group.subject);
-    ParityGate gate(group.subject, [&](const ReportCase& outcome) {
+    if (available_) setting->limits = LimitsOf(group.target);
+    CoverageRunner runner(bench_, [&](const ReportCase& outcome) {
       progress_.Clear();
       PrintFailure(outcome);
       report_.cases.push_back(outcome);
       Update();
     });
-    report_.listed += static_cast<std::int64_t>(gate.listed());
-    std::vector<Parity> parities;
+    std::vector<Coverage> coverages;
     for (const BenchCase& item : group.cases) {
-      progress_.Show(fmt::format("verifying {} {} {}", item.subject.model, Name(item.subject.precision), item.name));
-      parities.push_back(gate.Judge(item));
+      progress_.Show(fmt::format("covering {}", item.id()));
+      coverages.push_back(runner.Run(item));
     }
-    const auto passes = [](const Parity& parity) { return parity.status == "pass"; };
-    if (std::none_of(parities.begin(), parities.end(), passes)) return parities;
+    const auto passes = [](const Coverage& coverage) { return coverage.status == Status::kPass; };
+    if (std::none_of(coverages.begin(), coverages.end(), passes)) return coverages;
     try {
-      gate.FillTolerance(setting);
-      ReleaseReferences();
-      ReleaseRealGeometry();
-      setting->log = log_ ? &*log_ : nullptr;
+      runner.FillTolerance(group.target, setting);
+      bench_.ReleaseDevice();
     } catch (const std::exception& error) {
-      for (Parity& parity : parities)
-        if (passes(parity)) parity = {"error", error.what(), parity.verdict};
+      for (Coverage& coverage : coverages)
+        if (passes(coverage)) coverage.status = Status::kError, coverage.reason = error.what();
     }
-    return parities;
+    return coverages;
   }
 
   // Measured once for each mode.
-  Roofs RoofsOf(const Subject& subject) {
-    const auto known = roofs_.find(subject.precision);
-    if (known != roofs_.end()) return known->second;
-    const Roofs roofs = MeasureRoofs(subject.device, subject.precision);
-    const std::string dtype = Name(subject.precision);
+  HardwareLimits LimitsOf(const Target& target) {
+    const auto known = limits_.find(target.precision);
+    if (known != limits_.end()) return known->second;
+    const HardwareLimits limits = MeasureHardwareLimits(target.device, target.precision);
     progress_.Clear();
-    table_.Print(dtype, roofs);
-    if (roofs_.empty()) table_.Header();
-    report_.devices.front().facts["roofs_" + dtype] = fmt::format(
-        "copy {:.4g} B/s, read {:.4g} B/s, gemm {:.4g} FLOP/s; {}", roofs.copy, roofs.read, roofs.gemm, roofs.how);
-    return roofs_.emplace(subject.precision, roofs).first->second;
+    table_.Print(limits);
+    if (limits_.empty()) table_.Header();
+    report_.limits.push_back(limits);
+    return limits_.emplace(target.precision, limits).first->second;
   }
 
   void Update() {
-    report_.selected = static_cast<std::int64_t>(report_.cases.size());
+    report_.listed = report_.selected = static_cast<std::int64_t>(report_.cases.size());
     report_.duration_s = std::chrono::duration<double>(Clock::now() - start_).count();
-    if (log_)
-      for (auto& [name, fact] : log_->Facts()) report_.devices.front().facts[name] = fact;
-    file_->Update(report_);
+    sink_.Update(report_);
   }
 
+  Workbench& bench_;
   Report report_;
+  bool available_;
   double seconds_;
   BenchTable table_;
   Clock::time_point start_;
-  std::optional<DeviceLog> log_;
-  std::optional<KeptReport> file_;
-  std::map<Precision, Roofs> roofs_;
+  ActivitySampler activity_;
+  ReportSink sink_;
+  std::map<Precision, HardwareLimits> limits_;
   ProgressLine progress_;
 };
 
 }  // namespace
 
 int BenchCommand(const BenchArguments& arguments, const Invocation& invocation) {
-  const std::string device = ResolveDevice(arguments.device);
-  const std::vector<Group> groups = GroupsOf(arguments, device);
-  std::vector<std::string> models;
-  for (const Group& group : groups) models.push_back(group.subject.model);
+  const Device device = ResolveDevice(arguments.device);
+  Workbench bench;
+  const std::vector<Group> groups = GroupsOf(bench, arguments, device);
+  std::vector<Target> targets;
+  for (const Group& group : groups) targets.push_back(group.target);
   Report report = BeginReport("bench", invocation.argc, invocation.argv);
   report.seed = arguments.seed;
-  report.models = ModelsOf(models, arguments.seed);
-  BenchRun run(std::move(report), device, arguments.report, arguments.seconds, TableFor(groups));
+  report.models = ModelsOf(bench, targets);
+  DescribeDevice(device, bench, &report.environment);
+  BenchRun run(bench, std::move(report), device, arguments.report, arguments.seconds, TableFor(groups));
   for (const Group& group : groups) run.Run(group);
   return run.Finish();
 }

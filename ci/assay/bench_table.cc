@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <utility>
@@ -31,29 +32,35 @@ std::string Percent(double fraction) { return fmt::format("{:.{}f} %", 100 * fra
 }  // namespace
 
 void BenchTable::Header() const {
-  fmt::print("{:{}}  {:5} {:{}}  {:>9} {:>9} {:>9} {:>8} {:>13} {:>15}  {}\n", "model", model_, "dtype", "what", name_,
-             "floor", "p50", "p99", "of floor", "of roof", "rate", "parity");
+  fmt::print("{:{}}  {:>9} {:>9} {:>9} {:>8} {:>13} {:>15} {:>9}  {}\n", "benchmark", width_, "floor", "p50", "p99",
+             "of floor", "of limit", "rate", "SM clock", "parity");
 }
 
-void BenchTable::Row(const ReportBenchmark& row) const {
-  fmt::print("{:{}}  {:5} {:{}}  ", row.model, model_, row.dtype, row.name, name_);
-  if (row.samples == 0) {
-    fmt::print("{} {}\n", Painted(row.status, row.status, stdout), row.reason);
+void BenchTable::Row(const ReportBenchmark& row, const std::vector<HardwareLimits>& limits) const {
+  fmt::print("{:{}}  ", row.id(), width_);
+  const std::string status(Name(row.status)), parity(Name(row.parity));
+  if (row.status != Status::kPass) {
+    fmt::print("{} {}\n", Colorized(status, status, stdout), row.reason);
   } else {
-    // The roof that stands nearer: what the row is bound by.
-    const bool products = row.fraction_of_gemm > row.fraction_of_copy;
-    const std::string roof =
-        products ? Percent(row.fraction_of_gemm) + " gemm" : Percent(row.fraction_of_copy) + " copy";
-    fmt::print("{:>9} {:>9} {:>9} {:>8} {:>13} {:>15}  {}\n", HumanSeconds(row.floor_s), HumanSeconds(row.p50_s),
-               HumanSeconds(row.p99_s), Percent(row.fraction_of_floor), roof, HumanRate(row.rate, row.unit),
-               Painted(row.parity, row.parity, stdout));
+    const Figures figures = FiguresOf(row, limits);
+    // The limit that stands nearer: what the row is bound by.
+    const bool products = figures.fraction_of_gemm > figures.fraction_of_copy;
+    const std::string limit =
+        products ? Percent(figures.fraction_of_gemm) + " gemm" : Percent(figures.fraction_of_copy) + " copy";
+    double clock = 0;
+    for (const TimedSeries& series : row.series) clock = std::max(clock, series.activity.sm_clock_mhz.median);
+    fmt::print("{:>9} {:>9} {:>9} {:>8} {:>13} {:>15} {:>9}  {}\n", HumanSeconds(row.floor_s),
+               HumanSeconds(figures.p50_s), HumanSeconds(figures.p99_s), Percent(figures.fraction_of_floor), limit,
+               HumanRate(figures.rate, row.unit), clock > 0 ? fmt::format("{:.0f} MHz", clock) : "-",
+               Colorized(parity, parity, stdout));
   }
   std::fflush(stdout);
 }
 
-void BenchTable::Print(const std::string& dtype, const Roofs& roofs) const {
-  fmt::print("roofs of {}: copy {:.1f} GB/s, read {:.1f} GB/s, gemm {:.3f} TFLOP/s ({})\n", dtype, roofs.copy * 1e-9,
-             roofs.read * 1e-9, roofs.gemm * 1e-12, roofs.how);
+void BenchTable::Print(const HardwareLimits& limits) const {
+  fmt::print("limits of {}: copy {:.1f} GB/s, read {:.1f} GB/s, gemm {:.3f} TFLOP/s ({})\n", limits.dtype,
+             limits.copy_bytes_per_s * 1e-9, limits.read_bytes_per_s * 1e-9, limits.gemm_flops_per_s * 1e-12,
+             limits.how);
 }
 
 }  // namespace assay

@@ -3,22 +3,21 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
-#include "bench/support/roofs.h"
-#include "reports/report.h"
+#include "reports/format/report.h"
 
 namespace assay {
 
 class BenchTable {
  public:
-  // Widths of the widest model and the widest row name.
-  BenchTable(std::size_t model, std::size_t name) : model_(model), name_(name) {}
+  explicit BenchTable(std::size_t width) : width_(width) {}  // of the widest row id
   void Header() const;
-  void Row(const ReportBenchmark& row) const;
-  void Print(const std::string& dtype, const Roofs& roofs) const;
+  void Row(const ReportBenchmark& row, const std::vector<HardwareLimits>& limits) const;
+  void Print(const HardwareLimits& limits) const;
 
  private:
-  std::size_t model_, name_;
+  std::size_t width_;
 };
 
 }  // namespace assay

@@ -55,8 +55,9 @@ struct BenchArguments {
 };
 int BenchCommand(const BenchArguments& arguments, const Invocation& invocation);
 
-// With `cases`, the ids that `arguments` select; else suites, models, presets and devices.
-int ListCommand(const RunArguments& arguments, bool cases);
+// Suites, models, presets and devices; or the ids of the cases that `arguments` select; or the groups that may be placed.
+enum class ListWhat { kOverview, kCases, kGroups };
+int ListCommand(const RunArguments& arguments, ListWhat what);
 
 struct InspectArguments {
   std::string model;
@@ -65,6 +66,10 @@ struct InspectArguments {
 };
 int InspectCommand(const InspectArguments& arguments);
 
-int ValidateCommand(const std::string& file);
+struct ValidateArguments {
+  std::string file;
+  std::string comparable;  // another report, or "here": must the two be comparable? Empty: not asked
+};
+int ValidateCommand(const ValidateArguments& arguments);
 
 }  // namespace assay

@@ -1,9 +1,10 @@
+#include <fmt/core.h>
+
+#include "ci/assay/case_run.h"
 #include "ci/assay/commands.h"
-#include "ci/assay/session.h"
 #include "engine/base/check.h"
 #include "engine/ops/ops_factory.h"
 #include "oracles/golden/trace.h"
-#include "suites/golden/golden_cases.h"
 #include "suites/golden/golden_suite.h"
 #include "suites/suites.h"
 #include "suites/support/embedded.h"
@@ -17,27 +18,31 @@ int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation
   const std::string model = models.front();
   const std::string trace = arguments.goldens.empty() ? GoldensOf(model) : arguments.goldens;
   Require(!trace.empty(), "{}: no goldens.safetensors or .logits.json beside it: name a file with --goldens", model);
-  ReadGolden(trace);  // a broken file is bad input, not a failed case
 
-  const std::string device = ResolveDevice(arguments.device);
+  const Device device = ResolveDevice(arguments.device);
+  Workbench bench;
+  RequireSameVocabulary(ReadGolden(trace), bench.Store(model, arguments.seed).spec());  // bad input, not a failed case
   const SuiteInputs inputs{
-      {model}, arguments.dtypes.empty() ? DefaultDtypes() : Distinct(arguments.dtypes), {device}, arguments.seed};
-  std::vector<Case> cases = GoldenEngineCases(model, trace, inputs);
-  cases.insert(cases.begin(), GoldenReferenceCase(model, trace, device, arguments.seed));
+      {model}, arguments.dtypes.empty() ? DefaultDtypes() : PrecisionsOf(arguments.dtypes), {device}, arguments.seed};
+  std::vector<Case> cases;
+  for (const Target& target : TargetsOf(bench, inputs)) {
+    if (cases.empty()) cases.push_back(GoldenReferenceCase(bench, target, trace));
+    for (Case& item : GoldenSystemCases(bench, target, trace)) cases.push_back(std::move(item));
+  }
 
   CaseRun run;
   run.kind = "golden";
   run.listed = cases.size();
   run.cases = SelectCases(std::move(cases), arguments.pattern);
-  run.devices = {device};
+  run.device = device;
   run.seed = arguments.seed;
   run.report = arguments.report;
   run.replay = [&](const Case& item) {
-    std::string line = ReplayLine(item, arguments.seed);
+    std::string line = ReplayLine(item);
     line.replace(0, std::string_view("assay run").size(), "assay golden --goldens " + Quoted(trace));
     return line;
   };
-  return RunAndReport(run, invocation);
+  return RunAndReport(bench, std::move(run), invocation);
 }
 
 }  // namespace assay

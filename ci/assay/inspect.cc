@@ -41,8 +41,8 @@ void PrintModel(const ModelSpec& spec, const WeightStore& store) {
 void PrintLayers(const ModelSpec& spec, const KvPlan& plan) {
   Table table("><>>>><<><", {"layer", "kind", "window", "heads", "kv", "dim", "rope", "kv from", "cache", "ffn"});
   for (int i = 0; i < spec.layer_count(); ++i) {
-    const LayerSpec& layer = spec.layers[static_cast<std::size_t>(i)];
-    const RopeSpec& rope = spec.ropes[static_cast<std::size_t>(layer.rope)];
+    const LayerSpec& layer = spec.layers[i];
+    const RopeSpec& rope = spec.ropes[layer.rope];
     const auto rotated = std::count_if(rope.inv_freq.begin(), rope.inv_freq.end(), [](float f) { return f != 0; });
     std::string ffn = fmt::format("{}", layer.ffn);
     if (layer.experts > 0) ffn += fmt::format(" + {} of {} experts x {}", layer.top_k, layer.experts, layer.expert_ffn);
@@ -54,7 +54,7 @@ void PrintLayers(const ModelSpec& spec, const KvPlan& plan) {
                      rotated == layer.head_dim / 2 ? std::string()
                                                    : fmt::format(" ({} of {} pairs)", rotated, layer.head_dim / 2)),
          layer.kv_source == i ? (layer.value_is_key ? "own, v = k" : "own") : fmt::format("layer {}", layer.kv_source),
-         fmt::format("{}", plan.cache_of_layer[static_cast<std::size_t>(i)]), ffn});
+         fmt::format("{}", plan.cache_of_layer[i]), ffn});
   }
   table.Print(stdout);
 }

@@ -11,7 +11,9 @@
 #include "bench/cases/cases.h"
 #include "ci/assay/commands.h"
 #include "engine/base/check.h"
-#include "reports/context.h"
+#include "engine/ops/ops_factory.h"
+#include "reports/environment/build.h"
+#include "reports/format/report.h"
 #include "suites/suites.h"
 
 namespace assay {
@@ -41,12 +43,21 @@ std::string Seconds(const std::string& text) {
   return ok ? "" : fmt::format("'{}': expected more than 0 and at most 86400", text);
 }
 
+std::string DeviceName(const std::string& text) {
+  try {
+    ResolveDevice(text);
+    return "";
+  } catch (const InputError& error) {
+    return error.what();
+  }
+}
+
 // Options that every command which runs cases takes alike.
 template <class Arguments>
 void AddRunning(CLI::App* command, Arguments* arguments) {
-  command->add_option("--device", arguments->device, "where the engine runs")
+  command->add_option("--device", arguments->device, "where the engine runs: auto, host, cuda or cuda:N")
       ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "host", "cuda"}));
+      ->check(DeviceName);
   command
       ->add_option("--dtype", arguments->dtypes,
                    arguments->dtypes.empty() ? "mode of the engine; default: all" : "mode of the engine")
@@ -120,14 +131,25 @@ int Main(int argc, char** argv) {
   bench_command->callback([&] { code = BenchCommand(bench, invocation); });
 
   RunArguments list;
-  bool list_cases = false;
+  bool list_cases = false, list_groups = false;
   CLI::App* list_command = app.add_subcommand("list", "suites, models and devices, or the cases a selection has");
-  list_command->add_flag("--cases", list_cases, "print case ids");
+  CLI::Option* cases = list_command->add_flag("--cases", list_cases, "print case ids");
+  list_command->add_flag("--groups", list_groups, "print groups of cases that share a loaded model: what a scheduler may place")
+      ->excludes(cases);
   AddSelection(list_command, &list);
   AddRunning(list_command, &list);
-  for (CLI::Option* option : list_command->get_options())
-    if (option->get_name() != "--cases" && option->get_name() != "--help") option->needs("--cases");
-  list_command->callback([&] { code = ListCommand(list, list_cases); });
+  std::vector<const CLI::Option*> selections;
+  for (const CLI::Option* option : list_command->get_options())
+    if (option->get_name() != "--cases" && option->get_name() != "--groups" && option->get_name() != "--help")
+      selections.push_back(option);
+  list_command->callback([&] {
+    for (const CLI::Option* option : selections)
+      if (!option->empty() && !list_cases && !list_groups)
+        throw CLI::RequiresError(option->get_name(), "--cases or --groups");
+    code = ListCommand(list, list_groups  ? ListWhat::kGroups
+                             : list_cases ? ListWhat::kCases
+                                          : ListWhat::kOverview);
+  });
 
   InspectArguments inspect;
   CLI::App* inspect_command =
@@ -141,10 +163,12 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(1, 1 << 24));
   inspect_command->callback([&] { code = InspectCommand(inspect); });
 
-  std::string report;
+  ValidateArguments validate;
   CLI::App* validate_command = app.add_subcommand("validate", "check a report's shape and that it agrees with itself");
-  validate_command->add_option("report", report, "file")->required();
-  validate_command->callback([&] { code = ValidateCommand(report); });
+  validate_command->add_option("report", validate.file, "file")->required();
+  validate_command->add_option("--comparable", validate.comparable,
+                               "another report, or 'here' for this machine: exit 5 unless numbers may be compared");
+  validate_command->callback([&] { code = ValidateCommand(validate); });
 
   try {
     app.parse(argc, argv);

@@ -1,32 +1,30 @@
 #include "ci/assay/terminal.h"
 
-#include <fmt/core.h>
+#include <fmt/color.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <utility>
 
 namespace assay {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, int>, 13> kColours = {{
-    {"pass", 32},
-    {"PASS", 32},
-    {"MATCH", 32},
-    {"skip", 33},
-    {"DRIFT", 33},
-    {"TIE_FLIP", 33},
-    {"VOID", 33},
-    {"INCOMPLETE", 33},
-    {"INCONCLUSIVE", 33},
-    {"fail", 31},
-    {"FAIL", 31},
-    {"error", 31},
-    {"WRONG", 31},
-}};
+fmt::terminal_color ColourOf(std::string_view name) {
+  for (const std::string_view good : {"pass", "PASS", "MATCH"})
+    if (name == good) return fmt::terminal_color::green;
+  for (const std::string_view bad : {"fail", "FAIL", "error", "WRONG"})
+    if (name == bad) return fmt::terminal_color::red;
+  return fmt::terminal_color::yellow;
+}
+
+bool IsName(std::string_view text) {
+  for (const std::string_view name : {"pass", "PASS", "MATCH", "skip", "unstable", "DRIFT", "TIE_FLIP", "VOID",
+                                      "INCOMPLETE", "INCONCLUSIVE", "fail", "FAIL", "error", "WRONG"})
+    if (text == name) return true;
+  return false;
+}
 
 bool MayColour(std::FILE* stream) {
   const char* no_color = std::getenv("NO_COLOR");
@@ -44,11 +42,9 @@ std::size_t Columns(std::string_view text) {
 
 }  // namespace
 
-std::string Painted(std::string_view name, const std::string& text, std::FILE* stream) {
-  const auto colour =
-      std::find_if(kColours.begin(), kColours.end(), [&](const auto& entry) { return entry.first == name; });
-  if (colour == kColours.end() || !MayColour(stream)) return text;
-  return fmt::format("\033[{}m{}\033[0m", colour->second, text);
+std::string Colorized(std::string_view name, const std::string& text, std::FILE* stream) {
+  if (!IsName(name) || !MayColour(stream)) return text;
+  return fmt::format(fmt::fg(ColourOf(name)), "{}", text);
 }
 
 ProgressLine::ProgressLine() {
@@ -83,7 +79,7 @@ void Table::Print(std::FILE* out) const {
   for (const auto& row : rows_) {
     std::string line;
     for (std::size_t i = 0; i < row.size(); ++i) {
-      const std::string fill(widths[i] - Columns(row[i]), ' '), cell = Painted(row[i], row[i], out);
+      const std::string fill(widths[i] - Columns(row[i]), ' '), cell = Colorized(row[i], row[i], out);
       line += (i == 0 ? "" : "  ") + (align_[i] == '>' ? fill + cell : cell + fill);
     }
     line.erase(line.find_last_not_of(' ') + 1);

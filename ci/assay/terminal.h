@@ -10,7 +10,7 @@ namespace assay {
 
 // `text` in the colour of a status or verdict name ("pass", "MATCH" green; "skip", "DRIFT" yellow; "fail", "WRONG"
 // red), when `stream` is a terminal that may show colours; else `text`.
-std::string Painted(std::string_view name, const std::string& text, std::FILE* stream);
+std::string Colorized(std::string_view name, const std::string& text, std::FILE* stream);
 
 // One line on stderr, rewritten in place; nothing unless stderr is a terminal. The line is gone when the object is.
 class ProgressLine {
@@ -32,7 +32,7 @@ class Table {
  public:
   Table(std::string align, std::vector<std::string> header);
   void Add(std::vector<std::string> cells);
-  // Cells that are a status or verdict name are painted.
+  // Cells that are a status or verdict name are coloured.
   void Print(std::FILE* out) const;
 
  private:

@@ -41,6 +41,13 @@ CudaVersions LoadedCudaVersions() {
   return {VersionText(runtime), VersionText(driver), CublasVersion()};
 }
 
+CudaDeviceFacts FactsOfCudaDevice(int device) {
+  cudaDeviceProp properties = {};
+  ASSAY_CUDA(cudaGetDeviceProperties(&properties, device));
+  return {properties.name, fmt::format("{}.{}", properties.major, properties.minor), properties.multiProcessorCount,
+          static_cast<std::int64_t>(properties.totalGlobalMem)};
+}
+
 std::string CudaBusId(int device) {
   std::array<char, 32> text{};
   ASSAY_CUDA(cudaDeviceGetPCIBusId(text.data(), static_cast<int>(text.size()), device));

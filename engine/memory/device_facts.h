@@ -1,6 +1,7 @@
 // What the CUDA devices and libraries of this process are, asked without CUDA headers: every build may ask.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace assay {
@@ -16,6 +17,15 @@ struct CudaVersions {
   std::string cublas;
 };
 CudaVersions LoadedCudaVersions();
+
+// What CUDA says of a device. Defined only in builds with CUDA. Throws DeviceError when there is no such device.
+struct CudaDeviceFacts {
+  std::string name;                // "NVIDIA H100 80GB HBM3"
+  std::string compute_capability;  // "9.0"
+  int sm_count = 0;
+  std::int64_t memory_bytes = 0;
+};
+CudaDeviceFacts FactsOfCudaDevice(int device);
 
 // "0000:1b:00.0". Defined only in builds with CUDA. Throws DeviceError when there is no such device.
 std::string CudaBusId(int device);

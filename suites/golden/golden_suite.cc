@@ -10,6 +10,11 @@
 
 namespace assay {
 
+void RequireSameVocabulary(const GoldenTrace& trace, const ModelSpec& spec) {
+  Require(trace.vocab == spec.vocab, "{}: rows of {} logits, but {} has a vocabulary of {}", trace.file, trace.vocab,
+          spec.name, spec.vocab);
+}
+
 GoldenTolerance GoldenToleranceOf(Workbench& bench, const Target& target) {
   if (target.precision != Precision::kFp32) {
     GoldenTolerance tolerance = GoldenTolerance::Fp32();
@@ -26,9 +31,11 @@ Case GoldenReferenceCase(Workbench& bench, const Target& target, const std::stri
   reference.batch_invariant = false;
   if (!IsLarge(bench.Spec(target))) reference.device = Device::Host();
   Case item = MakeCase("Golden", "ReferenceMatches", reference, {}, {}, [trace](CaseState& state) {
+    const GoldenTrace recorded = ReadGolden(trace);
+    RequireSameVocabulary(recorded, state.spec());
     const GoldenTolerance tolerance = GoldenToleranceOf(state.bench, state.target);
-    ReferenceAnswerer reference(state.references().MakeDecoder(state.target, {.keep_hidden = true, .twin = {}}));
-    JudgeGolden(ReadGolden(trace), reference, tolerance, state.check);
+    ReferenceAnswerer answerer(state.references().MakeDecoder(state.target, {.keep_hidden = true, .twin = {}}));
+    JudgeGolden(recorded, answerer, tolerance, state.check);
   });
   item.axes = Axes({{"model", reference.axes().Text("model")}, {"device", reference.device.kind_name()}});
   return item;
@@ -39,6 +46,7 @@ std::vector<Case> GoldenSystemCases(Workbench& bench, const Target& target, cons
   using enum Capability;
   return {MakeCase("Golden", "SystemMatches", target, {}, {kLogits, kBatch}, [trace](CaseState& state) {
     const GoldenTrace recorded = ReadGolden(trace);
+    RequireSameVocabulary(recorded, state.spec());
     const GoldenTolerance tolerance = GoldenToleranceOf(state.bench, state.target);
     SystemAnswerer system(state, recorded);
     JudgeGolden(recorded, system, tolerance, state.check);

@@ -10,6 +10,10 @@
 
 namespace assay {
 
+// Throws InputError naming both when the trace is of another vocabulary than the model: its rows would be compared with
+// others'.
+void RequireSameVocabulary(const GoldenTrace& trace, const ModelSpec& spec);
+
 // What `target` may be from a trace that was recorded in float32: in fp32 the stated figures hold, in other modes the
 // calibrated twin's.
 GoldenTolerance GoldenToleranceOf(Workbench& bench, const Target& target);

@@ -1,7 +1,7 @@
 #include "suites/support/engine_system.h"
 
 #include "engine/ops/ops_factory.h"
-#include "reports/environment/begin.h"
+#include "reports/environment/build.h"
 
 namespace assay {
 

@@ -1,0 +1,39 @@
+// What running cases from the command line takes, whichever command selected them: progress, failures, report, table,
+// exit code.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "ci/assay/commands.h"
+#include "reports/format/report.h"
+#include "suites/support/case.h"
+
+namespace assay {
+
+// Each name once, in the order given.
+std::vector<std::string> Distinct(const std::vector<std::string>& names);
+// The modes of these names, each once.
+std::vector<Precision> PrecisionsOf(const std::vector<std::string>& names);
+
+// Where the models' weights come from, each once. Opens their headers.
+std::vector<ModelInfo> ModelsOf(Workbench& bench, const std::vector<Target>& targets);
+
+// On stdout, when the case failed or broke off: the cause, one comparison a line, and the line that replays it.
+void PrintFailure(const ReportCase& item);
+
+struct CaseRun {
+  std::string kind;         // of the report
+  std::vector<Case> cases;  // selected
+  std::size_t listed = 0;   // before selection
+  Device device;            // asked for
+  std::uint64_t seed = 0;
+  std::string report;  // file; empty: none
+  std::function<std::string(const Case&)> replay;
+};
+
+// Runs the cases, prints failures and the table on stdout, writes the report, returns the exit code.
+int RunAndReport(Workbench& bench, CaseRun run, const Invocation& invocation);
+
+}  // namespace assay
