@@ -55,3 +55,11 @@ function(assay_program name)
   target_link_libraries(${name} PRIVATE ${ARGN})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
 endfunction()
+
+include(GoogleTest)
+# assay_tests(NAME DEPS...): one gtest program of the .cc files of the current folder, found by CTest case by case.
+function(assay_tests name)
+  assay_program(${name} ${ARGN})
+  target_compile_definitions(${name} PRIVATE ASSAY_FIXTURES="${PROJECT_SOURCE_DIR}/suites/fixtures")
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
+endfunction()

@@ -2,8 +2,6 @@
 
 #include <charconv>
 
-#include "engine/base/check.h"
-
 namespace assay {
 
 Device Device::FromName(const std::string& name) {
@@ -21,5 +19,14 @@ Device Device::FromName(const std::string& name) {
 
 std::string Device::name() const { return on_host() ? "host" : fmt::format("cuda:{}", index); }
 std::string Device::kind_name() const { return on_host() ? "host" : "cuda"; }
+
+Support IsAmong(const Device& device, int cuda_devices) {
+  if (device.on_host() || (device.index >= 0 && device.index < cuda_devices)) return Support::Yes();
+  const std::string indices = cuda_devices > 1    ? fmt::format(" (0..{})", cuda_devices - 1)
+                              : cuda_devices == 1 ? " (0)"
+                                                  : "";
+  return Support::No("{}: this machine has {} CUDA device{}{}", device.name(), cuda_devices,
+                     cuda_devices == 1 ? "" : "s", indices);
+}
 
 }  // namespace assay

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "engine/base/check.h"
 namespace assay {
 
 struct Device {
@@ -20,5 +21,9 @@ struct Device {
   std::string kind_name() const;  // "host", "cuda"
   friend bool operator==(const Device&, const Device&) = default;
 };
+
+// Whether `device` is the host or one of `cuda_devices` devices; the reason when not: "cuda:9: this machine has 2 CUDA
+// devices (0..1)".
+Support IsAmong(const Device& device, int cuda_devices);
 
 }  // namespace assay

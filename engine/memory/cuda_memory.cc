@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/base/device.h"
 #include "engine/memory/cuda_device.h"
 
 namespace assay {
@@ -83,10 +84,7 @@ Support CudaAvailable(int device) {
   int count = 0;
   cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess) return failed("cudaGetDeviceCount", status);
-  if (device < 0 || device >= count) {
-    return Support::No("cuda:{}: this machine has {} CUDA device{} ({})", device, count, count == 1 ? "" : "s",
-                       count == 1 ? "0" : fmt::format("0..{}", count - 1));
-  }
+  if (Support support = IsAmong(Device::Cuda(device), count); !support) return support;
   cudaDeviceProp properties = {};
   status = cudaGetDeviceProperties(&properties, device);
   if (status != cudaSuccess) return failed("cudaGetDeviceProperties", status);

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "engine/base/check.h"
+#include "engine/testing/scratch_folder.h"
 #include "oracles/golden/trace.h"
-#include "suites/support/scratch_folder.h"
 
 namespace assay {
 namespace {

@@ -13,8 +13,8 @@
 #include "engine/base/check.h"
 #include "engine/base/half.h"
 #include "engine/base/quant.h"
-#include "suites/support/gguf_image.h"
-#include "suites/support/scratch_folder.h"
+#include "engine/testing/gguf_image.h"
+#include "engine/testing/scratch_folder.h"
 
 namespace assay {
 namespace {

@@ -1,11 +1,11 @@
-#include "suites/support/gguf_image.h"
+#include "engine/testing/gguf_image.h"
 
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
 #include "engine/base/quant.h"
-#include "suites/support/scratch_folder.h"
+#include "engine/testing/scratch_folder.h"
 
 namespace assay {
 namespace {

@@ -12,9 +12,9 @@
 #include <string>
 
 #include "engine/model/presets.h"
+#include "engine/testing/checkpoint_files.h"
+#include "engine/testing/complaint.h"
 #include "engine/weights/hf_config.h"
-#include "suites/unit/checkpoint_files.h"
-#include "suites/unit/complaint.h"
 
 namespace assay {
 namespace {

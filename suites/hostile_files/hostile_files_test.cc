@@ -12,12 +12,12 @@
 
 #include "engine/base/check.h"
 #include "engine/base/random.h"
+#include "engine/testing/gguf_image.h"
+#include "engine/testing/scratch_folder.h"
 #include "engine/weights/finite.h"
 #include "engine/weights/gguf.h"
 #include "engine/weights/hugging_face.h"
-#include "suites/mutation/counted_memory.h"
-#include "suites/support/gguf_image.h"
-#include "suites/support/scratch_folder.h"
+#include "suites/hostile_files/counted_memory.h"
 
 namespace assay {
 namespace {

@@ -6,8 +6,8 @@
 
 #include <chrono>
 
-#include "suites/unit/checkpoint_files.h"
-#include "suites/unit/complaint.h"
+#include "engine/testing/checkpoint_files.h"
+#include "engine/testing/complaint.h"
 
 namespace assay {
 namespace {

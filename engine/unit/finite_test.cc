@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "suites/support/gguf_image.h"
-#include "suites/support/scratch_folder.h"
-#include "suites/unit/complaint.h"
-#include "suites/unit/small_engine.h"
+#include "engine/testing/complaint.h"
+#include "engine/testing/gguf_image.h"
+#include "engine/testing/scratch_folder.h"
+#include "engine/testing/small_engine.h"
 
 namespace assay {
 namespace {

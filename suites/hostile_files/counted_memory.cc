@@ -1,4 +1,4 @@
-#include "suites/mutation/counted_memory.h"
+#include "suites/hostile_files/counted_memory.h"
 
 #include <malloc.h>
 

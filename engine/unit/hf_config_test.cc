@@ -7,8 +7,8 @@
 #include <string>
 
 #include "engine/model/presets.h"
-#include "suites/unit/checkpoint_files.h"
-#include "suites/unit/complaint.h"
+#include "engine/testing/checkpoint_files.h"
+#include "engine/testing/complaint.h"
 
 namespace assay {
 namespace {

@@ -10,10 +10,10 @@
 #include "engine/base/check.h"
 #include "engine/runtime/batch.h"
 #include "engine/runtime/engine.h"
+#include "engine/testing/complaint.h"
+#include "engine/testing/small_engine.h"
 #include "oracles/probes/faulty_ops.h"
 #include "oracles/probes/forwarding_memory.h"
-#include "suites/unit/complaint.h"
-#include "suites/unit/small_engine.h"
 
 namespace assay {
 namespace {

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "suites/unit/complaint.h"
-#include "suites/unit/small_engine.h"
+#include "engine/testing/complaint.h"
+#include "engine/testing/small_engine.h"
 
 namespace assay {
 namespace {

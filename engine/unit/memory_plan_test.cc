@@ -9,10 +9,10 @@
 #include "engine/model/presets.h"
 #include "engine/model/tensors.h"
 #include "engine/ops/host_ops.h"
+#include "engine/testing/gguf_image.h"
+#include "engine/testing/scratch_folder.h"
 #include "oracles/probes/forwarding_memory.h"
 #include "oracles/probes/forwarding_ops.h"
-#include "suites/support/gguf_image.h"
-#include "suites/support/scratch_folder.h"
 
 namespace assay {
 namespace {

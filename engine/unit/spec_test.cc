@@ -13,7 +13,7 @@
 #include "engine/model/gemma4.h"
 #include "engine/model/presets.h"
 #include "engine/model/rope.h"
-#include "suites/unit/complaint.h"
+#include "engine/testing/complaint.h"
 
 namespace assay {
 namespace {

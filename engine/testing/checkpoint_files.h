@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/base/half.h"
-#include "suites/support/scratch_folder.h"
+#include "engine/testing/scratch_folder.h"
 
 namespace assay {
 
