@@ -5,6 +5,7 @@
 
 #include "reports/environment/begin.h"
 #include "reports/environment/build.h"
+#include "reports/environment/gpu.h"
 #include "reports/environment/host.h"
 #include "reports/unit/sample.h"
 
@@ -33,6 +34,27 @@ TEST(Environment, HoldsTheVariablesThatLibrariesRead) {
   EXPECT_EQ(variables.count("PATH"), 0u);
   const char* argv[] = {"assay", "run"};
   EXPECT_EQ(BeginReport("run", 2, argv).environment.variables, variables);
+}
+
+TEST(Gpu, ADeviceThatIsAbsentIsAFact) {
+  const GpuInfo info = ReadGpu(3, "ffff:00:00.0");
+  EXPECT_EQ(info.index, 3);
+  EXPECT_EQ(info.bus_id, "ffff:00:00.0");
+  EXPECT_FALSE(info.unread.empty());
+  EXPECT_FALSE(info.ecc_before.has_value());
+  EXPECT_FALSE(ReadEcc("ffff:00:00.0").has_value());
+  GpuMonitor monitor("ffff:00:00.0");
+  EXPECT_FALSE(monitor.unread().empty());
+  monitor.Sample();
+  EXPECT_EQ(monitor.Take().samples, 0);
+}
+
+TEST(Gpu, SpreadsAreOfWhatWasSampled) {
+  const Spread spread = SpreadOf({3, 1, 2, 9});
+  EXPECT_EQ(spread.min, 1);
+  EXPECT_EQ(spread.median, 2);
+  EXPECT_EQ(spread.max, 9);
+  EXPECT_EQ(SpreadOf({}).max, 0);
 }
 
 TEST(Comparability, SameFactsHaveTheSameKey) {
