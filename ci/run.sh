@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(build-essential cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libvalijson-dev libssl-dev libgtest-dev
-          libbenchmark-dev)
+          libbenchmark-dev zlib1g-dev)
 jobs=${JOBS:-$(nproc)}
 
 fail() { echo "ci/run.sh: $1" >&2; exit "${2:-1}"; }

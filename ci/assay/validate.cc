@@ -2,13 +2,35 @@
 
 #include "ci/assay/commands.h"
 #include "ci/assay/terminal.h"
-#include "reports/check.h"
-#include "reports/report.h"
-#include "reports/writer.h"
+#include "reports/environment/begin.h"
+#include "reports/format/check.h"
+#include "reports/format/report.h"
+#include "reports/format/writer.h"
 
 namespace assay {
+namespace {
 
-int ValidateCommand(const std::string& file) {
+// Of another report, or of a run that would begin here: of that, only what is known without opening a device.
+Environment OtherEnvironment(const std::string& comparable) {
+  if (comparable == "here") return BeginReport("run", 0, nullptr).environment;
+  return FromJson(ReadFile(comparable)).environment;
+}
+
+// Every field that differs; numbers may be compared when there is none.
+int Compare(const ValidateArguments& arguments, const Environment& environment) {
+  const auto differences = ComparabilityDifferences(environment, OtherEnvironment(arguments.comparable));
+  for (const std::string& difference : differences) fmt::print("  differs: {}\n", difference);
+  if (!differences.empty())
+    fmt::print("{}: not comparable with {}\n", arguments.file, arguments.comparable);
+  else
+    fmt::print("{}: comparable with {}\n", arguments.file, arguments.comparable);
+  return differences.empty() ? kExitPass : kExitNotComparable;
+}
+
+}  // namespace
+
+int ValidateCommand(const ValidateArguments& arguments) {
+  const std::string& file = arguments.file;
   const std::string text = ReadFile(file);
   const Report report = FromJson(text);
   std::vector<std::string> problems = SchemaProblems(text);
@@ -17,10 +39,13 @@ int ValidateCommand(const std::string& file) {
   for (const std::string& problem : problems) fmt::print("{}: {}\n", file, problem);
   if (!problems.empty()) return kExitFailure;
   const ReportSummary summary = Summarise(report);
-  fmt::print("{}: valid, {}, {} cases, commit {}{}\n", file, Painted(summary.verdict, summary.verdict, stdout),
-             report.cases.size(), report.build.commit, report.build.dirty ? " (dirty)" : "");
+  const BuildInfo& build = report.environment.build;
+  fmt::print("{}: valid, {}, {} cases, {} rows, argmax {} of {}, commit {}{}\n", file,
+             Painted(summary.verdict, summary.verdict, stdout), report.cases.size(), report.benchmarks.size(),
+             summary.argmax.judged, summary.argmax.rows, build.commit, build.dirty ? " (dirty)" : "");
   for (const std::string& problem : report.problems) fmt::print("  not complete: {}\n", problem);
-  return report.complete ? kExitPass : kExitIncomplete;
+  if (!report.complete) return kExitIncomplete;
+  return arguments.comparable.empty() ? kExitPass : Compare(arguments, report.environment);
 }
 
 }  // namespace assay

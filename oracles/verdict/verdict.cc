@@ -68,6 +68,7 @@ Judgement Void(std::string metric, Bound bound, std::string fault) {
   judgement.metric = std::move(metric);
   judgement.bound = std::move(bound);
   judgement.fault = std::move(fault);
+  judgement.comparisons = 0;
   return judgement;
 }
 

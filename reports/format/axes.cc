@@ -44,8 +44,11 @@ std::optional<std::int64_t> Axes::Number(std::string_view name) const {
 
 std::string Axes::ToString() const {
   std::string text;
-  for (const auto& [name, value] : axes_)
-    text += (text.empty() ? "" : "/") + (SpeaksForItself(name) ? "" : name + "=") + Printed(value);
+  for (const auto& [name, value] : axes_) {
+    if (!text.empty()) text += '/';
+    if (!SpeaksForItself(name)) text += name + '=';
+    text += Printed(value);
+  }
   return text;
 }
 

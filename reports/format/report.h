@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -53,6 +54,8 @@ struct ReportCase {
   std::string id() const { return PrintId(suite, name, axes); }
 };
 
+// Not a match, or one that used half of its tolerance: worth a place and a detail in the file.
+bool IsTelling(const Judgement& judgement);
 // The judgement that speaks for a case: the worst; null without judgements.
 const Judgement* Worst(const ReportCase& item);
 // Its verdict; VOID without judgements: nothing was compared.
@@ -64,7 +67,7 @@ struct Spread {
 };
 // What the device did while a series was timed.
 struct DeviceActivity {
-  Spread sm_clock_mhz, memory_clock_mhz, power_w, temperature_c;
+  Spread sm_clock_mhz{}, memory_clock_mhz{}, power_w{}, temperature_c{};
   std::uint64_t throttle_reasons = 0;  // NVML's clock event bits, or-ed
   std::int64_t samples = 0;            // 0: nothing was read
 };
@@ -110,6 +113,12 @@ struct ReportBenchmark {
   std::string kernels;                      // digest of the names of the kernels of one timed unit; empty on the host
   std::string id() const { return PrintId("bench", name, axes); }
 };
+// The limits a row is held against: those of its dtype axis; of a row without one, the only ones there are. Null when
+// none were measured.
+const HardwareLimits* LimitsOf(const ReportBenchmark& row, const std::vector<HardwareLimits>& limits);
+// bytes over the copy bandwidth or flops over the peak of a product, whichever is longer; 0 without limits.
+double FloorOf(const ReportBenchmark& row, const std::vector<HardwareLimits>& limits);
+// All 0 for a row whose status is not pass, and without samples. Percentiles are nearest-rank.
 Figures FiguresOf(const ReportBenchmark& row, const std::vector<HardwareLimits>& limits);
 
 struct ModelInfo {
@@ -133,6 +142,9 @@ struct Report {
   std::vector<ReportBenchmark> benchmarks;
   bool complete = false;
   std::vector<std::string> problems;  // why it is not complete
+  // The version this was converted from; empty when it was written as it stands. What that version did not record is
+  // absent, and the rules that need it are not applied.
+  std::string converted_from;
 };
 
 // What follows from cases and rows alone. Written into the file, recomputed by whoever checks it.
@@ -148,6 +160,10 @@ ReportSummary Summarise(const Report& report);
 // 0 PASS, 1 FAIL, 3 INCONCLUSIVE, 4 INCOMPLETE.
 int ExitCode(std::string_view run_verdict);
 
+// The report as a reader of its text sees it. Numbers of judgements keep 6 significant digits, or all when rounding
+// would change the verdict; samples keep 5. Judgements that match with half their tolerance to spare keep no place and
+// no detail, passing and skipped cases no replay line, and no judgement the probability its budget was made from.
+Report AsWritten(Report report);
 std::string ToJson(const Report& report);
 // Throws ReportError for text that is no report of this major version, naming the field; summary parts are not read.
 Report FromJson(std::string_view text);

@@ -1,4 +1,4 @@
-#include "reports/writer.h"
+#include "reports/format/writer.h"
 
 #include <fcntl.h>
 #include <fmt/core.h>
@@ -11,6 +11,8 @@
 #include <fstream>
 #include <iterator>
 #include <utility>
+
+#include "reports/format/gzip.h"
 
 namespace assay {
 namespace {
@@ -49,6 +51,7 @@ void WriteAll(const std::string& path, const std::string& asked, std::string_vie
 }  // namespace
 
 void WriteFileAtomically(const std::string& asked, std::string_view text) {
+  const std::string packed = IsGzipPath(asked) ? Compressed(text) : std::string();
   // A link stays and what it points to is replaced; devices, pipes and folders are not replaced by a file.
   std::error_code error;
   const std::filesystem::path target = std::filesystem::weakly_canonical(asked, error);
@@ -58,7 +61,7 @@ void WriteFileAtomically(const std::string& asked, std::string_view text) {
   const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
   const std::string folder = std::filesystem::path(path).parent_path().string();
   try {
-    WriteAll(temporary, asked, text);
+    WriteAll(temporary, asked, IsGzipPath(asked) ? packed : text);
     if (std::rename(temporary.c_str(), path.c_str()) != 0) Fail("cannot replace", asked, errno);
   } catch (...) {
     std::remove(temporary.c_str());
@@ -77,7 +80,7 @@ std::string ReadFile(const std::string& path) {
   if (!in) Fail("cannot open", path, errno);
   std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
   if (in.bad()) throw ReportError(fmt::format("cannot read {}", path));
-  return text;
+  return IsGzipPath(path) ? Decompressed(text, path) : text;
 }
 
 ReportFile::ReportFile(std::string path, const Report& begun) : path_(std::move(path)) { Update(begun); }

@@ -4,16 +4,16 @@
 #include <string>
 #include <string_view>
 
-#include "reports/report.h"
+#include "reports/format/report.h"
 
 namespace assay {
 
 // Puts `text` at `path` in one step: temporary file beside it, fsync, rename, fsync of the folder. Whoever reads `path`
 // sees the old content or the new, never a part. Throws ReportError naming path and cause; then `path` is as it was.
-// A link stays a link; what is there and no regular file is refused.
+// A link stays a link; what is there and no regular file is refused. A path that ends in ".gz" is written compressed.
 void WriteFileAtomically(const std::string& path, std::string_view text);
 
-// Reads a whole file. Throws ReportError naming it.
+// Reads a whole file, and decompresses it when its path ends in ".gz". Throws ReportError naming it.
 std::string ReadFile(const std::string& path);
 
 // The report file of a run. Until Finish it holds the report so far, marked incomplete, so that a run that dies leaves

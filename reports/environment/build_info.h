@@ -1,7 +1,7 @@
 // Facts of the build, filled in by ci/cmake/AssayBuildInfo.cmake each time the program is built.
 #pragma once
 
-#include "reports/report.h"
+#include "reports/format/environment.h"
 
 namespace assay {
 

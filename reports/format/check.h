@@ -14,8 +14,9 @@ std::string_view ReportSchema();
 // One line per violation of the schema, with the path of the field; empty: the shape is right.
 std::vector<std::string> SchemaProblems(std::string_view report_text);
 
-// One line per contradiction inside a report of the right shape: counts, skip ledger, tolerances, verdicts, statuses
-// and the complete flag against the cases.
+// One line per contradiction inside a report of the right shape. Re-derived are: the verdict of each judgement from its
+// value, bound, fault and comparisons; budgets; rows on which the argmax was judged; figures, floor and parity of each
+// timed row, and whether it may have a speed; the comparability key; counts, skip ledger, bounds and the run's verdict.
 std::vector<std::string> ConsistencyProblems(std::string_view report_text);
 
 }  // namespace assay

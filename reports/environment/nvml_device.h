@@ -1,0 +1,38 @@
+// One device of the management library, which is opened by name and stays open: CUDA may hold it too.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "reports/format/environment.h"
+
+namespace assay {
+
+class NvmlDevice {
+ public:
+  explicit NvmlDevice(const std::string& bus_id);
+  ~NvmlDevice();
+
+  // Why the device cannot be read at all; empty when it can.
+  const std::string& unread() const { return unread_; }
+
+  // Fills what the library knows, and names what it refuses in info->unread.
+  void Describe(GpuInfo* info) const;
+  std::optional<EccCounts> Ecc() const;
+
+  // What the device does now; a part that is refused is absent.
+  struct Moment {
+    std::optional<double> sm_clock_mhz, memory_clock_mhz, power_w, temperature_c;
+    std::uint64_t throttle_reasons = 0;
+  };
+  Moment Now() const;
+
+ private:
+  struct Library;
+  std::unique_ptr<Library> library_;
+  std::string unread_;
+};
+
+}  // namespace assay

@@ -1,0 +1,49 @@
+// Shared by the files that turn reports into JSON and back: what equals its default is left out.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "reports/format/report.h"
+
+namespace assay {
+
+using Json = nlohmann::ordered_json;
+
+// A number as its shortest text: a whole one without a decimal point.
+Json Number(double value);
+
+template <class Value>
+void PutUnless(const Value& absent, Json* object, const char* key, const Value& value) {
+  if (!(value == absent)) (*object)[key] = value;
+}
+inline void PutUnless(double absent, Json* object, const char* key, double value) {
+  if (value != absent) (*object)[key] = Number(value);
+}
+inline void PutText(Json* object, const char* key, const std::string& text) {
+  PutUnless(std::string(), object, key, text);
+}
+
+// JSON has no NaN or infinity: the number is left out and named instead.
+void PutNumber(Json* object, const char* key, double value, double absent = 0);
+double GetNumber(const Json& object, const char* key, double absent = 0);
+
+// Environment with its comparability key, which is derived and not read.
+Json EnvironmentJson(const Environment& environment);
+Environment EnvironmentFrom(const Json& json);
+
+// Rows with their figures, which are derived and not read.
+Json BenchmarkJson(const ReportBenchmark& row, const std::vector<HardwareLimits>& limits);
+ReportBenchmark BenchmarkFrom(const Json& json);
+Json LimitsJson(const HardwareLimits& limits);
+HardwareLimits LimitsFrom(const Json& json);
+
+Json AxesJson(const Axes& axes);
+Axes AxesFrom(const Json& json);
+Status StatusFrom(const Json& object);
+Verdict VerdictFrom(const std::string& name);
+
+// One line a case, a bound, a series: what a person compares line by line stands on one line.
+std::string Printed(const Json& report);
+
+}  // namespace assay

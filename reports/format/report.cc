@@ -1,0 +1,136 @@
+#include "reports/format/report.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "reports/format/numbers.h"
+
+namespace assay {
+namespace {
+
+constexpr int kJudgementDigits = 6, kSampleDigits = 5, kDurationDigits = 4, kWorkDigits = 9;
+// From here on a judgement keeps where it was worst.
+constexpr double kTellingHeadroom = 0.5;
+
+std::string RunVerdict(const Report& report, const ReportSummary& summary) {
+  const auto bench = [&](auto wanted) {
+    return std::any_of(report.benchmarks.begin(), report.benchmarks.end(), wanted);
+  };
+  const auto timed = [](const ReportBenchmark& row) { return row.status == Status::kPass; };
+  const auto failed = [](const ReportBenchmark& row) {
+    return row.status == Status::kFail || row.status == Status::kError || row.parity == Verdict::kWrong;
+  };
+  if (summary.statuses.at(Status::kFail) + summary.statuses.at(Status::kError) > 0 || bench(failed)) return "FAIL";
+  if (!report.complete) return "INCOMPLETE";
+  // A row that has no speed because the device was slowed down may have one when it is timed again.
+  if (bench([](const ReportBenchmark& row) { return row.status == Status::kUnstable; })) return "INCONCLUSIVE";
+  // Nothing ran where it was to run: in all, or on one of the devices.
+  std::map<std::string, bool> ran_on;
+  for (const ReportCase& item : report.cases) ran_on[item.axes.Text("device")] |= item.status != Status::kSkip;
+  const bool ran =
+      !ran_on.empty() && std::all_of(ran_on.begin(), ran_on.end(), [](const auto& on) { return on.second; });
+  // A run of benchmarks is one of rows; its cases only say whether they may be timed.
+  if (report.benchmarks.empty() ? !ran || report.kind == "bench" : !bench(timed)) return "INCOMPLETE";
+  if (bench([&](const ReportBenchmark& row) { return timed(row) && row.parity == Verdict::kVoid; }))
+    return "INCONCLUSIVE";
+  return "PASS";
+}
+
+bool SameSide(const Judgement& a, const Judgement& b) {
+  return VerdictOf(a.value, a.bound) == VerdictOf(b.value, b.bound);
+}
+
+void Write(Judgement* judgement) {
+  const Judgement exact = *judgement;
+  judgement->value = Rounded(exact.value, kJudgementDigits);
+  judgement->bound.soft = Rounded(exact.bound.soft, kJudgementDigits);
+  judgement->bound.hard = Rounded(exact.bound.hard, kJudgementDigits);
+  if (!SameSide(exact, *judgement)) *judgement = exact;
+  judgement->soft_probability = 0;
+  if (!IsTelling(*judgement)) {
+    judgement->worst = {};
+    judgement->detail.clear();
+  }
+}
+
+void Write(DeviceActivity* activity) {
+  for (Spread* spread :
+       {&activity->sm_clock_mhz, &activity->memory_clock_mhz, &activity->power_w, &activity->temperature_c})
+    for (double* value : {&spread->min, &spread->median, &spread->max}) *value = Rounded(*value, kSampleDigits);
+}
+
+void Write(ReportBenchmark* row) {
+  for (TimedSeries& series : row->series) {
+    for (double& seconds : series.seconds) seconds = Rounded(seconds, kSampleDigits);
+    Write(&series.activity);
+  }
+  row->floor_s = Rounded(row->floor_s, kJudgementDigits);
+  for (double* value : {&row->bytes, &row->flops, &row->work}) *value = Rounded(*value, kWorkDigits);
+}
+
+}  // namespace
+
+bool IsTelling(const Judgement& judgement) {
+  return judgement.verdict != Verdict::kMatch || !(Headroom(judgement) < kTellingHeadroom);
+}
+
+const Judgement* Worst(const ReportCase& item) {
+  const Judgement* worst = nullptr;
+  for (const Judgement& judgement : item.judgements)
+    if (worst == nullptr || IsWorse(judgement, *worst)) worst = &judgement;
+  return worst;
+}
+
+Verdict CaseVerdict(const ReportCase& item) {
+  const Judgement* const worst = Worst(item);
+  return worst == nullptr ? Verdict::kVoid : worst->verdict;
+}
+
+ReportSummary Summarise(const Report& report) {
+  ReportSummary summary;
+  for (const Status status : kStatuses) summary.statuses[status] = 0;
+  for (const Verdict verdict : kVerdicts) summary.verdicts[verdict] = 0;
+  const auto skip = [&](const std::string& reason, std::string id) {
+    auto group = std::find_if(summary.skips.begin(), summary.skips.end(),
+                              [&](const auto& known) { return known.first == reason; });
+    if (group == summary.skips.end()) group = summary.skips.insert(group, {reason, {}});
+    group->second.push_back(std::move(id));
+  };
+  for (const ReportCase& item : report.cases) {
+    ++summary.statuses.at(item.status);
+    ++summary.verdicts.at(CaseVerdict(item));
+    summary.argmax.judged += item.argmax.judged;
+    summary.argmax.rows += item.argmax.rows;
+    if (item.status == Status::kSkip) skip(item.reason, item.id());
+  }
+  for (const ReportBenchmark& row : report.benchmarks)
+    if (row.status == Status::kSkip) skip(row.reason, row.id());
+  summary.verdict = RunVerdict(report, summary);
+  return summary;
+}
+
+int ExitCode(std::string_view run_verdict) {
+  if (run_verdict == "PASS") return 0;
+  if (run_verdict == "FAIL") return 1;
+  if (run_verdict == "INCONCLUSIVE") return 3;
+  if (run_verdict == "INCOMPLETE") return 4;
+  throw ReportError(fmt::format("run verdict '{}': expected PASS, FAIL, INCONCLUSIVE or INCOMPLETE", run_verdict));
+}
+
+Report AsWritten(Report report) {
+  report.duration_s = Rounded(report.duration_s, kDurationDigits);
+  for (HardwareLimits& limits : report.limits)
+    for (double* value : {&limits.copy_bytes_per_s, &limits.read_bytes_per_s, &limits.gemm_flops_per_s})
+      *value = Rounded(*value, kJudgementDigits);
+  for (ReportCase& item : report.cases) {
+    item.duration_s = Rounded(item.duration_s, kDurationDigits);
+    if (item.status == Status::kPass || item.status == Status::kSkip) item.replay.clear();
+    for (Judgement& judgement : item.judgements) Write(&judgement);
+  }
+  for (ReportBenchmark& row : report.benchmarks) Write(&row);
+  return report;
+}
+
+}  // namespace assay

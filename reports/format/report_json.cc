@@ -1,0 +1,281 @@
+#include <fmt/core.h>
+
+#include <cmath>
+#include <limits>
+
+#include "reports/format/json.h"
+
+namespace assay {
+namespace {
+
+// Every distinct bound once; judgements name theirs by its place.
+class BoundTable {
+ public:
+  std::size_t Add(const Bound& bound) {
+    const std::string key = fmt::format("{} {} {}", bound.soft, bound.hard, bound.from);
+    const auto [known, fresh] = places_.emplace(key, bounds_.size());
+    if (fresh) bounds_.push_back(Line(bound));
+    return known->second;
+  }
+  Json json() const { return bounds_; }
+
+ private:
+  static Json Line(const Bound& bound) {
+    Json json = Json::object();
+    PutNumber(&json, "soft", bound.soft);
+    if (bound.hard != bound.soft) PutNumber(&json, "hard", bound.hard, bound.soft);
+    json["from"] = bound.from;
+    return json;
+  }
+  std::map<std::string, std::size_t> places_;
+  Json bounds_ = Json::array();
+};
+
+std::vector<Bound> BoundsFrom(const Json& json) {
+  std::vector<Bound> bounds;
+  for (const Json& line : json) {
+    const double soft = GetNumber(line, "soft");
+    bounds.push_back({soft, GetNumber(line, "hard", soft), line.at("from")});
+  }
+  return bounds;
+}
+
+Json PlaceJson(const Place& place) {
+  Json json = Json::object();
+  PutText(&json, "note", place.note());
+  for (const auto& [name, value] : place.coordinates()) json[name] = value;
+  return json;
+}
+
+Place PlaceFrom(const Json& json) {
+  std::string note;
+  std::vector<Place::Coordinate> coordinates;
+  for (const auto& [name, value] : json.items()) {
+    if (name == "note")
+      note = value;
+    else
+      coordinates.emplace_back(name, value.get<std::int64_t>());
+  }
+  return {std::move(note), std::move(coordinates)};
+}
+
+Json JudgementJson(const Judgement& judgement, BoundTable* bounds) {
+  Json json = {{"metric", judgement.metric}};
+  if (judgement.verdict != Verdict::kMatch) json["verdict"] = Name(judgement.verdict);
+  PutNumber(&json, "value", judgement.value);
+  json["bound"] = bounds->Add(judgement.bound);
+  PutUnless(std::int64_t{1}, &json, "comparisons", judgement.comparisons);
+  PutText(&json, "fault", judgement.fault);
+  if (!judgement.worst.empty()) json["worst"] = PlaceJson(judgement.worst);
+  if (judgement.first_outside) json["first_outside"] = PlaceJson(*judgement.first_outside);
+  PutText(&json, "detail", judgement.detail);
+  return json;
+}
+
+Judgement JudgementFrom(const Json& json, const std::vector<Bound>& bounds) {
+  const auto index = json.at("bound").get<std::int64_t>();
+  if (index < 0 || index >= static_cast<std::int64_t>(bounds.size()))
+    throw ReportError(fmt::format("not a report: a judgement's bound is {} of {} bounds", index, bounds.size()));
+  Judgement judgement;
+  judgement.metric = json.at("metric");
+  judgement.verdict = json.contains("verdict") ? VerdictFrom(json["verdict"]) : Verdict::kMatch;
+  judgement.value = GetNumber(json, "value");
+  judgement.bound = bounds[static_cast<std::size_t>(index)];
+  judgement.comparisons = json.value("comparisons", judgement.comparisons);
+  judgement.fault = json.value("fault", "");
+  if (json.contains("worst")) judgement.worst = PlaceFrom(json["worst"]);
+  if (json.contains("first_outside")) judgement.first_outside = PlaceFrom(json["first_outside"]);
+  judgement.detail = json.value("detail", "");
+  return judgement;
+}
+
+Json CaseJson(const ReportCase& item, BoundTable* bounds) {
+  Json json = {{"suite", item.suite}, {"name", item.name}, {"axes", AxesJson(item.axes)}};
+  if (item.status != Status::kPass) json["status"] = Name(item.status);
+  PutText(&json, "reason", item.reason);
+  PutUnless(0.0, &json, "duration_s", item.duration_s);
+  if (item.argmax.rows != 0 || item.argmax.judged != 0) json["argmax"] = {item.argmax.judged, item.argmax.rows};
+  for (const Judgement& judgement : item.judgements) json["judgements"].push_back(JudgementJson(judgement, bounds));
+  PutText(&json, "replay", item.replay);
+  return json;
+}
+
+ReportCase CaseFrom(const Json& json, const std::vector<Bound>& bounds) {
+  ReportCase item;
+  item.suite = json.at("suite");
+  item.name = json.at("name");
+  item.axes = AxesFrom(json.at("axes"));
+  item.status = StatusFrom(json);
+  item.reason = json.value("reason", "");
+  item.duration_s = json.value("duration_s", 0.0);
+  if (json.contains("argmax")) item.argmax = {json["argmax"].at(0), json["argmax"].at(1)};
+  item.replay = json.value("replay", "");
+  for (const Json& judgement : json.value("judgements", Json::array()))
+    item.judgements.push_back(JudgementFrom(judgement, bounds));
+  return item;
+}
+
+Json RunJson(const Report& report) {
+  Json json = {{"id", report.run_id},
+               {"kind", report.kind},
+               {"argv", report.argv},
+               {"started", report.started},
+               {"finished", report.finished.empty() ? Json(nullptr) : Json(report.finished)},
+               {"duration_s", Number(report.duration_s)},
+               {"seed", report.seed}};
+  PutText(&json, "converted_from", report.converted_from);
+  return json;
+}
+
+void ReadRun(const Json& json, Report* report) {
+  report->run_id = json.at("id");
+  report->kind = json.at("kind");
+  report->argv = json.at("argv").get<std::vector<std::string>>();
+  report->started = json.at("started");
+  if (!json.at("finished").is_null()) report->finished = json.at("finished");
+  report->duration_s = json.at("duration_s");
+  report->seed = json.at("seed");
+  report->converted_from = json.value("converted_from", "");
+}
+
+Json CountsJson(const Report& report, const ReportSummary& summary) {
+  Json json = {{"total", report.cases.size()}};
+  for (const auto& [status, count] : summary.statuses) json[std::string(Name(status))] = count;
+  for (const auto& [verdict, count] : summary.verdicts) json["verdicts"][std::string(Name(verdict))] = count;
+  json["argmax"] = {summary.argmax.judged, summary.argmax.rows};
+  return json;
+}
+
+// Refuses what is not a report of this major version before anything else is looked at.
+void CheckVersion(const Json& json) {
+  if (!json.is_object() || !json.contains("schema") || !json["schema"].is_object() ||
+      json["schema"].value("name", Json()) != kReportSchemaName) {
+    throw ReportError(fmt::format("not a report: schema.name is not '{}'", kReportSchemaName));
+  }
+  const Json version = json["schema"].value("version", Json());
+  if (!version.is_string())
+    throw ReportError(fmt::format("not a report: schema.version is {}, expected text", version.dump()));
+  const std::string found = version.get<std::string>();
+  const std::string known = kReportSchemaVersion;
+  if (found.substr(0, found.find('.')) != known.substr(0, known.find('.'))) {
+    throw ReportVersionError(
+        fmt::format("report version {}: this build reads {}.x; read it with the build whose commit it names, or "
+                    "repeat the run with this one",
+                    found, known.substr(0, known.find('.'))));
+  }
+}
+
+}  // namespace
+
+Json Number(double value) {
+  const bool whole = std::abs(value) < 9e15 && value == std::trunc(value);
+  return whole ? Json(static_cast<std::int64_t>(value)) : Json(value);
+}
+
+void PutNumber(Json* object, const char* key, double value, double absent) {
+  if (!std::isfinite(value)) {
+    (*object)["non_finite"][key] = std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
+  } else {
+    PutUnless(absent, object, key, value);
+  }
+}
+
+double GetNumber(const Json& object, const char* key, double absent) {
+  if (const auto found = object.find(key); found != object.end()) return found->get<double>();
+  const auto named = object.find("non_finite");
+  if (named == object.end() || !named->contains(key)) return absent;
+  const std::string text = named->at(key).get<std::string>();
+  if (text == "nan") return std::numeric_limits<double>::quiet_NaN();
+  return text == "inf" ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity();
+}
+
+Json AxesJson(const Axes& axes) {
+  Json json = Json::object();
+  for (const auto& [name, value] : axes.all()) std::visit([&, key = name](const auto& v) { json[key] = v; }, value);
+  return json;
+}
+
+Axes AxesFrom(const Json& json) {
+  Axes axes;
+  for (const auto& [name, value] : json.items()) {
+    if (value.is_string())
+      axes.Set(name, value.get<std::string>());
+    else if (value.is_number_integer())
+      axes.Set(name, value.get<std::int64_t>());
+    else
+      throw ReportError(fmt::format("not a report: axis '{}' is {}, expected text or a whole number", name,
+                                    value.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  }
+  return axes;
+}
+
+Status StatusFrom(const Json& object) {
+  const auto found = object.find("status");
+  if (found == object.end()) return Status::kPass;
+  const std::string name = found->get<std::string>();
+  const std::optional<Status> status = StatusFromName(name);
+  if (!status)
+    throw ReportError(fmt::format("not a report: status '{}': expected pass, skip, unstable, fail or error", name));
+  return *status;
+}
+
+Verdict VerdictFrom(const std::string& name) {
+  const std::optional<Verdict> verdict = VerdictFromName(name);
+  if (!verdict)
+    throw ReportError(fmt::format("not a report: verdict '{}': expected MATCH, DRIFT, TIE_FLIP, VOID or WRONG", name));
+  return *verdict;
+}
+
+std::string ToJson(const Report& as_measured) {
+  const Report report = AsWritten(as_measured);
+  const ReportSummary summary = Summarise(report);
+  BoundTable bounds;
+  Json cases = Json::array(), rows = Json::array(), skips = Json::array(), limits = Json::array(),
+       models = Json::array();
+  for (const ReportCase& item : report.cases) cases.push_back(CaseJson(item, &bounds));
+  for (const ReportBenchmark& row : report.benchmarks) rows.push_back(BenchmarkJson(row, report.limits));
+  for (const auto& [reason, ids] : summary.skips) skips.push_back({{"reason", reason}, {"ids", ids}});
+  for (const HardwareLimits& known : report.limits) limits.push_back(LimitsJson(known));
+  for (const ModelInfo& model : report.models)
+    models.push_back({{"name", model.name}, {"format", model.format}, {"identity", model.identity}});
+  Json json;
+  json["schema"] = {{"name", kReportSchemaName}, {"version", kReportSchemaVersion}};
+  json["verdict"] = summary.verdict;
+  json["run"] = RunJson(report);
+  json["counts"] = CountsJson(report, summary);
+  json["population"] = {{"listed", report.listed}, {"selected", report.selected}};
+  json["integrity"] = {{"complete", report.complete}, {"problems", report.problems}};
+  json["environment"] = EnvironmentJson(report.environment);
+  json["models"] = std::move(models);
+  json["limits"] = std::move(limits);
+  json["skips"] = std::move(skips);
+  json["bounds"] = bounds.json();
+  json["cases"] = std::move(cases);
+  json["benchmarks"] = std::move(rows);
+  return Printed(json);
+}
+
+Report FromJson(std::string_view text) {
+  Report report;
+  try {
+    const Json json = Json::parse(text);
+    CheckVersion(json);
+    ReadRun(json.at("run"), &report);
+    report.environment = EnvironmentFrom(json.at("environment"));
+    for (const Json& model : json.at("models"))
+      report.models.push_back({model.at("name"), model.at("format"), model.at("identity")});
+    for (const Json& limits : json.at("limits")) report.limits.push_back(LimitsFrom(limits));
+    report.listed = json.at("population").at("listed");
+    report.selected = json.at("population").at("selected");
+    const std::vector<Bound> bounds = BoundsFrom(json.at("bounds"));
+    for (const Json& item : json.at("cases")) report.cases.push_back(CaseFrom(item, bounds));
+    for (const Json& row : json.at("benchmarks")) report.benchmarks.push_back(BenchmarkFrom(row));
+    report.complete = json.at("integrity").at("complete");
+    report.problems = json.at("integrity").at("problems").get<std::vector<std::string>>();
+  } catch (const Json::exception& error) {
+    throw ReportError(fmt::format("not a report: {}", error.what()));
+  }
+  return report;
+}
+
+}  // namespace assay

@@ -1,0 +1,117 @@
+// Where a run happens, and what makes two runs comparable.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "reports/environment/begin.h"
+#include "reports/environment/build.h"
+#include "reports/environment/gpu.h"
+#include "reports/environment/host.h"
+#include "reports/unit/sample.h"
+
+namespace assay {
+namespace {
+
+TEST(Environment, SaysWhereItCameFrom) {
+  const BuildInfo build = ThisBuild();
+  EXPECT_FALSE(build.compiler.empty());
+  EXPECT_TRUE(build.commit == "unknown" || build.commit.size() == 40) << build.commit;
+  const HostInfo host = ThisHost();
+  EXPECT_GT(host.cores, 0);
+  EXPECT_GT(host.memory_bytes, 0);
+  EXPECT_FALSE(host.kernel.empty());
+  EXPECT_NE(NewRunId(), NewRunId());
+}
+
+TEST(Environment, HoldsTheVariablesThatLibrariesRead) {
+  ::setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8\n", 1);
+  ::setenv("NVIDIA_TF32_OVERRIDE", "0", 1);
+  ::setenv("MY_CUDA_THING", "1", 1);
+  const auto variables = EnvironmentVariables();
+  EXPECT_EQ(variables.at("CUBLAS_WORKSPACE_CONFIG"), ":16:8?");
+  EXPECT_EQ(variables.at("NVIDIA_TF32_OVERRIDE"), "0");
+  EXPECT_EQ(variables.count("MY_CUDA_THING"), 0u);
+  EXPECT_EQ(variables.count("PATH"), 0u);
+  const char* argv[] = {"assay", "run"};
+  EXPECT_EQ(BeginReport("run", 2, argv).environment.variables, variables);
+}
+
+TEST(Gpu, ADeviceThatIsAbsentIsAFact) {
+  const GpuInfo info = ReadGpu(3, "ffff:00:00.0");
+  EXPECT_EQ(info.index, 3);
+  EXPECT_EQ(info.bus_id, "ffff:00:00.0");
+  EXPECT_FALSE(info.unread.empty());
+  EXPECT_FALSE(info.ecc_before.has_value());
+  EXPECT_FALSE(ReadEcc("ffff:00:00.0").has_value());
+  GpuMonitor monitor("ffff:00:00.0");
+  EXPECT_FALSE(monitor.unread().empty());
+  monitor.Sample();
+  EXPECT_EQ(monitor.Take().samples, 0);
+}
+
+TEST(Gpu, SpreadsAreOfWhatWasSampled) {
+  const Spread spread = SpreadOf({3, 1, 2, 9});
+  EXPECT_EQ(spread.min, 1);
+  EXPECT_EQ(spread.median, 2);
+  EXPECT_EQ(spread.max, 9);
+  EXPECT_EQ(SpreadOf({}).max, 0);
+}
+
+TEST(Comparability, SameFactsHaveTheSameKey) {
+  const Environment a = Sample().environment, b = Sample().environment;
+  EXPECT_EQ(ComparabilityKey(a), ComparabilityKey(b));
+  EXPECT_EQ(ComparabilityKey(a).size(), 64u);
+  EXPECT_TRUE(ComparabilityDifferences(a, b).empty());
+}
+
+TEST(Comparability, EveryDeclaredFactChangesTheKeyAndIsPrinted) {
+  const Environment a = Sample().environment;
+  const std::pair<std::function<void(Environment&)>, const char*> changes[] = {
+      {[](Environment& e) { e.gpus[0].power_limit_w = 500; }, "gpu 0 power limit: 700 W and 500 W"},
+      {[](Environment& e) { e.gpus[0].name = "NVIDIA H200"; }, "gpu 0 name: NVIDIA H100 80GB HBM3 and NVIDIA H200"},
+      {[](Environment& e) { e.gpus[0].sm_count = 132; }, "gpu 0 multiprocessors: nothing and 132"},
+      {[](Environment& e) { e.gpus[0].mig_mode = "enabled"; }, "gpu 0 MIG: nothing and enabled"},
+      {[](Environment& e) { e.gpus[0].ecc_mode = "disabled"; }, "gpu 0 ECC: nothing and disabled"},
+      {[](Environment& e) { e.gpus[0].memory_bytes = 5; }, "gpu 0 memory: nothing and 5 bytes"},
+      {[](Environment& e) { e.gpus[0].compute_capability = "9.0"; }, "gpu 0 compute capability: nothing and 9.0"},
+      {[](Environment& e) { e.gpus[0].max_sm_clock_mhz = 1980; }, "gpu 0 highest SM clock: nothing and 1980 MHz"},
+      {[](Environment& e) { e.gpus[0].max_memory_clock_mhz = 9; }, "gpu 0 highest memory clock: nothing and 9 MHz"},
+      {[](Environment& e) { e.cuda->driver = "590"; }, "driver: 580.159.04 and 590"},
+      {[](Environment& e) { e.cuda->runtime = "12.9"; }, "CUDA runtime: 13.0 and 12.9"},
+      {[](Environment& e) { e.cuda->cublas.clear(); }, "cuBLAS: 13.1.0 and nothing"},
+      {[](Environment& e) { e.variables.clear(); }, "variable CUBLAS_WORKSPACE_CONFIG: :4096:8 and nothing"},
+      {[](Environment& e) { e.host.cpu = "other"; }, "host processor: "},
+      {[](Environment& e) { e.host.cores += 1; }, "host cores: "}};
+  for (const auto& [change, line] : changes) {
+    Environment b = a;
+    change(b);
+    EXPECT_NE(ComparabilityKey(a), ComparabilityKey(b)) << line;
+    const auto differences = ComparabilityDifferences(a, b);
+    ASSERT_EQ(differences.size(), 1u) << line;
+    EXPECT_EQ(differences[0].substr(0, std::string_view(line).size()), line);
+  }
+  Environment b = a;
+  b.gpus.clear();
+  EXPECT_EQ(ComparabilityDifferences(a, b).size(), 2u);
+}
+
+TEST(Comparability, WhoAndWhereDoNotMatter) {
+  const Environment a = Sample().environment;
+  Environment b = a;
+  b.build = {};
+  b.system.name = "other";
+  b.host.name = "other";
+  b.host.memory_bytes = 5;
+  b.host.kernel = "other";
+  b.device_asked = "cuda:1";
+  b.variables["CUDA_VISIBLE_DEVICES"] = "3";
+  GpuInfo& gpu = b.gpus[0];
+  gpu.index = 3;
+  gpu.uuid = gpu.bus_id = gpu.vbios = "other";
+  gpu.other_processes = 2;
+  gpu.ecc_after = EccCounts{9, 9};
+  EXPECT_EQ(ComparabilityKey(a), ComparabilityKey(b));
+}
+
+}  // namespace
+}  // namespace assay

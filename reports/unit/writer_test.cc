@@ -1,0 +1,118 @@
+// Report files: whole or absent, plain and compressed.
+#include "reports/format/writer.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "reports/environment/begin.h"
+#include "reports/format/check.h"
+#include "reports/format/gzip.h"
+#include "reports/unit/sample.h"
+
+namespace assay {
+namespace {
+
+class ReportFiles : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::path(testing::TempDir()) / NewRunId();
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  std::string Path(const char* name) const { return (folder_ / name).string(); }
+  std::size_t Files() const {
+    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(folder_), {}));
+  }
+  std::filesystem::path folder_;
+};
+
+TEST_F(ReportFiles, RunThatDiesLeavesAReportThatSaysSo) {
+  Report report = Sample();
+  report.cases.pop_back();
+  { ReportFile file(Path("r.json"), report); }
+  const std::string text = ReadFile(Path("r.json"));
+  EXPECT_EQ(SchemaProblems(text), std::vector<std::string>{});
+  EXPECT_EQ(ConsistencyProblems(text), std::vector<std::string>{});
+  const Report found = FromJson(text);
+  EXPECT_FALSE(found.complete);
+  EXPECT_EQ(found.cases.size(), 3u);
+  EXPECT_EQ(Summarise(found).verdict, "INCOMPLETE");
+}
+
+TEST_F(ReportFiles, FinishReplacesTheIncompleteReportAndLeavesNothingBeside) {
+  ReportFile file(Path("r.json"), Sample());
+  file.Finish(Sample());
+  EXPECT_TRUE(FromJson(ReadFile(Path("r.json"))).complete);
+  EXPECT_EQ(Files(), 1u);
+}
+
+TEST_F(ReportFiles, FailedWriteLeavesTheOldFile) {
+  WriteFileAtomically(Path("r.json"), "old");
+  // A folder in the way of the temporary file's target makes the rename fail after the text was written.
+  std::filesystem::create_directory(Path("taken"));
+  EXPECT_THROW(WriteFileAtomically(Path("taken"), "new"), ReportError);
+  EXPECT_EQ(ReadFile(Path("r.json")), "old");
+  EXPECT_EQ(Files(), 2u);
+}
+
+TEST_F(ReportFiles, MessagesNameThePath) {
+  try {
+    WriteFileAtomically(Path("absent/r.json"), "");
+    FAIL();
+  } catch (const ReportError& error) {
+    EXPECT_NE(std::string(error.what()).find(Path("absent/r.json")), std::string::npos) << error.what();
+  }
+  EXPECT_THROW(ReadFile(Path("absent")), ReportError);
+  EXPECT_THROW(ReadFile(folder_.string()), ReportError);
+}
+
+TEST_F(ReportFiles, ARunWithProblemsIsNotComplete) {
+  ReportFile file(Path("r.json"), Sample());
+  Report report = Sample();
+  report.problems = {"node lost"};
+  file.Finish(report);
+  EXPECT_FALSE(FromJson(ReadFile(Path("r.json"))).complete);
+  EXPECT_EQ(ConsistencyProblems(ReadFile(Path("r.json"))), std::vector<std::string>{});
+}
+
+std::string Bytes(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+TEST_F(ReportFiles, APathThatEndsInGzIsCompressed) {
+  ReportFile file(Path("r.json.gz"), Sample());
+  file.Finish(Sample());
+  const std::string bytes = Bytes(Path("r.json.gz")), text = ReadFile(Path("r.json.gz"));
+  EXPECT_EQ(bytes.substr(0, 2), "\x1f\x8b");
+  EXPECT_LT(bytes.size(), text.size() / 2);
+  EXPECT_EQ(ConsistencyProblems(text), std::vector<std::string>{});
+  WriteFileAtomically(Path("again.json.gz"), text);
+  EXPECT_EQ(Bytes(Path("again.json.gz")), bytes) << "the same text has the same bytes";
+  EXPECT_EQ(bytes.substr(4, 4), std::string(4, '\0')) << "no time in the header";
+  EXPECT_EQ(Files(), 2u);
+}
+
+TEST_F(ReportFiles, BrokenCompressedFilesAreRefused) {
+  const std::string bytes = Compressed("some text that is long enough");
+  EXPECT_EQ(Decompressed(bytes, "x"), "some text that is long enough");
+  EXPECT_EQ(Decompressed(Compressed(""), "x"), "");
+  std::string flipped = bytes;
+  flipped[flipped.size() - 6] ^= 1;
+  for (const std::string& broken : {bytes.substr(0, bytes.size() - 1), bytes.substr(0, 5), bytes + "x",
+                                    std::string("{}"), std::string(), flipped}) {
+    std::ofstream(Path("broken.gz"), std::ios::binary) << broken;
+    try {
+      ReadFile(Path("broken.gz"));
+      FAIL() << broken.size();
+    } catch (const ReportError& error) {
+      EXPECT_NE(std::string(error.what()).find(Path("broken.gz")), std::string::npos) << error.what();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace assay
