@@ -38,10 +38,9 @@ struct SuiteTotals {
   }
 };
 
-std::string Grouped(std::int64_t number) {
-  std::string text = std::to_string(number);
-  for (auto at = static_cast<std::ptrdiff_t>(text.size()) - 3; at > 0; at -= 3) text.insert(at, ",");
-  return text;
+// "412 of 1024"; "-" where no argmax could be judged.
+std::string Judged(const ArgmaxRows& argmax) {
+  return argmax.rows == 0 ? "-" : fmt::format("{} of {}", argmax.judged, argmax.rows);
 }
 
 }  // namespace
@@ -63,7 +62,7 @@ void PrintRunTable(const Report& report) {
     const auto count = [&](Status status) { return std::to_string(total.statuses[status]); };
     table.Add({key.first, key.second, std::to_string(cases), count(Status::kPass), count(Status::kFail),
                count(Status::kError), count(Status::kSkip), std::string(Name(total.ran ? total.verdict : Verdict::kVoid)),
-               total.argmax.rows == 0 ? "-" : Grouped(total.argmax.judged) + " of " + Grouped(total.argmax.rows),
+               Judged(total.argmax),
                total.headroom ? fmt::format("{:.3g}", *total.headroom) : "-", fmt::format("{:.1f} s", total.seconds)});
   }
   table.Print(stdout);

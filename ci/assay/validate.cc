@@ -41,7 +41,7 @@ int ValidateCommand(const ValidateArguments& arguments) {
   const ReportSummary summary = Summarise(report);
   const BuildInfo& build = report.environment.build;
   fmt::print("{}: valid, {}, {} cases, {} rows, argmax {} of {}, commit {}{}\n", file,
-             Painted(summary.verdict, summary.verdict, stdout), report.cases.size(), report.benchmarks.size(),
+             Colorized(summary.verdict, summary.verdict, stdout), report.cases.size(), report.benchmarks.size(),
              summary.argmax.judged, summary.argmax.rows, build.commit, build.dirty ? " (dirty)" : "");
   for (const std::string& problem : report.problems) fmt::print("  not complete: {}\n", problem);
   if (!report.complete) return kExitIncomplete;
