@@ -1,6 +1,6 @@
 // One line for each weight shape, stored type and number of rows: microseconds and fraction of measured copy bandwidth
-// for every way to compute the product. Weights rotate through more copies than the L2 cache holds; calls are replayed
-// from a graph, as in a decode step. Arguments: nothing, or stored types ("BF16 Q8_0").
+// for every path that computes the product. Weights rotate through more copies than the L2 cache holds; calls are
+// replayed from a graph, as in a decode step. Arguments: nothing, or stored types ("BF16 Q8_0").
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -58,9 +58,9 @@ double CopyBandwidth(Ops& ops) {
 }
 
 void Measure(DType type, double copy) {
-  constexpr ProductWay kWays[] = {ProductWay::kDot, ProductWay::kSkinny, ProductWay::kLibrary};
+  constexpr GemmPath kPaths[] = {GemmPath::kDot, GemmPath::kSkinny, GemmPath::kLibrary};
   std::vector<std::unique_ptr<Ops>> ops;
-  for (const ProductWay way : kWays) ops.push_back(MakeCudaOps({.precision = Precision::kBf16, .product_way = way}));
+  for (const GemmPath path : kPaths) ops.push_back(MakeCudaOps({.precision = Precision::kBf16, .gemm_path = path}));
   fmt::print("{:>14} {:>5} {:>4} {:>8} | {:>16} {:>16} {:>16}\n", "shape", "type", "rows", "floor us", "dot", "skinny",
              "library");
   for (const Shape& shape : kShapes) {
@@ -81,7 +81,7 @@ void Measure(DType type, double copy) {
       std::string line = fmt::format("{:>14} {:>5} {:>4} {:>8.2f} |", shape.name, Name(type), rows, bytes / copy * 1e6);
       for (std::size_t w = 0; w < ops.size(); ++w) {
         Ops& o = *ops[w];
-        if (kWays[w] == ProductWay::kDot && rows > 8) {
+        if (kPaths[w] == GemmPath::kDot && rows > 8) {
           line += fmt::format(" {:>16}", "-");
           continue;
         }

@@ -38,7 +38,7 @@ ASSAY_UNINSTRUMENTED void Run(std::int64_t count, std::int64_t step,
     try {
       body(begin, std::min(count, begin + step));
     } catch (...) {
-      errors[static_cast<std::size_t>(range)] = std::current_exception();
+      errors[range] = std::current_exception();
     }
     ASSAY_TSAN_RELEASE(&join);
   }
@@ -56,7 +56,7 @@ void ParallelFor(std::int64_t count, std::int64_t grain,
   const std::int64_t ranges = omp_in_parallel() ? 1 : std::min<std::int64_t>(most, ParallelWidth());
   if (ranges <= 1) return body(0, count);
   const std::int64_t step = (count + ranges - 1) / ranges;
-  std::vector<std::exception_ptr> errors(static_cast<std::size_t>((count + step - 1) / step));
+  std::vector<std::exception_ptr> errors((count + step - 1) / step);
   Run(count, step, body, errors);
   for (const std::exception_ptr& error : errors)
     if (error) std::rethrow_exception(error);

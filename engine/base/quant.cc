@@ -36,9 +36,7 @@ inline float HalfToFloat(std::uint16_t bits) {
 
 float Half(Bytes at) { return HalfToFloat(Read<std::uint16_t>(at)); }
 
-void Copy(Bytes in, float* out, std::int64_t count) {
-  std::memcpy(out, in, static_cast<std::size_t>(count) * sizeof(float));
-}
+void Copy(Bytes in, float* out, std::int64_t count) { std::memcpy(out, in, count * sizeof(float)); }
 
 void FromF16(Bytes in, float* out, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) out[i] = HalfToFloat(Read<std::uint16_t>(in + 2 * i));
@@ -323,7 +321,7 @@ void QuantiseRow(DType type, const float* in, std::byte* blocks, std::int64_t co
   auto* out = reinterpret_cast<std::uint8_t*>(blocks);
   switch (type) {
     case DType::kF32:
-      std::memcpy(out, in, static_cast<std::size_t>(count) * sizeof(float));
+      std::memcpy(out, in, count * sizeof(float));
       return;
     case DType::kF16:
       return EncodePlain<F16, ToF16>(in, blocks, count);

@@ -38,7 +38,7 @@ ASSAY_HD inline float RandomUniform(std::uint64_t key, std::uint64_t index) {
 // Tokens of a made-up session: a function of (seed, stream, index), all below `vocab`.
 inline std::vector<std::int32_t> RandomTokens(std::uint64_t seed, int stream, int length, int vocab) {
   const std::uint64_t key = Mix64(seed * 1'000'003u + static_cast<std::uint64_t>(stream) + 1);
-  std::vector<std::int32_t> tokens(static_cast<std::size_t>(length));
+  std::vector<std::int32_t> tokens(length);
   for (std::size_t i = 0; i < tokens.size(); ++i)
     tokens[i] = static_cast<std::int32_t>(RandomBits(key, i) % static_cast<std::uint64_t>(vocab));
   return tokens;

@@ -33,7 +33,7 @@ void HostMemory::Fill(void* to, unsigned char byte, std::size_t bytes) {
 
 std::size_t HostMemory::FreeBytes() const {
   const long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-  return pages > 0 && size > 0 ? static_cast<std::size_t>(pages) * static_cast<std::size_t>(size) : 0;
+  return pages > 0 && size > 0 ? std::int64_t{pages} * size : 0;
 }
 
 }  // namespace assay

@@ -9,7 +9,7 @@ namespace {
 // The last layer before `first_shared` of the same kind.
 int Donor(const Gemma4Config& config, int first_shared, LayerKind kind, int reader) {
   for (int l = first_shared - 1; l >= 0; --l)
-    if (config.layers[static_cast<std::size_t>(l)].kind == kind) return l;
+    if (config.layers[l].kind == kind) return l;
   Throw("model '{}': layer {} shares keys and values, but none of layers 0..{} is a {} layer", config.name, reader,
         first_shared - 1, kind == LayerKind::kFull ? "full" : "sliding");
 }
@@ -31,7 +31,7 @@ ModelSpec Gemma4Spec(const Gemma4Config& config) {
   spec.tied_head = config.tied_head;
   spec.ple_width = config.ple_width;
   for (int l = 0; l < layers; ++l) {
-    const Gemma4Layer& from = config.layers[static_cast<std::size_t>(l)];
+    const Gemma4Layer& from = config.layers[l];
     const bool sliding = from.kind == LayerKind::kSliding, shared = l >= first_shared;
     LayerSpec layer;
     layer.kind = from.kind;

@@ -25,9 +25,9 @@ KvPlan MakeKvPlan(const ModelSpec& spec, int capacity, int max_chunk) {
   plan.capacity = capacity;
   plan.max_chunk = max_chunk;
   for (int l = 0; l < spec.layer_count(); ++l) {
-    const LayerSpec& layer = spec.layers[static_cast<std::size_t>(l)];
+    const LayerSpec& layer = spec.layer(l);
     if (!spec.OwnsKv(l)) {
-      plan.cache_of_layer.push_back(plan.cache_of_layer[static_cast<std::size_t>(layer.kv_source)]);
+      plan.cache_of_layer.push_back(plan.cache_of_layer[layer.kv_source]);
       continue;
     }
     plan.cache_of_layer.push_back(static_cast<int>(plan.caches.size()));

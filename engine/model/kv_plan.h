@@ -17,9 +17,7 @@ struct KvCacheSpec {
   int head_dim = 0;
   int window = 0;  // 0 = full
   // Elements of one session's keys (values take as many again).
-  std::size_t elements() const {
-    return static_cast<std::size_t>(slots) * static_cast<std::size_t>(kv_heads) * static_cast<std::size_t>(head_dim);
-  }
+  std::size_t elements() const { return std::size_t{1} * slots * kv_heads * head_dim; }
   friend bool operator==(const KvCacheSpec&, const KvCacheSpec&) = default;
 };
 

@@ -47,7 +47,7 @@ RopeSpec MakeRope(const RopeConfig& config, int head_dim) {
       config.rule == RopeRule::kProportional ? static_cast<int>(std::floor(config.partial * head_dim / 2)) : pairs;
   RopeSpec rope{config.theta, std::vector<float>(static_cast<std::size_t>(pairs), 0.0f)};
   for (int d = 0; d < rotated; ++d) {
-    const auto at = static_cast<std::size_t>(d);
+    const int at = d;
     double inv = std::pow(config.theta, -2.0 * d / head_dim);
     switch (config.rule) {
       case RopeRule::kDefault:

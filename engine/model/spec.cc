@@ -20,10 +20,10 @@ void Positive(const std::string& where, const char* field, float value) {
 }
 
 void ValidateSource(const ModelSpec& spec, int index, const std::string& where) {
-  const LayerSpec& layer = spec.layers[static_cast<std::size_t>(index)];
+  const LayerSpec& layer = spec.layer(index);
   InRange(where, "kv_source", layer.kv_source, 0, index);
   if (layer.kv_source == index) return;
-  const LayerSpec& source = spec.layers[static_cast<std::size_t>(layer.kv_source)];
+  const LayerSpec& source = spec.layer(layer.kv_source);
   Require(spec.OwnsKv(layer.kv_source), "{}: kv_source {} has no keys of its own, it reads those of layer {}", where,
           layer.kv_source, source.kv_source);
   Require(source.kind == layer.kind && source.window == layer.window,
@@ -35,7 +35,7 @@ void ValidateSource(const ModelSpec& spec, int index, const std::string& where) 
 }
 
 void ValidateLayer(const ModelSpec& spec, int index) {
-  const LayerSpec& layer = spec.layers[static_cast<std::size_t>(index)];
+  const LayerSpec& layer = spec.layer(index);
   const std::string where = fmt::format("model '{}': layer {}", spec.name, index);
   InRange(where, "heads", layer.heads, 1, kMaxHeads);
   InRange(where, "kv_heads", layer.kv_heads, 1, layer.heads);
@@ -49,7 +49,7 @@ void ValidateLayer(const ModelSpec& spec, int index) {
     Require(layer.window == 0, "{}: a full layer has no window, found {}", where, layer.window);
   }
   InRange(where, "rope", layer.rope, 0, static_cast<int>(spec.ropes.size()) - 1);
-  const std::size_t pairs = spec.ropes[static_cast<std::size_t>(layer.rope)].inv_freq.size();
+  const std::size_t pairs = spec.ropes[layer.rope].inv_freq.size();
   Require(pairs * 2 == static_cast<std::size_t>(layer.head_dim), "{}: rope {} has {} frequencies, head_dim {} needs {}",
           where, layer.rope, pairs, layer.head_dim, layer.head_dim / 2);
   ValidateSource(spec, index, where);
@@ -94,7 +94,7 @@ void ValidateSpec(const ModelSpec& spec) {
 std::vector<float> RopeFrequencies(double theta, int head_dim, int rotated) {
   std::vector<float> inv_freq(static_cast<std::size_t>(head_dim / 2), 0.0f);
   for (int d = 0; d < rotated && d < head_dim / 2; ++d)
-    inv_freq[static_cast<std::size_t>(d)] = static_cast<float>(std::pow(theta, -2.0 * d / head_dim));
+    inv_freq[d] = static_cast<float>(std::pow(theta, -2.0 * d / head_dim));
   return inv_freq;
 }
 

@@ -63,7 +63,8 @@ struct ModelSpec {
   std::vector<LayerSpec> layers;
 
   int layer_count() const { return static_cast<int>(layers.size()); }
-  bool OwnsKv(int layer) const { return layers[static_cast<std::size_t>(layer)].kv_source == layer; }
+  const LayerSpec& layer(int index) const { return layers[index]; }
+  bool OwnsKv(int index) const { return layer(index).kv_source == index; }
   friend bool operator==(const ModelSpec&, const ModelSpec&) = default;
 };
 

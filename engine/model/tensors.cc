@@ -199,7 +199,7 @@ std::string Name(TensorKey key) {
 std::vector<TensorEntry> Catalogue(const ModelSpec& spec) {
   std::vector<TensorEntry> entries;
   const auto add = [&](const Row& row, int layer) {
-    const LayerSpec& of = spec.layers[static_cast<std::size_t>(layer < 0 ? 0 : layer)];
+    const LayerSpec& of = spec.layer(layer < 0 ? 0 : layer);
     if (!row.present(spec, of, layer >= 0 && spec.OwnsKv(layer))) return;
     const Shape shape = row.shape(spec, of);
     entries.push_back({{row.role, layer}, shape[0], shape[1], shape[2], row.required});

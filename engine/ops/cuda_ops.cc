@@ -60,6 +60,9 @@ class CudaClock final : public OpsClock {
   std::size_t marks_ = 0;
 };
 
+int CountOf(const Rows* rows) { return rows->count; }
+int CountOf(int rows) { return rows; }
+
 CudaStream StreamOn(int device) {
   if (const Support support = CudaOpsAvailable(device); !support) throw DeviceError(support.reason, false);
   return MakeStream(device);
@@ -94,12 +97,12 @@ CudaOps::CudaOps(const CudaOptions& options)
   ctx_.compute_capability = 10 * properties.major + properties.minor;
   ctx_.shared_memory = properties.sharedMemPerBlockOptin;
   ctx_.pdl = options.pdl && KernelsWait(options.device);
-  forced_ = options.product_way;
+  forced_path_ = options.gemm_path;
   ctx_.workspace_source = this;
   ctx_.counters = &counters_;
-  arrivals_ = Buffer(memory_, kArrivals * sizeof(std::uint32_t), "arrival counters");
-  memory_.Fill(arrivals_.data(), 0, arrivals_.bytes());
-  ctx_.arrivals = arrivals_.as<std::uint32_t>();
+  semaphores_ = Buffer(memory_, kSemaphores * sizeof(std::uint32_t), "split-K semaphores");
+  memory_.Fill(semaphores_.data(), 0, semaphores_.bytes());
+  ctx_.semaphores = semaphores_.as<std::uint32_t>();
   library_workspace_ = Buffer(memory_, kLibraryWorkspace, "cuBLAS workspace");
   cublas_ = MakeCublas(options.device, stream_.get(), library_workspace_.data(), kLibraryWorkspace);
 }
@@ -147,59 +150,26 @@ void CudaOps::PoisonWorkspace() {
   if (workspace_) memory_.Fill(workspace_.data(), 0xff, workspace_.bytes());
 }
 
-void CudaOps::Embed(const EmbedArgs& args) {
-  Call("Embed", [&] {
-    if (args.rows->count > 0) LaunchEmbed(ctx_, args);
+template <auto launch, class Args>
+void CudaOps::Forward(const char* op, const Args& args) {
+  Call(op, [&] {
+    if (CountOf(args.rows) > 0) launch(ctx_, args);
   });
 }
-void CudaOps::PleInput(const PleInputArgs& args) {
-  Call("PleInput", [&] {
-    if (args.rows->count > 0) LaunchPleInput(ctx_, args);
-  });
-}
-void CudaOps::Norm(const NormArgs& args) {
-  Call("Norm", [&] {
-    if (args.rows > 0) LaunchNorm(ctx_, args);
-  });
-}
-void CudaOps::Residual(const ResidualArgs& args) {
-  Call("Residual", [&] {
-    if (args.rows > 0) LaunchResidual(ctx_, args);
-  });
-}
-void CudaOps::Join(const JoinArgs& args) {
-  Call("Join", [&] {
-    if (args.rows > 0) LaunchJoin(ctx_, args);
-  });
-}
-void CudaOps::Qkv(const QkvArgs& args) {
-  Call("Qkv", [&] {
-    if (args.rows->count > 0) LaunchQkv(ctx_, args);
-  });
-}
-void CudaOps::Attention(const AttentionArgs& args) {
-  Call("Attention", [&] {
-    if (args.rows->count > 0) LaunchAttention(ctx_, args);
-  });
-}
-void CudaOps::Route(const RouteArgs& args) {
-  Call("Route", [&] {
-    if (args.rows > 0) LaunchRoute(ctx_, args);
-  });
-}
-void CudaOps::Logits(const LogitsArgs& args) {
-  Call("Logits", [&] {
-    if (args.rows > 0) LaunchLogits(ctx_, args);
-  });
-}
+
+void CudaOps::Embed(const EmbedArgs& args) { Forward<LaunchEmbed>("Embed", args); }
+void CudaOps::PleInput(const PleInputArgs& args) { Forward<LaunchPleInput>("PleInput", args); }
+void CudaOps::Norm(const NormArgs& args) { Forward<LaunchNorm>("Norm", args); }
+void CudaOps::Residual(const ResidualArgs& args) { Forward<LaunchResidual>("Residual", args); }
+void CudaOps::Join(const JoinArgs& args) { Forward<LaunchJoin>("Join", args); }
+void CudaOps::Qkv(const QkvArgs& args) { Forward<LaunchQkv>("Qkv", args); }
+void CudaOps::Attention(const AttentionArgs& args) { Forward<LaunchAttention>("Attention", args); }
+void CudaOps::Route(const RouteArgs& args) { Forward<LaunchRoute>("Route", args); }
+void CudaOps::Logits(const LogitsArgs& args) { Forward<LaunchLogits>("Logits", args); }
+void CudaOps::Advance(const AdvanceArgs& args) { Forward<LaunchAdvance>("Advance", args); }
 void CudaOps::GatherRows(void* out, const void* in, const std::int32_t* index, int count, std::int64_t row_bytes) {
   Call("GatherRows", [&] {
     if (count > 0) LaunchGatherRows(ctx_, out, in, index, count, row_bytes);
-  });
-}
-void CudaOps::Advance(const AdvanceArgs& args) {
-  Call("Advance", [&] {
-    if (args.rows > 0) LaunchAdvance(ctx_, args);
   });
 }
 

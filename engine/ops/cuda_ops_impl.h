@@ -57,8 +57,11 @@ class CudaOps final : public Ops, public WorkspaceSource {
   // model.
   template <class Body>
   void Call(const char* op, Body&& body);
+  // The call of an op that is one launcher, skipped when there are no rows.
+  template <auto launch, class Args>
+  void Forward(const char* op, const Args& args);
 
-  ProductWay WayOf(const WeightView& w, int rows) const;
+  GemmPath PathOf(const WeightView& w, int rows) const;
   bool FewAssignments(std::int64_t assignments) const;
   // Rows of a weight that are expanded to the mode's type for the library at a time; all where it reads them as kept.
   std::int64_t LibraryRows(const WeightView& w) const;
@@ -67,20 +70,20 @@ class CudaOps final : public Ops, public WorkspaceSource {
   // 0 where the library reads the weight as it is kept.
   std::size_t LibraryScratch(const WeightView& w) const;
   void Run(const Product& p);
-  // Runs p by the library in chunks of rows, then `finish(chunk, raw)` for each.
-  template <class Finish>
-  void RunLibrary(const Product& p, Finish&& finish);
+  // Runs p by the library in chunks of rows, then `apply(chunk, raw)`, its epilogue, for each.
+  template <class Apply>
+  void RunLibrary(const Product& p, Apply&& apply);
 
   CudaStream stream_;
   OpsCounters counters_;
   CudaMemory memory_;
   std::string name_;
-  Buffer arrivals_, library_workspace_, staging_, workspace_;
+  Buffer semaphores_, library_workspace_, staging_, workspace_;
   std::vector<Buffer> outgrown_;
   CublasHandle cublas_;
   KernelContext ctx_;
   KernelLog log_;
-  ProductWay forced_ = ProductWay::kMeasured;
+  GemmPath forced_path_ = GemmPath::kAuto;
   bool capturing_ = false;
   bool library_needs_scratch_ = false;  // for some weight
 };

@@ -1,4 +1,4 @@
-// Products of CudaOps: which of the three ways (kernels/product.h) computes one, and the cuBLAS way itself.
+// Products of CudaOps: which of the three paths (kernels/product.h) computes one, and the cuBLAS path itself.
 #include <algorithm>
 
 #include "engine/ops/cuda_ops_impl.h"
@@ -9,14 +9,14 @@
 namespace assay {
 namespace {
 
-// Up to how many activation rows each way is taken. Above, cuBLAS.
+// Up to how many activation rows each path is taken; above them cuBLAS is.
 struct PathLimits {
   int dot, skinny;
 };
 constexpr PathLimits kPlain16 = {1, 16};  // plain fp16 / bf16
 // Quantised in fp16 / bf16 modes: the library would read twice the bytes or more.
 constexpr PathLimits kExpanded16 = {1, 64};
-// Either, when the weight is so small that only the way's own latency counts.
+// Of either kind, when the weight is so small that only the path's own latency counts.
 constexpr PathLimits kSmall16 = {8, 64};
 constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;  // elements
 constexpr PathLimits kPlain32 = {4, 0};                       // fp32 mode
@@ -24,7 +24,7 @@ constexpr PathLimits kExpanded32 = {16, 0};
 
 constexpr std::int64_t kFewAssignments = 64;                   // experts: up to here one product per assignment
 constexpr int kAssignmentRows = 2048;                          // rows of a chunk of an expert product: bounds workspace
-constexpr std::size_t kRawBytes = std::size_t{512} << 20;      // most float32 results in flight before a fused finish
+constexpr std::size_t kRawBytes = std::size_t{512} << 20;      // most float32 results in flight before an epilogue
 constexpr std::size_t kScratchBytes = std::size_t{128} << 20;  // most expanded weights in flight
 
 constexpr std::size_t Padded(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
@@ -33,8 +33,6 @@ cudaDataType_t LibraryType(Precision precision) {
   if (precision == Precision::kFp32) return CUDA_R_32F;
   return precision == Precision::kFp16 ? CUDA_R_16F : CUDA_R_16BF;
 }
-
-std::int64_t OperandBytes(Precision precision) { return Info(OperandType(precision)).bytes; }
 
 // Other weights are expanded to the mode's type for the library.
 bool LibraryReads(const WeightView& w, Precision precision) {
@@ -53,16 +51,16 @@ Product Plain(const Weight& w, const void* x, int rows) {
 
 }  // namespace
 
-ProductWay CudaOps::WayOf(const WeightView& w, int rows) const {
-  if (forced_ != ProductWay::kMeasured) return forced_;
+GemmPath CudaOps::PathOf(const WeightView& w, int rows) const {
+  if (forced_path_ != GemmPath::kAuto) return forced_path_;
   const bool expanded = !LibraryReads(w, ctx_.precision), wide = ctx_.precision == Precision::kFp32;
-  if (ctx_.batch_invariant) return wide ? ProductWay::kDot : ProductWay::kSkinny;
+  if (ctx_.batch_invariant) return wide ? GemmPath::kDot : GemmPath::kSkinny;
   const bool small = w.rows * w.cols <= kSmallWeight;
   const PathLimits limits = wide       ? (expanded ? kExpanded32 : kPlain32)
                             : small    ? kSmall16
                             : expanded ? kExpanded16
                                        : kPlain16;
-  return rows <= limits.dot ? ProductWay::kDot : rows <= limits.skinny ? ProductWay::kSkinny : ProductWay::kLibrary;
+  return rows <= limits.dot ? GemmPath::kDot : rows <= limits.skinny ? GemmPath::kSkinny : GemmPath::kLibrary;
 }
 
 bool CudaOps::FewAssignments(std::int64_t assignments) const {
@@ -78,7 +76,7 @@ std::int64_t CudaOps::LibraryRows(const WeightView& w) const {
 
 std::size_t CudaOps::LibraryScratch(const WeightView& w) const {
   if (LibraryReads(w, ctx_.precision)) return 0;
-  return Padded(static_cast<std::size_t>(LibraryRows(w) * w.stride * OperandBytes(ctx_.precision)));
+  return Padded(LibraryRows(w) * w.stride * OperandBytes(ctx_.precision));
 }
 
 void CudaOps::LibraryProduct(float* raw, const WeightView& w, const void* x, int rows, void* scratch) {
@@ -103,12 +101,11 @@ void CudaOps::LibraryProduct(float* raw, const WeightView& w, const void* x, int
   }
 }
 
-template <class Finish>
-void CudaOps::RunLibrary(const Product& p, Finish&& finish) {
-  const std::size_t scratch = LibraryScratch(p.w), row_bytes = static_cast<std::size_t>(p.w.rows) * sizeof(float);
-  const int chunk =
-      static_cast<int>(std::clamp<std::size_t>(kRawBytes / row_bytes, 1, static_cast<std::size_t>(p.rows)));
-  auto* work = static_cast<std::byte*>(Workspace(scratch + static_cast<std::size_t>(chunk) * row_bytes));
+template <class Apply>
+void CudaOps::RunLibrary(const Product& p, Apply&& apply) {
+  const std::size_t scratch = LibraryScratch(p.w), row_bytes = p.w.rows * sizeof(float);
+  const int chunk = static_cast<int>(std::clamp<std::size_t>(kRawBytes / row_bytes, 1, p.rows));
+  auto* work = static_cast<std::byte*>(Workspace(scratch + chunk * row_bytes));
   auto* raw = reinterpret_cast<float*>(work + scratch);
   const std::int64_t x_bytes = p.w.cols * OperandBytes(ctx_.precision),
                      out_bytes = p.width() * OperandBytes(ctx_.precision);
@@ -119,30 +116,30 @@ void CudaOps::RunLibrary(const Product& p, Finish&& finish) {
     part.operand = static_cast<std::byte*>(p.operand) + row * out_bytes;
     if (p.ple != nullptr) part.ple = p.ple + row * p.ple_stride;
     LibraryProduct(raw, p.w, part.x, part.rows, scratch != 0 ? work : nullptr);
-    finish(part, raw);
+    apply(part, raw);
   }
 }
 
 void CudaOps::Run(const Product& p) {
   if (p.rows <= 0) return;
-  switch (WayOf(p.w, p.rows)) {
-    case ProductWay::kDot:
+  switch (PathOf(p.w, p.rows)) {
+    case GemmPath::kDot:
       return LaunchDot(ctx_, p);
-    case ProductWay::kSkinny:
+    case GemmPath::kSkinny:
       return LaunchSkinny(ctx_, p);
     default:
       break;
   }
-  switch (p.finish) {
-    case Finish::kStore: {
+  switch (p.epilogue) {
+    case Epilogue::kStore: {
       const std::size_t scratch = LibraryScratch(p.w);
       return LibraryProduct(p.out, p.w, p.x, p.rows, scratch != 0 ? Workspace(scratch) : nullptr);
     }
-    case Finish::kGated:
+    case Epilogue::kGated:
       return RunLibrary(p, [&](const Product& part, const float* raw) {
         LaunchGate(ctx_, part.operand, raw, part.rows, part.width(), part.activation);
       });
-    case Finish::kPle:
+    case Epilogue::kPle:
       return RunLibrary(p, [&](const Product& part, const float* raw) {
         LaunchPleProduct(ctx_, part.operand, raw, part.ple, part.ple_stride, part.rows, part.width(), part.activation);
       });
@@ -160,7 +157,7 @@ void CudaOps::MatMul(float* out, const Weight& w, const void* x, int rows) {
 void CudaOps::GatedMatMul(void* operand, const Weight& w, const void* x, int rows, Activation activation) {
   Call("GatedMatMul", [&] {
     Product p = Plain(w, x, rows);
-    p.finish = Finish::kGated;
+    p.epilogue = Epilogue::kGated;
     p.operand = operand;
     p.activation = activation;
     Run(p);
@@ -170,7 +167,7 @@ void CudaOps::GatedMatMul(void* operand, const Weight& w, const void* x, int row
 void CudaOps::PleGate(const PleGateArgs& args) {
   Call("PleGate", [&] {
     Product p = Plain(*args.w, args.x, args.rows);
-    p.finish = Finish::kPle;
+    p.epilogue = Epilogue::kPle;
     p.operand = args.operand;
     p.ple = args.ple;
     p.ple_stride = args.ple_stride;
@@ -185,7 +182,7 @@ void CudaOps::ExpertGated(const ExpertGatedArgs& args) {
     for (int row = 0; row < args.rows; row += kAssignmentRows) {
       const int rows = std::min(kAssignmentRows, args.rows - row), assignments = rows * args.top_k;
       Product p = Plain(*args.w, static_cast<const std::byte*>(args.x) + row * args.w->cols * bytes, assignments);
-      p.finish = Finish::kGated;
+      p.epilogue = Epilogue::kGated;
       p.activation = args.activation;
       p.operand = static_cast<std::byte*>(args.operand) + std::int64_t{row} * args.top_k * p.width() * bytes;
       p.expert = args.expert + std::int64_t{row} * args.top_k;
@@ -220,8 +217,7 @@ void CudaOps::ExpertDown(const ExpertDownArgs& args) {
         continue;
       }
       const std::size_t table_bytes = ExpertTileBytes(assignments, p.experts);
-      const std::size_t partial_bytes =
-          static_cast<std::size_t>(assignments) * static_cast<std::size_t>(p.w.rows) * sizeof(float);
+      const std::size_t partial_bytes = std::int64_t{assignments} * p.w.rows * sizeof(float);
       auto* work = static_cast<std::byte*>(Workspace(table_bytes + partial_bytes));
       const ExpertTiles tiles = PlanExpertTiles(work, assignments, p.experts);
       p.out = reinterpret_cast<float*>(work + table_bytes);
@@ -233,8 +229,7 @@ void CudaOps::ExpertDown(const ExpertDownArgs& args) {
 }
 
 void CudaOps::Reserve(const OpsLimits& limits) {
-  const auto rows = static_cast<std::size_t>(std::max(limits.max_rows, 1)),
-             width = static_cast<std::size_t>(limits.max_width);
+  const std::size_t rows = std::max(limits.max_rows, 1), width = limits.max_width;
   const std::size_t scratch = library_needs_scratch_ ? Padded(kScratchBytes) : 0;
   const std::size_t gated = std::min(std::max(kRawBytes, width * 4), rows * width * 4);
   const std::size_t split_sums = SkinnyWorkspaceBytes(ctx_);
@@ -243,8 +238,8 @@ void CudaOps::Reserve(const OpsLimits& limits) {
     const int assignments = static_cast<int>(std::min<std::size_t>(rows, kAssignmentRows)) * limits.top_k;
     // Fewer assignments may be cut into more tiles than more of them, but never into more than two an expert below that
     // size.
-    experts = ExpertTileBytes(assignments, limits.experts) + 24 * static_cast<std::size_t>(limits.experts) +
-              static_cast<std::size_t>(assignments) * width * sizeof(float);
+    experts = ExpertTileBytes(assignments, limits.experts) + std::size_t{24} * limits.experts +
+              assignments * width * sizeof(float);
   }
   Workspace(std::max({scratch + gated, split_sums, experts, AttentionWorkspaceBytes(limits),
                       LogitsWorkspaceBytes(limits), RouteWorkspaceBytes(limits), std::size_t{1}}));

@@ -62,11 +62,11 @@ CudaWeight::CudaWeight(const KernelContext& ctx, Memory& memory, const Buffer& s
                        const std::vector<HostTensor>& parts, WeightUse use)
     : Weight(First(parts).experts, Stacked(parts), First(parts).cols), view_(Planned(parts, ctx.precision, use)) {
   view_.rows = rows;
-  const auto all_rows = static_cast<std::size_t>(experts * rows);
-  data_ = Buffer(memory, all_rows * static_cast<std::size_t>(DataRowBytes(view_)), parts[0].where);
+  const std::int64_t all_rows = experts * rows;
+  data_ = Buffer(memory, all_rows * DataRowBytes(view_), parts[0].where);
   view_.data = data_.data();
   if (view_.layout == WeightLayout::kSplit) {
-    scales_ = Buffer(memory, all_rows * static_cast<std::size_t>(view_.stride / 32) * 2, parts[0].where + " scales");
+    scales_ = Buffer(memory, all_rows * (view_.stride / 32) * 2, parts[0].where + " scales");
     view_.scales = scales_.data();
   }
   Require(view_.layout != WeightLayout::kBlocks || experts == 1, "{}: a table of {} experts", parts[0].where, experts);
@@ -103,7 +103,7 @@ void CudaWeight::Upload(const KernelContext& ctx, Memory& memory, const Buffer& 
     from.count = std::min(chunk, part.experts * part.rows - row);
     void* to = as_stored ? data_.as<std::byte>() + (first_row + row) * row_bytes : staging.data();
     if (part.data != nullptr) {
-      memory.CopyIn(to, part.data.get() + row * row_bytes, static_cast<std::size_t>(from.count * row_bytes));
+      memory.CopyIn(to, part.data.get() + row * row_bytes, from.count * row_bytes);
     } else {
       LaunchSynthetic(ctx, to, part.type, *part.fill, row * part.cols, from.count * part.cols);
     }

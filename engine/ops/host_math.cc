@@ -49,7 +49,7 @@ template <int kRows>
   }
   if (body < cols) {  // the rest, filled up with zeros
     float rest[kLanes] = {};
-    const std::size_t bytes = static_cast<std::size_t>(cols - body) * sizeof(float);
+    const std::size_t bytes = (cols - body) * sizeof(float);
     std::memcpy(rest, w + body, bytes);
     const Half w_low = HalfAt(rest), w_high = HalfAt(rest + kHalf);
     for (int r = 0; r < kRows; ++r) {
@@ -67,7 +67,7 @@ ASSAY_CLONES
 void LoadOperand(float* out, Precision precision, const void* operand, std::int64_t offset, std::int64_t count) {
   switch (precision) {
     case Precision::kFp32:
-      std::memcpy(out, static_cast<const float*>(operand) + offset, static_cast<std::size_t>(count) * sizeof(float));
+      std::memcpy(out, static_cast<const float*>(operand) + offset, count * sizeof(float));
       return;
     case Precision::kFp16:
       for (std::int64_t i = 0; i < count; ++i) out[i] = ToFloat(static_cast<const F16*>(operand)[offset + i]);
@@ -82,7 +82,7 @@ ASSAY_CLONES
 void StoreOperand(void* operand, Precision precision, std::int64_t offset, const float* values, std::int64_t count) {
   switch (precision) {
     case Precision::kFp32:
-      std::memcpy(static_cast<float*>(operand) + offset, values, static_cast<std::size_t>(count) * sizeof(float));
+      std::memcpy(static_cast<float*>(operand) + offset, values, count * sizeof(float));
       return;
     case Precision::kFp16:
       for (std::int64_t i = 0; i < count; ++i) static_cast<F16*>(operand)[offset + i] = ToF16(values[i]);

@@ -27,7 +27,7 @@ namespace {
 std::int64_t Grain(std::int64_t work) { return std::max<std::int64_t>(1, (1 << 18) / std::max<std::int64_t>(1, work)); }
 constexpr std::int64_t kTranscendental = 16;  // an exp or tanh in multiply-adds
 
-std::vector<float> Floats(std::int64_t count) { return std::vector<float>(static_cast<std::size_t>(count)); }
+std::vector<float> Floats(std::int64_t count) { return std::vector<float>(count); }
 
 std::vector<float> Loaded(Precision precision, const void* operand, std::int64_t count) {
   std::vector<float> values = Floats(count);
@@ -114,13 +114,12 @@ void HostOps::PleInput(const PleInputArgs& args) {
       const float* token = table.Row(0, args.rows->token[r], scratch.data());
       for (int l = 0; l < args.layers; ++l) {
         const std::int64_t at = r * all + std::int64_t{l} * args.width;
-        for (int i = 0; i < args.width; ++i)
-          context[static_cast<std::size_t>(i)] = args.context[at + i] * args.context_scale;
+        for (int i = 0; i < args.width; ++i) context[i] = args.context[at + i] * args.context_scale;
         const float inverse = InverseRms(context.data(), args.width, args.eps);
         for (int i = 0; i < args.width; ++i)
-          args.ple[at + i] = (context[static_cast<std::size_t>(i)] * inverse * args.norm[i] +
-                              token[std::int64_t{l} * args.width + i] * args.token_scale) *
-                             root_half;
+          args.ple[at + i] =
+              (context[i] * inverse * args.norm[i] + token[std::int64_t{l} * args.width + i] * args.token_scale) *
+              root_half;
       }
     }
   });
@@ -133,7 +132,7 @@ void HostOps::Norm(const NormArgs& args) {
     for (std::int64_t r = begin; r < end; ++r) {
       const float* x = args.x + r * args.width;
       const float inverse = InverseRms(x, args.width, args.eps);
-      for (int i = 0; i < args.width; ++i) out[static_cast<std::size_t>(i)] = x[i] * inverse * args.weight[i];
+      for (int i = 0; i < args.width; ++i) out[i] = x[i] * inverse * args.weight[i];
       StoreOperand(args.operand, precision_, r * args.width, out.data(), args.width);
     }
   });
@@ -153,8 +152,7 @@ void HostOps::Residual(const ResidualArgs& args) {
       }
       if (args.operand == nullptr) continue;
       const float next = args.next_norm != nullptr ? InverseRms(x, args.width, args.eps) : 1.0f;
-      for (int i = 0; i < args.width; ++i)
-        out[static_cast<std::size_t>(i)] = args.next_norm != nullptr ? x[i] * next * args.next_norm[i] : x[i];
+      for (int i = 0; i < args.width; ++i) out[i] = args.next_norm != nullptr ? x[i] * next * args.next_norm[i] : x[i];
       StoreOperand(args.operand, precision_, r * args.width, out.data(), args.width);
     }
   });
@@ -194,7 +192,7 @@ void HostOps::GatedMatMul(void* operand, const Weight& weight, const void* x, in
       Dots(gate.data(), 1, w.Row(0, o, scratch.data()), inputs.data(), rows, w.cols);
       Dots(up.data(), 1, w.Row(0, width + o, scratch.data()), inputs.data(), rows, w.cols);
       for (int r = 0; r < rows; ++r) {
-        const auto i = static_cast<std::size_t>(r);
+        const int i = r;
         const float value = Activate(activation, gate[i]) * up[i];
         StoreOperand(operand, precision_, r * width + o, &value, 1);
       }
@@ -211,8 +209,7 @@ void HostOps::PleGate(const PleGateArgs& args) {
     for (std::int64_t o = begin; o < end; ++o) {
       Dots(gate.data(), 1, w.Row(0, o, scratch.data()), inputs.data(), args.rows, w.cols);
       for (int r = 0; r < args.rows; ++r) {
-        const float value =
-            Activate(args.activation, gate[static_cast<std::size_t>(r)]) * args.ple[r * args.ple_stride + o];
+        const float value = Activate(args.activation, gate[r]) * args.ple[r * args.ple_stride + o];
         StoreOperand(args.operand, precision_, r * w.rows + o, &value, 1);
       }
     }
@@ -229,7 +226,7 @@ void HostOps::Qkv(const QkvArgs& args) {
     std::vector<float> row = Floats(width), value = Floats(head_dim);
     for (std::int64_t r = begin; r < end; ++r) {
       for (std::int64_t i = 0; i < width; ++i)
-        row[static_cast<std::size_t>(i)] = args.qkv[r * width + i] + (args.bias != nullptr ? args.bias[i] : 0.0f);
+        row[i] = args.qkv[r * width + i] + (args.bias != nullptr ? args.bias[i] : 0.0f);
       const int position = args.rows->position[r];
       for (int h = 0; h < args.heads; ++h) {
         float* q = row.data() + std::int64_t{h} * head_dim;
@@ -279,7 +276,7 @@ void HostOps::Attention(const AttentionArgs& args) {
             continue;
           }
           LoadOperand(q.data(), precision_, args.q, at, std::int64_t{group} * head_dim);
-          scores.assign(static_cast<std::size_t>(group) * static_cast<std::size_t>(keys), 0.0f);
+          scores.assign(std::int64_t{group} * keys, 0.0f);
           for (int j = 0; j < keys; ++j) {
             LoadOperand(stored.data(), precision_, kv.keys, kv.Offset(session, kv_head, first + j), head_dim);
             Dots(scores.data() + j, keys, stored.data(), q.data(), group, head_dim);
@@ -295,8 +292,7 @@ void HostOps::Attention(const AttentionArgs& args) {
           for (int j = 0; j < keys; ++j) {
             LoadOperand(stored.data(), precision_, kv.values, kv.Offset(session, kv_head, first + j), head_dim);
             for (int g = 0; g < group; ++g)
-              Axpy(out.data() + std::int64_t{g} * head_dim, scores[static_cast<std::size_t>(g * keys + j)],
-                   stored.data(), head_dim);
+              Axpy(out.data() + std::int64_t{g} * head_dim, scores[g * keys + j], stored.data(), head_dim);
           }
           StoreOperand(args.out, precision_, at, out.data(), std::int64_t{group} * head_dim);
         }
@@ -311,10 +307,9 @@ void HostOps::Route(const RouteArgs& args) {
     for (std::int64_t r = begin; r < end; ++r) {
       const float* x = args.x + r * args.hidden;
       const float inverse = InverseRms(x, args.hidden, args.eps);
-      for (int i = 0; i < args.hidden; ++i)
-        input[static_cast<std::size_t>(i)] = x[i] * inverse * args.router_scale[i] * root;
+      for (int i = 0; i < args.hidden; ++i) input[i] = x[i] * inverse * args.router_scale[i] * root;
       for (int e = 0; e < args.experts; ++e)
-        p[static_cast<std::size_t>(e)] = Dot(args.router + std::int64_t{e} * args.hidden, input.data(), args.hidden);
+        p[e] = Dot(args.router + std::int64_t{e} * args.hidden, input.data(), args.hidden);
       const float largest = *std::max_element(p.begin(), p.end());
       float sum = 0.0f;
       for (float& value : p) sum += value = std::exp(value - largest);
@@ -347,8 +342,7 @@ void HostOps::ExpertGated(const ExpertGatedArgs& args) {
       const float* x = inputs.data() + a / args.top_k * w.cols;
       for (std::int64_t o = 0; o < width; ++o) {
         const float gate = Dot(w.Row(args.expert[a], o, scratch.data()), x, w.cols);
-        out[static_cast<std::size_t>(o)] =
-            Activate(args.activation, gate) * Dot(w.Row(args.expert[a], width + o, scratch.data()), x, w.cols);
+        out[o] = Activate(args.activation, gate) * Dot(w.Row(args.expert[a], width + o, scratch.data()), x, w.cols);
       }
       StoreOperand(args.operand, precision_, a * width, out.data(), width);
     }
@@ -396,7 +390,7 @@ void HostOps::GatherRows(void* out, const void* in, const std::int32_t* index, i
   ++counters_.calls;
   for (std::int64_t i = 0; i < count; ++i)
     std::memcpy(static_cast<std::byte*>(out) + i * row_bytes, static_cast<const std::byte*>(in) + index[i] * row_bytes,
-                static_cast<std::size_t>(row_bytes));
+                row_bytes);
 }
 
 void HostOps::Advance(const AdvanceArgs& args) {

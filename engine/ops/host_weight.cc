@@ -30,9 +30,9 @@ HostTensor Converted(const HostTensor& from, Precision precision) {
   std::shared_ptr<std::byte[]> data(new std::byte[to.bytes]);
   const std::size_t row_bytes = StoredBytes(from.type, 1, from.cols);
   ParallelFor(from.experts * from.rows, 64, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> row(static_cast<std::size_t>(from.cols));
+    std::vector<float> row(from.cols);
     for (std::int64_t r = begin; r < end; ++r) {
-      DequantiseRow(from.type, from.data.get() + static_cast<std::size_t>(r) * row_bytes, row.data(), from.cols);
+      DequantiseRow(from.type, from.data.get() + r * row_bytes, row.data(), from.cols);
       host::StoreOperand(data.get(), precision, r * from.cols, row.data(), from.cols);
     }
   });
@@ -60,7 +60,7 @@ const float* HostWeight::Row(std::int64_t expert, std::int64_t row, float* scrat
   const HostTensor* part = parts_.data();
   while (row >= part->rows) row -= (part++)->rows;
   const std::int64_t index = expert * part->rows + row;
-  const std::byte* data = part->data.get() + static_cast<std::size_t>(index) * StoredBytes(part->type, 1, cols);
+  const std::byte* data = part->data.get() + index * StoredBytes(part->type, 1, cols);
   if (part->type == DType::kF32 && reinterpret_cast<std::uintptr_t>(data) % alignof(float) == 0)
     return reinterpret_cast<const float*>(data);
   DequantiseRow(part->type, data, scratch, cols);

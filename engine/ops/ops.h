@@ -18,74 +18,13 @@
 
 #include "engine/base/activation.h"
 #include "engine/base/device.h"
-#include "engine/base/portable.h"
-#include "engine/base/ring.h"
 #include "engine/base/tensor.h"
 #include "engine/memory/memory.h"
+#include "engine/ops/precision.h"
+#include "engine/ops/rows.h"
+#include "engine/ops/weight.h"
 
 namespace assay {
-
-enum class Precision { kFp32, kFp16, kBf16 };
-DType OperandType(Precision precision);
-const char* Name(Precision precision);                 // "fp32", "fp16", "bf16"
-Precision PrecisionFromName(const std::string& name);  // throws InputError
-
-// A run of consecutive rows of one session at consecutive positions.
-struct Segment {
-  std::int32_t first_row;
-  std::int32_t rows;
-  std::int32_t session;
-  std::int32_t first_position;
-};
-
-// The rows of a step. Arrays are device memory, so that a captured step reads fresh values. A row whose session is
-// negative is padding: it writes no cache, and nobody reads what it yields.
-struct Rows {
-  int count = 0;
-  const std::int32_t* token = nullptr;     // [count]
-  const std::int32_t* position = nullptr;  // [count]
-  const std::int32_t* session = nullptr;   // [count] index of the session's place in every cache; < 0: padding
-  int segments = 0;
-  const Segment* segment = nullptr;       // [segments], covering the rows in order
-  const Segment* host_segment = nullptr;  // the same in host memory, read while ops are enqueued; null: a row each
-  int context_bound = 0;                  // upper bound of position + 1 over all rows while this description is in use
-};
-
-// The keys and values of one cache for all sessions: [session][kv_head][slot][head_dim], in operand type.
-struct KvView {
-  void* keys = nullptr;
-  void* values = nullptr;
-  int slots = 0;
-  int kv_heads = 0;
-  int head_dim = 0;
-  ASSAY_HD std::int64_t session_stride() const { return std::int64_t{slots} * kv_heads * head_dim; }  // elements
-  // First element of a head's vector at `position` of `session`.
-  ASSAY_HD std::int64_t Offset(int session, int kv_head, int position) const {
-    return ((std::int64_t{session} * kv_heads + kv_head) * slots + RingSlot(position, slots)) * head_dim;
-  }
-};
-
-// A weight prepared by one Ops for its own products. Opaque; owned by the caller; freed before the Ops.
-class Weight {
- public:
-  Weight(std::int64_t experts_in, std::int64_t rows_in, std::int64_t cols_in)
-      : experts(experts_in), rows(rows_in), cols(cols_in) {}
-  virtual ~Weight() = default;
-  virtual std::size_t bytes() const = 0;   // device bytes a product over all rows must read
-  virtual std::string format() const = 0;  // "BF16", "Q8_0", "Q4_K as BF16"
-  const std::int64_t experts, rows, cols;
-};
-
-enum class WeightUse {
-  kMatrix,  // MatMul, Embed, PleGate
-  kGated,   // GatedMatMul, ExpertGated: the first half of the rows is gate, the second half up
-  kTable,   // rows are looked up only (PLE table): stored as in the file, never multiplied
-};
-
-// Type in which a matrix stored as `stored` is kept: Q8_0, Q4_0 and, in fp32 mode, F16 and BF16 stay, other types
-// become the mode's; tables stay as stored. The host keeps any type in fp32 mode. A device keeps parts of different
-// types under one weight in the mode's.
-DType KeptType(DType stored, Precision precision, WeightUse use, bool on_host);
 
 // Where a call belongs; carried by errors, traces and faults.
 struct Site {

@@ -59,8 +59,7 @@ inline int MostPackedSegments(const Segment* segment, int segments) {
 inline std::size_t DecodePartialBytes(int rows, int heads, int head_dim, int keys) {
   const int capacity = MostChunks(keys);
   if (capacity == 1) return 0;
-  return static_cast<std::size_t>(rows) * static_cast<std::size_t>(heads) * static_cast<std::size_t>(capacity) *
-         (static_cast<std::size_t>(head_dim) + 2) * sizeof(float);
+  return std::int64_t{rows} * heads * capacity * (head_dim + 2) * sizeof(float);
 }
 
 // The most that attention asks for in a step within these limits.

@@ -61,9 +61,8 @@ struct Engine::Impl {
         trunk(spec, weights, plan, ops, max_rows, logit_rows),
         rows(ops.memory(), max_rows),
         wanted(ops.memory(), max_rows),
-        wanted_index(ops.memory(), static_cast<std::size_t>(max_rows) * sizeof(std::int32_t), "wanted rows"),
-        history(ops.memory(), static_cast<std::size_t>(max_rows) * kHistorySteps * sizeof(std::int32_t),
-                "decoded tokens"),
+        wanted_index(ops.memory(), max_rows * sizeof(std::int32_t), "wanted rows"),
+        history(ops.memory(), sizeof(std::int32_t) * max_rows * kHistorySteps, "decoded tokens"),
         step(ops.memory(), sizeof(std::int32_t), "step counter"),
         sessions(plan, options.max_sessions) {
     ops.Reserve(LimitsOf(spec, plan, options));
@@ -76,10 +75,10 @@ struct Engine::Impl {
   // Runs `work`; on failure the lengths stand as they were and a lost device marks the engine.
   template <class Work>
   void Guarded(Work&& work);
-  // Called while an exception is handled: takes sessions back to these lengths and throws the exception on. Steps that
-  // were whole can have outrun a ring; then a session is unusable from its length on: it is emptied, and an Error says
-  // so.
-  [[noreturn]] void TakeBack(std::span<const SessionId> ids, std::span<const int> lengths);
+  // Called while an exception is handled: rolls sessions back to these lengths and throws the exception on. Steps that
+  // were whole can have outrun a ring; then a session is unusable from its length on, so it is emptied, and an Error
+  // says so.
+  [[noreturn]] void RollBack(std::span<const SessionId> ids, std::span<const int> lengths);
 
   const ModelSpec spec;
   Ops& ops;
@@ -148,13 +147,13 @@ Support Engine::Impl::CanStep(std::span<const Feed> feeds) const {
   if (!healthy) return Support::No("the device was lost in an earlier step; this engine cannot go on");
   if (feeds.empty()) return Support::No("step of no sessions: expected at least one feed");
   int count = 0;
-  std::vector<bool> seen(static_cast<std::size_t>(options.max_sessions));
+  std::vector<bool> seen(options.max_sessions);
   for (std::size_t f = 0; f < feeds.size(); ++f) {
     const Feed& feed = feeds[f];
     if (const Support open = sessions.IsOpen(feed.session); !open) return Support::No("feed {}: {}", f, open.reason);
-    const auto place = static_cast<std::size_t>(feed.session.index);
-    if (seen[place]) return Support::No("feed {}: session {} appears twice in one step", f, feed.session.index);
-    seen[place] = true;
+    const int index = feed.session.index;
+    if (seen[index]) return Support::No("feed {}: session {} appears twice in one step", f, feed.session.index);
+    seen[index] = true;
     const int tokens = static_cast<int>(feed.tokens.size()), length = sessions.Length(feed.session);
     if (tokens == 0)
       return Support::No("feed {}: no tokens for session {}, expected at least one", f, feed.session.index);
@@ -165,7 +164,7 @@ Support Engine::Impl::CanStep(std::span<const Feed> feeds) const {
       return Support::No("feed {}: session {} has {} tokens and would grow by {}, its capacity is {}", f,
                          feed.session.index, length, tokens, options.capacity);
     for (int i = 0; i < tokens; ++i)
-      if (const std::int32_t token = feed.tokens[static_cast<std::size_t>(i)]; token < 0 || token >= spec.vocab)
+      if (const std::int32_t token = feed.tokens[i]; token < 0 || token >= spec.vocab)
         return Support::No("feed {}: token {} of session {} is {}, expected 0..{}", f, i, feed.session.index, token,
                            spec.vocab - 1);
     count += tokens;
@@ -184,7 +183,7 @@ void Engine::Impl::Guarded(Work&& work) {
   }
 }
 
-void Engine::Impl::TakeBack(std::span<const SessionId> ids, std::span<const int> lengths) {
+void Engine::Impl::RollBack(std::span<const SessionId> ids, std::span<const int> lengths) {
   std::string emptied;
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const Support back = sessions.CanTruncate(ids[i], lengths[i]);
@@ -215,8 +214,7 @@ void Engine::Impl::Upload(std::span<const Feed> feeds, StepResult& result, Rows&
       result.position.push_back(length + i);
     }
     // One segment, as in `list`: how a session's rows are computed must not depend on what others want.
-    if (first < tokens)
-      wanted_list.AddSegment(feed.session.index, length + first, feed.tokens.subspan(static_cast<std::size_t>(first)));
+    if (first < tokens) wanted_list.AddSegment(feed.session.index, length + first, feed.tokens.subspan(first));
     list.AddSegment(feed.session.index, length, feed.tokens);
   }
   all = rows.Set(list);
@@ -229,20 +227,17 @@ void Engine::Impl::Upload(std::span<const Feed> feeds, StepResult& result, Rows&
 }
 
 void Engine::Impl::ReadLogits(int count, StepResult& result) {
-  const auto vocab = static_cast<std::size_t>(spec.vocab);
+  const std::int64_t vocab = spec.vocab;
   result.vocab = spec.vocab;
-  result.best.resize(static_cast<std::size_t>(count));
-  result.raw.resize(static_cast<std::size_t>(count) * vocab);
+  result.best.resize(count);
+  result.raw.resize(count * vocab);
   result.capped.resize(result.raw.size());
   for (int first = 0; first < count; first += logit_rows) {
     const int some = std::min(logit_rows, count - first);
-    const auto at = static_cast<std::size_t>(first);
     trunk.Head(first, some, true, true);
-    ops.memory().CopyOut(result.best.data() + at, trunk.best(), static_cast<std::size_t>(some) * sizeof(std::int32_t));
-    ops.memory().CopyOut(result.raw.data() + at * vocab, trunk.raw(),
-                         static_cast<std::size_t>(some) * vocab * sizeof(float));
-    ops.memory().CopyOut(result.capped.data() + at * vocab, trunk.capped(),
-                         static_cast<std::size_t>(some) * vocab * sizeof(float));
+    ops.memory().CopyOut(result.best.data() + first, trunk.best(), some * sizeof(std::int32_t));
+    ops.memory().CopyOut(result.raw.data() + first * vocab, trunk.raw(), some * vocab * sizeof(float));
+    ops.memory().CopyOut(result.capped.data() + first * vocab, trunk.capped(), some * vocab * sizeof(float));
   }
 }
 
@@ -255,12 +250,13 @@ StepResult Engine::Step(std::span<const Feed> feeds) {
     const std::int32_t* index = nullptr;
     impl_->Upload(feeds, result, all, few, index);
     for (const Feed& feed : feeds)
-      impl_->sessions.Touch(feed.session, impl_->sessions.Length(feed.session) + static_cast<int>(feed.tokens.size()));
+      impl_->sessions.MarkWritten(feed.session,
+                                  impl_->sessions.Length(feed.session) + static_cast<int>(feed.tokens.size()));
     impl_->trunk.Forward(all, few, index, impl_->cache, impl_->options.skip_tail);
     impl_->ReadLogits(few.count, result);
     impl_->ops.Synchronize();
   });
-  for (const Feed& feed : feeds) impl_->sessions.Grow(feed.session, static_cast<int>(feed.tokens.size()));
+  for (const Feed& feed : feeds) impl_->sessions.Commit(feed.session, static_cast<int>(feed.tokens.size()));
   return result;
 }
 
@@ -278,8 +274,8 @@ StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> toke
             session.index, i, tokens[i], impl_->spec.vocab - 1);
   StepResult result;
   try {
-    for (std::size_t first = 0; first < tokens.size(); first += static_cast<std::size_t>(most)) {
-      const auto some = tokens.subspan(first, std::min(static_cast<std::size_t>(most), tokens.size() - first));
+    for (std::size_t first = 0; first < tokens.size(); first += most) {
+      const auto some = tokens.subspan(first, std::min<std::size_t>(most, tokens.size() - first));
       const bool last = first + some.size() == tokens.size();
       const Feed feed{session, some, want == Want::kLast && !last ? Want::kNone : want};
       StepResult part = Step(std::span(&feed, 1));
@@ -292,7 +288,7 @@ StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> toke
       append(result.capped, part.capped);
     }
   } catch (...) {
-    impl_->TakeBack(std::span(&session, 1), std::span(&length, 1));
+    impl_->RollBack(std::span(&session, 1), std::span(&length, 1));
   }
   return result;
 }
@@ -304,8 +300,13 @@ StepGraph& Engine::Impl::Graph(int bucket, int context_bound) {
       const Rows batch = rows.Single(bucket, context_bound);
       trunk.Forward(batch, batch, nullptr, cache, options.skip_tail);
       trunk.Head(0, bucket, false, true);
-      ops.Advance({rows.token(), rows.position(), rows.segment(), history.as<std::int32_t>(), step.as<std::int32_t>(),
-                   trunk.best(), bucket});
+      ops.Advance({.token = rows.token(),
+                   .position = rows.position(),
+                   .segment = rows.segment(),
+                   .history = history.as<std::int32_t>(),
+                   .step = step.as<std::int32_t>(),
+                   .best = trunk.best(),
+                   .rows = bucket});
     };
     graph = ops.Capture(body);
   }
@@ -346,22 +347,21 @@ std::vector<std::vector<std::int32_t>> Engine::Decode(std::span<const SessionId>
       for (int s = 0; s < some; ++s) {
         const int grown = done + s + 1;
         StepGraph& graph = impl.Graph(bucket, ContextBucket(longest + grown, impl.options.capacity));
-        for (std::size_t i = 0; i < ids.size(); ++i) impl.sessions.Touch(ids[i], lengths[i] + grown);
+        for (std::size_t i = 0; i < ids.size(); ++i) impl.sessions.MarkWritten(ids[i], lengths[i] + grown);
         graph.Launch();
       }
-      std::vector<std::int32_t> read(static_cast<std::size_t>(some) * static_cast<std::size_t>(bucket));
+      std::vector<std::int32_t> read(some * bucket);
       impl.ops.memory().CopyOut(read.data(), impl.history.data(), read.size() * sizeof(std::int32_t));
       for (int s = 0; s < some; ++s)
-        for (std::size_t i = 0; i < ids.size(); ++i)
-          tokens[i].push_back(read[static_cast<std::size_t>(s) * static_cast<std::size_t>(bucket) + i]);
+        for (std::size_t i = 0; i < ids.size(); ++i) tokens[i].push_back(read[s * bucket + i]);
     }
   };
   try {
     impl.Guarded(decode);
   } catch (...) {
-    impl.TakeBack(ids, lengths);
+    impl.RollBack(ids, lengths);
   }
-  for (const SessionId id : ids) impl.sessions.Grow(id, steps);
+  for (const SessionId id : ids) impl.sessions.Commit(id, steps);
   return tokens;
 }
 
@@ -370,8 +370,8 @@ Engine::CacheBytes Engine::Cache(SessionId session, int layer) const {
   Require(layer >= 0 && layer < impl_->spec.layer_count(), "cache of layer {}: expected 0..{}", layer,
           impl_->spec.layer_count() - 1);
   const KvCache::Place place = impl_->cache.SessionPlace(session.index, layer);
-  const auto index = static_cast<std::size_t>(impl_->plan.cache_of_layer[static_cast<std::size_t>(layer)]);
-  return {impl_->plan.caches[index].writer, place.keys, place.values, place.bytes};
+  const int cache = impl_->plan.cache_of_layer[layer];
+  return {impl_->plan.caches[cache].writer, place.keys, place.values, place.bytes};
 }
 
 }  // namespace assay

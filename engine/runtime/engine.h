@@ -50,14 +50,8 @@ struct StepResult {
   std::vector<float> raw;          // [rows, vocab] before the softcap
   std::vector<float> capped;       // [rows, vocab] after it (equal to raw without one)
   int rows() const { return static_cast<int>(best.size()); }
-  std::span<const float> Raw(int row) const {
-    return std::span(raw).subspan(static_cast<std::size_t>(row) * static_cast<std::size_t>(vocab),
-                                  static_cast<std::size_t>(vocab));
-  }
-  std::span<const float> Capped(int row) const {
-    return std::span(capped).subspan(static_cast<std::size_t>(row) * static_cast<std::size_t>(vocab),
-                                     static_cast<std::size_t>(vocab));
-  }
+  std::span<const float> Raw(int row) const { return std::span(raw).subspan(std::int64_t{row} * vocab, vocab); }
+  std::span<const float> Capped(int row) const { return std::span(capped).subspan(std::int64_t{row} * vocab, vocab); }
 };
 
 class Engine {
@@ -77,8 +71,8 @@ class Engine {
   // Notes on how weights are kept, one line per conversion: "Q4_K kept as BF16: 112 tensors".
   std::vector<std::string> notes() const;
 
-  SessionId Open();                   // empty session; throws InputError when all places are taken
-  void Close(SessionId session);      // its place and id are free again
+  SessionId Open();                   // empty session; throws InputError when max_sessions are open
+  void Close(SessionId session);      // its index is free again, its id invalid
   SessionId Fork(SessionId session);  // an independent copy with the same tokens
   // Forgets all tokens from `length` on. See CanTruncate.
   void Truncate(SessionId session, int length);

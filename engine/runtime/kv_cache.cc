@@ -5,9 +5,9 @@
 namespace assay {
 
 KvCache::KvCache(Memory& memory, const KvPlan& plan, DType type, int sessions)
-    : memory_(memory), plan_(plan), element_bytes_(static_cast<std::size_t>(Info(type).bytes)) {
+    : memory_(memory), plan_(plan), element_bytes_(Info(type).bytes) {
   for (const KvCacheSpec& cache : plan_.caches) {
-    const std::size_t bytes = cache.elements() * element_bytes_ * static_cast<std::size_t>(sessions);
+    const std::size_t bytes = cache.elements() * element_bytes_ * sessions;
     const auto allocate = [&](const char* what) {
       Buffer buffer(
           memory_, bytes,
@@ -17,16 +17,20 @@ KvCache::KvCache(Memory& memory, const KvPlan& plan, DType type, int sessions)
     };
     keys_.push_back(allocate("key"));
     values_.push_back(allocate("value"));
-    views_.push_back({keys_.back().data(), values_.back().data(), cache.slots, cache.kv_heads, cache.head_dim});
+    views_.push_back({.keys = keys_.back().data(),
+                      .values = values_.back().data(),
+                      .slots = cache.slots,
+                      .kv_heads = cache.kv_heads,
+                      .head_dim = cache.head_dim});
   }
 }
 
 void KvCache::CopySession(int to, int from) {
   for (const KvView& view : views_) {
-    const std::size_t bytes = static_cast<std::size_t>(view.session_stride()) * element_bytes_;
+    const std::size_t bytes = SessionBytes(view);
     for (void* data : {view.keys, view.values}) {
       auto* base = static_cast<std::byte*>(data);
-      memory_.Copy(base + static_cast<std::size_t>(to) * bytes, base + static_cast<std::size_t>(from) * bytes, bytes);
+      memory_.Copy(base + to * bytes, base + from * bytes, bytes);
     }
   }
 }
@@ -39,8 +43,7 @@ std::size_t KvCache::bytes() const {
 
 KvCache::Place KvCache::SessionPlace(int session, int layer) const {
   const KvView& view = Layer(layer);
-  const std::size_t bytes = static_cast<std::size_t>(view.session_stride()) * element_bytes_;
-  const std::size_t offset = bytes * static_cast<std::size_t>(session);
+  const std::size_t bytes = SessionBytes(view), offset = bytes * session;
   return {static_cast<std::byte*>(view.keys) + offset, static_cast<std::byte*>(view.values) + offset, bytes};
 }
 

@@ -1,5 +1,6 @@
-// The caches of all sessions: one pair of buffers per cache of the plan, allocated once, by one path, with a place for
-// every session. Layers that share a cache share its view; a buffer has one owner, so it is freed once.
+// The caches of all sessions: one pair of buffers per cache of the plan, allocated once, by one path, divided evenly
+// among the sessions by session index. Layers that share a cache share its view; a buffer has one owner, so it is freed
+// once.
 #pragma once
 
 #include <vector>
@@ -15,13 +16,12 @@ class KvCache {
   // Throws OutOfMemory; whatever had been allocated is free again.
   KvCache(Memory& memory, const KvPlan& plan, DType type, int sessions);
 
-  const KvView& Layer(int layer) const {
-    return views_[static_cast<std::size_t>(plan_.cache_of_layer[static_cast<std::size_t>(layer)])];
-  }
-  // Copies every key and value of place `from` to place `to`.
+  const KvView& Layer(int layer) const { return views_[plan_.cache_of_layer[layer]]; }
+  // Copies every key and value of session `from` to session `to`.
   void CopySession(int to, int from);
   std::size_t bytes() const;
 
+  // Where the keys and values of one session lie.
   struct Place {
     void* keys;
     void* values;
@@ -30,6 +30,8 @@ class KvCache {
   Place SessionPlace(int session, int layer) const;
 
  private:
+  std::size_t SessionBytes(const KvView& view) const { return view.session_stride() * element_bytes_; }
+
   Memory& memory_;
   KvPlan plan_;
   std::size_t element_bytes_;

@@ -20,7 +20,7 @@ struct MemoryPlan {
   std::size_t scratch = 0;    // activations, logits and row descriptions of a step
   std::size_t workspace = 0;  // of the ops: an estimate from above, 0 on the host
   std::size_t weights() const { return matrices + vectors; }
-  std::size_t caches() const { return cache_per_session * static_cast<std::size_t>(sessions); }
+  std::size_t caches() const { return cache_per_session * sessions; }
   std::size_t total() const { return weights() + caches() + scratch + workspace; }
 };
 

@@ -12,7 +12,7 @@ namespace assay {
 
 class SessionTable {
  public:
-  SessionTable(const KvPlan& plan, int places) : plan_(plan), places_(static_cast<std::size_t>(places)) {}
+  SessionTable(const KvPlan& plan, int max_sessions) : plan_(plan), sessions_(max_sessions) {}
 
   Support CanOpen() const;
   SessionId Open();  // throws InputError with CanOpen's reason
@@ -23,24 +23,24 @@ class SessionTable {
   int Length(SessionId id) const { return At(id).length; }
   Support CanTruncate(SessionId id, int length) const;
   void Truncate(SessionId id, int length);
-  // Positions below `reach` may now have been written, whether the step succeeds or not: rings can no longer go back as
-  // far.
-  void Touch(SessionId id, int reach);
-  void Grow(SessionId id, int tokens);  // after a step has completed
+  // Positions below `high_water` may now have been written, whether the step succeeds or not: rings can no longer go
+  // back as far.
+  void MarkWritten(SessionId id, int high_water);
+  void Commit(SessionId id, int tokens);  // after a step has completed
   int open() const { return open_; }
 
  private:
-  struct Place {
+  struct Session {
     std::uint32_t generation = 0;
     bool open = false;
     int length = 0;
-    int reach = 0;  // one past the highest position ever written by this session
+    int high_water = 0;  // one past the highest position ever written by this session
   };
-  const Place& At(SessionId id) const { return places_[static_cast<std::size_t>(id.index)]; }
-  Place& At(SessionId id) { return places_[static_cast<std::size_t>(id.index)]; }
+  const Session& At(SessionId id) const { return sessions_[id.index]; }
+  Session& At(SessionId id) { return sessions_[id.index]; }
 
   const KvPlan& plan_;
-  std::vector<Place> places_;
+  std::vector<Session> sessions_;  // by session index, open and closed
   int open_ = 0;
 };
 

@@ -15,9 +15,9 @@ class Trunk {
         int max_logit_rows);
 
   // Runs the layers over `rows`, writing their keys and values, and leaves the final norm of the wanted rows ready for
-  // Head. `wanted_index` [wanted.count] are the wanted rows' places in `rows`, ascending; `wanted` describes them on
-  // their own, each a segment of one row. When all rows are wanted pass the same description twice and a null index.
-  // `skip_tail`: layers behind the last cache writer run only for the wanted rows.
+  // Head. `wanted_index` [wanted.count] are the wanted rows' indices in `rows`, ascending; `wanted` describes them on
+  // their own. When all rows are wanted pass the same description twice and a null index. With `skip_tail` the layers
+  // behind the last cache writer run only for the wanted rows.
   void Forward(const Rows& rows, const Rows& wanted, const std::int32_t* wanted_index, const KvCache& cache,
                bool skip_tail);
 
@@ -30,24 +30,26 @@ class Trunk {
   std::int32_t* best() const { return best_.as<std::int32_t>(); }  // [max_logit_rows]
 
  private:
-  // The arrays a set of rows lives in.
-  struct Stream {
+  // What a set of rows carries from layer to layer.
+  struct Activations {
     Buffer x;        // residual [rows, hidden] float32
-    Buffer operand;  // [rows, hidden]
+    Buffer operand;  // the residual, normed and rounded: [rows, hidden]
     Buffer ple;      // [rows, layers * ple_width] float32
   };
-  void Layer(int l, const Rows& rows, Stream& stream, const KvCache& cache);
-  void Experts(int l, const Rows& rows, Stream& stream);
-  void Residual(const Rows& rows, Stream& stream, const Buffer& delta, const Buffer& post_norm, const float* next_norm,
-                float scale);
-  void Narrow(const Rows& wanted, const std::int32_t* wanted_index);
+  void Layer(int l, const Rows& rows, Activations& act, const KvCache& cache);
+  void Experts(int l, const Rows& rows, Activations& act);
+  // act.x = (act.x + norm(delta)) * scale, then act.operand = round(next norm(act.x)).
+  void Residual(const Rows& rows, Activations& act, const Buffer& post_norm, const float* next_norm, float scale);
+  // Copies the wanted rows' activations behind each other; from here on they are the final ones.
+  void GatherWanted(const Rows& wanted, const std::int32_t* wanted_index);
+  std::int64_t ple_columns() const { return std::int64_t{spec_.ple_width} * spec_.layer_count(); }
 
   const ModelSpec& spec_;
   const ModelWeights& weights_;
   const KvPlan& plan_;
   Ops& ops_;
-  Stream all_, few_;
-  const Stream* final_ = nullptr;  // holds the wanted rows after Forward
+  Activations all_, wanted_;
+  const Activations* final_ = nullptr;  // holds the wanted rows after Forward
   Buffer qkv_, q_, attended_, delta_, ffn_, ple_gated_;
   Buffer expert_, expert_weight_, expert_input_, expert_act_, expert_out_;
   Buffer raw_, capped_, best_;

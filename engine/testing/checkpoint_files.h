@@ -34,8 +34,7 @@ inline std::string SafetensorsBytes(const std::vector<TestTensor>& tensors) {
     }
     const std::size_t begin = data.size();
     for (std::int64_t i = 0; i < count; ++i) {
-      const std::uint16_t bits =
-          ToBF16(tensor.values.empty() ? 0.0f : tensor.values.at(static_cast<std::size_t>(i))).bits;
+      const std::uint16_t bits = ToBF16(tensor.values.empty() ? 0.0f : tensor.values.at(i)).bits;
       data += static_cast<char>(bits & 0xff);
       data += static_cast<char>(bits >> 8);
     }

@@ -155,8 +155,7 @@ TEST(CudaKernels, PackedSegmentsAreCountedAsOnTheHost) {
   Engine engine(*OpenModel("tiny-llama"), *ops, options);
   const Tokens tokens(40, 1);
   std::vector<Feed> feeds;
-  for (const int length : {3, 40, 1, 17, 33, 9})
-    feeds.push_back({engine.Open(), std::span(tokens).first(static_cast<std::size_t>(length))});
+  for (const int length : {3, 40, 1, 17, 33, 9}) feeds.push_back({engine.Open(), std::span(tokens).first(length)});
   engine.Step(feeds);
   EXPECT_EQ(ops->counters().packed_segments, 3);
 }

@@ -203,7 +203,7 @@ TEST(PackedSegments, AreTheLongestRunOfLongSegments) {
     std::vector<Feed> feeds;
     for (const int length : lengths) {
       sessions.push_back(engine.Open());
-      feeds.push_back({sessions.back(), std::span(tokens).first(static_cast<std::size_t>(length))});
+      feeds.push_back({sessions.back(), std::span(tokens).first(length)});
     }
     engine.Step(feeds);
     for (const SessionId session : sessions) engine.Close(session);

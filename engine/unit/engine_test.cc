@@ -158,7 +158,7 @@ TEST(Engine, RefusesOneSessionMoreThanItHasPlaces) {
   Hall hall;
   hall.engine.Open();
   const Support support = hall.engine.CanOpen();
-  EXPECT_EQ(support.reason, "all 3 session places are taken; close one or raise max_sessions");
+  EXPECT_EQ(support.reason, "all 3 sessions are open; close one or raise max_sessions");
   EXPECT_EQ(Complaint([&] { hall.engine.Open(); }), "open session: " + support.reason);
   EXPECT_EQ(Complaint([&] { hall.engine.Fork(hall.a); }), "open session: " + support.reason);
 }

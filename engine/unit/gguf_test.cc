@@ -45,7 +45,7 @@ std::string Refusal(const GgufImage& image) {
 }
 
 std::vector<float> Floats(const HostTensor& tensor) {
-  std::vector<float> out(static_cast<std::size_t>(tensor.experts * tensor.rows * tensor.cols));
+  std::vector<float> out(tensor.experts * tensor.rows * tensor.cols);
   DequantiseRow(tensor.type, tensor.data.get(), out.data(), static_cast<std::int64_t>(out.size()));
   return out;
 }
@@ -121,7 +121,7 @@ TEST(Gguf, Gemma4SharesDoublesAndDropsValuesAsTheFileSays) {
   }
   EXPECT_EQ(spec.layers[4].head_dim, 32);
   // A quarter of 16 pairs rotates; the other divisors are 1e30.
-  const std::vector<float>& full = spec.ropes[static_cast<std::size_t>(spec.layers[4].rope)].inv_freq;
+  const std::vector<float>& full = spec.ropes[spec.layers[4].rope].inv_freq;
   for (std::size_t d = 0; d < 16; ++d)
     EXPECT_EQ(full[d], d < 4 ? static_cast<float>(std::pow(1e6, -2.0 * static_cast<double>(d) / 32)) : 0.0f) << d;
 
@@ -144,7 +144,7 @@ TEST(Gguf, GeneratesProportionalRopeWhenItsTensorIsMissing) {
 TEST(Gguf, RopeScalingAndDivisors) {
   const auto linear = OpenGguf(kFolder + "gemma3-linear-rope.gguf"), plain = OpenGguf(kFolder + "gemma3.gguf");
   const auto rope = [](const WeightStore& store, std::size_t layer) {
-    return store.spec().ropes[static_cast<std::size_t>(store.spec().layers[layer].rope)].inv_freq;
+    return store.spec().ropes[store.spec().layers[layer].rope].inv_freq;
   };
   EXPECT_EQ(rope(*linear, 0), rope(*plain, 0));  // sliding layers keep theirs
   for (std::size_t d = 0; d < 8; ++d) EXPECT_FLOAT_EQ(rope(*linear, 5)[d], rope(*plain, 5)[d] / 8) << d;

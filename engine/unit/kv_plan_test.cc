@@ -45,11 +45,11 @@ TEST(KvPlan, PropertiesHoldForRandomSpecs) {
     std::vector<int> writers(plan.caches.size(), 0);
     int last_owner = -1;
     for (int l = 0; l < spec.layer_count(); ++l) {
-      const LayerSpec& layer = spec.layers[static_cast<std::size_t>(l)];
-      const int id = plan.cache_of_layer[static_cast<std::size_t>(l)];
+      const LayerSpec& layer = spec.layers[l];
+      const int id = plan.cache_of_layer[l];
       ASSERT_TRUE(id >= 0 && id < static_cast<int>(plan.caches.size()));
-      const KvCacheSpec& cache = plan.caches[static_cast<std::size_t>(id)];
-      const LayerSpec& writer = spec.layers[static_cast<std::size_t>(cache.writer)];
+      const KvCacheSpec& cache = plan.caches[id];
+      const LayerSpec& writer = spec.layers[cache.writer];
       // The writer comes first, owns its keys and looks like every reader.
       EXPECT_LE(cache.writer, l);
       EXPECT_TRUE(spec.OwnsKv(cache.writer));
@@ -60,12 +60,12 @@ TEST(KvPlan, PropertiesHoldForRandomSpecs) {
       EXPECT_EQ(cache.window, layer.window);
       EXPECT_EQ(cache.slots, layer.kind == LayerKind::kFull ? capacity : std::min(capacity, layer.window + chunk - 1));
       if (spec.OwnsKv(l)) {
-        ++writers[static_cast<std::size_t>(id)];
+        ++writers[id];
         last_owner = l;
       } else {
         // The donor is the last owning layer of the same kind before the first shared one.
         for (int between = cache.writer + 1; between < l; ++between)
-          EXPECT_FALSE(spec.OwnsKv(between) && spec.layers[static_cast<std::size_t>(between)].kind == layer.kind);
+          EXPECT_FALSE(spec.OwnsKv(between) && spec.layers[between].kind == layer.kind);
       }
     }
     for (const int count : writers) EXPECT_EQ(count, 1);

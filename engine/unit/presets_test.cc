@@ -76,7 +76,7 @@ TEST(Presets, DenseFacts) {
     EXPECT_EQ(first.kv_heads, row.kv_heads);
     EXPECT_EQ(first.head_dim, row.head_dim);
     EXPECT_EQ(first.window, row.window);
-    EXPECT_EQ(spec.ropes[static_cast<std::size_t>(first.rope)].theta, row.theta);
+    EXPECT_EQ(spec.ropes[first.rope].theta, row.theta);
     EXPECT_FLOAT_EQ(spec.attn_scale, static_cast<float>(row.attn_scale));
     EXPECT_EQ(spec.tied_head, row.tied);
     EXPECT_EQ(spec.qkv_bias, row.bias);
@@ -92,9 +92,9 @@ TEST(Presets, Gemma3FullLayersAreEverySixthAndTheLastMaySlide) {
   const ModelSpec spec = Preset("gemma3-4b");
   for (int l = 0; l < 34; ++l) {
     const bool full = l == 5 || l == 11 || l == 17 || l == 23 || l == 29;
-    const LayerSpec& layer = spec.layers[static_cast<std::size_t>(l)];
+    const LayerSpec& layer = spec.layers[l];
     EXPECT_EQ(layer.kind == LayerKind::kFull, full) << l;
-    const RopeSpec& rope = spec.ropes[static_cast<std::size_t>(layer.rope)];
+    const RopeSpec& rope = spec.ropes[layer.rope];
     EXPECT_EQ(rope.theta, full ? 1e6 : 1e4) << l;
     EXPECT_FLOAT_EQ(rope.inv_freq[0], full ? 0.125f : 1.0f) << l;
   }

@@ -94,7 +94,7 @@ TEST(Quant, ActivationBlocksDecode) {
   std::vector<std::byte> block(292);
   const float scale = 0.5f;
   std::memcpy(block.data(), &scale, 4);
-  for (int i = 0; i < 256; ++i) block[static_cast<std::size_t>(4 + i)] = static_cast<std::byte>(i);
+  for (int i = 0; i < 256; ++i) block[4 + i] = static_cast<std::byte>(i);
   const std::vector<float> k = Decode(DType::kQ8_K, block, 256);
   EXPECT_EQ(k[127], 63.5f);
   EXPECT_EQ(k[128], -64.0f);

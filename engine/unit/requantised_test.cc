@@ -99,7 +99,7 @@ TEST(Requantised, ReferenceAndHostEngineAgree) {
       const StepResult found = engine.Prefill(engine.Open(), tokens, Want::kAll);
       double worst = 0;
       for (int i = 0; i < 24; ++i) {
-        const ReferenceStep expected = reference->Step(tokens[static_cast<std::size_t>(i)]);
+        const ReferenceStep expected = reference->Step(tokens[i]);
         for (std::size_t v = 0; v < expected.raw.size(); ++v)
           worst = std::max(worst, std::abs(expected.raw[v] - static_cast<double>(found.Raw(i)[v])));
       }

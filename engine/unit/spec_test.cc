@@ -33,7 +33,7 @@ TEST(Rope, ProportionalRotatesAQuarterOfTheHeadWithTheWholeHeadsExponent) {
   ASSERT_EQ(rope.inv_freq.size(), 256u);
   for (int d = 0; d < 256; ++d) {
     const float expected = d < 64 ? static_cast<float>(std::pow(1e6, -2.0 * d / 512)) : 0.0f;
-    EXPECT_EQ(rope.inv_freq[static_cast<std::size_t>(d)], expected) << d;
+    EXPECT_EQ(rope.inv_freq[d], expected) << d;
   }
 }
 
@@ -101,7 +101,7 @@ void ExpectLayers(const std::string& name, const std::vector<Stretch>& table, in
   for (const Stretch& stretch : table) {
     const std::string kinds = stretch.kinds;
     for (int l = stretch.first; l <= stretch.last; ++l) {
-      const LayerSpec& layer = spec.layers[static_cast<std::size_t>(l)];
+      const LayerSpec& layer = spec.layers[l];
       const bool full = kinds[static_cast<std::size_t>(l - stretch.first) % kinds.size()] == 'f';
       SCOPED_TRACE(name + " layer " + std::to_string(l));
       EXPECT_EQ(layer.kind, full ? LayerKind::kFull : LayerKind::kSliding);
@@ -114,7 +114,7 @@ void ExpectLayers(const std::string& name, const std::vector<Stretch>& table, in
       EXPECT_EQ(layer.experts, experts);
       EXPECT_EQ(layer.top_k, top_k);
       EXPECT_EQ(layer.expert_ffn, expert_ffn);
-      const RopeSpec& rope = spec.ropes[static_cast<std::size_t>(layer.rope)];
+      const RopeSpec& rope = spec.ropes[layer.rope];
       EXPECT_EQ(rope.theta, full ? 1e6 : 1e4);
       EXPECT_EQ(rope.inv_freq.back() == 0.0f, full);
     }

@@ -124,7 +124,7 @@ Behaviour Observe(const ModelSpec& spec, std::uint64_t seed) {
     const auto best = std::max_element(step.raw.begin(), step.raw.end()) - step.raw.begin();
     seen.flips += best != std::max_element(other.raw.begin(), other.raw.end()) - other.raw.begin();
     seen.repeats += best == token;
-    if (i >= kPrompt) greedy.insert(static_cast<std::size_t>(best));
+    if (i >= kPrompt) greedy.insert(best);
     token = i >= kPrompt - 1 ? static_cast<std::int32_t>(best) : (token * 37 + 11 * i + 5) % spec.vocab;
   }
   seen.median_gap = Median(gaps);

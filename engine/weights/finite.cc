@@ -26,7 +26,7 @@ std::int64_t CountFrom(Word from, const std::byte* data, std::int64_t count) {
   std::int64_t found = 0;
   for (std::int64_t i = 0; i < count; ++i) {
     Word word;
-    std::memcpy(&word, data + static_cast<std::size_t>(i) * sizeof(Word), sizeof(Word));
+    std::memcpy(&word, data + i * sizeof(Word), sizeof(Word));
     found += (word & kMagnitude) >= from ? 1 : 0;
   }
   return found;
@@ -44,7 +44,7 @@ Count CountInfinite(const HostTensor& tensor, DType as) {
   ParallelFor(rows, 64, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> floats;
     for (std::int64_t r = begin; r < end; ++r) {
-      const std::byte* row = tensor.data.get() + static_cast<std::size_t>(r) * row_bytes;
+      const std::byte* row = tensor.data.get() + r * row_bytes;
       std::int64_t found = 0;
       if (tensor.type == DType::kF32) {
         found = CountFrom<std::uint32_t>(from, row, cols);
@@ -53,7 +53,7 @@ Count CountInfinite(const HostTensor& tensor, DType as) {
       } else if (tensor.type == DType::kBF16) {
         found = CountFrom<std::uint16_t>(static_cast<std::uint16_t>((from + 0xffffu) >> 16), row, cols);
       } else {
-        floats.resize(static_cast<std::size_t>(cols));
+        floats.resize(cols);
         DequantiseRow(tensor.type, row, floats.data(), cols);
         found = CountFrom<std::uint32_t>(from, reinterpret_cast<const std::byte*>(floats.data()), cols);
       }

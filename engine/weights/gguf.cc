@@ -105,7 +105,7 @@ void GgufStore::Locate(const TensorEntry& entry) {
     return;
   }
   if (Family(spec_.family).gguf_interleaved && entry.key.layer >= 0) {
-    const LayerSpec& layer = spec_.layers[static_cast<std::size_t>(entry.key.layer)];
+    const LayerSpec& layer = spec_.layer(entry.key.layer);
     if (entry.key.role == Role::kQuery) source.interleaved_heads = layer.heads;
     if (entry.key.role == Role::kKey) source.interleaved_heads = layer.kv_heads;
   }
@@ -147,8 +147,7 @@ std::shared_ptr<const std::byte> Unpermuted(const std::byte* in, std::size_t byt
   for (std::int64_t row = 0; row < rows; ++row) {
     const std::int64_t head = row / head_dim, s = row % head_dim / half, j = row % half;
     const std::int64_t from = head * head_dim + 2 * j + s;
-    std::memcpy(out.get() + static_cast<std::size_t>(row) * row_bytes, in + static_cast<std::size_t>(from) * row_bytes,
-                row_bytes);
+    std::memcpy(out.get() + row * row_bytes, in + from * row_bytes, row_bytes);
   }
   return out;
 }
@@ -206,7 +205,7 @@ std::vector<StoredTensorInfo> GgufStore::Listing() const {
   std::vector<StoredTensorInfo> listing;
   for (const GgufTensor& tensor : file_.tensors()) {
     StoredTensorInfo info{tensor.name, file_.path(), tensor.type, {}, tensor.bytes, used_.contains(tensor.name)};
-    for (int d = tensor.rank; d-- > 0;) info.shape.push_back(tensor.dims[static_cast<std::size_t>(d)]);
+    for (int d = tensor.rank; d-- > 0;) info.shape.push_back(tensor.dims[d]);
     listing.push_back(std::move(info));
   }
   return listing;

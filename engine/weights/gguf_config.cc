@@ -147,7 +147,7 @@ std::optional<std::vector<float>> RopeDivisors(const GgufFile& file, int head_di
   Require(tensor->type == DType::kF32 && tensor->rank == 1 && tensor->dims[0] == head_dim / 2,
           "{}: tensor 'rope_freqs.weight': expected {} F32 divisors (half of head_dim), found {} {} in {} dimensions",
           file.path(), head_dim / 2, tensor->dims[0], Name(tensor->type), tensor->rank);
-  std::vector<float> divisors(static_cast<std::size_t>(tensor->dims[0]));
+  std::vector<float> divisors(tensor->dims[0]);
   file.file().Read(std::as_writable_bytes(std::span(divisors)), tensor->offset, "rope_freqs.weight");
   return divisors;
 }
@@ -205,7 +205,7 @@ ModelSpec Gemma4FromGguf(const Keys& keys) {
   const std::vector<int> kv_heads = keys.PerLayer("attention.head_count_kv", c.layers);
   const std::vector<int> ffn = keys.PerLayer("feed_forward_length", c.layers);  // double width is in the array
   for (int l = 0; l < c.layers; ++l) {
-    const auto at = static_cast<std::size_t>(l);
+    const int at = l;
     const bool full = kinds[at] == LayerKind::kFull;
     // Only full layers have the option; a sliding layer without attn_v is a damaged file and is reported as such.
     const bool value_is_key = full && file.Find(fmt::format("blk.{}.attn_v.weight", l)) == nullptr;

@@ -200,7 +200,7 @@ void Gemma4Layers(const JsonFields& text, int layers, Gemma4Config& config) {
   const int full_kv = key_is_value ? text.Int("num_global_key_value_heads", 1, kMaxWidth, kv_heads) : kv_heads;
   const int ffn = text.Int("intermediate_size", 1, kMaxWidth);
   for (int l = 0; l < layers; ++l) {
-    const LayerKind kind = kinds[static_cast<std::size_t>(l)];
+    const LayerKind kind = kinds[l];
     const bool full = kind == LayerKind::kFull;
     Gemma4Layer layer{kind, full ? full_kv : kv_heads, full ? full_dim : head_dim, ffn, full && key_is_value};
     if (const auto own = overrides.find(l); own != overrides.end()) {

@@ -79,10 +79,10 @@ class RequantisedStore final : public WeightStore {
     // A row at a time: the plain values of a large model would not fit beside it.
     ParallelFor(to.experts * to.rows, std::max<std::int64_t>(1, 16384 / to.cols),
                 [&](std::int64_t begin, std::int64_t end) {
-                  std::vector<float> values(static_cast<std::size_t>(to.cols));
+                  std::vector<float> values(to.cols);
                   for (std::int64_t row = begin; row < end; ++row) {
                     ReadRow(from, row, values.data());
-                    QuantiseRow(type_, values.data(), block.get() + static_cast<std::size_t>(row) * row_bytes, to.cols);
+                    QuantiseRow(type_, values.data(), block.get() + row * row_bytes, to.cols);
                   }
                 });
     to.data = block;

@@ -55,7 +55,7 @@ std::unique_ptr<WeightStore> OpenModel(const std::string& model, std::uint64_t s
 void ReadRow(const HostTensor& tensor, std::int64_t row, float* out) {
   if (tensor.data == nullptr) return RecipeToFloats(tensor, out, row * tensor.cols, tensor.cols);
   const std::size_t row_bytes = StoredBytes(tensor.type, 1, tensor.cols);
-  DequantiseRow(tensor.type, tensor.data.get() + static_cast<std::size_t>(row) * row_bytes, out, tensor.cols);
+  DequantiseRow(tensor.type, tensor.data.get() + row * row_bytes, out, tensor.cols);
 }
 
 std::vector<float> ToFloats(const HostTensor& tensor) {
@@ -65,15 +65,14 @@ std::vector<float> ToFloats(const HostTensor& tensor) {
   const std::size_t needed = StoredBytes(tensor.type, rows, tensor.cols);
   Require(tensor.data == nullptr ? tensor.fill.has_value() : tensor.bytes >= needed, "{}: {} bytes, expected {}",
           tensor.where, tensor.bytes, needed);
-  std::vector<float> values(static_cast<std::size_t>(rows * tensor.cols));
+  std::vector<float> values(rows * tensor.cols);
   if (values.empty()) return values;
   const std::size_t row_bytes = StoredBytes(tensor.type, 1, tensor.cols);
   const std::int64_t grain = std::max<std::int64_t>(1, 65536 / tensor.cols);
   ParallelFor(rows, grain, [&](std::int64_t begin, std::int64_t end) {
     float* out = values.data() + begin * tensor.cols;
     if (tensor.data == nullptr) return RecipeToFloats(tensor, out, begin * tensor.cols, (end - begin) * tensor.cols);
-    DequantiseRow(tensor.type, tensor.data.get() + static_cast<std::size_t>(begin) * row_bytes, out,
-                  (end - begin) * tensor.cols);
+    DequantiseRow(tensor.type, tensor.data.get() + begin * row_bytes, out, (end - begin) * tensor.cols);
   });
   return values;
 }

@@ -67,7 +67,7 @@ Recipe RecipeOf(const ModelSpec& spec, const TensorEntry& entry) {
   const int inputs_of = static_cast<int>(entry.cols);
   // Scores of heads normed to weights a and b: std = attn_scale * sqrt(head_dim) * a * b; of projections of gains a and
   // b alike.
-  const double head_dim = entry.key.layer < 0 ? 1 : spec.layers[static_cast<std::size_t>(entry.key.layer)].head_dim;
+  const double head_dim = entry.key.layer < 0 ? 1 : spec.layer(entry.key.layer).head_dim;
   const double score_gain = std::sqrt(kScoreStd / (static_cast<double>(spec.attn_scale) * std::sqrt(head_dim)));
   switch (entry.key.role) {
     case Role::kEmbed:
@@ -124,7 +124,7 @@ void Fill(const SyntheticFill& fill, std::byte* out, std::int64_t first, std::in
   for (std::int64_t i = 0; i < count; ++i) {
     const float scaled = fill.scale * RandomNormalish(fill.key, static_cast<std::uint64_t>(first + i));
     const T value = convert(fill.offset + scaled);
-    std::memcpy(out + static_cast<std::size_t>(i) * sizeof(T), &value, sizeof(T));
+    std::memcpy(out + i * sizeof(T), &value, sizeof(T));
   }
 }
 

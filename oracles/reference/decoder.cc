@@ -44,7 +44,7 @@ std::vector<std::size_t> ReferenceDecoder::Choose(int layer, std::span<const dou
   std::vector<std::size_t> order(p.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return p[a] > p[b]; });
-  order.resize(static_cast<std::size_t>(top_k));
+  order.resize(top_k);
   if (routing_) routing_(layer, p, order);
   return order;
 }

@@ -30,7 +30,7 @@ void RequireDense(const ModelSpec& spec) {
           "{}: family {} with per-layer embeddings, layer scalars or a value norm: no reference covers it", spec.name,
           spec.family);
   for (int l = 0; l < spec.layer_count(); ++l) {
-    const LayerSpec& layer = spec.layers[static_cast<std::size_t>(l)];
+    const LayerSpec& layer = spec.layer(l);
     Require(spec.OwnsKv(l) && !layer.value_is_key && layer.experts == 0,
             "{}: layer {} of family {} shares KV, has no v projection or has experts: no reference covers it",
             spec.name, l, spec.family);
@@ -119,14 +119,14 @@ class DenseDecoder final : public ReferenceDecoder {
   // h = x + Wo attn(rope(q), rope(k), v), n = rms(x, w_attn); sandwich families norm what joins the residual.
   Vec Attention(Vec x, const LayerSpec& g, const Layer& w, History<Real>& history) const {
     const ModelSpec& s = spec();
-    const RopeSpec& rope = s.ropes[static_cast<std::size_t>(g.rope)];
+    const RopeSpec& rope = s.ropes[g.rope];
     const Vec n = round_.Operand(Rms(x, w.attn_norm, s.norm_eps));
     Vec q = Biased(Multiply(w.query, n), w.query_bias);
     Vec k = Biased(Multiply(w.key, n), w.key_bias);
     Vec v = Biased(Multiply(w.value, n), w.value_bias);
     if (s.qk_norm) {
-      q = Rms(std::move(q), w.query_norm, static_cast<std::size_t>(g.head_dim), s.norm_eps);
-      k = Rms(std::move(k), w.key_norm, static_cast<std::size_t>(g.head_dim), s.norm_eps);
+      q = Rms(std::move(q), w.query_norm, g.head_dim, s.norm_eps);
+      k = Rms(std::move(k), w.key_norm, g.head_dim, s.norm_eps);
     }
     q = round_.Operand(Rope(std::move(q), rope, length()));
     k = round_.Operand(Rope(std::move(k), rope, length()));

@@ -107,16 +107,15 @@ std::vector<Real> Attend(const std::vector<Real>& q, const History<Real>& histor
     for (std::int64_t head = begin; head < end; ++head) {
       const std::int64_t kv = head / (layer.heads / layer.kv_heads) * dim;
       for (int j = 0; j <= position; ++j)
-        s[static_cast<std::size_t>(j)] =
-            Visible(position, j, layer.window)
-                ? static_cast<Real>(scale) * Dot(history.Key(j) + kv, q.data() + head * dim, dim)
-                : -std::numeric_limits<Real>::infinity();
+        s[j] = Visible(position, j, layer.window)
+                   ? static_cast<Real>(scale) * Dot(history.Key(j) + kv, q.data() + head * dim, dim)
+                   : -std::numeric_limits<Real>::infinity();
       Softmax(s);
       for (int j = 0; j <= position; ++j) {
-        const Real p = s[static_cast<std::size_t>(j)];
+        const Real p = s[j];
         if (!Visible(position, j, layer.window)) continue;
         const Real* v = history.Value(j) + kv;
-        for (std::int64_t d = 0; d < dim; ++d) out[static_cast<std::size_t>(head * dim + d)] += p * v[d];
+        for (std::int64_t d = 0; d < dim; ++d) out[head * dim + d] += p * v[d];
       }
     }
   };

@@ -50,7 +50,7 @@ Experts LoadExperts(const WeightStore& store, int l, const Arithmetic& arithmeti
 template <class Arithmetic>
 Layer LoadLayer(const WeightStore& store, int l, const Arithmetic& arithmetic) {
   const ModelSpec& spec = store.spec();
-  const LayerSpec& geometry = spec.layers[static_cast<std::size_t>(l)];
+  const LayerSpec& geometry = spec.layer(l);
   const auto vector = [&](Role role) { return LoadVector(store, {role, l}); };
   const auto matrix = [&](Role role) { return LoadMatrix(store, {role, l}, arithmetic); };
   Layer layer;
@@ -125,7 +125,7 @@ class Gemma4Decoder final : public ReferenceDecoder {
     const Vec ple = s.ple_width > 0 ? PleInputs(token, x) : Vec{};
     for (int l = 0; l < s.layer_count(); ++l) {
       keep(x);
-      const Layer& layer = w.layers[static_cast<std::size_t>(l)];
+      const Layer& layer = w.layers[l];
       Vec h = Attention(std::move(x), l);
       Vec y = FeedForward(std::move(h), l, layer);
       if (s.ple_width > 0) y = InjectPle(std::move(y), layer, ple, l);
@@ -144,7 +144,7 @@ class Gemma4Decoder final : public ReferenceDecoder {
   // 2. ple = (rms(Wmp x * H^-1/2, w_pp) + Eple[id] * sqrt(P)) * 2^-1/2, one row of P values for each layer.
   Vec PleInputs(std::int32_t token, const Vec& x) const {
     const Weights& w = *weights_;
-    const auto width = static_cast<std::size_t>(w.spec.ple_width);
+    const std::size_t width = w.spec.ple_width;
     const Vec t = Scaled(Widened<Real>(w.ple_embed.Row(token)), std::sqrt(static_cast<Real>(width)));
     Vec c = Scaled(Multiply(w.ple_project, round_.Operand(x)), 1 / std::sqrt(static_cast<Real>(w.spec.hidden)));
     c = Rms(std::move(c), w.ple_project_norm, width, w.spec.norm_eps);
@@ -154,10 +154,10 @@ class Gemma4Decoder final : public ReferenceDecoder {
   // 3.1 to 3.6. A layer that shares KV reads the history of the layer that owns it, the current token's entry included.
   Vec Attention(Vec x, int l) {
     const ModelSpec& s = spec();
-    const LayerSpec& g = s.layers[static_cast<std::size_t>(l)];
-    const Layer& w = weights_->layers[static_cast<std::size_t>(l)];
-    const RopeSpec& rope = s.ropes[static_cast<std::size_t>(g.rope)];
-    const auto dim = static_cast<std::size_t>(g.head_dim);
+    const LayerSpec& g = s.layer(l);
+    const Layer& w = weights_->layers[l];
+    const RopeSpec& rope = s.ropes[g.rope];
+    const std::size_t dim = g.head_dim;
 
     const Vec n = round_.Operand(Rms(x, w.attn_norm, s.norm_eps));
     Vec q = Rms(Multiply(w.query, n), w.query_norm, dim, s.norm_eps);
@@ -167,9 +167,9 @@ class Gemma4Decoder final : public ReferenceDecoder {
       Vec v = g.value_is_key ? k : Multiply(w.value, n);  // the raw projection: before the norm and before the rotation
       k = Rope(Rms(std::move(k), w.key_norm, dim, s.norm_eps), rope, length());
       v = Rms(std::move(v), {}, dim, s.norm_eps);
-      history_[static_cast<std::size_t>(l)].Write(length(), round_.Operand(std::move(k)), round_.Operand(std::move(v)));
+      history_[l].Write(length(), round_.Operand(std::move(k)), round_.Operand(std::move(v)));
     }
-    const Vec o = Attend(q, history_[static_cast<std::size_t>(g.kv_source)], length(), g, s.attn_scale);
+    const Vec o = Attend(q, history_[g.kv_source], length(), g, s.attn_scale);
     const Vec a = Multiply(w.attn_out, round_.Operand(o));
     return Sum(std::move(x), Rms(a, w.post_attn_norm, s.norm_eps));
   }
@@ -179,7 +179,7 @@ class Gemma4Decoder final : public ReferenceDecoder {
     const ModelSpec& s = spec();
     const Vec m = round_.Operand(Rms(h, w.ffn_norm, s.norm_eps));
     Vec f = Multiply(w.down, round_.Operand(Gated(s.activation, Multiply(w.gate, m), Multiply(w.up, m))));
-    const bool experts = s.layers[static_cast<std::size_t>(l)].experts > 0;
+    const bool experts = s.layer(l).experts > 0;
     if (experts) f = Sum(Rms(std::move(f), w.moe.post_dense_norm, s.norm_eps), Mixture(h, l, w.moe));
     return Sum(std::move(h), Rms(std::move(f), w.post_ffn_norm, s.norm_eps));
   }
@@ -187,7 +187,7 @@ class Gemma4Decoder final : public ReferenceDecoder {
   // 3.8. The router looks at the residual itself; the weights of the chosen are renormalised, then scaled per expert.
   Vec Mixture(const Vec& h, int l, const Experts& w) const {
     const ModelSpec& s = spec();
-    const LayerSpec& g = s.layers[static_cast<std::size_t>(l)];
+    const LayerSpec& g = s.layer(l);
     const Vec r = Scaled(Rms(h, w.router_scale, s.norm_eps), 1 / std::sqrt(static_cast<Real>(s.hidden)));
     Vec p = Multiply(w.router, r);
     Softmax(p);

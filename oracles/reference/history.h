@@ -22,12 +22,12 @@ class History {
  private:
   void Put(std::vector<Real>& store, int position, const std::vector<Real>& row) {
     width_ = row.size();
-    assert(store.size() >= static_cast<std::size_t>(position) * width_);
-    store.resize(static_cast<std::size_t>(position) * width_);
+    assert(store.size() >= position * width_);
+    store.resize(position * width_);
     store.insert(store.end(), row.begin(), row.end());
   }
   std::size_t Offset(int position, [[maybe_unused]] const std::vector<Real>& store) const {
-    const std::size_t offset = static_cast<std::size_t>(position) * width_;
+    const std::size_t offset = position * width_;
     assert(offset + width_ <= store.size());
     return offset;
   }

@@ -72,7 +72,7 @@ float Dot(const float* a, const float* b, std::int64_t count) { return OneDot(a,
 
 template <class Real>
 std::vector<Real> Multiply(const Matrix& w, const std::vector<Real>& x, std::int64_t expert) {
-  std::vector<Real> out(static_cast<std::size_t>(w.rows));
+  std::vector<Real> out(w.rows);
   const float* first = w.Row(expert * w.rows);
   // Ranges of whole groups of four, so that a row's sum never depends on the number of threads; of some 2^18 products,
   // because less is done sooner than a second thread wakes up.
@@ -96,8 +96,7 @@ std::vector<float> Table::Row(std::int64_t row) const {
   HostTensor one = tensor_;
   one.rows = 1;
   one.bytes = StoredBytes(tensor_.type, 1, tensor_.cols);
-  one.data =
-      std::shared_ptr<const std::byte>(tensor_.data, tensor_.data.get() + static_cast<std::size_t>(row) * one.bytes);
+  one.data = std::shared_ptr<const std::byte>(tensor_.data, tensor_.data.get() + row * one.bytes);
   one.fill.reset();  // a recipe counts elements from the table's start; the bytes are at hand
   return ToFloats(one);
 }

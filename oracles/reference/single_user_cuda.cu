@@ -72,10 +72,9 @@ class SingleUser final : public ReferenceDecoder {
     Reserve(length());
     for (int l = 0; l < spec().layer_count(); ++l) {
       if (!spec().OwnsKv(l)) continue;
-      const auto at = static_cast<std::size_t>(l);
-      const std::int64_t count = length() * KvWidth(spec().layers[at]);
-      Copy(history_[at].keys.data(), other.history_[at].keys.data(), count);
-      Copy(history_[at].values.data(), other.history_[at].values.data(), count);
+      const std::int64_t count = length() * KvWidth(spec().layer(l));
+      Copy(history_[l].keys.data(), other.history_[l].keys.data(), count);
+      Copy(history_[l].values.data(), other.history_[l].values.data(), count);
     }
   }
 
@@ -89,9 +88,7 @@ class SingleUser final : public ReferenceDecoder {
   // What a token's pass goes through.
   void MakeBuffers() {
     const Widths most(spec());
-    const auto make = [](Vec& vec, std::int64_t count, const char* what) {
-      vec = Vec(static_cast<std::size_t>(count), what);
-    };
+    const auto make = [](Vec& vec, std::int64_t count, const char* what) { vec = Vec(count, what); };
     make(x_, most.hidden, "residual");
     make(n_, most.hidden, "normed");
     make(a_, most.hidden, "sublayer");
@@ -155,7 +152,7 @@ class SingleUser final : public ReferenceDecoder {
   // 3.1 to 3.6. A layer that shares KV reads the history of the layer that owns it, the current token's entry included.
   void Attention(int l) {
     const ModelSpec& s = spec();
-    const LayerSpec& g = s.layers[static_cast<std::size_t>(l)];
+    const LayerSpec& g = s.layer(l);
     const std::int64_t heads = std::int64_t{g.heads} * g.head_dim, kv = KvWidth(g);
     const bool owns = s.OwnsKv(l);
 
@@ -178,7 +175,7 @@ class SingleUser final : public ReferenceDecoder {
     Rope(q_.data(), g, g.heads);
     Operand(q_.data(), q_.data(), heads);
     if (owns) {
-      DeviceHistory<Real>& own = history_[static_cast<std::size_t>(l)];
+      DeviceHistory<Real>& own = history_[l];
       const std::int64_t at = std::int64_t{length()} * kv;
       Rope(k_.data(), g, g.kv_heads);
       Operand(own.keys.data() + at, k_.data(), kv);
@@ -194,7 +191,7 @@ class SingleUser final : public ReferenceDecoder {
   // o_h = sum_j softmax_j(scale * q_h . k_j) v_j over positions j <= length(), on sliding layers the last `window` of
   // them.
   void Attend(const LayerSpec& g) {
-    const DeviceHistory<Real>& source = history_[static_cast<std::size_t>(g.kv_source)];
+    const DeviceHistory<Real>& source = history_[g.kv_source];
     const int first = g.window > 0 ? std::max(0, length() - g.window + 1) : 0;
     const Span span{KvWidth(g), first, length() + 1 - first, g.head_dim, g.heads / g.kv_heads};
     const auto heads = static_cast<unsigned>(g.heads);
@@ -209,7 +206,7 @@ class SingleUser final : public ReferenceDecoder {
   // 3.7 to 3.9. x + rms(f, w_post_ffw), f the dense branch, joined by the experts where there are any.
   void FeedForward(int l) {
     const ModelSpec& s = spec();
-    const LayerSpec& g = s.layers[static_cast<std::size_t>(l)];
+    const LayerSpec& g = s.layer(l);
     Norm(n_.data(), x_.data(), weights_->Vector(Role::kFfnNorm, l), s.hidden);
     Operand(n_.data(), n_.data(), s.hidden);
     Multiply(gate_.data(), weights_->At(Role::kGate, l), n_.data());
@@ -233,7 +230,7 @@ class SingleUser final : public ReferenceDecoder {
     Multiply(router_.data(), weights_->At(Role::kRouter, l), n_.data());
     SoftmaxKernel<<<1, 256>>>(router_.data(), g.experts);
     Launched("router");
-    const std::vector<Real> p = router_.Read(static_cast<std::size_t>(g.experts));
+    const std::vector<Real> p = router_.Read(g.experts);
     const std::vector<std::size_t> order = Choose(l, std::vector<double>(p.begin(), p.end()), g.top_k);
     Real chosen = 0;
     for (const std::size_t e : order) chosen += p[e];
@@ -269,12 +266,11 @@ class SingleUser final : public ReferenceDecoder {
     const int room = (positions + kGrowth - 1) / kGrowth * kGrowth;
     for (int l = 0; l < spec().layer_count(); ++l) {
       if (!spec().OwnsKv(l)) continue;
-      const auto at = static_cast<std::size_t>(l);
-      const auto count = static_cast<std::size_t>(room * KvWidth(spec().layers[at]));
-      history_[at].keys.Grow(count);
-      history_[at].values.Grow(count);
+      const std::size_t count = room * KvWidth(spec().layer(l));
+      history_[l].keys.Grow(count);
+      history_[l].values.Grow(count);
     }
-    scores_ = Vec(static_cast<std::size_t>(room) * static_cast<std::size_t>(Widths(spec()).query_heads), "scores");
+    scores_ = Vec(room * Widths(spec()).query_heads, "scores");
     room_ = room;
   }
 
@@ -308,8 +304,7 @@ class SingleUser final : public ReferenceDecoder {
   }
 
   void Rope(Real* x, const LayerSpec& g, int heads) const {
-    const auto rope = static_cast<std::size_t>(g.rope);
-    RopeKernel<<<static_cast<unsigned>(heads), 128>>>(x, weights_->inv_freq[rope].data(), g.head_dim / 2, length());
+    RopeKernel<<<static_cast<unsigned>(heads), 128>>>(x, weights_->inv_freq[g.rope].data(), g.head_dim / 2, length());
     Launched("rope");
   }
 
@@ -339,11 +334,11 @@ class SingleUser final : public ReferenceDecoder {
   }
 
   static void Copy(Real* to, const Real* from, std::int64_t count) {
-    Check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count) * sizeof(Real), cudaMemcpyDeviceToDevice), "copy");
+    Check(cudaMemcpyAsync(to, from, count * sizeof(Real), cudaMemcpyDeviceToDevice), "copy");
   }
 
   static std::vector<double> Widened(const Vec& values, int count) {
-    const std::vector<Real> read = values.Read(static_cast<std::size_t>(count));
+    const std::vector<Real> read = values.Read(count);
     return {read.begin(), read.end()};
   }
 

@@ -51,14 +51,13 @@ inline void Decode(const DeviceTensor& w, const HostTensor& from) {
   const std::size_t row_bytes = StoredBytes(from.type, 1, from.cols);
   const std::int64_t rows = from.experts * from.rows,
                      most = std::max<std::int64_t>(1, (std::int64_t{1} << 24) / from.cols);
-  std::vector<float> piece(static_cast<std::size_t>(std::min(most, rows) * from.cols));
+  std::vector<float> piece(std::min(most, rows) * from.cols);
   for (std::int64_t row = 0; row < rows; row += most) {
     const std::int64_t now = std::min(most, rows - row);
     for (std::int64_t r = 0; r < now; ++r)
-      DequantiseRow(from.type, from.data.get() + static_cast<std::size_t>(row + r) * row_bytes,
-                    piece.data() + r * from.cols, from.cols);
-    Check(cudaMemcpy(w.data.data() + row * from.cols * 4, piece.data(),
-                     static_cast<std::size_t>(now * from.cols) * sizeof(float), cudaMemcpyHostToDevice),
+      DequantiseRow(from.type, from.data.get() + (row + r) * row_bytes, piece.data() + r * from.cols, from.cols);
+    Check(cudaMemcpy(w.data.data() + row * from.cols * 4, piece.data(), now * from.cols * sizeof(float),
+                     cudaMemcpyHostToDevice),
           from.where.c_str());
   }
 }

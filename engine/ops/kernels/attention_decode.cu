@@ -24,25 +24,27 @@ struct Partials {
 
 constexpr int kHeadTile = 16;  // query heads of a block: the rows of one tensor-core fragment
 constexpr int kMergeThreads = 512;
-constexpr int kMergeGroups = 16;  // at most
-constexpr int kBlocksPerSm = 8;   // the grid's size where there is a choice
+constexpr int kMergeGroups = 16;  // the most that share one (row, head)
+constexpr int kBlocksPerSm = 8;   // what the grid aims at where there is a choice
 
-// Keys of a tile: as many as a chunk has, where a single row must not wait for a second tile; half as many where a
-// crowd of blocks shares the multiprocessors, so that more of them fit.
-constexpr int TileKeys(int head_dim, bool crowd) { return head_dim > 256 || (crowd && head_dim > 128) ? 32 : 64; }
-template <class T, int kHeadDim, bool kCrowd>
-using DecodeFlash = Flash<T, kHeadDim, 1, 4, TileKeys(kHeadDim, kCrowd), true>;
-constexpr int kCrowdBlocks = 3;  // a multiprocessor
-template <bool kCrowd>
-constexpr int kDecodeBlocks = kCrowd ? kCrowdBlocks + 1 : 1;
+// Keys of a tile. A tile has as many as a chunk, because a single row must not wait for a second tile; where many
+// blocks share the multiprocessors it has half as many for wide heads, because more blocks fit then.
+constexpr int TileKeys(int head_dim, bool many_blocks) {
+  return head_dim > 256 || (many_blocks && head_dim > 128) ? 32 : 64;
+}
+template <class T, int kHeadDim, bool kManyBlocks>
+using DecodeFlash = Flash<T, kHeadDim, 1, 4, TileKeys(kHeadDim, kManyBlocks), true>;
+constexpr int kManyBlocksPerSm = 3;  // of one multiprocessor; above this there are many
+template <bool kManyBlocks>
+constexpr int kDecodeBlocks = kManyBlocks ? kManyBlocksPerSm + 1 : 1;
 
-// The weights of the product that follows are read ahead as soon as it may start: not before this kernel's own loads
-// are due.
-template <class T, int kHeadDim, bool kCrowd>
-__global__ void __launch_bounds__(128, (kDecodeBlocks<kCrowd>))
+// Successors may start only after the wait, because the product that follows reads its weights ahead as soon as it
+// starts, and those reads must not delay this kernel's own loads.
+template <class T, int kHeadDim, bool kManyBlocks>
+__global__ void __launch_bounds__(128, (kDecodeBlocks<kManyBlocks>))
     DecodeKernel(T* out, const T* q, KvView kv, const std::int32_t* position, const std::int32_t* session,
                  Partials partials, AttentionShape shape) {
-  using Tile = DecodeFlash<T, kHeadDim, kCrowd>;
+  using Tile = DecodeFlash<T, kHeadDim, kManyBlocks>;
   extern __shared__ uint4 shared16[];
   auto* shared = reinterpret_cast<unsigned char*>(shared16);
   const std::int64_t row = blockIdx.x;
@@ -98,7 +100,8 @@ __global__ void __launch_bounds__(128, (kDecodeBlocks<kCrowd>))
   }
 }
 
-// Plain float32 on CUDA cores: any even head_dim, any operand type. Four query heads a block, 32 keys a tile.
+// The kernel for all that tensor cores do not take: any even head_dim and any operand type, in float32 on CUDA cores. A
+// block computes four query heads over tiles of 32 keys.
 constexpr int kGenericHeads = 4;
 constexpr int kGenericKeys = 32;
 constexpr int kGenericThreads = 32 * kGenericHeads;  // a warp per head in the softmax
@@ -223,7 +226,7 @@ __global__ void __launch_bounds__(kMergeThreads) MergeKernel(T* out, Partials pa
   WaitForPredecessors();
   LetSuccessorsStart();
   if (span.chunks == 1) return;  // written by the chunk itself
-  // A thread's first statistics and values are read together.
+  // A thread reads its first statistics and values together, so that it waits for memory once.
   float2 first_stats = {-INFINITY, 0.0f};
   if (thread < chunks) first_stats = partials.stats[index + thread];
   float first[kVector] = {};
@@ -279,9 +282,8 @@ Partials PartialsIn(const KernelContext& ctx, const Ops::AttentionArgs& args) {
   const int capacity = MostChunks(MostKeys(args)), rows = args.rows->count, head_dim = args.kv->head_dim;
   if (capacity == 1) return {nullptr, nullptr, 1};
   auto* values = static_cast<float*>(ctx.Workspace(DecodePartialBytes(rows, args.heads, head_dim, MostKeys(args))));
-  const std::size_t count =
-      static_cast<std::size_t>(rows) * static_cast<std::size_t>(args.heads) * static_cast<std::size_t>(capacity);
-  return {values, reinterpret_cast<float2*>(values + count * static_cast<std::size_t>(head_dim)), capacity};
+  const std::size_t count = std::int64_t{rows} * args.heads * capacity;
+  return {values, reinterpret_cast<float2*>(values + count * head_dim), capacity};
 }
 
 template <class T>
@@ -291,8 +293,7 @@ void Merge(const KernelContext& ctx, const Ops::AttentionArgs& args, const Parti
   int groups = kMergeThreads / units;
   groups = groups < 1 ? 1 : groups > kMergeGroups ? kMergeGroups : groups;
   const int threads = (units * groups + 31) / 32 * 32;
-  const std::size_t shared =
-      static_cast<std::size_t>((partials.capacity + 3) / 4 * 4 + groups * head_dim) * sizeof(float);
+  const std::size_t shared = ((partials.capacity + 3) / 4 * 4 + groups * head_dim) * sizeof(float);
   Launch(vector == 4 ? MergeKernel<T, 4> : MergeKernel<T, 2>, dim3(U(args.rows->count), U(args.heads)),
          dim3(U(threads)), shared, ctx, static_cast<T*>(args.out), partials, args.rows->position, ShapeOf(args),
          head_dim, groups);
@@ -313,7 +314,7 @@ void LaunchAttentionGeneric(const KernelContext& ctx, const Ops::AttentionArgs& 
   const Partials partials = split ? PartialsIn(ctx, args) : Partials{nullptr, nullptr, 1};
   const AttentionShape shape = ShapeOf(args);
   const int blocks = args.kv->kv_heads * ((shape.group + kGenericHeads - 1) / kGenericHeads);
-  const std::size_t shared = 2 * kGenericHeads * static_cast<std::size_t>(args.kv->head_dim) * sizeof(float);
+  const std::size_t shared = 2 * kGenericHeads * args.kv->head_dim * sizeof(float);
   WithOperand(ctx.precision, [&](auto type) {
     using T = decltype(type);
     Launch(GenericKernel<T>,
@@ -334,17 +335,18 @@ void LaunchAttentionDecode(const KernelContext& ctx, const Ops::AttentionArgs& a
       constexpr int kHeadDim = decltype(head_dim)::value;
       const Partials partials = PartialsIn(ctx, args);
       const std::int64_t others = std::int64_t{args.rows->count} * blocks;
-      const auto launch = [&](auto crowd) {
-        using Tile = DecodeFlash<T, kHeadDim, decltype(crowd)::value>;
-        Launch(DecodeKernel<T, kHeadDim, decltype(crowd)::value>,
+      const auto launch = [&](auto many_blocks) {
+        using Tile = DecodeFlash<T, kHeadDim, decltype(many_blocks)::value>;
+        Launch(DecodeKernel<T, kHeadDim, decltype(many_blocks)::value>,
                dim3(U(args.rows->count), U(blocks), ChunkBlocks(ctx, others, partials.capacity)), dim3(Tile::kThreads),
                Tile::kShared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv,
                args.rows->position, args.rows->session, partials, shape);
       };
       // Tiles of another length round differently: in batch-invariant mode the number of rows must not decide.
-      const bool crowd = !ctx.batch_invariant && others * partials.capacity > std::int64_t{kCrowdBlocks} * ctx.sm_count;
+      const bool many_blocks =
+          !ctx.batch_invariant && others * partials.capacity > std::int64_t{kManyBlocksPerSm} * ctx.sm_count;
       constexpr bool kShorter = TileKeys(kHeadDim, true) < TileKeys(kHeadDim, false);
-      if (kShorter && crowd)
+      if (kShorter && many_blocks)
         launch(std::bool_constant<kShorter>{});
       else
         launch(std::false_type{});

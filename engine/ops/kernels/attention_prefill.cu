@@ -10,18 +10,19 @@
 namespace assay {
 namespace {
 
-// 512-wide heads: two warps share the 16 queries' output, and tiles of keys are half as long.
+// For 512-wide heads two warps share the output of 16 queries, and tiles of keys are half as long, because the
+// registers and the shared memory hold no more.
 template <class T, int kHeadDim>
 using PrefillFlash =
     Flash<T, kHeadDim, (kHeadDim > 256 ? 4 : 8), (kHeadDim > 256 ? 2 : 1), (kHeadDim > 256 ? 32 : 64), false>;
 
-struct TilePlace {
+struct TileIndex {
   int segment;  // -1: no such tile
   int tile;     // of that segment
 };
 
-// The place of tile `index` among the tiles of all segments, in order. Called by one whole warp.
-__device__ __forceinline__ TilePlace FindTile(const Segment* segment, int segments, int group, int tile_rows,
+// Finds tile `index` among the tiles of all segments, counted in order. One whole warp calls it.
+__device__ __forceinline__ TileIndex FindTile(const Segment* segment, int segments, int group, int tile_rows,
                                               int index) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   for (int base = 0; base < segments; base += 32) {
@@ -50,21 +51,21 @@ __global__ void __launch_bounds__(PrefillFlash<T, kHeadDim>::kThreads, 1)
   using Tile = PrefillFlash<T, kHeadDim>;
   extern __shared__ uint4 shared16[];
   auto* shared = reinterpret_cast<unsigned char*>(shared16);
-  __shared__ TilePlace shared_place;
+  __shared__ TileIndex shared_found;
   LetSuccessorsStart();
   WaitForPredecessors();
   if (threadIdx.x < 32) {
-    // Later tiles see more keys: they go first.
-    const TilePlace found =
+    // Later tiles see more keys, so they go first.
+    const TileIndex found =
         FindTile(segments, segment_count, shape.group, Tile::kRows, static_cast<int>(gridDim.x - 1 - blockIdx.x));
-    if (threadIdx.x == 0) shared_place = found;
+    if (threadIdx.x == 0) shared_found = found;
   }
   __syncthreads();
-  const TilePlace place = shared_place;
-  if (place.segment < 0) return;
-  const Segment segment = segments[place.segment];
+  const TileIndex index = shared_found;
+  if (index.segment < 0) return;
+  const Segment segment = segments[index.segment];
   const int kv_head = static_cast<int>(blockIdx.y), group = shape.group;
-  const int first = place.tile * Tile::kRows, last = min(first + Tile::kRows, segment.rows * group) - 1;  // pairs
+  const int first = index.tile * Tile::kRows, last = min(first + Tile::kRows, segment.rows * group) - 1;  // pairs
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const auto element = [&](int pair) {  // first element of a pair's head in q and out
     const int row = pair / group, head = kv_head * group + pair % group;
@@ -103,8 +104,8 @@ __global__ void __launch_bounds__(PrefillFlash<T, kHeadDim>::kThreads, 1)
 
 }  // namespace
 
-// A segment's kernel follows from its own length, so that its results do not depend on its neighbours: runs of short
-// and of long segments are launched by turns. Decode rows before a chunk of a prompt are two launches.
+// A segment's kernel follows from its own length, so that its results do not depend on its neighbours. Each run of
+// short segments and each run of long ones is a launch: decode rows followed by a chunk of a prompt are two launches.
 void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args) {
   const Rows& rows = *args.rows;
   if (rows.host_segment == nullptr) return LaunchAttentionDecode(ctx, args);

@@ -87,14 +87,13 @@ int TileSize(int assignments, int experts) {
   return tile;
 }
 int MaxTiles(int assignments, int experts, int tile) { return assignments / tile + std::min(assignments, experts); }
-std::size_t ListBytes(int assignments) { return (static_cast<std::size_t>(assignments) * 4 + 255) / 256 * 256; }
+std::size_t ListBytes(int assignments) { return (std::size_t{4} * assignments + 255) / 256 * 256; }
 
 }  // namespace
 
 std::size_t ExpertTileBytes(int assignments, int experts) {
   const int tile = TileSize(assignments, experts);
-  return ListBytes(assignments) +
-         (static_cast<std::size_t>(MaxTiles(assignments, experts, tile)) * 12 + 255) / 256 * 256;
+  return ListBytes(assignments) + (std::size_t{12} * MaxTiles(assignments, experts, tile) + 255) / 256 * 256;
 }
 
 ExpertTiles PlanExpertTiles(void* workspace, int assignments, int experts) {
@@ -116,12 +115,12 @@ void LaunchSortExperts(const KernelContext& ctx, const ExpertTiles& tiles, const
 void LaunchGrouped(const KernelContext& ctx, const Product& p, const ExpertTiles& tiles) {
   With16Bit(ctx.precision, [&](auto t) {
     using T = decltype(t);
-    WithForm<T>(p.w, [&](auto form) {
-      using Form = decltype(form);
+    WithWeightFormat<T>(p.w, [&](auto format) {
+      using Format = decltype(format);
       WithTile(tiles.tile, [&](auto nt) {
         const int row_tiles = RowTiles(p, 1);
         const dim3 grid(static_cast<unsigned>(tiles.max_tiles), static_cast<unsigned>(row_tiles), 1);
-        Launch(SkinnyKernel<Form, T, decltype(nt)::value, 1, true>, grid, dim3(32 * kSkinnyWarps), 0, ctx, p,
+        Launch(SkinnyKernel<Format, T, decltype(nt)::value, 1, true>, grid, dim3(32 * kSkinnyWarps), 0, ctx, p,
                RowBytes(p.w) / 16, static_cast<int>(RowBytes(p.w) / kGroupBytes), row_tiles, AlignedRows(p),
                SplitSums{}, tiles);
       });

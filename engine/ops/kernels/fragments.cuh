@@ -1,4 +1,4 @@
-// How a lane reads weights: 16 bytes a row and step in every form, and what they hold.
+// How a lane reads weights: 16 bytes of a row in each step, in every weight format, and what those bytes hold.
 //
 // A "group" is 64 bytes of a row: four lanes of 16 bytes. It holds kBlocks blocks of 32 columns (plain 16-bit: 1, Q8_0:
 // 2, Q4_0: 4); lane t has the elements 8t..8t+7 of each block. Feeding an mma.m16n8k16 with a lane's own eight elements
@@ -10,20 +10,21 @@
 namespace assay {
 
 template <class T>
-struct PlainForm {  // T weights
+struct PlainFormat {  // T weights
   static constexpr int kBlocks = 1;
   static constexpr bool kScaled = false;
 };
-struct Q8Form {
+struct Q8Format {
   static constexpr int kBlocks = 2;
   static constexpr bool kScaled = true;
 };
-struct Q4Form {
+struct Q4Format {
   static constexpr int kBlocks = 4;
   static constexpr bool kScaled = true;
 };
 
-// Streams past L1: weights are read once a step. Volatile keeps prefetches before the wait for predecessors.
+// Reads past L1, because a step reads each weight once. The asm is volatile because prefetches must stay before the
+// wait for predecessors.
 __device__ __forceinline__ uint4 LoadStream(const uint4* p) {
   uint4 v;
   asm volatile("ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -33,15 +34,15 @@ __device__ __forceinline__ uint4 LoadStream(const uint4* p) {
 }
 
 // fp16 scales of one group of one row.
-template <class Form>
+template <class Format>
 struct GroupScales;
 template <class T>
-struct GroupScales<PlainForm<T>> {
+struct GroupScales<PlainFormat<T>> {
   __device__ __forceinline__ void Load(const __half*, int) {}
   __device__ __forceinline__ float At(int) const { return 1.0f; }
 };
 template <>
-struct GroupScales<Q8Form> {
+struct GroupScales<Q8Format> {
   __half2 v;
   __device__ __forceinline__ void Load(const __half* row, int group) {
     v = __ldg(reinterpret_cast<const __half2*>(row) + group);
@@ -49,7 +50,7 @@ struct GroupScales<Q8Form> {
   __device__ __forceinline__ float At(int b) const { return b == 0 ? __low2float(v) : __high2float(v); }
 };
 template <>
-struct GroupScales<Q4Form> {
+struct GroupScales<Q4Format> {
   uint2 v;
   __device__ __forceinline__ void Load(const __half* row, int group) {
     v = __ldg(reinterpret_cast<const uint2*>(row) + group);
@@ -69,10 +70,10 @@ __device__ __forceinline__ float ByteAsFloat(std::uint32_t flipped, int i) {
   return __uint_as_float(__byte_perm(flipped, 0x4b000000u, 0x7540u | static_cast<std::uint32_t>(i))) - 8388736.0f;
 }
 
-// Four packed pairs of T (elements 2p, 2p+1 of block b) for tensor cores; integers when the form is scaled.
-template <class Form, class T>
+// Four packed pairs of T (elements 2p, 2p+1 of block b) for tensor cores; integers when the format is scaled.
+template <class Format, class T>
 __device__ __forceinline__ void ExpandPairs(std::uint32_t (&pair)[4], const uint4& raw, int b) {
-  if constexpr (std::is_same_v<Form, Q8Form>) {
+  if constexpr (std::is_same_v<Format, Q8Format>) {
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
       if constexpr (std::is_same_v<T, __half>) {
@@ -97,7 +98,7 @@ __device__ __forceinline__ void ExpandPairs(std::uint32_t (&pair)[4], const uint
         }
       }
     }
-  } else if constexpr (std::is_same_v<Form, Q4Form>) {
+  } else if constexpr (std::is_same_v<Format, Q4Format>) {
     const std::uint32_t word = Word(raw, b);
 #pragma unroll
     for (int p = 0; p < 4; ++p) {
@@ -129,31 +130,31 @@ __device__ __forceinline__ void UnpackPair(float* out, std::uint32_t pair, __nv_
   out[1] = __uint_as_float(pair & 0xffff0000u);
 }
 
-// Eight floats of block b for CUDA cores; integers when the form is scaled. Float weights take two vectors a lane.
-template <class Form>
+// Eight floats of block b for CUDA cores; integers when the format is scaled. Float weights take two vectors a lane.
+template <class Format>
 struct Raw {
   uint4 v[1];
 };
 template <>
-struct Raw<PlainForm<float>> {
+struct Raw<PlainFormat<float>> {
   uint4 v[2];
 };
-template <class Form>
-__device__ __forceinline__ void ExpandFloats(float (&out)[8], const Raw<Form>& raw, int b) {
-  if constexpr (std::is_same_v<Form, Q8Form>) {
+template <class Format>
+__device__ __forceinline__ void ExpandFloats(float (&out)[8], const Raw<Format>& raw, int b) {
+  if constexpr (std::is_same_v<Format, Q8Format>) {
 #pragma unroll
     for (int i = 0; i < 8; ++i) out[i] = ByteAsFloat(Word(raw.v[0], 2 * b + i / 4) ^ 0x80808080u, i % 4);
-  } else if constexpr (std::is_same_v<Form, Q4Form>) {
+  } else if constexpr (std::is_same_v<Format, Q4Format>) {
     const std::uint32_t word = Word(raw.v[0], b);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
       const int shift = 4 * (i / 2 + 4 * (i % 2));
       out[i] = __uint_as_float(((word >> shift) & 15u) | 0x4b000000u) - 8388616.0f;
     }
-  } else if constexpr (std::is_same_v<Form, PlainForm<float>>) {
+  } else if constexpr (std::is_same_v<Format, PlainFormat<float>>) {
 #pragma unroll
     for (int i = 0; i < 8; ++i) out[i] = __uint_as_float(Word(raw.v[i / 4], i % 4));
-  } else if constexpr (std::is_same_v<Form, PlainForm<__half>>) {
+  } else if constexpr (std::is_same_v<Format, PlainFormat<__half>>) {
 #pragma unroll
     for (int p = 0; p < 4; ++p) UnpackPair(out + 2 * p, Word(raw.v[0], p), __half{});
   } else {

@@ -2,7 +2,7 @@
 // loads.
 #include <algorithm>
 
-#include "engine/ops/kernels/product_finish.cuh"
+#include "engine/ops/kernels/epilogue.cuh"
 
 namespace assay {
 namespace {
@@ -30,7 +30,7 @@ __device__ __forceinline__ WeightRows<kRows> RowsOf(const Product& p, std::int64
   for (int j = 0; j < kRows; ++j) {
     // Rows past the end are read in place of nothing and dropped at the end.
     const std::int64_t r =
-        p.finish == Finish::kGated ? min(first + j / 2, half - 1) + (j % 2) * half : min(first + j, p.w.rows - 1);
+        p.epilogue == Epilogue::kGated ? min(first + j / 2, half - 1) + (j % 2) * half : min(first + j, p.w.rows - 1);
     rows.data_at[j] = static_cast<std::uint32_t>(r * row_vectors);
     rows.scales_at[j] = static_cast<std::uint32_t>(r * groups);
   }
@@ -39,12 +39,12 @@ __device__ __forceinline__ WeightRows<kRows> RowsOf(const Product& p, std::int64
 
 // acc[n][j] += w_j . x_n over the lane's chunks first, first + step, ...; a chunk is what a lane holds of a group. The
 // activations are waited for once the first weights are on their way.
-template <class Form, class T, int NB, int kRows>
+template <class Format, class T, int NB, int kRows>
 __device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const WeightRows<kRows>& w, const T* const (&x)[NB],
                                            int cols, bool aligned, int first, int step, int chunks) {
-  constexpr int kVectors = sizeof(Raw<Form>) / sizeof(uint4), kAhead = kLoads / kRows;
-  Raw<Form> raw[kAhead][kRows];
-  GroupScales<Form> scales[kAhead][kRows];
+  constexpr int kVectors = sizeof(Raw<Format>) / sizeof(uint4), kAhead = kLoads / kRows;
+  Raw<Format> raw[kAhead][kRows];
+  GroupScales<Format> scales[kAhead][kRows];
   const auto load = [&](int u, int c) {
     if (c >= chunks) return;
 #pragma unroll
@@ -64,21 +64,21 @@ __device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const Weight
       const int c = base + u * step;
       if (c >= chunks) break;
 #pragma unroll
-      for (int b = 0; b < Form::kBlocks; ++b) {
-        const int k = 32 * (Form::kBlocks * (c / 4) + b) + 8 * (c % 4);
+      for (int b = 0; b < Format::kBlocks; ++b) {
+        const int k = 32 * (Format::kBlocks * (c / 4) + b) + 8 * (c % 4);
         float xs[NB][8];
 #pragma unroll
         for (int n = 0; n < NB; ++n) LoadFloats8(xs[n], x[n], k, cols, aligned);
 #pragma unroll
         for (int j = 0; j < kRows; ++j) {
           float ws[8];
-          ExpandFloats<Form>(ws, raw[u][j], b);
+          ExpandFloats<Format>(ws, raw[u][j], b);
 #pragma unroll
           for (int n = 0; n < NB; ++n) {
-            float sum = Form::kScaled ? 0.0f : acc[n][j];
+            float sum = Format::kScaled ? 0.0f : acc[n][j];
 #pragma unroll
             for (int i = 0; i < 8; ++i) sum = fmaf(ws[i], xs[n][i], sum);
-            acc[n][j] = Form::kScaled ? fmaf(scales[u][j].At(b), sum, acc[n][j]) : sum;
+            acc[n][j] = Format::kScaled ? fmaf(scales[u][j].At(b), sum, acc[n][j]) : sum;
           }
         }
       }
@@ -94,12 +94,12 @@ constexpr int kBlocksPerSm = NB == 1 && sizeof(T) == 2 ? (kCombine ? 2 : 3) : 1;
 
 // grid (row groups / (kWarps / k_warps), result rows / NB or assignments). kCombine: grid.y = rows of out, warps split
 // top_k.
-template <class Form, class T, int NB, int kRows, bool kCombine>
+template <class Format, class T, int NB, int kRows, bool kCombine>
 __global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
     DotKernel(Product p, std::int64_t row_vectors, int chunks, int k_warps, bool aligned) {
   LetSuccessorsStart();
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int per_group = p.finish == Finish::kGated ? kRows / 2 : kRows;
+  const int per_group = p.epilogue == Epilogue::kGated ? kRows / 2 : kRows;
   const int groups = kWarps / k_warps;
   const std::int64_t first = (static_cast<std::int64_t>(blockIdx.x) * groups + warp / k_warps) * per_group;
   const int cols = static_cast<int>(p.w.cols);
@@ -112,8 +112,8 @@ __global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
       const int matrix = min(max(p.expert[a], 0), p.experts - 1);
       float dot[1][kRows] = {};
       const T* const x[1] = {static_cast<const T*>(p.x) + a * cols};
-      Accumulate<Form, T, 1, kRows>(dot, RowsOf<kRows>(p, row_vectors, matrix, first), x, cols, aligned, lane, 32,
-                                    chunks);
+      Accumulate<Format, T, 1, kRows>(dot, RowsOf<kRows>(p, row_vectors, matrix, first), x, cols, aligned, lane, 32,
+                                      chunks);
 #pragma unroll
       for (int j = 0; j < kRows; ++j) acc[0][j] = fmaf(p.combine[a], dot[0][j], acc[0][j]);
     }
@@ -131,7 +131,7 @@ __global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
     for (int n = 0; n < NB; ++n)
       x[n] =
           static_cast<const T*>(p.x) + (NB == 1 ? x_row : min(x_row + n, static_cast<std::int64_t>(p.rows) - 1)) * cols;
-    Accumulate<Form, T, NB, kRows>(acc, weights, x, cols, aligned, start, step, chunks);
+    Accumulate<Format, T, NB, kRows>(acc, weights, x, cols, aligned, start, step, chunks);
   }
   __shared__ float sums[kWarps][NB][kRows];
 #pragma unroll
@@ -156,8 +156,8 @@ __global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
   }
   if (row0 + n >= p.rows) return;
   const std::int64_t start = (static_cast<std::int64_t>(blockIdx.x) * groups + group) * per_group;
-  const std::int64_t o = start + (p.finish == Finish::kGated ? pair : 2 * pair);
-  FinishPair<T>(p, row0 + n, o, o + 1, a, b);
+  const std::int64_t o = start + (p.epilogue == Epilogue::kGated ? pair : 2 * pair);
+  ApplyEpiloguePair<T>(p, row0 + n, o, o + 1, a, b);
 }
 
 }  // namespace
@@ -165,19 +165,19 @@ __global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
 void LaunchDot(const KernelContext& ctx, const Product& p) {
   WithOperand(ctx.precision, [&](auto t) {
     using T = decltype(t);
-    WithForm<T>(p.w, [&](auto form) {
-      using Form = decltype(form);
-      const int chunks = static_cast<int>(p.w.stride / (8 * Form::kBlocks));
+    WithWeightFormat<T>(p.w, [&](auto format) {
+      using Format = decltype(format);
+      const int chunks = static_cast<int>(p.w.stride / (8 * Format::kBlocks));
       const std::int64_t row_vectors = RowBytes(p.w) / 16;
       const bool aligned = AlignedRows(p);
       const dim3 block(32 * kWarps);
       const auto rows = static_cast<unsigned>(p.rows);
       const auto groups_of = [&](int own) {  // of `own` weight rows
-        const int results = p.finish == Finish::kGated ? own / 2 : own;
+        const int results = p.epilogue == Epilogue::kGated ? own / 2 : own;
         return (p.width() + results - 1) / results;
       };
       if (p.combine != nullptr) {
-        Launch(DotKernel<Form, T, 1, 4, true>, dim3(static_cast<unsigned>(groups_of(4)), rows), block, 0, ctx, p,
+        Launch(DotKernel<Format, T, 1, 4, true>, dim3(static_cast<unsigned>(groups_of(4)), rows), block, 0, ctx, p,
                row_vectors, chunks, kWarps, aligned);
         return;
       }
@@ -192,14 +192,14 @@ void LaunchDot(const KernelContext& ctx, const Product& p) {
         const auto grid_x = static_cast<unsigned>((groups + kWarps / k_warps - 1) / (kWarps / k_warps));
         Launch(kernel, dim3(grid_x, grid_y), block, 0, ctx, p, row_vectors, chunks, k_warps, aligned);
       };
-      if (p.rows > 1 && p.expert == nullptr) return launch(DotKernel<Form, T, 4, 4, false>, 4, (rows + 3) / 4);
+      if (p.rows > 1 && p.expert == nullptr) return launch(DotKernel<Format, T, 4, 4, false>, 4, (rows + 3) / 4);
       // Where k must be split, two rows a warp split it in half as many parts; expanding weights for fewer rows at a
       // time also lets loads be reissued sooner. Plain weights have nothing to expand and keep four, as does fp32 mode,
-      // where this is the batch-invariant way and the split must not follow the number of rows.
-      if constexpr (Form::kScaled && sizeof(T) == 2) {
-        if (groups_of(4) * products < enough) return launch(DotKernel<Form, T, 1, 2, false>, 2, rows);
+      // where this is the batch-invariant path and the split must not follow the number of rows.
+      if constexpr (Format::kScaled && sizeof(T) == 2) {
+        if (groups_of(4) * products < enough) return launch(DotKernel<Format, T, 1, 2, false>, 2, rows);
       }
-      launch(DotKernel<Form, T, 1, 4, false>, 4, rows);
+      launch(DotKernel<Format, T, 1, 4, false>, 4, rows);
     });
   });
 }

@@ -6,19 +6,20 @@
 namespace assay {
 namespace {
 
-// Parts of k given to different blocks when there are fewer tiles than multiprocessors to read them: meeting costs
-// about as much as reading a megabyte, so not before half of them would be idle. Depends on the shape alone: the order
-// of a sum must not change with the number of activation rows.
+// Into how many parts k is split over blocks, where there are fewer tiles than multiprocessors to read them. A
+// reduction costs about as much as reading a megabyte, so k is not split before half of the multiprocessors would be
+// idle. The number depends on the shape alone, because the order of a sum must not change with the number of activation
+// rows.
 unsigned Splits(int tiles, int groups, int sm_count) {
   const int wanted = (sm_count / 2 + tiles - 1) / tiles;
   return static_cast<unsigned>(std::clamp(std::min(wanted, groups / (2 * kSkinnyWarps)), 1, 16));
 }
 
-// Calls f with 2 where blocks of 32 weight rows still give every multiprocessor one: an activation is then read for
-// twice as many weights. Only where the registers allow it.
-template <class Form, int NT, class F>
+// Calls f with 2 where blocks of 32 weight rows still give every multiprocessor one and the registers allow it, because
+// an activation is then read for twice as many weights; else with 1.
+template <class Format, int NT, class F>
 void WithRowTile(int tiles, int sm_count, F&& f) {
-  if constexpr (NT <= (Form::kScaled ? 2 : 4)) {
+  if constexpr (NT <= (Format::kScaled ? 2 : 4)) {
     if (tiles >= 2 * sm_count) return f(std::integral_constant<int, 2>{});
   }
   f(std::integral_constant<int, 1>{});
@@ -30,18 +31,18 @@ constexpr int kMostTiles = 16;  // token tiles a launch, which bounds the worksp
 
 std::size_t SkinnyWorkspaceBytes(const KernelContext& ctx) {
   // Split products have fewer than SMs / 2 row tiles, hence row_tiles * splits < SMs and MT = 1; 8 is the largest NT.
-  return static_cast<std::size_t>(ctx.sm_count) * kMostTiles * 8 * 32 * sizeof(float4);
+  return sizeof(float4) * ctx.sm_count * kMostTiles * 8 * 32;
 }
 
 void LaunchSkinny(const KernelContext& ctx, const Product& all) {
   const int tiles = RowTiles(all, 1), groups = static_cast<int>(RowBytes(all.w) / kGroupBytes);
   const unsigned splits = Splits(tiles, groups, ctx.sm_count);
   With16Bit(ctx.precision, [&](auto t) {
-    WithForm<decltype(t)>(all.w, [&](auto form) {
+    WithWeightFormat<decltype(t)>(all.w, [&](auto format) {
       WithTile(all.rows, [&](auto nt) {
-        WithRowTile<decltype(form), decltype(nt)::value>(tiles, ctx.sm_count, [&](auto mt) {
+        WithRowTile<decltype(format), decltype(nt)::value>(tiles, ctx.sm_count, [&](auto mt) {
           using T = decltype(t);
-          using Form = decltype(form);
+          using Format = decltype(format);
           constexpr int NT = decltype(nt)::value, MT = decltype(mt)::value;
           const int row_tiles = RowTiles(all, MT);
           for (int row = 0; row < all.rows; row += kMostTiles * 8 * NT) {
@@ -51,19 +52,18 @@ void LaunchSkinny(const KernelContext& ctx, const Product& all) {
             if (p.out != nullptr) p.out += row * all.width();
             if (p.operand != nullptr) p.operand = static_cast<T*>(p.operand) + row * all.width();
             if (p.ple != nullptr) p.ple += row * all.ple_stride;
-            const int token_tiles = (p.rows + 8 * NT - 1) / (8 * NT), meetings = token_tiles * row_tiles;
+            const int token_tiles = (p.rows + 8 * NT - 1) / (8 * NT), reductions = token_tiles * row_tiles;
             SplitSums split;
             if (splits > 1) {
-              Require<Error>(meetings <= kArrivals, "{} tiles of a split product: too many", meetings);
-              split.partial = static_cast<float4*>(
-                  ctx.Workspace(static_cast<std::size_t>(meetings) * splits * MT * NT * 32 * sizeof(float4)));
-              split.arrivals = ctx.arrivals;
+              Require<Error>(reductions <= kSemaphores, "{} tiles of a split product: too many", reductions);
+              split.partial = static_cast<float4*>(ctx.Workspace(sizeof(float4) * reductions * splits * MT * NT * 32));
+              split.semaphores = ctx.semaphores;
             }
-            const int places =
-                SkinnyShape<Form, NT, MT>::kBlocksPerSm * ctx.sm_count / (token_tiles * static_cast<int>(splits));
-            const dim3 grid(static_cast<unsigned>(token_tiles), static_cast<unsigned>(std::clamp(places, 1, row_tiles)),
+            const int blocks =
+                SkinnyShape<Format, NT, MT>::kBlocksPerSm * ctx.sm_count / (token_tiles * static_cast<int>(splits));
+            const dim3 grid(static_cast<unsigned>(token_tiles), static_cast<unsigned>(std::clamp(blocks, 1, row_tiles)),
                             splits);
-            Launch(SkinnyKernel<Form, T, NT, MT, false>, grid, dim3(32 * kSkinnyWarps), 0, ctx, p, RowBytes(p.w) / 16,
+            Launch(SkinnyKernel<Format, T, NT, MT, false>, grid, dim3(32 * kSkinnyWarps), 0, ctx, p, RowBytes(p.w) / 16,
                    groups, row_tiles, AlignedRows(p), split, ExpertTiles{});
           }
         });

@@ -40,13 +40,14 @@ struct KernelContext {
   int compute_capability = 0;     // 90
   std::size_t shared_memory = 0;  // the most a block can have
   WorkspaceSource* workspace_source = nullptr;
-  std::uint32_t* arrivals = nullptr;  // [kArrivals] zero between kernels: who counts in it leaves zeros behind
+  std::uint32_t* semaphores =
+      nullptr;  // [kSemaphores] of split-K sums; zero between kernels, because who counts in one resets it
   OpsCounters* counters = nullptr;
   KernelLog* log = nullptr;  // null: launches are not logged
 
   void* Workspace(std::size_t bytes) const { return workspace_source->Workspace(bytes); }
 };
-constexpr int kArrivals = 16384;
+constexpr int kSemaphores = 16384;
 
 // How a prepared weight lies in device memory. Rows of all experts follow each other: row = expert * rows + r.
 enum class WeightLayout : std::uint8_t {

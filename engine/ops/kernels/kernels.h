@@ -36,10 +36,8 @@ void LaunchGate(const KernelContext& ctx, void* operand, const float* gate_up, i
 // operand[r, o] = round(act(gate[r, o]) * ple[r * ple_stride + o]).
 void LaunchPleProduct(const KernelContext& ctx, void* operand, const float* gate, const float* ple,
                       std::int64_t ple_stride, int rows, std::int64_t width, Activation activation);
-// operand[i] = round(x[i]).
-void LaunchRound(const KernelContext& ctx, void* operand, const float* x, std::int64_t count);
 
-// Workspace each op may ask for within `limits`; Reserve takes the largest.
+// Workspace that each op may ask for within `limits`; Reserve takes the largest.
 std::size_t LogitsWorkspaceBytes(const OpsLimits& limits);
 std::size_t RouteWorkspaceBytes(const OpsLimits& limits);
 

@@ -3,7 +3,7 @@
 // With ctx.pdl a kernel may start while its predecessors in the stream still run. Three rules make that safe; they hold
 // for every kernel of the project, whether or not it is launched this way:
 //   1. every thread of every block calls WaitForPredecessors() before it reads or writes any memory that another kernel
-//      of a step writes or reads (activations, caches, workspace, arrivals), early exits included. Weights and other
+//      of a step writes or reads (activations, caches, workspace, semaphores), early exits included. Weights and other
 //      memory written only at load may be read or prefetched before. So may the description of the rows (token,
 //      position, session, segments): only copies write it and Advance, whose successors start when it has ended;
 //   2. activations are read through plain pointers: no const __restrict__, no __ldg, no ld.nc. The compiler may turn

@@ -91,16 +91,14 @@ int Slices(int vocab) { return (vocab + kSlice - 1) / kSlice; }
 }  // namespace
 
 std::size_t LogitsWorkspaceBytes(const OpsLimits& limits) {
-  return static_cast<std::size_t>(limits.max_rows) * static_cast<std::size_t>(Slices(limits.vocab)) * sizeof(Key);
+  return sizeof(Key) * limits.max_rows * Slices(limits.vocab);
 }
 
 void LaunchLogits(const KernelContext& ctx, const Ops::LogitsArgs& args) {
   if (args.capped == nullptr && args.best == nullptr) return;
   const int slices = Slices(args.vocab);
   Key* partial = nullptr;
-  if (args.best != nullptr)
-    partial = static_cast<Key*>(
-        ctx.Workspace(static_cast<std::size_t>(args.rows) * static_cast<std::size_t>(slices) * sizeof(Key)));
+  if (args.best != nullptr) partial = static_cast<Key*>(ctx.Workspace(std::int64_t{args.rows} * slices * sizeof(Key)));
   const bool quads = args.vocab % 4 == 0 && Aligned16(args.raw) && Aligned16(args.capped);
   Launch(quads ? CapKernel<4> : CapKernel<1>, dim3(static_cast<unsigned>(args.rows), static_cast<unsigned>(slices)),
          dim3(kThreads), 0, ctx, args.capped, partial, args.raw, args.vocab, args.cap);

@@ -18,8 +18,8 @@ __global__ void __launch_bounds__(kThreads)
     out[row * row_units + i] = in[from * row_units + i];
 }
 
-// One block: *step is read by all before one thread advances it. Successors do not start early: they may read the rows'
-// description before they wait (launch.cuh).
+// Runs as one block, because all threads read *step before one of them advances it. Successors do not start early,
+// because they may read the rows' description before they wait (launch.cuh).
 __global__ void __launch_bounds__(kThreads)
     AdvanceKernel(std::int32_t* token, std::int32_t* position, Segment* segment, std::int32_t* history,
                   std::int32_t* step, const std::int32_t* best, int rows) {
@@ -68,21 +68,7 @@ __global__ void __launch_bounds__(kThreads)
     operand[i] = RoundTo<T>(Activate(gate[i], activation) * ple[i / width * ple_stride + i % width]);
 }
 
-template <class T, int kVector>
-__global__ void __launch_bounds__(kThreads) RoundKernel(T* operand, const float* x, std::int64_t count) {
-  LetSuccessorsStart();
-  WaitForPredecessors();
-  const std::int64_t step = std::int64_t{gridDim.x} * kThreads;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; i < count / kVector; i += step) {
-    if constexpr (kVector == 4) {
-      Store4(operand + 4 * i, Load4(x + 4 * i));
-    } else {
-      operand[i] = RoundTo<T>(x[i]);
-    }
-  }
-}
-
-// Blocks for `count` independent items: enough to fill the device a few times, the rest by stride.
+// Blocks for `count` independent items: enough to fill the device a few times; each takes the rest by stride.
 unsigned Blocks(const KernelContext& ctx, std::int64_t count) {
   const std::int64_t needed = (count + kThreads - 1) / kThreads, most = std::int64_t{16} * ctx.sm_count;
   return static_cast<unsigned>(needed < most ? needed : most);
@@ -133,15 +119,6 @@ void LaunchPleProduct(const KernelContext& ctx, void* operand, const float* gate
     using T = decltype(type);
     Launch(PleProductKernel<T>, dim3(Blocks(ctx, rows * width)), dim3(kThreads), 0, ctx, static_cast<T*>(operand), gate,
            ple, ple_stride, std::int64_t{rows}, width, activation);
-  });
-}
-
-void LaunchRound(const KernelContext& ctx, void* operand, const float* x, std::int64_t count) {
-  const bool quads = count % 4 == 0 && Aligned16(x) && Aligned16(operand);
-  WithOperand(ctx.precision, [&](auto type) {
-    using T = decltype(type);
-    Launch(quads ? RoundKernel<T, 4> : RoundKernel<T, 1>, dim3(Blocks(ctx, quads ? count / 4 : count)), dim3(kThreads),
-           0, ctx, static_cast<T*>(operand), x, count);
   });
 }
 

@@ -1,11 +1,11 @@
-// Products of a weight with few or many activation rows, and what follows them in the same kernel.
+// Products of a weight with few or many activation rows, and the epilogue that follows them in the same kernel.
 //
-// Three ways to compute one product, all with float32 accumulation:
-//   LaunchDot     CUDA cores. A warp owns two or four weight rows (a lane strides over k), any mode, any weight form.
+// Three paths to compute one product, all with float32 accumulation:
+//   LaunchDot     CUDA cores. A warp owns two or four weight rows (a lane strides over k), any mode, any format.
 //   LaunchSkinny  tensor cores, fp16 and bf16 modes. Weights are the M operand, 8 NT activation rows the N operand;
 //                 eight warps of a block share 16 weight rows and interleave k in 64-byte groups, so a block reads
 //                 rows as runs.
-//   cuBLAS        cuda_products.cc; what Finish asks for follows as a kernel of its own.
+//   cuBLAS        cuda_products.cc; the epilogue follows as a kernel of its own.
 // In LaunchSkinny, and in LaunchDot in fp32 mode, the order of a row's sum depends on the weight's shape alone, never
 // on how many rows there are: they are the batch-invariant paths. Quantised weights are multiplied as integers, exact
 // in fp16 and bf16, and the scale of each 32-group multiplies the group's float32 sum.
@@ -15,7 +15,8 @@
 
 namespace assay {
 
-enum class Finish : std::uint8_t {
+// What becomes of a finished dot product.
+enum class Epilogue : std::uint8_t {
   kStore,  // out[r, o] = dot
   kGated,  // operand[r, o] = round(act(dot_o) * dot_{o + rows/2})
   kPle,    // operand[r, o] = round(act(dot_o) * ple[r * ple_stride + o])
@@ -25,7 +26,7 @@ struct Product {
   WeightView w;
   const void* x = nullptr;  // operand [rows, w.cols]; with experts row a / x_share feeds assignment a
   int rows = 0;             // rows of the result: activation rows, or assignments
-  Finish finish = Finish::kStore;
+  Epilogue epilogue = Epilogue::kStore;
   float* out = nullptr;
   void* operand = nullptr;
   const float* ple = nullptr;
@@ -38,7 +39,7 @@ struct Product {
   const float* combine = nullptr;  // [rows of out * top_k]: out[r] = sum_k combine[r, k] dot(x[r, k]); LaunchDot only
   int top_k = 1;
 
-  std::int64_t width() const { return finish == Finish::kGated ? w.rows / 2 : w.rows; }  // of a result row
+  std::int64_t width() const { return epilogue == Epilogue::kGated ? w.rows / 2 : w.rows; }  // of a result row
 };
 
 // Any rows. With p.expert, one product per assignment; with p.combine too, p.rows counts rows of out.
@@ -51,7 +52,7 @@ std::size_t SkinnyWorkspaceBytes(const KernelContext& ctx);  // the most it asks
 // Assignments sorted by expert, without the host knowing the counts. Tables live in workspace.
 struct ExpertTiles {
   std::int32_t* list = nullptr;   // [assignments] ids, by expert, then ascending
-  std::int32_t* tiles = nullptr;  // [max_tiles][3]: expert, first place in list, count (0: nothing to do)
+  std::int32_t* tiles = nullptr;  // [max_tiles][3]: expert, first index in list, count (0: nothing to do)
   int max_tiles = 0;
   int tile = 0;  // most assignments in a tile: 8, 16, 32 or 64
 };

@@ -150,24 +150,21 @@ void Enqueue(const KernelContext& ctx, const Ops::RouteArgs& args, float* logits
   const dim3 grid(static_cast<unsigned>((args.experts + experts_per_block - 1) / experts_per_block),
                   static_cast<unsigned>((args.rows + kRows - 1) / kRows));
   Launch(RouteLogits<kRows, kExperts, kVector>, grid, dim3(kWarps * 32),
-         static_cast<std::size_t>(kRows) * static_cast<std::size_t>(args.hidden) * sizeof(float), ctx, logits, args.x,
-         args.router, args.router_scale, args.rows, args.hidden, args.experts,
-         1.0f / sqrtf(static_cast<float>(args.hidden)), args.eps);
+         std::int64_t{kRows} * args.hidden * sizeof(float), ctx, logits, args.x, args.router, args.router_scale,
+         args.rows, args.hidden, args.experts, 1.0f / sqrtf(static_cast<float>(args.hidden)), args.eps);
 }
 
 }  // namespace
 
 std::size_t RouteWorkspaceBytes(const OpsLimits& limits) {
-  return static_cast<std::size_t>(limits.max_rows) * static_cast<std::size_t>(limits.experts) * sizeof(float);
+  return std::int64_t{limits.max_rows} * limits.experts * sizeof(float);
 }
 
 void LaunchRoute(const KernelContext& ctx, const Ops::RouteArgs& args) {
   constexpr int kTile = 8;
-  auto* logits = static_cast<float*>(
-      ctx.Workspace(static_cast<std::size_t>(args.rows) * static_cast<std::size_t>(args.experts) * sizeof(float)));
+  auto* logits = static_cast<float*>(ctx.Workspace(std::int64_t{args.rows} * args.experts * sizeof(float)));
   const bool quads = args.hidden % 4 == 0 && Aligned16(args.router);
-  const bool tiled =
-      args.rows >= 4 * kTile && static_cast<std::size_t>(args.hidden) * kTile * sizeof(float) <= 2 * kDefaultShared;
+  const bool tiled = args.rows >= 4 * kTile && sizeof(float) * args.hidden * kTile <= 2 * kDefaultShared;
   if (!quads) {
     Enqueue<1, 1, 1>(ctx, args, logits);
   } else if (tiled) {
@@ -175,7 +172,7 @@ void LaunchRoute(const KernelContext& ctx, const Ops::RouteArgs& args) {
   } else {
     Enqueue<1, 1, 4>(ctx, args, logits);
   }
-  const std::size_t shared = kChoiceWarps * static_cast<std::size_t>(args.experts + args.top_k) * sizeof(float);
+  const std::size_t shared = sizeof(float) * kChoiceWarps * (args.experts + args.top_k);
   Launch(RouteChoice, dim3(static_cast<unsigned>((args.rows + kChoiceWarps - 1) / kChoiceWarps)),
          dim3(kChoiceWarps * 32), shared, ctx, args.expert, args.weight, logits, args.expert_scale, args.rows,
          args.experts, args.top_k);

@@ -1,29 +1,31 @@
 // The tensor-core product with weights as the M operand: a tile is 16 MT weight rows by 8 NT activation rows, k
 // interleaved over the eight warps of a block in 64-byte groups. Sums of a result depend on nothing but its weight rows
 // and its own activation row. A block walks over several tiles and loads the first groups of the next one while it
-// finishes the last: blocks run in step, and a pause of one is a pause of all.
+// finishes the last, because all blocks finish their tiles at about the same time and memory would stand idle until
+// then.
 #pragma once
 
-#include "engine/ops/kernels/product_finish.cuh"
+#include "engine/ops/kernels/epilogue.cuh"
 
 namespace assay {
 
 constexpr int kSkinnyWarps = 8;
 constexpr int kGroupBytes = 64;  // of a weight row: see fragments.cuh
 
-// Where split products meet; unused when gridDim.z == 1.
+// Where the blocks that split one product over k add their sums; unused when gridDim.z == 1.
 struct SplitSums {
-  float4* partial = nullptr;          // [token tiles][row tiles][splits][NT * 32]
-  std::uint32_t* arrivals = nullptr;  // [token tiles][row tiles], zeros before and after
+  float4* partial = nullptr;  // [token tiles][row tiles][splits][NT * 32]
+  std::uint32_t* semaphores =
+      nullptr;  // [token tiles][row tiles] blocks that have stored theirs; zeros before and after
 };
 
 // The 16 weight rows of a block: lane row g and its partner, which is g + 8, or the up row of gate row g.
 struct TileRows {
-  std::int64_t a, b;            // result rows as Finish counts them
+  std::int64_t a, b;            // result rows as the epilogue counts them
   std::int64_t load_a, load_b;  // rows to read: inside the matrix
 };
 __device__ __forceinline__ TileRows RowsOfTile(const Product& p, std::int64_t tile, int g) {
-  if (p.finish == Finish::kGated) {
+  if (p.epilogue == Epilogue::kGated) {
     const std::int64_t half = p.w.rows / 2, a = tile * 8 + g, load = min(a, half - 1);
     return {a, a + half, load, load + half};
   }
@@ -32,10 +34,10 @@ __device__ __forceinline__ TileRows RowsOfTile(const Product& p, std::int64_t ti
 }
 
 // Where a lane reads the weight rows of its tile, and the groups it has in flight.
-template <class Form, int MT, int kAhead>
+template <class Format, int MT, int kAhead>
 struct WeightRing {
   uint4 a[kAhead][MT], b[kAhead][MT];
-  GroupScales<Form> scale_a[kAhead][MT], scale_b[kAhead][MT];
+  GroupScales<Format> scale_a[kAhead][MT], scale_b[kAhead][MT];
   const uint4 *row_a[MT], *row_b[MT];
   const __half *scales_a[MT], *scales_b[MT];
 
@@ -65,33 +67,33 @@ struct WeightRing {
 };
 
 // Activations of block b of a group: rows 8 n + g.
-template <class Form, int NT, class T>
+template <class Format, int NT, class T>
 __device__ __forceinline__ void LoadActivations(uint4 (&v)[NT], const T* x, const std::uint32_t (&x_row)[NT], int group,
                                                 int b, int t, int cols, bool aligned) {
 #pragma unroll
   for (int n = 0; n < NT; ++n)
-    v[n] = LoadOperand8(x + x_row[n], 32 * (Form::kBlocks * group + b) + 8 * t, cols, aligned);
+    v[n] = LoadOperand8(x + x_row[n], 32 * (Format::kBlocks * group + b) + 8 * t, cols, aligned);
 }
 
 // acc[m][n] += 16 weight rows x 8 activation rows over one group. load(v, b) yields the activations of block b.
-template <class Form, class T, int NT, int MT, int kAhead, class Load>
-__device__ __forceinline__ void MultiplyGroup(float (&acc)[MT][NT][4], const WeightRing<Form, MT, kAhead>& ring, int u,
-                                              Load&& load) {
+template <class Format, class T, int NT, int MT, int kAhead, class Load>
+__device__ __forceinline__ void MultiplyGroup(float (&acc)[MT][NT][4], const WeightRing<Format, MT, kAhead>& ring,
+                                              int u, Load&& load) {
 #pragma unroll
-  for (int b = 0; b < Form::kBlocks; ++b) {
+  for (int b = 0; b < Format::kBlocks; ++b) {
     uint4 x[NT];
     load(x, b);
 #pragma unroll
     for (int m = 0; m < MT; ++m) {
       std::uint32_t wa[4], wb[4];
-      ExpandPairs<Form, T>(wa, ring.a[u][m], b);
-      ExpandPairs<Form, T>(wb, ring.b[u][m], b);
+      ExpandPairs<Format, T>(wa, ring.a[u][m], b);
+      ExpandPairs<Format, T>(wb, ring.b[u][m], b);
       const float sa = ring.scale_a[u][m].At(b), sb = ring.scale_b[u][m].At(b);
 #pragma unroll
       for (int n = 0; n < NT; ++n) {
         const uint4& v = x[n];
         float(&sum)[4] = acc[m][n];
-        if constexpr (Form::kScaled) {
+        if constexpr (Format::kScaled) {
           float dot[4] = {};
           Mma<T>(dot, wa[0], wb[0], wa[1], wb[1], v.x, v.y);
           Mma<T>(dot, wa[2], wb[2], wa[3], wb[3], v.z, v.w);
@@ -108,17 +110,19 @@ __device__ __forceinline__ void MultiplyGroup(float (&acc)[MT][NT][4], const Wei
   }
 }
 
-// Sums v over the splits of one tile in order. False for all blocks but the last to arrive, which holds the sum.
-__device__ __forceinline__ bool MeetSplits(float4& v, const SplitSums& split, std::int64_t tile, int item, int items) {
+// Split-K reduction: sums v over the splits of one tile, in order. Returns false in all blocks but the last to arrive,
+// which holds the sum and sets the tile's semaphore back to zero.
+__device__ __forceinline__ bool ReduceSplits(float4& v, const SplitSums& split, std::int64_t tile, int item,
+                                             int items) {
   const int splits = static_cast<int>(gridDim.z);
-  float4* slots = split.partial + tile * splits * items;
-  if (item < items) slots[static_cast<std::int64_t>(blockIdx.z) * items + item] = v;
+  float4* parts = split.partial + tile * splits * items;
+  if (item < items) parts[static_cast<std::int64_t>(blockIdx.z) * items + item] = v;
   __threadfence();
   __syncthreads();
   __shared__ bool last;
   if (item == 0) {
-    last = atomicAdd(split.arrivals + tile, 1u) == static_cast<std::uint32_t>(splits - 1);
-    if (last) split.arrivals[tile] = 0;
+    last = atomicAdd(split.semaphores + tile, 1u) == static_cast<std::uint32_t>(splits - 1);
+    if (last) split.semaphores[tile] = 0;
   }
   __syncthreads();
   if (!last) return false;
@@ -126,29 +130,30 @@ __device__ __forceinline__ bool MeetSplits(float4& v, const SplitSums& split, st
   v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
   if (item >= items) return true;
   for (int s = 0; s < splits; ++s) {
-    const float4 part = __ldcg(slots + static_cast<std::int64_t>(s) * items + item);
+    const float4 part = __ldcg(parts + static_cast<std::int64_t>(s) * items + item);
     v.x += part.x, v.y += part.y, v.z += part.z, v.w += part.w;
   }
   return true;
 }
 
-// How a block works: groups of weights in flight, groups of activations read ahead of their use (0: when due), and how
-// many blocks a multiprocessor must be able to hold: as many as fit without spilling.
-template <class Form, int NT, int MT>
+// How a block works: how many groups of weights are in flight, how many groups of activations are read ahead of their
+// use (0: they are read when due), and how many blocks a multiprocessor must be able to hold, which is as many as fit
+// without spilling registers.
+template <class Format, int NT, int MT>
 struct SkinnyShape {
   static constexpr int kAhead = MT == 2 ? 2 : 4;
-  static constexpr int kAheadX = Form::kScaled ? 0 : NT == 1 ? kAhead - 1 : NT == 2 ? 1 : 0;
+  static constexpr int kAheadX = Format::kScaled ? 0 : NT == 1 ? kAhead - 1 : NT == 2 ? 1 : 0;
   static constexpr int kBlocksPerSm = NT == 8 ? 1 : 2;
 };
 
 // grid (token tiles, blocks that share the row tiles, splits of k). kGrouped: token tiles are those of `tiles`, each
 // with its expert's matrix.
-template <class Form, class T, int NT, int MT, bool kGrouped>
-__global__ void __launch_bounds__(32 * kSkinnyWarps, (SkinnyShape<Form, NT, MT>::kBlocksPerSm))
+template <class Format, class T, int NT, int MT, bool kGrouped>
+__global__ void __launch_bounds__(32 * kSkinnyWarps, (SkinnyShape<Format, NT, MT>::kBlocksPerSm))
     SkinnyKernel(Product p, std::int64_t row_vectors, int groups, int row_tiles, bool aligned, SplitSums split,
                  ExpertTiles tiles) {
-  constexpr int kAhead = SkinnyShape<Form, NT, MT>::kAhead, kAheadX = SkinnyShape<Form, NT, MT>::kAheadX;
-  static_assert(kAhead % (kAheadX + 1) == 0 && (kAheadX == 0 || Form::kBlocks == 1));
+  constexpr int kAhead = SkinnyShape<Format, NT, MT>::kAhead, kAheadX = SkinnyShape<Format, NT, MT>::kAheadX;
+  static_assert(kAhead % (kAheadX + 1) == 0 && (kAheadX == 0 || Format::kBlocks == 1));
   constexpr int kStride = kAhead * kSkinnyWarps;
   LetSuccessorsStart();
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32, g = lane / 4,
@@ -160,11 +165,11 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, (SkinnyShape<Form, NT, MT>:
   std::int32_t first = static_cast<std::int32_t>(blockIdx.x) * 8 * NT, count = min(8 * NT, p.rows - first);
   if constexpr (kGrouped) {
     WaitForPredecessors();
-    const std::int32_t* place = tiles.tiles + 3 * blockIdx.x;
-    matrix = place[0], first = place[1], count = place[2];
+    const std::int32_t* own = tiles.tiles + 3 * blockIdx.x;
+    matrix = own[0], first = own[1], count = own[2];
     if (count == 0) return;
   }
-  WeightRing<Form, MT, kAhead> ring;
+  WeightRing<Format, MT, kAhead> ring;
   ring.Point(p, row_vectors, matrix, tile, g, t);
 #pragma unroll
   for (int u = 0; u < kAhead; ++u)
@@ -181,9 +186,9 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, (SkinnyShape<Form, NT, MT>:
   }
   const auto* x = static_cast<const T*>(p.x);
   const int cols = static_cast<int>(p.w.cols);
-  uint4 ahead[kAheadX + 1][NT];  // activations of groups, by turns
+  uint4 ahead[kAheadX + 1][NT];  // activations of the next groups, used in rotation
   const auto load_ahead = [&](int slot, int group) {
-    if (kAheadX > 0 && group < end) LoadActivations<Form>(ahead[slot], x, x_row, group, 0, t, cols, aligned);
+    if (kAheadX > 0 && group < end) LoadActivations<Format>(ahead[slot], x, x_row, group, 0, t, cols, aligned);
   };
 #pragma unroll
   for (int u = 0; u < kAheadX; ++u) load_ahead(u, begin + u * kSkinnyWarps);
@@ -210,9 +215,9 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, (SkinnyShape<Form, NT, MT>:
             u + kAheadX < kAhead ? group + kAheadX * kSkinnyWarps : follow + (u + kAheadX - kAhead) * kSkinnyWarps;
         load_ahead((u + kAheadX) % (kAheadX + 1), due);
         if (group < end) {
-          MultiplyGroup<Form, T, NT, MT>(acc, ring, u, [&](uint4(&v)[NT], int b) {
+          MultiplyGroup<Format, T, NT, MT>(acc, ring, u, [&](uint4(&v)[NT], int b) {
             if constexpr (kAheadX == 0) {
-              LoadActivations<Form>(v, x, x_row, group, b, t, cols, aligned);
+              LoadActivations<Format>(v, x, x_row, group, b, t, cols, aligned);
             } else {
 #pragma unroll
               for (int n = 0; n < NT; ++n) v[n] = ahead[u % (kAheadX + 1)][n];
@@ -239,20 +244,20 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, (SkinnyShape<Form, NT, MT>:
         v.x += part.x, v.y += part.y, v.z += part.z, v.w += part.w;
       }
     }
-    if (gridDim.z > 1 && !MeetSplits(v, split, std::int64_t{blockIdx.x} * row_tiles + tile, item, kItems)) continue;
+    if (gridDim.z > 1 && !ReduceSplits(v, split, std::int64_t{blockIdx.x} * row_tiles + tile, item, kItems)) continue;
     if (item >= kItems) continue;
     // Item = (m, n, lane) of the accumulators: rows a and b, activation rows 2t and 2t + 1 of tile n. lane is the same
     // as before.
     const TileRows rows = RowsOfTile(p, std::int64_t{tile} * MT + item / (NT * 32), g);
     const int i = 8 * (item / 32 % NT) + 2 * t;
-    if (i < count) FinishPair<T>(p, result_row(i), rows.a, rows.b, v.x, v.z);
-    if (i + 1 < count) FinishPair<T>(p, result_row(i + 1), rows.a, rows.b, v.y, v.w);
+    if (i < count) ApplyEpiloguePair<T>(p, result_row(i), rows.a, rows.b, v.x, v.z);
+    if (i + 1 < count) ApplyEpiloguePair<T>(p, result_row(i + 1), rows.a, rows.b, v.y, v.w);
   }
 }
 
 // Tiles of 16 * row_tile weight rows.
 inline int RowTiles(const Product& p, int row_tile) {
-  const std::int64_t tiles = p.finish == Finish::kGated ? (p.w.rows / 2 + 7) / 8 : (p.w.rows + 15) / 16;
+  const std::int64_t tiles = p.epilogue == Epilogue::kGated ? (p.w.rows / 2 + 7) / 8 : (p.w.rows + 15) / 16;
   return static_cast<int>((tiles + row_tile - 1) / row_tile);
 }
 

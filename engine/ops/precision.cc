@@ -1,4 +1,4 @@
-#include "engine/ops/ops.h"
+#include "engine/ops/precision.h"
 
 #include "engine/base/check.h"
 
@@ -16,11 +16,7 @@ DType OperandType(Precision precision) {
   return DType::kF32;
 }
 
-DType KeptType(DType stored, Precision precision, WeightUse use, bool on_host) {
-  if (use == WeightUse::kTable || stored == DType::kQ8_0 || stored == DType::kQ4_0) return stored;
-  if (precision == Precision::kFp32 && (on_host || stored == DType::kF16 || stored == DType::kBF16)) return stored;
-  return OperandType(precision);
-}
+int OperandBytes(Precision precision) { return Info(OperandType(precision)).bytes; }
 
 const char* Name(Precision precision) {
   switch (precision) {
