@@ -1,0 +1,19 @@
+// The folder of kept runs.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "reports/format/report.h"
+
+namespace assay {
+
+// Every report (*.json, *.json.gz) below `folder` by its path within, in order. Throws ReportError naming one that
+// cannot be read.
+std::vector<std::pair<std::string, Report>> ReadHistory(const std::string& folder);
+
+// What its README.md holds: preface.md, which is written by hand, and behind it the page of the reports.
+std::string RenderHistoryFolder(const std::string& folder);
+
+}  // namespace assay
