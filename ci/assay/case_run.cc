@@ -9,9 +9,9 @@
 
 #include "ci/assay/environment.h"
 #include "ci/assay/report_sink.h"
-#include "ci/assay/run_table.h"
 #include "ci/assay/terminal.h"
 #include "reports/environment/begin.h"
+#include "reports/render/summary.h"
 #include "suites/support/runner.h"
 
 namespace assay {
@@ -23,6 +23,14 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kUpdateEvery{5};
 
 double Since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// A line for each suite and device.
+void PrintTable(const Report& report) {
+  const std::vector<std::vector<std::string>> rows = SuiteTable(report);
+  Table table("<<>>>>><>>>", rows.front());
+  for (std::size_t i = 1; i < rows.size(); ++i) table.Add(rows[i]);
+  table.Print(stdout);
+}
 
 // Why cases were skipped, one line a reason: the report has the ledger case by case.
 void PrintSkips(const ReportSummary& summary) {
@@ -111,7 +119,7 @@ int RunAndReport(Workbench& bench, CaseRun run, const Invocation& invocation) {
   report.complete = true;
 
   const ReportSummary summary = Summarise(report);
-  PrintRunTable(report);
+  PrintTable(report);
   PrintSkips(summary);
   const auto count = [&](Status status) { return summary.statuses.at(status); };
   fmt::print("{}: {} of {} cases passed, {} failed, {} errored, {} skipped in {:.1f} s\n",

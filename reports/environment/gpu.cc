@@ -25,6 +25,8 @@ GpuInfo ReadGpu(int index, const std::string& bus_id) {
 
 std::optional<EccCounts> ReadEcc(const std::string& bus_id) { return NvmlDevice(bus_id).Ecc(); }
 
+std::string ReadDriverVersion(const std::string& bus_id) { return NvmlDevice(bus_id).DriverVersion(); }
+
 Spread SpreadOf(std::vector<double> values) {
   if (values.empty()) return {};
   std::sort(values.begin(), values.end());

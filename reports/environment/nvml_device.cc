@@ -134,6 +134,13 @@ void NvmlDevice::Describe(GpuInfo* info) const {
   info->unread = refusals.text();
 }
 
+std::string NvmlDevice::DriverVersion() const {
+  std::array<char, NVML_SYSTEM_DRIVER_VERSION_BUFFER_SIZE> text{};
+  const auto version = ASSAY_NVML(nvmlSystemGetDriverVersion);
+  if (version == nullptr || version(text.data(), static_cast<unsigned>(text.size())) != NVML_SUCCESS) return "";
+  return text.data();
+}
+
 std::optional<EccCounts> NvmlDevice::Ecc() const {
   const auto total = ASSAY_NVML(nvmlDeviceGetTotalEccErrors);
   unsigned long long corrected = 0, uncorrected = 0;
@@ -179,6 +186,7 @@ NvmlDevice::NvmlDevice(const std::string&) {
 }
 NvmlDevice::~NvmlDevice() = default;
 void NvmlDevice::Describe(GpuInfo*) const {}
+std::string NvmlDevice::DriverVersion() const { return ""; }
 std::optional<EccCounts> NvmlDevice::Ecc() const { return std::nullopt; }
 NvmlDevice::Moment NvmlDevice::Now() const { return {}; }
 
