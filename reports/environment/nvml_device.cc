@@ -1,15 +1,16 @@
 #include "reports/environment/nvml_device.h"
 
-#if defined(ASSAY_HAS_CUDA) && __has_include(<nvml.h>)
+#ifdef ASSAY_HAS_CUDA
 
 #include <dlfcn.h>
 #include <fmt/core.h>
-#include <nvml.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <vector>
+
+#include "reports/environment/nvml_interface.h"
 
 // The header of CUDA 13 deprecates the temperature call; what follows it is unknown to drivers that are in use.
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
@@ -178,11 +179,7 @@ namespace assay {
 struct NvmlDevice::Library {};
 
 NvmlDevice::NvmlDevice(const std::string&) {
-#ifdef ASSAY_HAS_CUDA
-  unread_ = "built without nvml.h";
-#else
   unread_ = "built without CUDA";
-#endif
 }
 NvmlDevice::~NvmlDevice() = default;
 void NvmlDevice::Describe(GpuInfo*) const {}
