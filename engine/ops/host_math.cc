@@ -1,5 +1,6 @@
 #include "engine/ops/host_math.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -120,6 +121,14 @@ float Activate(Activation activation, float x) {
   if (activation == Activation::kSilu) return x / (1.0f + std::exp(-x));
   constexpr float kRoot2OverPi = 0.79788456080286535588f;
   return 0.5f * x * (1.0f + std::tanh(kRoot2OverPi * (x + 0.044715f * x * x * x)));
+}
+
+std::int64_t Grain(std::int64_t work) { return std::max<std::int64_t>(1, (1 << 18) / std::max<std::int64_t>(1, work)); }
+
+std::vector<float> Loaded(Precision precision, const void* operand, std::int64_t count) {
+  std::vector<float> values = Floats(count);
+  LoadOperand(values.data(), precision, operand, 0, count);
+  return values;
 }
 
 }  // namespace assay::host

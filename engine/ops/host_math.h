@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "engine/base/activation.h"
 #include "engine/ops/ops.h"
@@ -24,5 +25,14 @@ void Axpy(float* y, float a, const float* x, std::int64_t count);
 float InverseRms(const float* x, std::int64_t count, float eps);
 
 float Activate(Activation activation, float x);
+
+// How many items of a parallel loop are worth a thread of their own, from the multiply-adds of one item, because waking
+// a thread costs microseconds.
+std::int64_t Grain(std::int64_t work);
+constexpr std::int64_t kTranscendental = 16;  // an exp or tanh counts as so many multiply-adds
+
+inline std::vector<float> Floats(std::int64_t count) { return std::vector<float>(count); }
+// `count` elements of an operand.
+std::vector<float> Loaded(Precision precision, const void* operand, std::int64_t count);
 
 }  // namespace assay::host

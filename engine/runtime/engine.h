@@ -104,7 +104,7 @@ class Engine {
     int writer;  // layer that owns the cache
     void* keys;  // device memory
     void* values;
-    std::size_t bytes;  // of each
+    std::size_t bytes;  // of the keys, and of the values
   };
   CacheBytes Cache(SessionId session, int layer) const;
 

@@ -25,7 +25,7 @@ class KvCache {
   struct Place {
     void* keys;
     void* values;
-    std::size_t bytes;  // of each
+    std::size_t bytes;  // of the keys, and of the values
   };
   Place SessionPlace(int session, int layer) const;
 

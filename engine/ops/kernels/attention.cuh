@@ -6,7 +6,7 @@
 
 namespace assay {
 
-// Shapes of one attention call, by value for kernels.
+// The shapes of one attention call, which kernels take by value.
 struct AttentionShape {
   int heads;     // query heads
   int group;     // query heads of a kv head
@@ -48,8 +48,8 @@ AttentionShape ShapeOf(const Ops::AttentionArgs& args);
 // The most keys any row of the call may see.
 int MostKeys(const Ops::AttentionArgs& args);
 
-// Any even head_dim in any mode, on CUDA cores in float32. `split`: keys over blocks as in decode; else one block a
-// row.
+// Takes any even head_dim in any mode, on CUDA cores in float32. With `split` the keys of a row are split over blocks
+// as in decode; else each row has one block.
 void LaunchAttentionGeneric(const KernelContext& ctx, const Ops::AttentionArgs& args, bool split);
 
 }  // namespace assay

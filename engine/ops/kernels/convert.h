@@ -1,4 +1,5 @@
-// Conversions between stored forms: at load, and to the mode's type for products that need it. Ordered on ctx.stream.
+// Conversions between stored layouts, at load and to the mode's type for products that need it. All are ordered on
+// ctx.stream.
 #pragma once
 
 #include "engine/ops/kernels/kernel_context.h"

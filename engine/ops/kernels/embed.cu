@@ -1,4 +1,4 @@
-// Lookups: the embedding row of a token, and the per-layer input made of a projected context and a table row.
+// Looks up the embedding row of a token, and makes the per-layer input of a projected context and a table row.
 #include "engine/ops/kernels/kernels.h"
 #include "engine/ops/kernels/reduce.cuh"
 #include "engine/ops/kernels/weight_view.cuh"
@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(kEmbedThreads)
   }
 }
 
-// A warp per (row, layer).
+// A warp works on one (row, layer).
 __global__ void __launch_bounds__(kPleWarps * 32)
     PleInputKernel(float* ple, const float* context, WeightView table, const float* norm, const std::int32_t* token,
                    int rows, int layers, int width, float token_scale, float context_scale, float eps) {
@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(kPleWarps * 32)
 
 void LaunchEmbed(const KernelContext& ctx, const Ops::EmbedArgs& args) {
   const WeightView& table = ViewOf(*args.table);
-  // Few rows are spread over several blocks: the gather is latency, not bandwidth.
+  // Few rows are spread over several blocks, because latency and not bandwidth bounds the gather.
   const auto blocks = static_cast<unsigned>((table.cols + kEmbedThreads - 1) / kEmbedThreads);
   WithOperand(ctx.precision, [&](auto type) {
     using T = decltype(type);

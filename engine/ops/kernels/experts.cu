@@ -1,4 +1,4 @@
-// Products of many assignments with their experts' matrices: a stable counting sort on the device, then tiles of
+// Products of many assignments with their experts' matrices. A stable counting sort on the device makes tiles of
 // assignments that share a matrix. The host never learns the counts; the grid covers the worst case and idle tiles
 // leave at once.
 #include <algorithm>
@@ -17,8 +17,8 @@ __device__ __forceinline__ int WarpSum(int v) {
   return v;
 }
 
-// One block an expert: counts all assignments by expert (integer counts: any order gives the same), places its own
-// tiles after those of lower experts, and lists its assignments in ascending order.
+// Each block works for one expert: it counts all assignments by expert (integer counts are the same in any order), puts
+// its own tiles after those of lower experts, and lists its assignments in ascending order.
 __global__ void __launch_bounds__(kSortThreads)
     SortKernel(ExpertTiles t, const std::int32_t* expert, int assignments, int experts) {
   __shared__ int count[kMostExperts];
@@ -80,7 +80,8 @@ __global__ void CombineKernel(float* out, const float* partial, const float* wei
   out[r * width + o] = sum;
 }
 
-// Assignments a tile: the expected number per expert, rounded up, so that tiles are neither empty nor many.
+// How many assignments a tile holds: the expected number per expert, rounded up, so that tiles are neither empty nor
+// many.
 int TileSize(int assignments, int experts) {
   int tile = 8;
   while (tile < 64 && tile * experts < assignments) tile *= 2;

@@ -49,7 +49,7 @@ __device__ __forceinline__ std::uint32_t PackPair(float a, float b, __nv_bfloat1
 
 constexpr float kLog2E = 1.4426950408889634f;
 
-// 2^x to 2 ulp; results below 2^-126 become 0.
+// Gives 2^x to 2 ulp; results below 2^-126 become 0.
 __device__ __forceinline__ float PowerOf2(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -82,12 +82,14 @@ struct Flash {
   float largest[2];             // of raw scores, rows r and r + 8
   float sum[2];                 // of weights; of this lane's columns until Finish
 
-  // Row `row`, 16-byte piece `chunk` of a tile. The exclusive or keeps eight rows of one chunk in different banks.
+  // Where 16-byte piece `chunk` of row `row` of a tile lies. The exclusive or keeps eight rows of one chunk in
+  // different banks.
   static __device__ __forceinline__ std::uint32_t Place(int row, int chunk) {
     return static_cast<std::uint32_t>(row * kRowBytes + ((chunk ^ (row & 7)) << 4));
   }
 
-  // Tile of keys (or values) start..start + kKeys - 1; zeros outside lo..hi-1. `head` is slot 0 of the session's head.
+  // Loads the tile of keys (or values) start..start + kKeys - 1, with zeros outside lo..hi-1. `head` is slot 0 of the
+  // session's head.
   static __device__ __forceinline__ void LoadTile(std::uint32_t to, const T* head, int start, int lo, int hi,
                                                   int slots) {
     const int chunk = static_cast<int>(threadIdx.x) % kChunks, first = static_cast<int>(threadIdx.x) / kChunks;
@@ -112,7 +114,7 @@ struct Flash {
     sum[0] = sum[1] = 0.0f;
   }
 
-  // Queries of this warp against kWarpKeys keys.
+  // Scores the queries of this warp against kWarpKeys keys.
   static __device__ __forceinline__ void Scores(float (&s)[kWarpKeys / 8][4], std::uint32_t queries, std::uint32_t keys,
                                                 int warp_row, int warp_split, int lane) {
 #pragma unroll
@@ -175,9 +177,9 @@ struct Flash {
       for (int n = 0; n < kKeys / 8; ++n) top = fmaxf(top, fmaxf(p[n][2 * half], p[n][2 * half + 1]));
       top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
       top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
-      // A query may have no key in this tile and none before it: its weights must come out as 0, not as NaN.
-      // Products of their own, not part of a multiply-add: an unchanged maximum must rescale by exactly 1, or tiles
-      // that are masked for a query would change its last bits.
+      // A query may have no key in this tile and none before it; its weights must come out as 0, not as NaN. The
+      // products stand alone instead of in a multiply-add, because an unchanged maximum must rescale by exactly 1, or
+      // tiles that are masked for a query would change its last bits.
       const float base = top == -INFINITY ? 0.0f : __fmul_rn(top, scale2);
       const float rescale = PowerOf2(__fmul_rn(largest[half], scale2) - base);
       float added = 0.0f;

@@ -65,12 +65,14 @@ __device__ __forceinline__ std::uint32_t Word(const uint4& v, int i) {
   return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
 }
 
-// The signed bytes of `word` as exact floats: 2^23 + (q + 128) by placing the byte in a mantissa, then one subtraction.
+// Gives a signed byte of `word` as an exact float: the byte placed in a mantissa is 2^23 + (q + 128), and one
+// subtraction leaves q.
 __device__ __forceinline__ float ByteAsFloat(std::uint32_t flipped, int i) {
   return __uint_as_float(__byte_perm(flipped, 0x4b000000u, 0x7540u | static_cast<std::uint32_t>(i))) - 8388736.0f;
 }
 
-// Four packed pairs of T (elements 2p, 2p+1 of block b) for tensor cores; integers when the format is scaled.
+// Expands four packed pairs of T (elements 2p, 2p+1 of block b) for tensor cores; they are integers when the format is
+// scaled.
 template <class Format, class T>
 __device__ __forceinline__ void ExpandPairs(std::uint32_t (&pair)[4], const uint4& raw, int b) {
   if constexpr (std::is_same_v<Format, Q8Format>) {
@@ -130,7 +132,8 @@ __device__ __forceinline__ void UnpackPair(float* out, std::uint32_t pair, __nv_
   out[1] = __uint_as_float(pair & 0xffff0000u);
 }
 
-// Eight floats of block b for CUDA cores; integers when the format is scaled. Float weights take two vectors a lane.
+// Expands eight floats of block b for CUDA cores; they are integers when the format is scaled. A lane needs two vectors
+// for float weights.
 template <class Format>
 struct Raw {
   uint4 v[1];
@@ -163,8 +166,8 @@ __device__ __forceinline__ void ExpandFloats(float (&out)[8], const Raw<Format>&
   }
 }
 
-// Eight consecutive operand elements from column k on; zeros beyond `cols`. `aligned`: cols % 8 == 0 and x 16-byte
-// aligned, so that every row starts on 16 bytes. Plain loads: see rule 2 of launch.cuh.
+// Reads eight consecutive operand elements from column k on, with zeros beyond `cols`. `aligned` says that cols % 8 ==
+// 0 and x is 16-byte aligned, so that every row starts on 16 bytes. Loads are plain because of rule 2 of launch.cuh.
 template <class T>
 __device__ __forceinline__ uint4 LoadOperand8(const T* row, int k, int cols, bool aligned) {
   static_assert(sizeof(T) == 2);

@@ -1,5 +1,5 @@
-// Products on CUDA cores: a warp owns four weight rows (two gate/up pairs) or two, lanes stride over k with 16-byte
-// loads.
+// Products on CUDA cores. A warp owns four weight rows (two gate/up pairs) or two, and its lanes stride over k with
+// 16-byte loads.
 #include <algorithm>
 
 #include "engine/ops/kernels/epilogue.cuh"
@@ -11,7 +11,7 @@ constexpr int kWarps = 8;
 constexpr int kLoads = 8;      // of weights in flight a lane: over the rows a warp owns, then over steps
 constexpr int kFewWarps = 15;  // a multiprocessor: fewer leave its memory pipe half empty
 
-// The rows as offsets from a common start: pointers would take twice the registers.
+// The rows are offsets from a common start, because pointers would take twice the registers.
 template <int kRows>
 struct WeightRows {
   const uint4* data;
@@ -28,7 +28,7 @@ __device__ __forceinline__ WeightRows<kRows> RowsOf(const Product& p, std::int64
   rows.scales = static_cast<const __half*>(p.w.scales) + matrix * p.w.rows * groups;
 #pragma unroll
   for (int j = 0; j < kRows; ++j) {
-    // Rows past the end are read in place of nothing and dropped at the end.
+    // Indices past the end repeat the last row; their results are dropped at the end.
     const std::int64_t r =
         p.epilogue == Epilogue::kGated ? min(first + j / 2, half - 1) + (j % 2) * half : min(first + j, p.w.rows - 1);
     rows.data_at[j] = static_cast<std::uint32_t>(r * row_vectors);
@@ -37,8 +37,8 @@ __device__ __forceinline__ WeightRows<kRows> RowsOf(const Product& p, std::int64
   return rows;
 }
 
-// acc[n][j] += w_j . x_n over the lane's chunks first, first + step, ...; a chunk is what a lane holds of a group. The
-// activations are waited for once the first weights are on their way.
+// Adds w_j . x_n to acc[n][j] over the lane's chunks first, first + step, ...; a chunk is what a lane holds of a group.
+// The wait for the activations comes when the first weights are on their way.
 template <class Format, class T, int NB, int kRows>
 __device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const WeightRows<kRows>& w, const T* const (&x)[NB],
                                            int cols, bool aligned, int first, int step, int chunks) {
@@ -87,13 +87,13 @@ __device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const Weight
   }
 }
 
-// Blocks a multiprocessor must be able to hold: one row of 16-bit operands needs few registers, and three blocks keep a
-// small matrix in one wave.
+// How many blocks a multiprocessor must be able to hold. One row of 16-bit operands needs few registers, and three
+// blocks keep a small matrix in one wave.
 template <class T, int NB, bool kCombine>
 constexpr int kBlocksPerSm = NB == 1 && sizeof(T) == 2 ? (kCombine ? 2 : 3) : 1;
 
-// grid (row groups / (kWarps / k_warps), result rows / NB or assignments). kCombine: grid.y = rows of out, warps split
-// top_k.
+// The grid is (row groups / (kWarps / k_warps), result rows / NB or assignments). With kCombine grid.y counts rows of
+// out and warps split top_k.
 template <class Format, class T, int NB, int kRows, bool kCombine>
 __global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
     DotKernel(Product p, std::int64_t row_vectors, int chunks, int k_warps, bool aligned) {
@@ -181,8 +181,8 @@ void LaunchDot(const KernelContext& ctx, const Product& p) {
                row_vectors, chunks, kWarps, aligned);
         return;
       }
-      // Few row groups cannot fill the device: split k over warps of a block. In batch-invariant mode by the shape
-      // alone.
+      // Few row groups cannot fill the device, so k is split over the warps of a block; in batch-invariant mode the
+      // shape alone decides.
       const std::int64_t products = p.expert != nullptr && !ctx.batch_invariant ? p.rows : 1,
                          enough = std::int64_t{kFewWarps} * ctx.sm_count;
       const auto launch = [&](auto kernel, int own, unsigned grid_y) {

@@ -1,5 +1,5 @@
-// Final soft cap and argmax. Slices of the vocabulary first, then one block a row over the slices: the largest of
-// unique keys, so the result does not depend on any order.
+// Final soft cap and argmax. Blocks reduce slices of the vocabulary, then one block for each row reduces the slices.
+// Keys are unique and the largest wins, so the result does not depend on any order.
 #include "engine/ops/kernels/kernels.h"
 #include "engine/ops/kernels/reduce.cuh"
 
@@ -11,7 +11,8 @@ constexpr int kSlice = 2048;  // entries of a block: eight a thread, so that one
 
 using Key = unsigned long long;
 
-// Ordered like (value, then lower index first); 0 for NaN, below every number. Zeros of both signs are equal.
+// A key that is ordered by value, then by lower index first. NaN gets 0, which is below the key of every number, and
+// zeros of both signs are equal.
 __device__ __forceinline__ Key KeyOf(float value, std::uint32_t index) {
   if (isnan(value)) return 0;
   const std::uint32_t bits = value == 0.0f ? 0u : __float_as_uint(value);

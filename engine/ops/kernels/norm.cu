@@ -1,5 +1,5 @@
-// Norm, Residual and Join: one block a row. The row stays in registers between the two reductions, so each array is
-// read once and written once; weights are loaded before the predecessors are waited for. Rows that do not come in
+// Norm, Residual and Join, one block for each row. The row stays in registers between the two reductions, so each array
+// is read once and written once; weights are loaded before the predecessors are waited for. Rows that do not come in
 // aligned quads, or are longer than the registers hold, take the strided variant.
 #include "engine/ops/kernels/kernels.h"
 #include "engine/ops/kernels/reduce.cuh"
@@ -148,11 +148,11 @@ __global__ void __launch_bounds__(kMaxThreads)
   for (int i = t; i < width; i += threads) sum[row + i] = a[row + i] * of_a * norm_a[i] + b[row + i] * of_b * norm_b[i];
 }
 
-// Threads that cover a row with `per` quads each, whole warps.
+// How many threads, in whole warps, cover a row with `per` quads each.
 int QuadThreads(int width, int per) { return ((width / 4 + per - 1) / per + 31) / 32 * 32; }
 
-// Quads per thread of the register variant, 0 when the strided one is needed. Depends on the width alone: a row's sum
-// is taken in the same order whatever else is in the batch.
+// How many quads a thread of the register variant holds; 0 when the strided variant is needed. It depends on the width
+// alone, so that a row's sum is taken in the same order whatever else is in the batch.
 int QuadsPerThread(int width, bool aligned) {
   if (!aligned || width % 4 != 0) return 0;
   if (width <= 4 * kMaxThreads) return 1;

@@ -1,5 +1,5 @@
-// Bias, per-head norms, rotation, and the write of q and of the cache: a block per (row, head), a thread per pair of
-// dimensions.
+// Adds the bias, norms each head, rotates, and writes q and the cache. A block works on one (row, head), a thread on
+// one pair of dimensions.
 #include "engine/ops/kernels/kernels.h"
 #include "engine/ops/kernels/reduce.cuh"
 
@@ -31,7 +31,7 @@ __device__ __forceinline__ void StorePair(T* head, int d, int half, Pair v) {
 }
 
 // grid (rows, heads of qkv). All that does not depend on the projections is read and computed before the predecessors
-// are waited for: the kernel is nothing but latency.
+// are waited for, because the kernel moves so little that its time is latency.
 template <class T>
 __global__ void __launch_bounds__(kMaxHeadDim / 2)
     QkvKernel(T* q, KvView kv, const float* qkv, const float* bias, const float* q_norm, const float* k_norm,
@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kMaxHeadDim / 2)
   const std::int64_t row = blockIdx.x;
   const int at = position[row], owner = session[row];
   float sine = 0.0f, cosine = 1.0f;
-  // sincosf, not the intrinsic: angles reach the context length in radians.
+  // This needs sincosf instead of the intrinsic, because angles reach the context length in radians.
   if (frequency != 0.0f) sincosf(static_cast<float>(at) * frequency, &sine, &cosine);
   WaitForPredecessors();
   Pair x = {0.0f, 0.0f};

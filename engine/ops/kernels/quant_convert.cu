@@ -1,4 +1,4 @@
-// Stored rows into the forms that products read, and back.
+// Converts stored rows to the layouts that products read, and back.
 #include "engine/ops/kernels/convert.h"
 #include "engine/ops/kernels/weight_view.cuh"
 
@@ -11,7 +11,7 @@ __device__ __forceinline__ std::int64_t TargetRow(const WeightView& to, const St
   return source / from.view.rows * to.rows + from.first_row + source % from.view.rows;
 }
 
-// grid (source rows, column chunks).
+// The grid is (source rows, column chunks).
 template <class T>
 __global__ void __launch_bounds__(kThreads) PlainKernel(WeightView to, StoredRows from) {
   WaitForPredecessors();
@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(kThreads) PlainKernel(WeightView to, StoredRow
     out[c] = RoundTo<T>(c < to.cols ? WeightElement(from.view, blockIdx.x, c) : 0.0f);
 }
 
-// grid (source rows, column chunks); a thread moves a run of eight columns.
+// The grid is (source rows, column chunks); a thread moves a run of eight columns.
 __global__ void __launch_bounds__(kThreads) SplitKernel(WeightView to, StoredRows from) {
   WaitForPredecessors();
   const bool eight = to.type == DType::kQ8_0;

@@ -25,7 +25,7 @@ __device__ __forceinline__ float InverseRms(float sum_of_squares, int count, flo
   return 1.0f / sqrtf(sum_of_squares / static_cast<float>(count) + eps);
 }
 
-// Four rounded operands at p[0..3], p aligned to four elements.
+// Writes four rounded operands to p[0..3]; p is aligned to four elements.
 template <class T>
 __device__ __forceinline__ void Store4(T* p, float4 v) {
   if constexpr (sizeof(T) == 4) {

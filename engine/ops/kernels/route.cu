@@ -1,6 +1,6 @@
 // Router: one kernel computes the experts' logits (warps over experts, rows in tiles), a second one softmax, choice and
-// weights (a warp per row). Two kernels, because one block alone would read the router at a single multiprocessor's
-// share of bandwidth.
+// weights (a warp per row). They are two kernels, because one block alone would read the router at a single
+// multiprocessor's share of bandwidth.
 #include <algorithm>
 
 #include "engine/ops/kernels/kernels.h"
@@ -13,7 +13,7 @@ constexpr int kWarps = 8;
 constexpr int kChoiceWarps = 4;
 constexpr std::size_t kDefaultShared = 48 * 1024;
 
-// The normed input of row `row` in shared memory; each block of a row computes it anew, in the same order.
+// Puts the normed input of row `row` into shared memory. Each block of a row computes it anew, in the same order.
 __device__ __forceinline__ void NormedInput(float* input, const float* x, const float* router_scale, int hidden,
                                             float root, float eps, float* scratch) {
   float sum = 0.0f;
@@ -28,8 +28,8 @@ __device__ __forceinline__ void NormedInput(float* input, const float* x, const 
   __syncthreads();
 }
 
-// logits[row, e]: a warp computes kExperts experts for kRows rows. The sum of a (row, expert) runs in the same order in
-// every instance: lane l takes vectors l, l + 32, ... and the lanes are added last.
+// Computes logits[row, e]. A warp computes kExperts experts for kRows rows. The sum of a (row, expert) runs in the same
+// order in every instance: lane l takes vectors l, l + 32, ... and the lanes are added last.
 template <int kRows, int kExperts, int kVector>
 __global__ void __launch_bounds__(kWarps * 32)
     RouteLogits(float* logits, const float* x, const float* router, const float* router_scale, int rows, int hidden,

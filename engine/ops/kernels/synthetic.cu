@@ -1,4 +1,4 @@
-// Synthetic weights made on the device, bit for bit what the host makes: integer arithmetic, then single roundings.
+// Makes synthetic weights on the device, bit for bit what the host makes, by integer arithmetic and single roundings.
 #include "engine/base/random.h"
 #include "engine/ops/kernels/convert.h"
 #include "engine/ops/kernels/launch.cuh"
@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// offset + scale * r without contraction.
+// Computes offset + scale * r without contraction.
 __device__ __forceinline__ float Value(const SyntheticFill& fill, std::int64_t i) {
   return __fadd_rn(fill.offset, __fmul_rn(fill.scale, RandomNormalish(fill.key, static_cast<std::uint64_t>(i))));
 }

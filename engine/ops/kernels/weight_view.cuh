@@ -1,4 +1,4 @@
-// Reading single elements of weights in any stored form, for gathers, conversions at load and tests.
+// Reads single elements of weights in any stored layout, for gathers, conversions at load and tests.
 //
 // kSplit layouts keep a row's quants 16-byte aligned and ordered so that lane t of a quad reads, in one 16-byte load,
 // the eight elements 8t..8t+7 of each of the B consecutive 32-element blocks (Q8_0: B = 2, 1 byte each; Q4_0: B = 4,
@@ -156,8 +156,8 @@ __device__ __forceinline__ float StoredElement(DType type, const unsigned char* 
   }
 }
 
-// Element (row, col) as float32; `row` counts over experts: expert * rows + r. Exactly what the host's dequantisation
-// gives.
+// Element (row, col) as float32, exactly what the host's dequantisation gives; `row` counts over experts: expert * rows
+// + r.
 __device__ __forceinline__ float WeightElement(const WeightView& w, std::int64_t row, std::int64_t col) {
   const auto* data = static_cast<const unsigned char*>(w.data);
   if (w.layout == WeightLayout::kSplit) {

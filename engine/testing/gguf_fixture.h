@@ -1,0 +1,42 @@
+// The small GGUF files of the repository, opened after a change.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+
+#include "engine/base/check.h"
+#include "engine/testing/gguf_image.h"
+#include "engine/testing/scratch_folder.h"
+#include "engine/weights/gguf.h"
+
+namespace assay {
+
+// `folder` ends with a slash.
+inline GgufImage GgufFixture(const std::string& folder, const std::string& name) {
+  return GgufImage::Read(folder + name + ".gguf");
+}
+
+// The store of an image, written to a folder that lives as long as the store.
+struct OpenedGguf {
+  ScratchFolder folder;
+  std::unique_ptr<WeightStore> store;
+  explicit OpenedGguf(const GgufImage& image) : store(OpenGguf(folder.Put("model.gguf", image.Bytes()))) {}
+  WeightStore* operator->() const { return store.get(); }
+};
+
+// The message OpenGguf refuses the image with; empty when it is accepted.
+inline std::string Refusal(const GgufImage& image) {
+  ScratchFolder folder;
+  const std::string path = folder.Put("model.gguf", image.Bytes());
+  try {
+    OpenGguf(path);
+  } catch (const InputError& error) {
+    EXPECT_NE(std::string(error.what()).find(path), std::string::npos) << "names no file: " << error.what();
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace assay
