@@ -72,4 +72,6 @@ struct ValidateArguments {
 };
 int ValidateCommand(const ValidateArguments& arguments);
 
+int RenderHistoryCommand(const std::string& folder);
+
 }  // namespace assay

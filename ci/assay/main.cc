@@ -170,6 +170,13 @@ int Main(int argc, char** argv) {
                                "another report, or 'here' for this machine: exit 5 unless numbers may be compared");
   validate_command->callback([&] { code = ValidateCommand(validate); });
 
+  std::string folder;
+  CLI::App* history_command = app.add_subcommand("history", "the folder of kept reports");
+  history_command->require_subcommand(1);
+  CLI::App* render_command = history_command->add_subcommand("render", "print its page, made of the reports alone");
+  render_command->add_option("folder", folder, "folder of reports, with a preface.md or without")->required();
+  render_command->callback([&] { code = RenderHistoryCommand(folder); });
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

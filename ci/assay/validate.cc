@@ -1,7 +1,9 @@
 #include <fmt/core.h>
 
 #include "ci/assay/commands.h"
+#include "ci/assay/environment.h"
 #include "ci/assay/terminal.h"
+#include "engine/ops/ops_factory.h"
 #include "reports/environment/begin.h"
 #include "reports/format/check.h"
 #include "reports/format/report.h"
@@ -10,15 +12,18 @@
 namespace assay {
 namespace {
 
-// Of another report, or of a run that would begin here: of that, only what is known without opening a device.
-Environment OtherEnvironment(const std::string& comparable) {
-  if (comparable == "here") return BeginReport("run", 0, nullptr).environment;
-  return FromJson(ReadFile(comparable)).environment;
+// Of another report, or of a run on this machine that would ask for the same device.
+Environment OtherEnvironment(const std::string& comparable, const Environment& environment) {
+  if (comparable != "here") return FromJson(ReadFile(comparable)).environment;
+  Environment here = BeginReport("run", 0, nullptr).environment;
+  Workbench bench;
+  DescribeDevice(ResolveDevice(environment.device_asked), bench, &here);
+  return here;
 }
 
 // Every field that differs; numbers may be compared when there is none.
 int Compare(const ValidateArguments& arguments, const Environment& environment) {
-  const auto differences = ComparabilityDifferences(environment, OtherEnvironment(arguments.comparable));
+  const auto differences = ComparabilityDifferences(environment, OtherEnvironment(arguments.comparable, environment));
   for (const std::string& difference : differences) fmt::print("  differs: {}\n", difference);
   if (!differences.empty())
     fmt::print("{}: not comparable with {}\n", arguments.file, arguments.comparable);

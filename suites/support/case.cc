@@ -16,6 +16,11 @@ namespace {
 constexpr double kSecondsPerTokenAndWeight = 2.5e-11;
 constexpr double kSecondsPerCase = 0.01;
 
+// What an engine of ordinary sizes needs; weights are most of it. The reference of a large model comes and goes before.
+std::size_t MemoryOf(Workbench& bench, const Target& target) {
+  return PlanMemory(bench.Store(target), target.precision, EngineOptions(), target.device.on_host()).total();
+}
+
 }  // namespace
 
 CaseOutcome CaseState::Finish() const {
@@ -31,7 +36,7 @@ std::vector<CaseGroup> GroupCases(Workbench& bench, std::vector<Case> cases) {
     auto group = std::find_if(groups.begin(), groups.end(),
                               [&](const CaseGroup& g) { return g.model == model && g.device == device; });
     if (group == groups.end()) group = groups.insert(groups.end(), {model, device, {}, 0, 0});
-    group->memory_bytes = std::max(group->memory_bytes, item.memory_bytes);
+    group->memory_bytes = std::max(group->memory_bytes, MemoryOf(bench, item.target));
     group->seconds += kSecondsPerCase + kSecondsPerTokenAndWeight * item.tokens *
                                             static_cast<double>(WeightCount(bench.Spec(item.target)));
     group->cases.push_back(std::move(item));

@@ -43,7 +43,6 @@ struct Case {
   std::function<void(CaseState&)> body;
   bool may_not_fit = false;  // a system or reference that does not fit on the device is a skip with the planner's words
   double tokens = 200;       // rough number of tokens that system and reference compute: the cost
-  std::size_t memory_bytes = 0;  // of the target's device, from above; 0: little
   std::string id() const { return PrintId(suite, name, axes); }
 };
 
@@ -52,7 +51,7 @@ struct CaseGroup {
   std::string model;   // label
   std::string device;  // kind: "host", "cuda"
   std::vector<Case> cases;
-  std::size_t memory_bytes = 0;  // of the device: the largest of its cases
+  std::size_t memory_bytes = 0;  // of the device: weights and an engine of ordinary sizes
   double seconds = 0;            // rough
 };
 // In the order in which groups first appear; cases keep their order.
