@@ -1,4 +1,4 @@
-// Engines small enough to see rings turn over and places run out.
+// Engines small enough to see rings turn over and sessions run out.
 #pragma once
 
 #include <cstdint>

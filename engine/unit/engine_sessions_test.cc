@@ -38,7 +38,7 @@ class BrokenMemoryOps final : public ForwardingOps {
   BrokenMemory memory_;
 };
 
-TEST(Engine, ForkThatFailsTakesNoPlace) {
+TEST(Engine, ForkThatFailsTakesNoSession) {
   HostOps host(Precision::kFp32);
   BrokenMemoryOps ops(host);
   Engine engine(*OpenModel("tiny-llama"), ops, Options());

@@ -163,7 +163,7 @@ TEST(Engine, RefusesOneSessionMoreThanItHasPlaces) {
   EXPECT_EQ(Complaint([&] { hall.engine.Fork(hall.a); }), "open session: " + support.reason);
 }
 
-// A handle does not come back to life with its place.
+// A handle does not come back to life when its session index is used again.
 TEST(Engine, AClosedHandleStaysClosedWhenItsPlaceIsTakenAgain) {
   Hall hall;
   const SessionId again = hall.engine.Open();

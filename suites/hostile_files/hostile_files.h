@@ -28,9 +28,6 @@ namespace fs = std::filesystem;
 // copies and decoded rows; the floor what opening anything costs.
 constexpr std::size_t kFloor = 512u << 10, kFactor = 8;
 
-inline const std::string kGguf = ASSAY_FIXTURES "/goldens/gguf-tiny/";
-inline const std::string kHuggingFace = ASSAY_FIXTURES "/goldens/hf-tiny/";
-
 enum class Want { kEither, kRefused, kAccepted };
 
 inline std::unique_ptr<WeightStore> Open(const std::string& path) {

@@ -11,6 +11,8 @@
 namespace assay {
 namespace {
 
+const std::string kGguf = ASSAY_FIXTURES "/goldens/gguf-tiny/";
+
 TEST(HostileGguf, TruncatedAtEveryField) {
   ScratchFolder folder;
   Tally tally;

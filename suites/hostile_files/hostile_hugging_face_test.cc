@@ -10,6 +10,9 @@
 namespace assay {
 namespace {
 
+const std::string kGguf = ASSAY_FIXTURES "/goldens/gguf-tiny/";
+const std::string kHuggingFace = ASSAY_FIXTURES "/goldens/hf-tiny/";
+
 // A Hugging Face folder whose files are given as bytes.
 class HfFolder {
  public:
