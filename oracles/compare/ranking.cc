@@ -63,6 +63,13 @@ double TopGap(std::span<const double> logits) {
   return logits[static_cast<std::size_t>(best[0])] - logits[static_cast<std::size_t>(best[1])];
 }
 
+bool Decides(std::span<const double> reference, const LogitTolerance& tolerance) {
+  const std::vector<int> best = TopK(reference, tolerance.top_k + 1);
+  if (static_cast<int>(best.size()) <= tolerance.top_k) return true;
+  return reference[static_cast<std::size_t>(best.front())] - reference[static_cast<std::size_t>(best.back())] >
+         2 * tolerance.tie;
+}
+
 Judgement JudgeArgmax(std::span<const double> reference, std::span<const double> candidate,
                       const LogitTolerance& tolerance, std::string_view where, Neighbours neighbours) {
   const Difference d = Compare(reference, candidate);

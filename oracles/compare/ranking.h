@@ -20,6 +20,10 @@ std::vector<int> TopK(std::span<const double> logits, int k);
 // Best minus second best; infinity for a vocabulary of one.
 double TopGap(std::span<const double> logits);
 
+// Whether the reference decides this row: its best is more than 2 eps above its (top_k + 1)-th, so that noise cannot
+// turn round more than the best top_k. True when there are no more than top_k tokens.
+bool Decides(std::span<const double> reference, const LogitTolerance& tolerance);
+
 // The reference logits of other rows of the same step, against which a flip is checked for leakage.
 using Neighbours = std::span<const std::span<const double>>;
 
