@@ -35,7 +35,10 @@ constexpr double kLogitStd =
 constexpr double kSelfLogit =
     5.0;  // by how much a tied head lowers the input token's own logit: enough that greedy text does not
           // stick to one token, little enough that the layers decide (one std of the others)
-constexpr double kScoreStd = 1.4;   // attention scores: neither uniform nor one key; steeper ones only amplify rounding
+constexpr double kScoreStd = 1.4;  // attention scores: neither uniform nor one key; steeper ones only amplify rounding
+constexpr double kPostNormScoreStd =
+    1.0;  // ... with post norms, which bring a small mean of values back to unit rms, its rounding included: at 1.4
+          // some rows' 16-bit errors leave more than the best ten tokens open
 constexpr double kRouterStd = 5.0;  // the last expert chosen has little weight, so that a near-tie there changes little
 constexpr double kDecay = 1.0;      // layer scalars multiply to exp(-kDecay) over the whole depth
 
@@ -68,7 +71,8 @@ Recipe RecipeOf(const ModelSpec& spec, const TensorEntry& entry) {
   // Scores of heads normed to weights a and b: std = attn_scale * sqrt(head_dim) * a * b; of projections of gains a and
   // b alike.
   const double head_dim = entry.key.layer < 0 ? 1 : spec.layer(entry.key.layer).head_dim;
-  const double score_gain = std::sqrt(kScoreStd / (static_cast<double>(spec.attn_scale) * std::sqrt(head_dim)));
+  const double score_std = spec.post_norms ? kPostNormScoreStd : kScoreStd;
+  const double score_gain = std::sqrt(score_std / (static_cast<double>(spec.attn_scale) * std::sqrt(head_dim)));
   switch (entry.key.role) {
     case Role::kEmbed:
       return Matrix(embedding_std, 1);

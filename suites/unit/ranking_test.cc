@@ -31,6 +31,16 @@ TEST(TopK, OrdersAndBreaksTies) {
   EXPECT_DOUBLE_EQ(TopGap(std::vector<double>{1, 4, 2}), 2);
 }
 
+TEST(Decides, AsLongAsNoiseCannotTurnRoundMoreThanTheBest) {
+  LogitTolerance tolerance = Eps005();
+  tolerance.top_k = 2;
+  EXPECT_TRUE(Decides(std::vector<double>{0, 1.11, 1.0, 1.1}, tolerance));
+  EXPECT_FALSE(Decides(std::vector<double>{0, 1.09, 1.0, 1.05}, tolerance));
+  EXPECT_TRUE(Decides(std::vector<double>{1, 1}, tolerance)) << "there are no others";
+  EXPECT_TRUE(Decides(std::vector<double>{1, kNan, 1, 0}, tolerance));
+  EXPECT_TRUE(Decides(std::vector<double>{1, 1, 1}, Eps005())) << "ten are looked at by default";
+}
+
 TEST(JudgeArgmax, ATieInsideTheBoundFlipsAndOneOutsideIsWrong) {
   const std::vector<double> candidate{1.0, 1.01, -5};
   EXPECT_EQ(JudgeArgmax(std::vector<double>{1.05, 1.0, -5}, candidate, Eps005(), "r").verdict, Verdict::kTieFlip);

@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-
 #include "engine/model/presets.h"
 #include "oracles/compare/tensors.h"
 
@@ -44,21 +42,22 @@ TEST(References, PreparedOnesNeedNoDecoder) {
   EXPECT_EQ(&first, &ReferenceRows(kSubject, tokens, 10)) << "asked again, computed again";
 }
 
-// Float32 arithmetic is off by 1.6e-5 in the median of this model, by up to a hundred times that in one row in 1e5: the
-// first after 26 tokens of this session, whatever program sums, though not by the same amount.
+// The tolerance is kappa times a 0.999 quantile of the twin's errors, so one row in a thousand is further off. The
+// first after 11 tokens of this session is, by 1.8 times.
 TEST(References, TwinErrorRatioIsOfTheRow) {
-  const Subject subject{"hf-tiny/gemma4-e2b@q4_0", "host", Precision::kFp32, 0};
-  const Tokens tokens = MadeUpTokens(subject, 626, 29);
+  const Subject subject{"hf-tiny/gemma4-31b@q4_0", "host", Precision::kBf16, 0};
+  const Tokens tokens = MadeUpTokens(subject, 106, 14);
   const auto exact = MakeReference(StoreOf(subject)),
-             twin = MakeReference(StoreOf(subject), {.keep_hidden = false, .twin = DType::kF32});
+             twin = MakeReference(StoreOf(subject), {.keep_hidden = false, .twin = DType::kBF16});
   double error = 0;
-  for (int i = 0; i <= 26; ++i) {
+  for (int i = 0; i <= 11; ++i) {
     const std::int32_t token = tokens[static_cast<std::size_t>(i)];
     error = Compare(exact->Step(token).raw, twin->Step(token).raw).max_abs;
   }
   const double allowed = ToleranceOf(subject).max_abs.calibrated;
-  EXPECT_EQ(TwinErrorRatio(subject, tokens, 26), std::max(1.0, kKappa * error / allowed));
-  EXPECT_EQ(TwinErrorRatio(subject, tokens, 20), 1);
+  EXPECT_GT(kKappa * error, 1.2 * allowed);
+  EXPECT_EQ(TwinErrorRatio(subject, tokens, 11), kKappa * error / allowed);
+  EXPECT_EQ(TwinErrorRatio(subject, tokens, 10), 1);
 }
 
 TEST(References, LargeMeansOutOfTheHostsReach) {
