@@ -69,9 +69,12 @@ std::vector<TimedRow> TimePrefill(const BenchCase& item, BenchState& state) {
 
   const double seconds = state.setting.seconds;
   const double once = WarmUp([&] { return batch.Run(); }, seconds);
-  double pause = 0;
-  row.series = {TimePaced(item.id(), RepeatsWithin(seconds, once), [&] { return batch.Run(); }, state.activity,
-                          &pause)};
+  constexpr int kLeast = 8;  // repeats that a row's figures need
+  const int repeats = RepeatsWithin(seconds, once);
+  PacedSeries paced =
+      TimePaced(item.id(), repeats, std::min(kLeast, repeats), [&] { return batch.Run(); }, state.activity);
+  row.series = std::move(paced.series);
+  if (paced.rest > 0) row.counts["discarded_repeats"] = paced.discarded;
   const WeightStore& store = state.bench.Store(state.target);
   const CostModel model = MakeCostModel(store, state.target.precision, state.target.device.on_host());
   FillNeeds(&row, PrefillCost(model, shape.tokens, shape.tokens, shape.prompts), state.setting.limits,
@@ -82,9 +85,10 @@ std::vector<TimedRow> TimePrefill(const BenchCase& item, BenchState& state) {
       "(those behind the last cache writer for the last tokens only), head, softcap and argmax of the last tokens, "
       "their logits read back{}",
       shape.prompts, shape.prompts == 1 ? "" : "s", shape.tokens,
-      pause > 0 ? fmt::format("; {:.0f} ms of rest before each repeat, so that the device was not throttled",
-                              1e3 * pause)
-                : "");
+      paced.rest > 0 ? fmt::format("; {:.0f} ms of rest before each repeat, and repeats in which the device was "
+                                   "throttled all the same do not count ({} of them)",
+                                   1e3 * paced.rest, paced.discarded)
+                     : "");
   return {std::move(timed)};
 }
 

@@ -73,21 +73,48 @@ int RepeatsWithin(double budget, double seconds, int wanted, int least) {
   return std::clamp(fit > wanted ? wanted : static_cast<int>(fit), least, std::max(least, wanted));
 }
 
-TimedSeries TimePaced(const std::string& name, int repeats, const std::function<double()>& body,
-                      ActivitySampler& activity, double* pause) {
-  TimedSeries series;
-  for (const double pauses : {0.0, 2.0, 8.0}) {  // in units of one repeat
-    const double idle = series.seconds.empty() ? 0 : pauses * series.seconds.front();
+namespace {
+
+std::vector<TimedSeries> RunRested(const std::string& name, int repeats, double rest,
+                                   const std::function<double()>& body, ActivitySampler& activity) {
+  std::vector<TimedSeries> series;
+  RunTimed(name, repeats, [&] {
+    std::this_thread::sleep_for(std::chrono::duration<double>(rest));
     activity.Start();
-    series.seconds = RunTimed(name, repeats, [&] {
-      std::this_thread::sleep_for(std::chrono::duration<double>(idle));
-      return body();
-    });
-    series.activity = activity.Stop();
-    *pause = idle;
-    if (StableActivity(series.activity, nullptr)) break;
-  }
+    const double seconds = body();
+    series.push_back({{seconds}, activity.Stop()});
+    return seconds;
+  });
   return series;
+}
+
+bool RanFreely(const TimedSeries& series) { return StableActivity(series.activity, nullptr); }
+
+}  // namespace
+
+PacedSeries TimePaced(const std::string& name, int repeats, int least, const std::function<double()>& body,
+                      ActivitySampler& activity) {
+  constexpr double kRest = 4;  // in units of one repeat
+  PacedSeries paced;
+  paced.series = RunRested(name, repeats, 0, body, activity);
+  if (std::all_of(paced.series.begin(), paced.series.end(), RanFreely)) return paced;
+  std::vector<TimedSeries> free, all;
+  paced.rest = kRest * paced.series.front().seconds.front();
+  for (int attempt = 0; attempt < 3 && std::ssize(free) < repeats; ++attempt)
+    for (TimedSeries& series : RunRested(name, repeats, paced.rest, body, activity)) {
+      all.push_back(series);
+      if (!RanFreely(series))
+        ++paced.discarded;
+      else if (std::ssize(free) < repeats)
+        free.push_back(std::move(series));
+    }
+  if (std::ssize(free) >= least) {
+    paced.series = std::move(free);
+  } else {
+    paced.series = std::move(all);
+    paced.discarded = 0;
+  }
+  return paced;
 }
 
 void FillNeeds(ReportBenchmark* row, const StepCost& cost, const HardwareLimits& limits, double work) {

@@ -25,11 +25,18 @@ double WarmUp(const std::function<double()>& body, double budget);
 // How many repeats of something that takes `seconds` fit the budget: `wanted` when possible, never fewer than `least`.
 int RepeatsWithin(double budget, double seconds, int wanted = 30, int least = 3);
 
-// Times `body` in one series while the device's activity is sampled. Where the device slowed down for power or heat, as
-// under products that run for longer than a prompt does in service, the series is repeated with pauses between repeats,
-// and longer ones, until it ran freely or a third attempt has not. `pause` receives the seconds between repeats.
-TimedSeries TimePaced(const std::string& name, int repeats, const std::function<double()>& body,
-                      ActivitySampler& activity, double* pause);
+// What was timed while the device ran freely.
+struct PacedSeries {
+  std::vector<TimedSeries> series;
+  double rest = 0;    // seconds of rest before each repeat
+  int discarded = 0;  // repeats during which the device was throttled
+};
+// Times `body` `repeats` times, each repeat a series with the device's activity beside it. Where the device slows down
+// for power or heat, as under products that run for longer than a prompt does in service, repeats are made anew with
+// rest before them, and those that were throttled are discarded, at most twice as many as are wanted. When fewer than
+// `least` ran freely all are returned, so that the row says what happened.
+PacedSeries TimePaced(const std::string& name, int repeats, int least, const std::function<double()>& body,
+                      ActivitySampler& activity);
 
 // What one timed unit needs and the time that the hardware's limits allow for it; `work` units of row->unit are done in
 // each.
