@@ -9,14 +9,14 @@
 #include <string>
 #include <vector>
 
-#include "reports/context.h"
+#include "engine/testing/scratch_folder.h"
 
 namespace assay {
 namespace {
 
 namespace fs = std::filesystem;
 
-// A room includes itself and what is listed. Longest prefix wins.
+// A room includes itself and what is listed. The first prefix that fits names the room.
 struct Room {
   const char* prefix;
   std::vector<const char*> may_include;
@@ -39,9 +39,15 @@ const std::vector<Room> kRooms = {
     {"oracles/golden/", {"engine/base/", "engine/weights/"}},
     {"oracles/reference/", {"engine/base/", "engine/model/", "engine/memory/", "engine/weights/", "engine/ops/"}},
     {"oracles/probes/", {"engine/base/", "engine/memory/", "engine/ops/", "oracles/compare/"}},
+    {"oracles/unit/", {"engine/", "oracles/"}},
+    // A report is read, checked and rendered where nothing of the engine is; of the oracles it knows what a verdict is.
+    {"reports/format/", {"oracles/verdict/", "reports/"}},
+    {"reports/environment/", {"oracles/verdict/", "reports/"}},
+    {"reports/render/", {"oracles/verdict/", "reports/"}},
+    {"reports/unit/", {"oracles/verdict/", "reports/"}},
     {"suites/", {"engine/", "oracles/", "reports/"}},
-    {"bench/", {"engine/", "oracles/", "reports/"}},
-    {"reports/", {"oracles/verdict/"}},
+    // What covers a benchmark are cases of the suites.
+    {"bench/", {"engine/", "oracles/", "reports/", "suites/"}},
     {"ci/", {"engine/", "oracles/", "suites/", "bench/", "reports/"}},
 };
 
@@ -133,12 +139,10 @@ struct Planted {
 class PlantedViolation : public testing::TestWithParam<Planted> {};
 
 TEST_P(PlantedViolation, IsFoundInATree) {
-  const fs::path root = fs::path(testing::TempDir()) / NewRunId();
-  const fs::path file = root / GetParam().path;
-  fs::create_directories(file.parent_path());
-  std::ofstream(file) << "#pragma once\n" << GetParam().text << "\n";
-  const std::vector<std::string> problems = Problems(ReadSources(root));
-  fs::remove_all(root);
+  const ScratchFolder folder;
+  fs::create_directories((fs::path(folder.path()) / GetParam().path).parent_path());
+  folder.Put(GetParam().path, std::string("#pragma once\n") + GetParam().text + "\n");
+  const std::vector<std::string> problems = Problems(ReadSources(folder.path()));
   ASSERT_EQ(problems.size(), 1u);
   EXPECT_NE(problems.front().find(GetParam().path), std::string::npos);
 }
@@ -150,12 +154,18 @@ INSTANTIATE_TEST_SUITE_P(
                     Planted{"engine_includes_oracle", "engine/runtime/a.cc", "#include \"oracles/verdict/verdict.h\""},
                     Planted{"engine_includes_its_tests", "engine/ops/a.cc", "#include \"engine/testing/a.h\""},
                     Planted{"verdict_includes_engine", "oracles/verdict/a.h", "#include \"engine/base/check.h\""},
-                    Planted{"report_includes_judge", "reports/a.cc", "#include \"oracles/compare/stream.h\""},
-                    Planted{"engine_includes_report", "engine/weights/a.cc", "#include \"reports/report.h\""},
-                    Planted{"report_includes_engine", "reports/a.cc", "# include \"engine/base/check.h\""},
+                    Planted{"verdict_includes_comparison", "oracles/verdict/a.cc", "#include \"oracles/compare/tensors.h\""},
+                    Planted{"comparison_includes_reference", "oracles/compare/a.cc", "#include \"oracles/reference/decoder.h\""},
+                    Planted{"report_includes_comparison", "reports/format/a.cc", "#include \"oracles/compare/tensors.h\""},
+                    Planted{"report_includes_suite", "reports/render/a.cc", "#include \"suites/support/case.h\""},
+                    Planted{"report_outside_its_rooms", "reports/a.cc", "#include \"reports/format/report.h\""},
+                    Planted{"engine_includes_report", "engine/weights/a.cc", "#include \"reports/format/report.h\""},
+                    Planted{"report_includes_engine", "reports/environment/a.cc", "# include \"engine/base/check.h\""},
                     Planted{"reference_includes_ring", "oracles/reference/a.h", "#include \"engine/base/ring.h\""},
                     Planted{"runtime_includes_backend", "engine/runtime/a.h", "#include \"engine/ops/host_ops.h\""},
                     Planted{"suite_includes_command", "suites/a.cc", "#include \"ci/assay/commands.h\""},
+                    Planted{"suite_includes_benchmark", "suites/parity/a.cc", "#include \"bench/support/timing.h\""},
+                    Planted{"bench_includes_command", "bench/cases/a.cc", "#include \"ci/assay/commands.h\""},
                     Planted{"not_rooted", "engine/base/a.h", "#include \"check.h\""},
                     Planted{"family_in_runtime", "engine/runtime/trunk.cc", "if (name == \"Gemma4\") {}"},
                     Planted{"family_in_kernel", "engine/ops/kernels/a.cu", "// as llama does"}),
@@ -166,7 +176,8 @@ TEST(Architecture, AllowedIncludesAreNoProblem) {
                         {"engine/memory/a.cc", "cublasGemmAlgo_t algorithm;"},
                         {"engine/model/a.h", "// gemma\n#include \"engine/base/check.h\"\n"},
                         {"oracles/compare/a.h", "#include \"oracles/verdict/verdict.h\"\n"},
-                        {"reports/a.cc", "#include \"oracles/verdict/tally.h\"\n"}})
+                        {"reports/format/a.cc", "#include \"oracles/verdict/tally.h\"\n#include \"reports/format/json.h\"\n"},
+                        {"bench/cases/a.cc", "#include \"suites/parity/shapes.h\"\n"}})
                   .empty());
 }
 

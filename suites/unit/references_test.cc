@@ -5,15 +5,25 @@
 
 #include "engine/model/presets.h"
 #include "oracles/compare/tensors.h"
+#include "suites/support/workbench.h"
 
 namespace assay {
 namespace {
 
-const Subject kSubject{"tiny-gemma4-ple", "host", Precision::kFp32, 3};
+class References : public testing::Test {
+ protected:
+  Tokens MadeUp(int stream, int length) {
+    return MadeUpTokens(target_.seed, stream, length, bench_.Spec(target_).vocab);
+  }
+  void ExpectFresh(const Tokens& tokens, int first);
 
-void ExpectFresh(const Tokens& tokens, int first) {
-  const auto fresh = MakeReference(StoreOf(kSubject));
-  const ReferenceSession& kept = ReferenceRows(kSubject, tokens, first);
+  Workbench bench_;
+  const Target target_{.model = "tiny-gemma4-ple", .seed = 3};
+};
+
+void References::ExpectFresh(const Tokens& tokens, int first) {
+  const auto fresh = MakeReference(bench_.Store(target_));
+  const ReferenceSession& kept = bench_.references().Rows(target_, tokens, first);
   for (int position = 0; position < static_cast<int>(tokens.size()); ++position) {
     const std::vector<double> expected = fresh->Step(tokens[static_cast<std::size_t>(position)]).raw;
     if (position < first) continue;
@@ -21,8 +31,8 @@ void ExpectFresh(const Tokens& tokens, int first) {
   }
 }
 
-TEST(References, RowsDoNotDependOnWhatWasAskedBefore) {
-  const Tokens whole = MadeUpTokens(kSubject, 1, 30), other = MadeUpTokens(kSubject, 2, 30);
+TEST_F(References, RowsDoNotDependOnWhatWasAskedBefore) {
+  const Tokens whole = MadeUp(1, 30), other = MadeUp(2, 30);
   Tokens branch(whole.begin(), whole.begin() + 12);
   branch.insert(branch.end(), other.begin(), other.begin() + 10);
   ExpectFresh(Tokens(whole.begin(), whole.begin() + 20), 15);
@@ -34,33 +44,50 @@ TEST(References, RowsDoNotDependOnWhatWasAskedBefore) {
   ExpectFresh(Tokens(whole.begin(), whole.begin() + 9), 3);
 }
 
-TEST(References, PreparedOnesNeedNoDecoder) {
-  const Tokens tokens = MadeUpTokens(kSubject, 4, 12);
-  PrepareReference(kSubject, {{tokens, 8}});
-  const ReferenceSession& first = ReferenceRows(kSubject, tokens, 8);
+TEST_F(References, PreparedOnesNeedNoDecoder) {
+  const Tokens tokens = MadeUp(4, 12);
+  bench_.references().Prepare(target_, {{tokens, 8}});
+  const ReferenceSession& first = bench_.references().Rows(target_, tokens, 8);
   EXPECT_EQ(first.rows.size(), 4u);
-  EXPECT_EQ(&first, &ReferenceRows(kSubject, tokens, 10)) << "asked again, computed again";
+  EXPECT_EQ(&first, &bench_.references().Rows(target_, tokens, 10)) << "asked again, computed again";
 }
 
 // The tolerance is kappa times a 0.999 quantile of the twin's errors, so one row in a thousand is further off. The
 // first after 11 tokens of this session is, by 1.8 times.
-TEST(References, TwinErrorRatioIsOfTheRow) {
-  const Subject subject{"hf-tiny/gemma4-31b@q4_0", "host", Precision::kBf16, 0};
-  const Tokens tokens = MadeUpTokens(subject, 106, 14);
-  const auto exact = MakeReference(StoreOf(subject)),
-             twin = MakeReference(StoreOf(subject), {.keep_hidden = false, .twin = DType::kBF16});
+TEST_F(References, TwinErrorRatioIsOfTheRow) {
+  const Target target{.model = "hf-tiny/gemma4-31b@q4_0", .precision = Precision::kBf16};
+  const WeightStore& store = bench_.Store(target);
+  const Tokens tokens = MadeUpTokens(0, 106, 14, store.spec().vocab);
+  const auto exact = MakeReference(store),
+             twin = MakeReference(store, {.keep_hidden = false, .twin = DType::kBF16});
   double error = 0;
   for (int i = 0; i <= 11; ++i) {
-    const std::int32_t token = tokens[static_cast<std::size_t>(i)];
+    const std::int32_t token = tokens[i];
     error = Compare(exact->Step(token).raw, twin->Step(token).raw).max_abs;
   }
-  const double allowed = ToleranceOf(subject).max_abs.calibrated;
-  EXPECT_GT(kKappa * error, 1.2 * allowed);
-  EXPECT_EQ(TwinErrorRatio(subject, tokens, 11), kKappa * error / allowed);
-  EXPECT_EQ(TwinErrorRatio(subject, tokens, 10), 1);
+  const LogitTolerance& tolerance = bench_.references().Tolerance(target);
+  const double ratio = bench_.references().TwinErrorRatio(target, tolerance, tokens, 11);
+  EXPECT_GT(ratio, 1.2);
+  EXPECT_EQ(ratio, kKappa * error / tolerance.max_abs.soft);
+  EXPECT_EQ(bench_.references().TwinErrorRatio(target, tolerance, tokens, 10), 1);
 }
 
-TEST(References, LargeMeansOutOfTheHostsReach) {
+TEST_F(References, ATargetsToleranceIsOfItsModeAndKept) {
+  Target bf16 = target_;
+  bf16.precision = Precision::kBf16;
+  const LogitTolerance& fp32 = bench_.references().Tolerance(target_);
+  EXPECT_EQ(&fp32, &bench_.references().Tolerance(target_));
+  EXPECT_GT(bench_.references().Tolerance(bf16).max_abs.soft, 100 * fp32.max_abs.soft);
+  EXPECT_TRUE(fp32.max_abs.from.starts_with("twin q999 x 2: fp32 twin of tiny-gemma4-ple")) << fp32.max_abs.from;
+}
+
+TEST_F(References, BoundsNothingForExpertsInSixteenBits) {
+  EXPECT_TRUE(bench_.references().Bounds({.model = "tiny-gemma4-moe"}));
+  EXPECT_FALSE(bench_.references().Bounds({.model = "tiny-gemma4-moe", .precision = Precision::kBf16}));
+  EXPECT_TRUE(bench_.references().Bounds({.model = "tiny-llama", .precision = Precision::kFp16}));
+}
+
+TEST(Targets, LargeMeansOutOfTheHostsReach) {
   EXPECT_FALSE(IsLarge(Preset("tiny-gemma4-moe")));
   EXPECT_TRUE(IsLarge(Preset("gemma4-e2b")));
   EXPECT_NEAR(static_cast<double>(WeightCount(Preset("gemma4-31b"))), 30.7e9, 0.1e9);

@@ -10,93 +10,160 @@
 namespace assay {
 namespace {
 
-using Status = CaseOutcome::Status;
+using Body = std::function<void(CaseState&)>;
 
-Case CaseThat(std::function<CaseOutcome()> run, const char* name = "Name") {
-  return {"Suite", name, "nano_fp32", "nano", "fp32", "host", std::move(run)};
+Case CaseThat(Body body, const char* name = "Name") {
+  return MakeCase("Suite", name, {.model = "tiny-llama"}, {}, {}, std::move(body));
 }
 
-CaseOutcome With(Status status, std::vector<Verdict> verdicts) {
-  CaseOutcome outcome;
-  outcome.status = status;
-  for (const Verdict verdict : verdicts)
-    outcome.judgements.push_back({verdict, 1, 2, 0.5, "metric", "row 1", "", "stated"});
-  return outcome;
+// A body that adds a judgement of each verdict.
+Body Adding(std::vector<Verdict> verdicts) {
+  return [verdicts = std::move(verdicts)](CaseState& state) {
+    for (const Verdict verdict : verdicts) {
+      Judgement judgement = Judged("metric", 1, {1, 2, "stated"}, {{"row", 1}});
+      judgement.verdict = verdict;
+      judgement.soft_probability = 1;
+      state.check.Add(judgement);
+    }
+  };
 }
 
-CaseOutcome RunOne(std::function<CaseOutcome()> run) { return CaseRunner().Run(CaseThat(std::move(run))); }
+class Runner : public testing::Test {
+ protected:
+  CaseOutcome Run(Body body) { return runner_.Run(CaseThat(std::move(body))); }
 
-TEST(CaseRunner, PassesWhatWasComparedAndMatched) {
-  EXPECT_EQ(RunOne([] { return With(Status::kPass, {Verdict::kMatch, Verdict::kDrift}); }).status, Status::kPass);
+  Workbench bench_;
+  CaseRunner runner_{bench_};
+};
+
+TEST_F(Runner, PassesWhatWasComparedAndMatched) {
+  const CaseOutcome outcome = Run(Adding({Verdict::kMatch, Verdict::kDrift}));
+  EXPECT_EQ(outcome.status, Status::kPass) << outcome.reason;
+  EXPECT_TRUE(outcome.reason.empty());
 }
 
-TEST(CaseRunner, VacuousPassFails) {
-  const CaseOutcome outcome = RunOne([] { return With(Status::kPass, {}); });
+TEST_F(Runner, VacuousPassFails) {
+  const CaseOutcome outcome = Run([](CaseState&) {});
   EXPECT_EQ(outcome.status, Status::kFail);
   EXPECT_NE(outcome.reason.find("vacuous"), std::string::npos) << outcome.reason;
 }
 
-TEST(CaseRunner, PassWithVoidOrWrongFails) {
-  EXPECT_EQ(RunOne([] { return With(Status::kPass, {Verdict::kMatch, Verdict::kVoid}); }).status, Status::kFail);
-  EXPECT_EQ(RunOne([] { return With(Status::kPass, {Verdict::kWrong, Verdict::kMatch}); }).status, Status::kFail);
-}
-
-TEST(CaseRunner, EveryOtherStatusHasAReason) {
-  for (const Status status : {Status::kFail, Status::kSkip, Status::kError}) {
-    const CaseOutcome outcome = RunOne([&] { return With(status, {}); });
-    EXPECT_EQ(outcome.status, status);
-    EXPECT_FALSE(outcome.reason.empty());
+TEST_F(Runner, PassWithVoidOrWrongFails) {
+  for (const auto& verdicts :
+       {std::vector{Verdict::kMatch, Verdict::kVoid}, {Verdict::kWrong, Verdict::kMatch}, {Verdict::kVoid}}) {
+    const CaseOutcome outcome = Run(Adding(verdicts));
+    EXPECT_EQ(outcome.status, Status::kFail);
+    EXPECT_NE(outcome.reason.find("metric is"), std::string::npos) << outcome.reason;
   }
 }
 
-TEST(CaseRunner, ExceptionsAreErrorsWithTheirText) {
-  CaseOutcome outcome = RunOne([]() -> CaseOutcome { throw std::runtime_error("tensor 7 is bad"); });
+TEST_F(Runner, SoftVerdictsBeyondTheirBudgetFail) {
+  const CaseOutcome outcome = Run([](CaseState& state) {
+    for (int row = 0; row < 3; ++row) state.check.Add(Judged("metric", 1.5, {1, 2, "stated"}, {{"row", row}}));
+  });
+  EXPECT_EQ(outcome.status, Status::kFail);
+  EXPECT_NE(outcome.reason.find("metric_budget is WRONG"), std::string::npos) << outcome.reason;
+}
+
+TEST_F(Runner, ExceptionsAreErrorsWithTheirText) {
+  const CaseOutcome outcome = Run([](CaseState&) { throw std::runtime_error("tensor 7 is bad"); });
   EXPECT_EQ(outcome.status, Status::kError);
   EXPECT_EQ(outcome.reason, "tensor 7 is bad");
-  EXPECT_EQ(RunOne([]() -> CaseOutcome { throw 7; }).status, Status::kError);
+  const CaseOutcome thrown = Run([](CaseState&) { throw 7; });
+  EXPECT_EQ(thrown.status, Status::kError);
+  EXPECT_FALSE(thrown.reason.empty());
 }
 
-TEST(CaseRunner, LostDeviceBreaksItsLaterCasesOnly) {
-  const auto passing = [] { return With(Status::kPass, {Verdict::kMatch}); };
-  CaseRunner runner;
-  EXPECT_EQ(runner.Run(CaseThat([]() -> CaseOutcome { throw DeviceError("out of luck", false); })).status,
-            Status::kError);
-  EXPECT_EQ(runner.Run(CaseThat(passing)).status, Status::kPass);
-  runner.Run(CaseThat([]() -> CaseOutcome { throw DeviceError("illegal address", true); }));
-  const CaseOutcome later = runner.Run(CaseThat(passing));
+TEST_F(Runner, WhatDoesNotFitIsASkipOnlyWhereTheCaseSaysSo) {
+  Case item = CaseThat([](CaseState&) { throw OutOfMemory("2 sessions would fit", 9, 1); });
+  EXPECT_EQ(runner_.Run(item).status, Status::kError);
+  item.may_not_fit = true;
+  const CaseOutcome outcome = runner_.Run(item);
+  EXPECT_EQ(outcome.status, Status::kSkip);
+  EXPECT_EQ(outcome.reason, "2 sessions would fit");
+}
+
+TEST_F(Runner, ALostDeviceBreaksItsLaterCasesOnly) {
+  EXPECT_EQ(Run([](CaseState&) { throw DeviceError("out of luck", false); }).status, Status::kError);
+  EXPECT_EQ(Run(Adding({Verdict::kMatch})).status, Status::kPass);
+  Run([](CaseState&) { throw DeviceError("illegal address", true); });
+  const CaseOutcome later = Run(Adding({Verdict::kMatch}));
   EXPECT_EQ(later.status, Status::kError);
   EXPECT_NE(later.reason.find("illegal address"), std::string::npos) << later.reason;
+  EXPECT_EQ(CaseRunner(bench_).Run(CaseThat(Adding({Verdict::kMatch}))).status, Status::kPass) << "of another run";
 }
 
-TEST(CaseRunner, UnknownDeviceIsAnErrorNotAPass) {
-  Case item = CaseThat([] { return With(Status::kPass, {Verdict::kMatch}); });
-  item.device = "abacus";
-  EXPECT_EQ(CaseRunner().Run(item).status, Status::kError);
+TEST_F(Runner, AnAbsentDeviceIsASkipThatNamesItAndNeverAPass) {
+  bool called = false;
+  Case item = CaseThat([&](CaseState&) { called = true; });
+  item.target.device = Device::Cuda(99);
+  const CaseOutcome outcome = runner_.Run(item);
+  EXPECT_EQ(outcome.status, Status::kSkip);
+  EXPECT_FALSE(outcome.reason.empty());
+  EXPECT_FALSE(called);
 }
 
-TEST(CaseRunner, RunGoesOnAndReportsEachCase) {
-  const std::vector<Case> cases = {CaseThat([]() -> CaseOutcome { throw std::runtime_error("x"); }, "A"),
-                                   CaseThat([] { return With(Status::kPass, {Verdict::kMatch}); }, "B")};
-  int seen = 0;
-  const std::vector<ReportCase> results = RunCases(
-      cases, {[](const Case& item) { return ReplayLine(item, 7); }, nullptr, [&](const ReportCase&) { ++seen; }});
+TEST_F(Runner, OutcomesNameTheKernelsThatWereWatchedOnceEach) {
+  const CaseOutcome outcome = Run([](CaseState& state) {
+    state.Watch({"b", "a"});
+    state.Watch({"b", "c"});
+    state.check.True(true, "m", {});
+  });
+  EXPECT_EQ(outcome.kernels, (std::vector<std::string>{"a", "b", "c"}));
+}
+
+TEST_F(Runner, RunGoesOnAndReportsEachCase) {
+  const std::vector<Case> cases = {CaseThat([](CaseState&) { throw std::runtime_error("x"); }, "A"),
+                                   CaseThat(Adding({Verdict::kMatch}), "B")};
+  int before = 0, after = 0;
+  const std::vector<ReportCase> results = RunGroups(
+      bench_, GroupCases(bench_, cases),
+      {ReplayLine, [&](const Case&) { ++before; }, [&](const ReportCase&) { ++after; }});
   ASSERT_EQ(results.size(), 2u);
-  EXPECT_EQ(seen, 2);
-  EXPECT_EQ(results[0].status, "error");
-  EXPECT_EQ(results[1].status, "pass");
-  EXPECT_EQ(results[1].replay, "assay run --case Suite.B/nano_fp32 --device host --seed 7 --model nano --dtype fp32");
+  EXPECT_EQ(before, 2);
+  EXPECT_EQ(after, 2);
+  EXPECT_EQ(results[0].status, Status::kError);
+  EXPECT_EQ(results[0].reason, "x");
+  EXPECT_EQ(results[1].status, Status::kPass);
+  EXPECT_EQ(results[1].id(), "Suite.B/tiny-llama/fp32/host");
+  EXPECT_EQ(results[1].replay,
+            "assay run --case Suite.B/tiny-llama/fp32/host --model tiny-llama --dtype fp32 --device host --seed 0");
 }
 
 TEST(ReplayLine, QuotesForTheShell) {
   Case item = CaseThat(nullptr);
-  item.model = "my model's";
-  EXPECT_NE(ReplayLine(item, 0).find("--model 'my model'\\''s'"), std::string::npos);
+  item.target.model = "my model's";
+  EXPECT_NE(ReplayLine(item).find("--model 'my model'\\''s'"), std::string::npos) << ReplayLine(item);
+}
+
+TEST(ReplayLine, NamesDeviceSeedAndMode) {
+  const Target target{.model = "tiny-llama",
+                      .device = Device::Cuda(1),
+                      .precision = Precision::kBf16,
+                      .seed = 7,
+                      .batch_invariant = true};
+  EXPECT_EQ(ReplayLine(MakeCase("Suite", "Name", target, {{"n", 3}}, {}, nullptr)),
+            "assay run --case Suite.Name/tiny-llama/bf16/cuda/mode=batch-invariant/n=3 --model tiny-llama --dtype bf16 "
+            "--device cuda:1 --seed 7 --batch-invariant");
+}
+
+// A model that shares its folder's name with another runs alone without the identity behind it: the pattern covers both.
+TEST(ReplayLine, CoversTheLabelThatTheModelHasAlone) {
+  const Target target{.model = "/elsewhere/my-model", .label = "my-model#0123abcd"};
+  const Case labelled = MakeCase("Suite", "Name", target, {}, {}, nullptr);
+  Target plain = target;
+  plain.label = "my-model";
+  const Case alone = MakeCase("Suite", "Name", plain, {}, {}, nullptr);
+  const std::string line = ReplayLine(labelled);
+  EXPECT_NE(line.find("'Suite.Name/my-model*/fp32/host'"), std::string::npos) << line;
+  EXPECT_EQ(SelectCases({alone}, "Suite.Name/my-model*/fp32/host").size(), 1u);
+  EXPECT_EQ(SelectCases({labelled}, "Suite.Name/my-model*/fp32/host").size(), 1u);
 }
 
 TEST(SelectCases, ExactOrByWildcard) {
   const std::vector<Case> cases = {CaseThat(nullptr, "N1"), CaseThat(nullptr, "N16")};
   EXPECT_EQ(SelectCases(cases, "").size(), 2u);
-  EXPECT_EQ(SelectCases(cases, "Suite.N1/nano_fp32").size(), 1u);
+  EXPECT_EQ(SelectCases(cases, "Suite.N1/tiny-llama/fp32/host").size(), 1u);
   EXPECT_EQ(SelectCases(cases, "Suite.N1").size(), 0u);
   EXPECT_EQ(SelectCases(cases, "*N1*").size(), 2u);
 }

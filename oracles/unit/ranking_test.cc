@@ -47,8 +47,8 @@ TEST(JudgeArgmax, ATieInsideTheBoundFlipsAndOneOutsideIsWrong) {
   const Judgement wrong = JudgeArgmax(std::vector<double>{1.11, 1.0, -5}, candidate, Eps005(), "r");
   EXPECT_EQ(wrong.verdict, Verdict::kWrong);
   EXPECT_NEAR(wrong.value, 0.11, 1e-12);
-  EXPECT_NEAR(wrong.headroom, 1.1, 1e-9);
-  EXPECT_EQ(wrong.worst, "r token 1");
+  EXPECT_NEAR(Headroom(wrong), 1.1, 1e-9);
+  EXPECT_EQ(wrong.worst.ToString(), "r token 1");
   EXPECT_EQ(JudgeArgmax(candidate, candidate, Eps005(), "r").verdict, Verdict::kMatch);
 }
 
@@ -66,7 +66,7 @@ TEST(JudgeArgmax, ARowLeakedFromANeighbourIsWrongThoughItsFlipIsATie) {
   EXPECT_EQ(JudgeArgmax(own, neighbour, Eps005(), "r").verdict, Verdict::kTieFlip) << "without the guard it passes";
   const Judgement leaked = JudgeArgmax(own, neighbour, Eps005(), "r", neighbours);
   EXPECT_EQ(leaked.verdict, Verdict::kWrong);
-  EXPECT_NE(leaked.detail.find("neighbour 0"), std::string::npos) << leaked.detail;
+  EXPECT_NE(leaked.fault.find("neighbour 0"), std::string::npos) << leaked.fault;
   // An honest flip to a token that happens to be the neighbour's answer stays a tie: the logits are the row's own.
   const std::vector<double> honest{1.0, 1.01, 0.2, -3};
   EXPECT_EQ(JudgeArgmax(own, honest, Eps005(), "r", neighbours).verdict, Verdict::kTieFlip);
@@ -87,19 +87,33 @@ TEST(FlipProbability, IsPhiOfTheGap) {
   EXPECT_EQ(FlipProbability(std::numeric_limits<double>::infinity(), 1), 0);
 }
 
-TEST(PoissonQuantile, MatchesTheDistribution) {
-  EXPECT_EQ(PoissonQuantile(0, 0.999), 0);
-  EXPECT_EQ(PoissonQuantile(0.001, 0.999), 0);   // P(0) = 0.9990005
-  EXPECT_EQ(PoissonQuantile(0.0011, 0.999), 1);  // P(0) = 0.9989
-  EXPECT_EQ(PoissonQuantile(1, 0.999), 5);       // P(<=4) = 0.99634, P(<=5) = 0.99941
-  EXPECT_NEAR(PoissonQuantile(1000, 0.999), 1000 + 3.09 * std::sqrt(1000.0), 3);
+// A flip is expected as often as noise on both logits turns the gap round.
+TEST(JudgeArgmax, ExpectsFlipsByTheGap) {
+  const std::vector<double> row{1.05, 1.0, -5};
+  EXPECT_NEAR(JudgeArgmax(row, row, Eps005(), "r").soft_probability, FlipProbability(0.05, 0.05), 1e-12);
 }
 
-TEST(JudgeBudget, FailsAboveTheQuantileAndIsVoidWithoutRows) {
-  EXPECT_EQ(JudgeBudget(5, 1, 100, "b").verdict, Verdict::kMatch);
-  EXPECT_EQ(JudgeBudget(6, 1, 100, "b").verdict, Verdict::kWrong);
-  EXPECT_EQ(JudgeBudget(1, 0, 100, "b").verdict, Verdict::kWrong);
-  EXPECT_EQ(JudgeBudget(0, 0, 0, "b").verdict, Verdict::kVoid);
+// 0.6 of a neighbour's logits in a row is a leak, though nearer than the neighbour itself.
+TEST(JudgeArgmax, SeesALeakThatIsNotWhole) {
+  const std::vector<double> own{1.05, 1.00, 0.2, -3}, neighbour{0.2, 1.0, -3, 0.7};
+  std::vector<double> mixed(own.size());
+  for (std::size_t i = 0; i < own.size(); ++i) mixed[i] = 0.4 * own[i] + 0.6 * neighbour[i];
+  const std::vector<std::span<const double>> neighbours{neighbour};
+  EXPECT_EQ(JudgeArgmax(own, mixed, Eps005(), "row", neighbours).verdict, Verdict::kWrong);
+}
+
+// Ten may stand within 2 eps of the best, the eleventh may not.
+TEST(Decides, AsLongAsNoMoreThanTheBestFewAreWithinNoise) {
+  std::vector<double> row(12, -9.0);
+  for (int i = 0; i < kTopK; ++i) row[static_cast<std::size_t>(i)] = 1 - 0.005 * i;
+  EXPECT_TRUE(Decides(row, Eps005()));
+  row[kTopK] = 0.901;
+  EXPECT_FALSE(Decides(row, Eps005()));
+  row[kTopK] = 0.899;
+  EXPECT_TRUE(Decides(row, Eps005()));
+  EXPECT_TRUE(Decides(std::vector<double>(kTopK, 1.0), Eps005())) << "no more than the best few exist";
+  LogitTolerance wider = Eps005().At(3);
+  EXPECT_FALSE(Decides(row, wider)) << "a row where the twin errs more decides less";
 }
 
 TEST(KlDivergence, IsZeroForAShiftAndBoundedByHoeffding) {

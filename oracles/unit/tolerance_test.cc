@@ -10,7 +10,7 @@
 
 #include "engine/base/check.h"
 #include "engine/base/random.h"
-#include "oracles/compare/stream.h"
+#include "oracles/compare/logits.h"
 
 namespace assay {
 namespace {
@@ -23,16 +23,6 @@ TEST(Quantile, IsTheNearestRank) {
   EXPECT_EQ(Quantile(v, 1.0), 1000);
   EXPECT_EQ(Quantile({7, 3}, 0.999), 7);
   EXPECT_THROW(Quantile({}, 0.5), InputError);
-}
-
-TEST(Place, ANanErrorIsWrong) {
-  const Tolerance t{1, 2, ""};
-  EXPECT_EQ(Place(1, t), Verdict::kMatch);
-  EXPECT_EQ(Place(2, t), Verdict::kDrift);
-  EXPECT_EQ(Place(2.1, t), Verdict::kWrong);
-  EXPECT_EQ(Place(std::numeric_limits<double>::quiet_NaN(), t), Verdict::kWrong);
-  EXPECT_EQ(Headroom(0, 0), 0);
-  EXPECT_TRUE(std::isinf(Headroom(1e-9, 0)));
 }
 
 // A made-up decoder: logits of the given step, and the same with noise of standard deviation `sigma`.
@@ -59,13 +49,15 @@ TEST(Calibration, RecoversTheNoise) {
 }
 
 Verdict JudgeNoise(double sigma) {
-  StreamJudge judge(LogitTolerance::From(Calibrated(0.01)));
+  Tally tally;
+  LogitJudge judge(LogitTolerance::From(Calibrated(0.01)), tally);
   for (std::uint64_t step = 0; step < 300; ++step) {
     const std::vector<double> reference = Logits(step), candidate = Logits(step, sigma, 7);
     judge.Add({.reference_raw = reference, .candidate_raw = candidate}, "r");
   }
+  judge.Finish();
   Verdict worst = Verdict::kMatch;
-  for (const Judgement& j : judge.Finish()) worst = Worse(worst, j.verdict);
+  for (const Judgement& j : tally.Finish()) worst = Worse(worst, j.verdict);
   return worst;
 }
 
@@ -87,22 +79,23 @@ TEST(Calibration, RefusesEmptyAndNonFinite) {
 
 // Sixty-four logits of standard deviation 4: noise of 3 on each may turn round far more than ten of them.
 TEST(LogitTolerance, DecidesNothingWhereNoiseIsAsLargeAsTheLogits) {
-  EXPECT_TRUE(LogitTolerance::From(Calibrated(0.1)).decides);
-  const LogitTolerance wide = LogitTolerance::From(Calibrated(3));
-  EXPECT_FALSE(wide.decides);
-  EXPECT_NE(wide.max_abs.from.find("argmax not judged"), std::string::npos);
+  const LogitTolerance narrow = LogitTolerance::From(Calibrated(0.1)), wide = LogitTolerance::From(Calibrated(3));
   const auto judged = [&](const LogitTolerance& tolerance, double error) {
-    StreamJudge judge(tolerance);
+    Tally tally;
+    LogitJudge judge(tolerance, tally);
     std::vector<double> reference = Logits(1), candidate = Logits(1);
+    EXPECT_EQ(Decides(reference, tolerance), &tolerance == &narrow);
     candidate[5] += error;
     judge.Add({.reference_raw = reference, .candidate_raw = candidate}, "r");
-    return judge.Finish();
+    judge.Finish();
+    EXPECT_EQ(judge.argmax_judged(), &tolerance == &narrow ? 1 : 0);
+    return tally.Finish();
   };
   const auto asks = [](const std::vector<Judgement>& all, const char* metric) {
     return std::any_of(all.begin(), all.end(), [&](const Judgement& j) { return j.metric == metric; });
   };
-  EXPECT_TRUE(asks(judged(LogitTolerance::From(Calibrated(0.1)), 0), "argmax"));
-  for (const char* metric : {"argmax", "flip_budget"}) EXPECT_FALSE(asks(judged(wide, 0), metric)) << metric;
+  EXPECT_TRUE(asks(judged(narrow, 0), "argmax"));
+  for (const char* metric : {"argmax", "argmax_budget"}) EXPECT_FALSE(asks(judged(wide, 0), metric)) << metric;
   // Errors are refused all the same.
   for (const double error : {100.0, std::numeric_limits<double>::quiet_NaN()}) {
     const std::vector<Judgement> all = judged(wide, error);
@@ -114,8 +107,8 @@ TEST(LogitTolerance, DecidesNothingWhereNoiseIsAsLargeAsTheLogits) {
 TEST(LogitTolerance, NeverFallsBelowTheResolutionOfFloat32) {
   Calibration c = Calibrated(0);
   EXPECT_EQ(c.max, 0);
-  EXPECT_GT(LogitTolerance::From(c).max_abs.calibrated, 0);
-  EXPECT_LT(LogitTolerance::From(c).max_abs.calibrated, 1e-4);
+  EXPECT_GT(LogitTolerance::From(c).max_abs.soft, 0);
+  EXPECT_LT(LogitTolerance::From(c).max_abs.soft, 1e-4);
 }
 
 // The factors of the tolerance model, as numbers.
@@ -126,27 +119,26 @@ TEST(LogitTolerance, FollowsFromACalibration) {
   calibration.rms = 0.5;
   calibration.typical_rms = 0.25;
   calibration.kl = 0.125;
-  calibration.crowd_gap = 4.01;
   calibration.provenance = "made up";
   const LogitTolerance found = LogitTolerance::From(calibration);
-  EXPECT_EQ(found.max_abs.calibrated, 2);
+  EXPECT_EQ(found.max_abs.soft, 2);
   EXPECT_EQ(found.max_abs.hard, 4);
-  EXPECT_EQ(found.rms.calibrated, 1);
+  EXPECT_EQ(found.rms.soft, 1);
   EXPECT_EQ(found.rms.hard, 2);
   EXPECT_EQ(found.tie, 2);
   EXPECT_EQ(found.sigma, 0.5);
   EXPECT_EQ(found.mean_kl, 0.5);
-  EXPECT_TRUE(found.decides);
-  calibration.crowd_gap = 4;
-  EXPECT_FALSE(LogitTolerance::From(calibration).decides);
+  EXPECT_EQ(found.Between().soft, 4) << "each side may be off by as much";
+  EXPECT_EQ(found.Between().hard, 8);
 }
 
 // A row in which the twin itself errs more is excused up to a wider hard bound, and still counts as drift.
 TEST(LogitTolerance, AtAnUnluckyRowOnlyTheHardBoundWidens) {
   const LogitTolerance wider = LogitTolerance::Fixed(0.1, 0.2, "").At(3);
-  EXPECT_EQ(wider.max_abs.calibrated, 0.1);
+  EXPECT_EQ(wider.max_abs.soft, 0.1);
   EXPECT_NEAR(wider.max_abs.hard, 0.3, 1e-12);
   EXPECT_NEAR(wider.tie, 0.3, 1e-12);
+  EXPECT_EQ(LogitTolerance::Fixed(0.1, 0.2, "").At(0.5).max_abs.hard, 0.1) << "never narrower";
 }
 
 }  // namespace
