@@ -50,26 +50,30 @@ TEST(Timing, RepeatsFitTheBudget) {
   EXPECT_EQ(RepeatsWithin(6, 0, 12, 1), 12);
 }
 
-TEST(Timing, FiguresFollowFromSamplesCostAndRoofs) {
+TEST(Timing, FiguresFollowFromSamplesCostAndLimits) {
   std::vector<double> seconds;
   for (int i = 100; i >= 1; --i) seconds.push_back(i * 1e-3);
   StepCost cost;
   cost.weight_bytes = 3e9;
   cost.kv_bytes = 1e9;
   cost.linear_flops = 5e9;
+  const HardwareLimits limits{"fp32", 4e11, 5e11, 1e12, ""};
   ReportBenchmark row;
-  FillFigures(&row, seconds, cost, {.copy = 4e11, .read = 5e11, .gemm = 1e12, .how = ""}, 8);
-  EXPECT_EQ(row.samples, 100);
-  EXPECT_DOUBLE_EQ(row.p50_s, 0.050);
-  EXPECT_DOUBLE_EQ(row.p90_s, 0.090);
-  EXPECT_DOUBLE_EQ(row.p99_s, 0.099);
+  FillNeeds(&row, cost, limits, 8);
+  row.series = {{std::vector(seconds.begin(), seconds.begin() + 40), {}},
+                {std::vector(seconds.begin() + 40, seconds.end()), {}}};
+  const Figures figures = FiguresOf(row, {limits});
+  EXPECT_EQ(figures.samples, 100);
+  EXPECT_DOUBLE_EQ(figures.p50_s, 0.050);
+  EXPECT_DOUBLE_EQ(figures.p90_s, 0.090);
+  EXPECT_DOUBLE_EQ(figures.p99_s, 0.099);
   EXPECT_DOUBLE_EQ(row.bytes, 4e9);
   EXPECT_DOUBLE_EQ(row.flops, 5e9);
   EXPECT_DOUBLE_EQ(row.floor_s, 0.010) << "4 GB at 400 GB/s take longer than 5 GFLOP at 1 TFLOP/s";
-  EXPECT_DOUBLE_EQ(row.fraction_of_floor, 0.2);
-  EXPECT_DOUBLE_EQ(row.fraction_of_copy, 0.2);
-  EXPECT_DOUBLE_EQ(row.fraction_of_gemm, 0.1);
-  EXPECT_DOUBLE_EQ(row.rate, 160);
+  EXPECT_DOUBLE_EQ(figures.fraction_of_floor, 0.2);
+  EXPECT_DOUBLE_EQ(figures.fraction_of_copy, 0.2);
+  EXPECT_DOUBLE_EQ(figures.fraction_of_gemm, 0.1);
+  EXPECT_DOUBLE_EQ(figures.rate, 160);
 }
 
 }  // namespace
