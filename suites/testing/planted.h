@@ -28,11 +28,41 @@ std::unique_ptr<EngineProvider> Decorated(Args... args) {
   });
 }
 
+// A fault that leaves word whether it has changed anything: its ops are gone when that is asked.
+class WitnessedFault : public FaultyOps {
+ public:
+  WitnessedFault(Ops& inner, Fault fault, std::shared_ptr<bool> engaged)
+      : FaultyOps(inner, fault), engaged_(std::move(engaged)) {}
+  ~WitnessedFault() override { *engaged_ = *engaged_ || FaultyOps::engaged(); }
+
+ private:
+  std::shared_ptr<bool> engaged_;
+};
+
+// A router that takes another expert in the last one's place: a consistent engine with a wrong decision.
+class OtherExpert : public ForwardingOps {
+ public:
+  OtherExpert(Ops& inner, std::shared_ptr<bool> engaged) : ForwardingOps(inner), engaged_(std::move(engaged)) {}
+  void Route(const RouteArgs& args) override {
+    ForwardingOps::Route(args);
+    for (int row = 0; row < args.rows; ++row) {
+      std::int32_t* chosen = args.expert + row * args.top_k;  // the host's memory
+      std::int32_t& last = chosen[args.top_k - 1];
+      do last = (last + 1) % args.experts;
+      while (std::find(chosen, chosen + args.top_k - 1, last) != chosen + args.top_k - 1);
+    }
+    *engaged_ = true;
+  }
+
+ private:
+  std::shared_ptr<bool> engaged_;
+};
+
 // A workbench with one fault planted under every engine that it opens.
 class PlantedBench {
  public:
   explicit PlantedBench(Fault fault)
-      : engaged_(std::make_shared<bool>(false)), bench_(Decorated<Witnessed>(fault, engaged_)) {}
+      : engaged_(std::make_shared<bool>(false)), bench_(Decorated<WitnessedFault>(fault, engaged_)) {}
 
   Workbench& bench() { return bench_; }
   // Whether the fault has changed anything: asked when the engines are gone. A suite that is red without that is red
@@ -40,16 +70,6 @@ class PlantedBench {
   bool engaged() const { return *engaged_; }
 
  private:
-  class Witnessed : public FaultyOps {
-   public:
-    Witnessed(Ops& inner, Fault fault, std::shared_ptr<bool> engaged)
-        : FaultyOps(inner, fault), engaged_(std::move(engaged)) {}
-    ~Witnessed() override { *engaged_ = *engaged_ || FaultyOps::engaged(); }
-
-   private:
-    std::shared_ptr<bool> engaged_;
-  };
-
   std::shared_ptr<bool> engaged_;
   Workbench bench_;
 };
