@@ -26,11 +26,11 @@ ActivitySampler::ActivitySampler(const Device& device) {
   static_cast<void>(device);
 }
 
-ActivitySampler::~ActivitySampler() { Stop(); }
+ActivitySampler::~ActivitySampler() { ActivitySampler::Stop(); }
 
 void ActivitySampler::Start() {
   if (!impl_) return;
-  Stop();
+  ActivitySampler::Stop();
   impl_->stop = false;
   impl_->thread = std::thread([impl = impl_.get()] {
     do {

@@ -13,13 +13,13 @@ class ActivitySampler {
  public:
   // Of a host nothing is read.
   explicit ActivitySampler(const Device& device);
-  ~ActivitySampler();
+  virtual ~ActivitySampler();
   ActivitySampler(const ActivitySampler&) = delete;
   ActivitySampler& operator=(const ActivitySampler&) = delete;
 
   // Samples every few milliseconds from now on, until Stop.
-  void Start();
-  DeviceActivity Stop();
+  virtual void Start();
+  virtual DeviceActivity Stop();
 
  private:
   struct Impl;

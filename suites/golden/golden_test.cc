@@ -3,24 +3,53 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <functional>
+#include <optional>
+#include <utility>
 #include <vector>
 
-#include "engine/base/check.h"
-#include "suites/golden/golden_cases.h"
+#include "engine/testing/complaint.h"
 #include "suites/golden/golden_judge.h"
+#include "suites/golden/golden_suite.h"
+#include "suites/support/embedded.h"
 
 namespace assay {
 namespace {
 
 TEST(EmbeddedGoldens, AreAllThere) {
-  const std::vector<Case> cases = GoldenReferenceCases();
+  Workbench bench;
+  std::vector<Target> targets;
+  for (const EmbeddedModel& model : EmbeddedModels())
+    for (const Precision precision : {Precision::kFp32, Precision::kBf16})
+      targets.push_back({.model = model.name, .precision = precision});
+  const std::vector<Case> cases = GoldenCases(bench, targets);
   const auto count = [&](const char* prefix) {
-    return std::count_if(cases.begin(), cases.end(), [&](const Case& c) { return c.model.starts_with(prefix); });
+    return std::count_if(cases.begin(), cases.end(), [&](const Case& item) {
+      return item.name == "ReferenceMatches" && item.target.model.starts_with(prefix);
+    });
   };
   EXPECT_EQ(count("hf-tiny/"), 10);
   EXPECT_EQ(count("gguf-tiny/"), 10);
-  EXPECT_EQ(cases.size(), 22u);
+  EXPECT_EQ(count(""), 22) << "once a model, whatever the modes";
+  for (const Target& target : targets)
+    EXPECT_EQ(std::count_if(cases.begin(), cases.end(),
+                            [&](const Case& item) {
+                              return item.name == "SystemMatches" && item.target.model == target.model &&
+                                     item.target.precision == target.precision;
+                            }),
+              bench.references().Bounds(target) ? 1 : 0)
+        << target.model << " " << Name(target.precision);
+}
+
+TEST(GoldenVocabulary, OfAnotherModelIsRefusedNamingBoth) {
+  Workbench bench;
+  const GoldenTrace trace = ReadGolden(GoldensOf("hf-tiny/llama3"));
+  EXPECT_NO_THROW(RequireSameVocabulary(trace, bench.Store("hf-tiny/llama3", 0).spec()));
+  ModelSpec other = bench.Store("hf-tiny/llama3", 0).spec();
+  other.vocab += 1;
+  const std::string complaint = Complaint([&] { RequireSameVocabulary(trace, other); });
+  EXPECT_NE(complaint.find(trace.file), std::string::npos) << complaint;
+  EXPECT_NE(complaint.find(other.name), std::string::npos) << complaint;
 }
 
 // --- the judge, on a made-up trace: vocabulary 4, next token = (token + 1) mod 4 ---
@@ -54,93 +83,102 @@ GoldenTrace MadeUpTrace() {
   return {.file = "made up", .vocab = kVocab, .sequences = {s}};
 }
 
-// A decoder that answers rightly; `spoil` may change the first answer.
-GoldenSubject Subject(const std::function<void(GoldenAnswer&)>& spoil = {}) {
-  return {
-      .name = "made up",
-      .answer =
-          [spoil](std::span<const GoldenRequest> requests) {
-            std::vector<GoldenAnswer> answers;
-            for (const GoldenRequest& request : requests) {
-              const std::vector<float> rows = Rows({request.tokens.begin() + request.first_row, request.tokens.end()});
-              GoldenAnswer& answer = answers.emplace_back();
-              answer.capped.assign(rows.begin(), rows.end());
-              if (request.hidden) answer.hidden = {1, 2, 3, 4, 5, 6, 7, 8};
-            }
-            if (spoil) spoil(answers.front());
-            return answers;
-          },
-      .greedy = {}};
+// A decoder that answers rightly; `spoil` may change the answers. Its free-running text is `text`, where there is one.
+class MadeUpDecoder final : public GoldenAnswerer {
+ public:
+  using Answers = std::vector<GoldenAnswer>;
+  explicit MadeUpDecoder(std::function<void(Answers&)> spoil = {},
+                         std::optional<std::vector<std::int32_t>> text = std::nullopt)
+      : spoil_(std::move(spoil)), text_(std::move(text)) {}
+
+  std::string name() const override { return "made up"; }
+  Answers Answer(std::span<const GoldenRequest> requests) override {
+    Answers answers;
+    for (const GoldenRequest& request : requests) {
+      const std::vector<float> rows = Rows({request.tokens.begin() + request.first_row, request.tokens.end()});
+      GoldenAnswer& answer = answers.emplace_back();
+      answer.capped.assign(rows.begin(), rows.end());
+      if (request.hidden) answer.hidden = {1, 2, 3, 4, 5, 6, 7, 8};
+    }
+    if (spoil_) spoil_(answers);
+    return answers;
+  }
+  std::optional<std::vector<std::int32_t>> Greedy(std::span<const std::int32_t>, int) override { return text_; }
+
+ private:
+  std::function<void(Answers&)> spoil_;
+  std::optional<std::vector<std::int32_t>> text_;
+};
+
+CaseOutcome Judged(const GoldenTrace& trace, MadeUpDecoder decoder) {
+  Checker check;
+  JudgeGolden(trace, decoder, GoldenTolerance::Fp32(), check);
+  return check.Finish();
 }
 
-Verdict Of(const std::vector<Judgement>& all, const std::string& metric) {
-  for (const Judgement& j : all)
+// The first answer is spoilt.
+CaseOutcome JudgedSpoilt(std::function<void(GoldenAnswer&)> spoil, const GoldenTrace& trace = MadeUpTrace()) {
+  return Judged(trace, MadeUpDecoder([&](MadeUpDecoder::Answers& answers) { spoil(answers.front()); }));
+}
+
+Verdict Of(const CaseOutcome& outcome, const std::string& metric) {
+  for (const Judgement& j : outcome.judgements)
     if (j.metric == metric) return j.verdict;
   ADD_FAILURE() << "no judgement " << metric;
   return Verdict::kVoid;
 }
 
 TEST(GoldenJudge, PassesARightDecoder) {
-  for (const Judgement& j : JudgeGolden(MadeUpTrace(), Subject(), GoldenTolerance::Fp32()))
-    EXPECT_EQ(j.verdict, Verdict::kMatch) << j.metric << " " << j.detail;
+  const CaseOutcome outcome = Judged(MadeUpTrace(), MadeUpDecoder());
+  EXPECT_EQ(outcome.status, Status::kPass) << outcome.reason;
+  for (const Judgement& j : outcome.judgements) EXPECT_EQ(j.verdict, Verdict::kMatch) << j.metric << " " << j.detail;
+  EXPECT_EQ(outcome.argmax.rows, 5) << "two of the sequence, three of its greedy text";
+  EXPECT_EQ(outcome.argmax.judged, 5);
 }
 
 TEST(GoldenJudge, TheTwinsFigureCountsWhereItIsLarger) {
   const LogitTolerance calm = LogitTolerance::Fixed(5e-5, 1e-3, "a calm twin"),
                        rough = LogitTolerance::Fixed(4e-4, 1e-3, "a rough twin");
-  EXPECT_EQ(GoldenTolerance::Fp32().logits.max_abs.calibrated, 2e-4);
-  EXPECT_EQ(GoldenTolerance::Fp32(&calm).logits.max_abs.calibrated, 2e-4);
-  EXPECT_EQ(GoldenTolerance::Fp32(&rough).logits.max_abs.calibrated, 4e-4);
+  EXPECT_EQ(GoldenTolerance::Fp32().logits.max_abs.soft, 2e-4);
+  EXPECT_EQ(GoldenTolerance::Fp32(&calm).logits.max_abs.soft, 2e-4);
+  EXPECT_EQ(GoldenTolerance::Fp32(&rough).logits.max_abs.soft, 4e-4);
   EXPECT_EQ(GoldenTolerance::Fp32(&rough).logits.max_abs.hard, 4e-4);
 }
 
 TEST(GoldenJudge, SeesEachKindOfError) {
-  const auto judge = [](const std::function<void(GoldenAnswer&)>& spoil) {
-    return JudgeGolden(MadeUpTrace(), Subject(spoil), GoldenTolerance::Fp32());
-  };
-  EXPECT_EQ(Of(judge([](GoldenAnswer& a) { a.capped[0] += 3e-4; }), "max_abs_logit_capped"), Verdict::kWrong);
-  EXPECT_EQ(Of(judge([](GoldenAnswer& a) { a.capped[1] = std::nan(""); }), "max_abs_logit_capped"), Verdict::kWrong);
-  EXPECT_EQ(Of(judge([](GoldenAnswer& a) { a.capped[0] = 9; }), "argmax"), Verdict::kWrong);
-  EXPECT_EQ(Of(judge([](GoldenAnswer& a) { a.hidden[7] += 1e-3; }), "hidden_relative"), Verdict::kWrong);
-  EXPECT_EQ(Of(judge([](GoldenAnswer& a) { a.hidden[7] += 5e-4; }), "hidden_relative"), Verdict::kMatch);
+  EXPECT_EQ(Of(JudgedSpoilt([](GoldenAnswer& a) { a.capped[0] += 3e-4; }), "max_abs_logit_capped"), Verdict::kWrong);
+  EXPECT_EQ(Of(JudgedSpoilt([](GoldenAnswer& a) { a.capped[1] = std::nan(""); }), "max_abs_logit_capped"),
+            Verdict::kWrong);
+  EXPECT_EQ(Of(JudgedSpoilt([](GoldenAnswer& a) { a.capped[0] = 9; }), "argmax"), Verdict::kWrong);
+  EXPECT_EQ(Of(JudgedSpoilt([](GoldenAnswer& a) { a.hidden[7] += 1e-3; }), "hidden_relative"), Verdict::kWrong);
+  EXPECT_EQ(Of(JudgedSpoilt([](GoldenAnswer& a) { a.hidden[7] += 5e-4; }), "hidden_relative"), Verdict::kMatch);
 }
 
-TEST(GoldenJudge, CountsWrongAnswersAndWrongText) {
+TEST(GoldenJudge, CountsWrongAnswers) {
   GoldenTrace trace = MadeUpTrace();
-  GoldenSubject subject = Subject();
   trace.sequences[0].rows = 4;
   trace.sequences[0].logits = Rows({0, 1, 2, 3});
-  EXPECT_EQ(Of(JudgeGolden(trace, subject, GoldenTolerance::Fp32()), "answers"), Verdict::kMatch);
-  const GoldenSubject forgetful = Subject([](GoldenAnswer& a) { std::swap(a.capped[2 * 4 + 3], a.capped[2 * 4 + 1]); });
-  EXPECT_EQ(Of(JudgeGolden(trace, forgetful, GoldenTolerance::Fp32()), "answers"), Verdict::kWrong);
-  subject.greedy = [](std::span<const std::int32_t>, int) { return std::vector<std::int32_t>{2, 3, 1}; };
-  EXPECT_EQ(Of(JudgeGolden(trace, subject, GoldenTolerance::Fp32()), "greedy_text"), Verdict::kWrong);
-  subject.greedy = [](std::span<const std::int32_t>, int) { return std::vector<std::int32_t>{2, 3}; };
-  EXPECT_EQ(Of(JudgeGolden(trace, subject, GoldenTolerance::Fp32()), "greedy_text"), Verdict::kWrong);
+  EXPECT_EQ(Of(Judged(trace, MadeUpDecoder()), "answers"), Verdict::kMatch);
+  const auto forget = [](GoldenAnswer& a) { std::swap(a.capped[2 * 4 + 3], a.capped[2 * 4 + 1]); };
+  EXPECT_EQ(Of(JudgedSpoilt(forget, trace), "answers"), Verdict::kWrong);
+}
+
+TEST(GoldenJudge, SeesWrongTextAndTextThatEndsEarly) {
+  EXPECT_EQ(Of(Judged(MadeUpTrace(), MadeUpDecoder({}, {{2, 3, 0}})), "greedy_text"), Verdict::kMatch);
+  EXPECT_EQ(Of(Judged(MadeUpTrace(), MadeUpDecoder({}, {{2, 3, 1}})), "greedy_text"), Verdict::kWrong);
+  EXPECT_EQ(Of(Judged(MadeUpTrace(), MadeUpDecoder({}, {{2, 3}})), "greedy_text"), Verdict::kWrong);
 }
 
 TEST(GoldenJudge, RefusesAnswersThatDoNotFit) {
-  const GoldenSubject silent{
-      .name = "silent", .answer = [](auto) { return std::vector<GoldenAnswer>{}; }, .greedy = {}};
-  EXPECT_THROW(JudgeGolden(MadeUpTrace(), silent, GoldenTolerance::Fp32()), InputError);
-  EXPECT_THROW(
-      JudgeGolden(MadeUpTrace(), Subject([](GoldenAnswer& a) { a.capped.resize(5); }), GoldenTolerance::Fp32()),
-      InputError);
-  EXPECT_THROW(
-      JudgeGolden(MadeUpTrace(), Subject([](GoldenAnswer& a) { a.hidden.resize(5); }), GoldenTolerance::Fp32()),
-      InputError);
+  EXPECT_THROW(Judged(MadeUpTrace(), MadeUpDecoder([](auto& answers) { answers.clear(); })), InputError);
+  EXPECT_THROW(JudgedSpoilt([](GoldenAnswer& a) { a.capped.resize(5); }), InputError);
+  EXPECT_THROW(JudgedSpoilt([](GoldenAnswer& a) { a.hidden.resize(5); }), InputError);
 }
 
 TEST(GoldenJudge, JudgesTheLogitsOfGreedySteps) {
-  GoldenSubject subject = Subject();
-  const auto right = subject.answer;
-  subject.answer = [right](std::span<const GoldenRequest> requests) {
-    auto answers = right(requests);
-    answers[1].capped[0] += 3e-4;
-    return answers;
-  };
-  EXPECT_EQ(Of(JudgeGolden(MadeUpTrace(), subject, GoldenTolerance::Fp32()), "greedy_max_abs_logit_capped"),
-            Verdict::kWrong);
+  const CaseOutcome outcome = Judged(MadeUpTrace(), MadeUpDecoder([](auto& answers) { answers[1].capped[0] += 3e-4; }));
+  EXPECT_EQ(Of(outcome, "greedy_max_abs_logit_capped"), Verdict::kWrong);
+  EXPECT_EQ(Of(outcome, "max_abs_logit_capped"), Verdict::kMatch);
 }
 
 }  // namespace

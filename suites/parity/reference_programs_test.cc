@@ -4,28 +4,27 @@
 #include <gtest/gtest.h>
 
 #include "engine/weights/synthetic.h"
+#include "suites/testing/planted.h"
 
 namespace assay {
 namespace {
 
-using Status = CaseOutcome::Status;
-
-Subject Tiny(const char* model, Precision precision = Precision::kFp32) { return {model, "host", precision, 0}; }
+Target Tiny(const char* model, Precision precision = Precision::kFp32) {
+  return {.model = model, .precision = precision};
+}
 
 std::unique_ptr<ReferenceDecoder> Host(const WeightStore& store, const ReferenceOptions& options) {
   return MakeReference(store, options);
 }
 
-CaseOutcome Program(const Subject& subject, const ReferenceMaker& make) {
-  Judge judge;
-  JudgeReferenceProgram(subject, make, judge);
-  return judge.Finish();
+CaseOutcome Program(const Target& target, const ReferenceMaker& make) {
+  Workbench bench;
+  return OutcomeOf(bench, target, [&](CaseState& state) { JudgeReferenceProgram(state, make); });
 }
 
-CaseOutcome Twin(const Subject& subject, const ReferenceMaker& make) {
-  Judge judge;
-  JudgeTwinProgram(subject, make, judge);
-  return judge.Finish();
+CaseOutcome Twin(const Target& target, const ReferenceMaker& make) {
+  Workbench bench;
+  return OutcomeOf(bench, target, [&](CaseState& state) { JudgeTwinProgram(state, make); });
 }
 
 TEST(ReferencePrograms, TheSameProgramPasses) {

@@ -163,7 +163,7 @@ std::vector<Case> ScheduleCases(Workbench&, const Target& target) {
   const auto add = [&](const char* name, std::vector<Capability> needs, void (*body)(CaseState&)) {
     cases.push_back(MakeCase("Schedule", name, target, {}, std::move(needs), body));
   };
-  add("JoinLeave", {kRawLogits, kBatch, kMixed}, JoinLeave);
+  add("JoinLeave", {kLogits, kRawLogits, kBatch, kMixed}, JoinLeave);
   add("ForkAndDiverge", {kRawLogits, kBatch, kFork}, ForkAndDiverge);
   add("RollbackSpeculative", {kRawLogits, kTruncate}, RollbackSpeculative);
   add("TruncateReplays", {kRawLogits, kTruncate}, TruncateReplays);

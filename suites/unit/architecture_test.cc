@@ -149,36 +149,38 @@ TEST_P(PlantedViolation, IsFoundInATree) {
 
 INSTANTIATE_TEST_SUITE_P(
     , PlantedViolation,
-    testing::Values(Planted{"upwards", "engine/base/a.h", "#include \"engine/model/spec.h\""},
-                    Planted{"sideways", "engine/ops/a.cc", "#include \"engine/weights/store.h\""},
-                    Planted{"engine_includes_oracle", "engine/runtime/a.cc", "#include \"oracles/verdict/verdict.h\""},
-                    Planted{"engine_includes_its_tests", "engine/ops/a.cc", "#include \"engine/testing/a.h\""},
-                    Planted{"verdict_includes_engine", "oracles/verdict/a.h", "#include \"engine/base/check.h\""},
-                    Planted{"verdict_includes_comparison", "oracles/verdict/a.cc", "#include \"oracles/compare/tensors.h\""},
-                    Planted{"comparison_includes_reference", "oracles/compare/a.cc", "#include \"oracles/reference/decoder.h\""},
-                    Planted{"report_includes_comparison", "reports/format/a.cc", "#include \"oracles/compare/tensors.h\""},
-                    Planted{"report_includes_suite", "reports/render/a.cc", "#include \"suites/support/case.h\""},
-                    Planted{"report_outside_its_rooms", "reports/a.cc", "#include \"reports/format/report.h\""},
-                    Planted{"engine_includes_report", "engine/weights/a.cc", "#include \"reports/format/report.h\""},
-                    Planted{"report_includes_engine", "reports/environment/a.cc", "# include \"engine/base/check.h\""},
-                    Planted{"reference_includes_ring", "oracles/reference/a.h", "#include \"engine/base/ring.h\""},
-                    Planted{"runtime_includes_backend", "engine/runtime/a.h", "#include \"engine/ops/host_ops.h\""},
-                    Planted{"suite_includes_command", "suites/a.cc", "#include \"ci/assay/commands.h\""},
-                    Planted{"suite_includes_benchmark", "suites/parity/a.cc", "#include \"bench/support/timing.h\""},
-                    Planted{"bench_includes_command", "bench/cases/a.cc", "#include \"ci/assay/commands.h\""},
-                    Planted{"not_rooted", "engine/base/a.h", "#include \"check.h\""},
-                    Planted{"family_in_runtime", "engine/runtime/trunk.cc", "if (name == \"Gemma4\") {}"},
-                    Planted{"family_in_kernel", "engine/ops/kernels/a.cu", "// as llama does"}),
+    testing::Values(
+        Planted{"upwards", "engine/base/a.h", "#include \"engine/model/spec.h\""},
+        Planted{"sideways", "engine/ops/a.cc", "#include \"engine/weights/store.h\""},
+        Planted{"engine_includes_oracle", "engine/runtime/a.cc", "#include \"oracles/verdict/verdict.h\""},
+        Planted{"engine_includes_its_tests", "engine/ops/a.cc", "#include \"engine/testing/a.h\""},
+        Planted{"verdict_includes_engine", "oracles/verdict/a.h", "#include \"engine/base/check.h\""},
+        Planted{"verdict_includes_comparison", "oracles/verdict/a.cc", "#include \"oracles/compare/tensors.h\""},
+        Planted{"comparison_includes_reference", "oracles/compare/a.cc", "#include \"oracles/reference/decoder.h\""},
+        Planted{"report_includes_comparison", "reports/format/a.cc", "#include \"oracles/compare/tensors.h\""},
+        Planted{"report_includes_suite", "reports/render/a.cc", "#include \"suites/support/case.h\""},
+        Planted{"report_outside_its_rooms", "reports/a.cc", "#include \"reports/format/report.h\""},
+        Planted{"engine_includes_report", "engine/weights/a.cc", "#include \"reports/format/report.h\""},
+        Planted{"report_includes_engine", "reports/environment/a.cc", "# include \"engine/base/check.h\""},
+        Planted{"reference_includes_ring", "oracles/reference/a.h", "#include \"engine/base/ring.h\""},
+        Planted{"runtime_includes_backend", "engine/runtime/a.h", "#include \"engine/ops/host_ops.h\""},
+        Planted{"suite_includes_command", "suites/a.cc", "#include \"ci/assay/commands.h\""},
+        Planted{"suite_includes_benchmark", "suites/parity/a.cc", "#include \"bench/support/timing.h\""},
+        Planted{"bench_includes_command", "bench/cases/a.cc", "#include \"ci/assay/commands.h\""},
+        Planted{"not_rooted", "engine/base/a.h", "#include \"check.h\""},
+        Planted{"family_in_runtime", "engine/runtime/trunk.cc", "if (name == \"Gemma4\") {}"},
+        Planted{"family_in_kernel", "engine/ops/kernels/a.cu", "// as llama does"}),
     [](const auto& tested) { return std::string(tested.param.name); });
 
 TEST(Architecture, AllowedIncludesAreNoProblem) {
-  EXPECT_TRUE(Problems({{"engine/runtime/a.cc", "#include <vector>\n#include \"engine/ops/ops.h\"\n"},
-                        {"engine/memory/a.cc", "cublasGemmAlgo_t algorithm;"},
-                        {"engine/model/a.h", "// gemma\n#include \"engine/base/check.h\"\n"},
-                        {"oracles/compare/a.h", "#include \"oracles/verdict/verdict.h\"\n"},
-                        {"reports/format/a.cc", "#include \"oracles/verdict/tally.h\"\n#include \"reports/format/json.h\"\n"},
-                        {"bench/cases/a.cc", "#include \"suites/parity/shapes.h\"\n"}})
-                  .empty());
+  EXPECT_TRUE(
+      Problems({{"engine/runtime/a.cc", "#include <vector>\n#include \"engine/ops/ops.h\"\n"},
+                {"engine/memory/a.cc", "cublasGemmAlgo_t algorithm;"},
+                {"engine/model/a.h", "// gemma\n#include \"engine/base/check.h\"\n"},
+                {"oracles/compare/a.h", "#include \"oracles/verdict/verdict.h\"\n"},
+                {"reports/format/a.cc", "#include \"oracles/verdict/tally.h\"\n#include \"reports/format/json.h\"\n"},
+                {"bench/cases/a.cc", "#include \"suites/parity/shapes.h\"\n"}})
+          .empty());
 }
 
 }  // namespace

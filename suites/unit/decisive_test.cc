@@ -43,8 +43,8 @@ std::vector<std::string> Models() {
 // reference's routing, for free routing is judged as the decision it is.
 LogitTolerance UnderOneRouting(Workbench& bench, const Target& target) {
   const auto exact = bench.references().MakeDecoder(target),
-             twin = bench.references().MakeDecoder(
-                 target, {.keep_hidden = false, .twin = OperandType(target.precision)});
+             twin =
+                 bench.references().MakeDecoder(target, {.keep_hidden = false, .twin = OperandType(target.precision)});
   std::map<int, std::vector<std::size_t>> choice;  // of the token at hand, by layer
   exact->SetRouting(
       [&](int layer, std::span<const double>, std::vector<std::size_t>& chosen) { choice[layer] = chosen; });
@@ -81,7 +81,8 @@ Asked RowsOf(Workbench& bench, const std::string& model) {
       else
         to.push_back(reference->Step(tokens[i]).raw);
   };
-  for (int i = 0; i < kSessions; ++i) feed(MadeUpTokens(target.seed, kStream + i, kTokens, bench.Spec(target).vocab), 0, rows.made_up);
+  for (int i = 0; i < kSessions; ++i)
+    feed(MadeUpTokens(target.seed, kStream + i, kTokens, bench.Spec(target).vocab), 0, rows.made_up);
   const std::string goldens = GoldensOf(SplitQuantisedName(model).base);
   if (goldens.empty()) return rows;
   for (const GoldenSequence& s : ReadGolden(goldens).sequences) {
@@ -111,8 +112,8 @@ TEST_P(Decisive, SixteenBitsLeaveNearlyEveryArgmaxJudged) {
   for (const Precision precision : {Precision::kBf16, Precision::kFp16}) {
     SCOPED_TRACE(Name(precision));
     const Target target{GetParam(), Device::Host(), precision};
-    const LogitTolerance tolerance = bench.references().Bounds(target) ? bench.references().Tolerance(target)
-                                                                        : UnderOneRouting(bench, target);
+    const LogitTolerance tolerance =
+        bench.references().Bounds(target) ? bench.references().Tolerance(target) : UnderOneRouting(bench, target);
     if (!rows.determined.empty()) {
       EXPECT_EQ(Judged(rows.determined, tolerance), 1.0);
       continue;

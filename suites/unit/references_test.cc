@@ -58,8 +58,7 @@ TEST_F(References, TwinErrorRatioIsOfTheRow) {
   const Target target{.model = "hf-tiny/gemma4-31b@q4_0", .precision = Precision::kBf16};
   const WeightStore& store = bench_.Store(target);
   const Tokens tokens = MadeUpTokens(0, 106, 14, store.spec().vocab);
-  const auto exact = MakeReference(store),
-             twin = MakeReference(store, {.keep_hidden = false, .twin = DType::kBF16});
+  const auto exact = MakeReference(store), twin = MakeReference(store, {.keep_hidden = false, .twin = DType::kBF16});
   double error = 0;
   for (int i = 0; i <= 11; ++i) {
     const std::int32_t token = tokens[i];

@@ -116,9 +116,9 @@ TEST_F(Runner, RunGoesOnAndReportsEachCase) {
   const std::vector<Case> cases = {CaseThat([](CaseState&) { throw std::runtime_error("x"); }, "A"),
                                    CaseThat(Adding({Verdict::kMatch}), "B")};
   int before = 0, after = 0;
-  const std::vector<ReportCase> results = RunGroups(
-      bench_, GroupCases(bench_, cases),
-      {ReplayLine, [&](const Case&) { ++before; }, [&](const ReportCase&) { ++after; }});
+  const std::vector<ReportCase> results =
+      RunGroups(bench_, GroupCases(bench_, cases),
+                {ReplayLine, [&](const Case&) { ++before; }, [&](const ReportCase&) { ++after; }});
   ASSERT_EQ(results.size(), 2u);
   EXPECT_EQ(before, 2);
   EXPECT_EQ(after, 2);
@@ -147,7 +147,8 @@ TEST(ReplayLine, NamesDeviceSeedAndMode) {
             "--device cuda:1 --seed 7 --batch-invariant");
 }
 
-// A model that shares its folder's name with another runs alone without the identity behind it: the pattern covers both.
+// A model that shares its folder's name with another runs alone without the identity behind it: the pattern covers
+// both.
 TEST(ReplayLine, CoversTheLabelThatTheModelHasAlone) {
   const Target target{.model = "/elsewhere/my-model", .label = "my-model#0123abcd"};
   const Case labelled = MakeCase("Suite", "Name", target, {}, {}, nullptr);
