@@ -191,6 +191,23 @@ TEST_F(Bench, AKernelThatNoCoveringCaseHasSeenMakesTheRowFail) {
   ExpectNoSpeed(unseen);
 }
 
+// One row's kernel says nothing of the other rows of the same benchmark.
+TEST_F(Bench, OnlyTheRowWithTheUnseenKernelFails) {
+  BenchCase item = List({"ops"}).front();
+  item.time = [](const BenchCase& self, BenchState&) {
+    std::vector<TimedRow> rows{{RowOf(self), {"attention"}}, {RowOf(self), {"attention", "gemm_splitk"}}};
+    for (TimedRow& timed : rows) timed.row.series = {{{1}, {}}};
+    return rows;
+  };
+  Coverage coverage = Covered();
+  coverage.kernels = {"attention"};
+  const std::vector<ReportBenchmark> rows = Time(item, coverage);
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].status, Status::kPass) << rows[0].reason;
+  EXPECT_EQ(rows[1].status, Status::kFail);
+  ExpectNoSpeed(rows[1]);
+}
+
 TEST_F(Bench, AThrottledSeriesMakesTheRowUnstable) {
   const BenchCase item = List({"decode"}).front();
   DeviceActivity activity;

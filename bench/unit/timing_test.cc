@@ -171,8 +171,8 @@ TEST_F(Paced, AClockOutsideItsBandIsNoFreeRun) {
 }
 
 TEST(Timing, FiguresFollowFromSamplesNeedsAndLimits) {
-  TimedSeries series;
-  for (int i = 100; i >= 1; --i) series.seconds.push_back(i * 1e-3);
+  TimedSeries slow, fast;
+  for (int i = 100; i >= 1; --i) (i > 60 ? slow : fast).seconds.push_back(i * 1e-3);
   StepCost cost;
   cost.weight_bytes = 3e9;
   cost.kv_bytes = 1e9;
@@ -184,7 +184,7 @@ TEST(Timing, FiguresFollowFromSamplesNeedsAndLimits) {
   limits.gemm_flops_per_s = 1e12;
   ReportBenchmark row;
   row.axes.Set("dtype", "bf16");
-  row.series = {series};
+  row.series = {slow, fast};
   FillNeeds(&row, cost, limits, 8);
   EXPECT_DOUBLE_EQ(row.bytes, 4e9);
   EXPECT_DOUBLE_EQ(row.flops, 5e9);

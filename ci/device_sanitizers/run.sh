@@ -75,14 +75,15 @@ runs() {
       racecheck)
         cases=$("$bin/assay" list --cases --model '*-nano' --case "${CASES:-*}" --device cuda --dtype "$dtype") || return
         for id in $cases; do
-          [[ $id != *_cuda* ]] || echo "$tool-${id/\//-} $command --model *-nano --case $id --report $out/$tool-${id/\//-}.json"
+          [[ $id == */cuda* ]] || continue
+          echo "$tool-${id//\//-} $command --model *-nano --case $id --report $out/$tool-${id//\//-}.json.gz"
         done
         ;;
       initcheck)
-        echo "$tool-invariant-$dtype $command --model *-nano --batch-invariant --report $out/$tool-invariant-$dtype.json"
-        echo "$tool-steps-$dtype $command --model *-nano --case Decode.GraphEqualsSteps/* --report $out/$tool-steps-$dtype.json"
+        echo "$tool-invariant-$dtype $command --model *-nano --batch-invariant --report $out/$tool-invariant-$dtype.json.gz"
+        echo "$tool-steps-$dtype $command --model *-nano --case Decode.GraphEqualsSteps/* --report $out/$tool-steps-$dtype.json.gz"
         ;;
-      *) echo "$tool-all-$dtype $command --model *-nano --report $out/$tool-all-$dtype.json" ;;
+      *) echo "$tool-all-$dtype $command --model *-nano --report $out/$tool-all-$dtype.json.gz" ;;
     esac
   done
   for shard in 0 1 2 3; do echo "$tool-ops-$shard $tool $bin/assay_op_tests --gtest_brief=1 --gtest_filter=$filter"; done
