@@ -5,53 +5,72 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "bench/cases/sessions.h"
 #include "bench/support/step_timer.h"
 #include "engine/ops/host_ops.h"
-#include "oracles/probes/forwarding_ops.h"
+#include "suites/testing/planted.h"
 
 namespace assay {
 namespace {
 
-// What the covering cases of a right engine say; a host's steps have no kernels.
-const Coverage kRight{Status::kPass, "", Verdict::kMatch, {"a case"}, {}};
+const Target kTarget{"tiny-gemma4-ple"};
+
+Coverage Covered(Status status = Status::kPass, Verdict verdict = Verdict::kMatch, const char* reason = "") {
+  return {status, reason, verdict, {"Shapes.Decode/made up"}, {}};
+}
 
 class Bench : public testing::Test {
  protected:
   Bench() {
-    setting_.limits = {"fp32", 1e10, 1e10, 1e10, "made up"};
+    setting_.limits.dtype = "fp32";
+    setting_.limits.copy_bytes_per_s = setting_.limits.read_bytes_per_s = setting_.limits.gemm_flops_per_s = 1e10;
+    setting_.limits.how = "made up";
     setting_.seconds = 0.02;
   }
-  std::vector<BenchCase> List(const std::vector<std::string>& what) const {
-    return ListBenchmarks(target_, {{1, 3}, {20}, {{1, 12}, {3, 5}}}, what);
+  static std::vector<BenchCase> List(const std::vector<std::string>& what, const Target& target = kTarget) {
+    return ListBenchmarks(target, {{1, 3}, {20}, {{1, 12}, {3, 5}}}, what);
   }
-  std::vector<ReportBenchmark> Time(const BenchCase& item, const Coverage& coverage = kRight) {
-    BenchState state{*bench_, target_, setting_, activity_};
+  std::vector<ReportBenchmark> Time(Workbench& bench, const BenchCase& item, const Coverage& coverage) {
+    BenchState state{bench, item.target, setting_, activity_};
     return TimeIfRight(item, coverage, state);
   }
-  // Engines from now on run over ops that `decorate` has changed.
-  void Decorate(OpsDecorator decorate) {
-    bench_ = std::make_unique<Workbench>(std::make_unique<EngineProvider>(std::move(decorate)));
+  std::vector<ReportBenchmark> Time(const BenchCase& item, const Coverage& coverage = Covered()) {
+    return Time(bench_, item, coverage);
+  }
+  Figures FiguresOfRow(const ReportBenchmark& row) const { return FiguresOf(row, {setting_.limits}); }
+  // No figure, whatever was measured.
+  void ExpectNoSpeed(const ReportBenchmark& row) const {
+    EXPECT_EQ(FiguresOfRow(row).samples, 0);
+    EXPECT_EQ(FiguresOfRow(row).p50_s, 0);
+    EXPECT_EQ(FiguresOfRow(row).rate, 0);
+    EXPECT_FALSE(row.reason.empty());
   }
 
-  Target target_{.model = "tiny-gemma4-ple"};
+  Workbench bench_;
+  ActivitySampler activity_{Device::Host()};
   BenchSetting setting_;
-  ActivitySampler activity_{Device{}};
-  std::unique_ptr<Workbench> bench_ = std::make_unique<Workbench>();
 };
 
-TEST_F(Bench, NamesAreUniqueAndSayTheShape) {
-  std::vector<std::string> names;
-  for (const BenchCase& item : List({"prefill", "ops", "decode", "load", "decode"})) names.push_back(item.id());
-  const std::string of = "/tiny-gemma4-ple/fp32/host";
-  EXPECT_EQ(names, (std::vector<std::string>{
-                       "bench.decode" + of + "/n=1/context=20", "bench.decode" + of + "/n=3/context=20",
-                       "bench.prefill" + of + "/prompts=1/tokens=12", "bench.prefill" + of + "/prompts=3/tokens=5",
-                       "bench.load" + of, "bench.ops" + of + "/n=1/context=20", "bench.ops" + of + "/n=3/context=20"}));
+TEST_F(Bench, IdsAreUniqueAndSayTheShape) {
+  std::vector<std::string> ids;
+  for (const BenchCase& item : List({"prefill", "ops", "decode", "load", "decode"})) ids.push_back(item.id());
+  EXPECT_EQ(ids, (std::vector<std::string>{"bench.decode/tiny-gemma4-ple/fp32/host/n=1/context=20",
+                                           "bench.decode/tiny-gemma4-ple/fp32/host/n=3/context=20",
+                                           "bench.prefill/tiny-gemma4-ple/fp32/host/prompts=1/tokens=12",
+                                           "bench.prefill/tiny-gemma4-ple/fp32/host/prompts=3/tokens=5",
+                                           "bench.load/tiny-gemma4-ple/fp32/host",
+                                           "bench.ops/tiny-gemma4-ple/fp32/host/n=1/context=20",
+                                           "bench.ops/tiny-gemma4-ple/fp32/host/n=3/context=20"}));
   EXPECT_THROW(List({"decoding"}), InputError);
-  target_.batch_invariant = true;
-  EXPECT_EQ(List({"load"}).front().id(), "bench.load" + of + "/mode=batch-invariant");
+  Target invariant = kTarget;
+  invariant.batch_invariant = true;
+  EXPECT_EQ(List({"load"}, invariant).front().id(), "bench.load/tiny-gemma4-ple/fp32/host/mode=batch-invariant");
+  EXPECT_EQ(ListBenchmarks(kTarget, {{3, 3}, {20, 20}, {}}, {"decode"}).size(), 1u) << "each once";
 }
 
 TEST(PrefillShapes, AreReadOrRefused) {
@@ -68,19 +87,21 @@ TEST_F(Bench, EveryBenchmarkFillsItsRows) {
   for (const BenchEntry& entry : Benchmarks()) {
     for (const BenchCase& item : List({entry.name})) {
       const std::vector<ReportBenchmark> rows = Time(item);
-      ASSERT_FALSE(rows.empty()) << item.name;
+      ASSERT_FALSE(rows.empty()) << item.id();
       for (const ReportBenchmark& row : rows) {
-        const Figures figures = FiguresOf(row, {setting_.limits});
-        EXPECT_EQ(row.status, Status::kPass) << row.name << ": " << row.reason;
+        EXPECT_EQ(row.status, Status::kPass) << row.id() << ": " << row.reason;
+        EXPECT_TRUE(row.reason.empty()) << row.reason;
         EXPECT_EQ(row.parity, Verdict::kMatch);
-        EXPECT_EQ(row.covering_cases, kRight.cases);
-        EXPECT_TRUE(row.name.starts_with(entry.name)) << row.name;
-        EXPECT_GT(figures.samples, 0) << row.name;
-        EXPECT_GT(figures.p50_s, 0) << row.name;
-        EXPECT_LE(figures.p50_s, figures.p99_s) << row.name;
-        EXPECT_GT(row.bytes, 0) << row.name;
-        EXPECT_GT(row.floor_s, 0) << row.name;
-        EXPECT_FALSE(row.unit.empty() || row.contains.empty()) << row.name;
+        EXPECT_EQ(row.covering_cases, Covered().cases);
+        EXPECT_EQ(row.name, entry.name);
+        EXPECT_TRUE(row.id().starts_with(item.id())) << row.id();
+        const Figures figures = FiguresOfRow(row);
+        EXPECT_GT(figures.samples, 0) << row.id();
+        EXPECT_GT(figures.p50_s, 0) << row.id();
+        EXPECT_LE(figures.p50_s, figures.p99_s) << row.id();
+        EXPECT_GT(row.bytes, 0) << row.id();
+        EXPECT_GT(row.floor_s, 0) << row.id();
+        EXPECT_FALSE(row.unit.empty() || row.contains.empty()) << row.id();
       }
     }
   }
@@ -88,52 +109,31 @@ TEST_F(Bench, EveryBenchmarkFillsItsRows) {
 
 TEST_F(Bench, AStepIsOneLaunchWithoutASynchronisation) {
   const ReportBenchmark row = Time(List({"decode"})[1]).front();
-  const Figures figures = FiguresOf(row, {setting_.limits});
+  const Figures figures = FiguresOfRow(row);
   EXPECT_GE(figures.samples, 30);
   EXPECT_EQ(row.counts.at("graph_launches"), 1);
   EXPECT_EQ(row.counts.at("host_syncs"), 0);
   EXPECT_NEAR(figures.rate * figures.p50_s, 3, 1e-9) << "three sessions, a token each";
+  for (const TimedSeries& series : row.series) EXPECT_EQ(std::ssize(series.seconds), DecodeShape::kTimed);
 }
 
-// One repeat of one millisecond in which these kernels ran.
-TimedRow Millisecond(const BenchCase& item, std::vector<std::string> kernels = {}, DeviceActivity activity = {}) {
-  TimedRow timed{RowOf(item), std::move(kernels)};
-  timed.row.series = {{{1e-3}, std::move(activity)}};
-  return timed;
-}
-
-TEST_F(Bench, NoSpeedWithoutParity) {
+TEST_F(Bench, NoSpeedWithoutCoverage) {
   bool called = false;
   BenchCase item = List({"decode"}).front();
   item.time = [&](const BenchCase& self, BenchState&) {
     called = true;
-    return std::vector<TimedRow>{Millisecond(self)};
+    return std::vector<TimedRow>{{RowOf(self), {}}};
   };
   for (const Status status : {Status::kFail, Status::kError, Status::kSkip}) {
-    const auto rows = Time(item, {status, "logits are off", Verdict::kWrong, {"a case"}, {}});
+    const std::vector<ReportBenchmark> rows = Time(item, Covered(status, Verdict::kWrong, "logits are off"));
     ASSERT_EQ(rows.size(), 1u);
     EXPECT_EQ(rows[0].status, status);
     EXPECT_EQ(rows[0].parity, Verdict::kWrong);
-    EXPECT_TRUE(rows[0].series.empty());
+    ExpectNoSpeed(rows[0]);
     EXPECT_NE(rows[0].reason.find("logits are off"), std::string::npos);
   }
-  EXPECT_EQ(Time(item, {}).front().status, Status::kSkip) << "no case covers it";
+  EXPECT_EQ(Time(item, {}).front().status, Status::kSkip) << "nothing covers it";
   EXPECT_FALSE(called);
-}
-
-TEST_F(Bench, AKernelThatNoCoveringCaseRanHasNoSpeed) {
-  Coverage coverage = kRight;
-  coverage.kernels = {"gemv", "attention"};
-  BenchCase item = List({"decode"}).front();
-  item.time = [](const BenchCase& self, BenchState&) {
-    return std::vector<TimedRow>{Millisecond(self, {"attention"}), Millisecond(self, {"attention", "gemm_splitk"})};
-  };
-  const std::vector<ReportBenchmark> rows = Time(item, coverage);
-  ASSERT_EQ(rows.size(), 2u);
-  EXPECT_EQ(rows[0].status, Status::kPass) << rows[0].reason;
-  EXPECT_EQ(rows[1].status, Status::kFail);
-  EXPECT_NE(rows[1].reason.find("'gemm_splitk'"), std::string::npos) << rows[1].reason;
-  EXPECT_EQ(FiguresOf(rows[1], {setting_.limits}).samples, 0);
 }
 
 struct Outcome {
@@ -153,8 +153,7 @@ TEST_P(BenchOutcome, BecomesARowWithoutASpeed) {
   ASSERT_EQ(rows.size(), 1u);
   EXPECT_EQ(rows[0].status, GetParam().status);
   EXPECT_EQ(rows[0].parity, GetParam().parity);
-  EXPECT_TRUE(rows[0].series.empty());
-  EXPECT_FALSE(rows[0].reason.empty());
+  ExpectNoSpeed(rows[0]);
 }
 INSTANTIATE_TEST_SUITE_P(
     , BenchOutcome,
@@ -167,8 +166,79 @@ INSTANTIATE_TEST_SUITE_P(
                     Outcome{"no_samples", [] {}, Status::kError, Verdict::kMatch}),
     [](const auto& tested) { return std::string(tested.param.name); });
 
+// A benchmark that took a second four times, under these kernels and this activity.
+BenchCase MadeUpBench(BenchCase item, std::vector<std::string> kernels, DeviceActivity activity = {}) {
+  item.time = [=](const BenchCase& self, BenchState&) {
+    TimedRow timed{RowOf(self), kernels};
+    timed.row.series = {{{1, 1}, DeviceActivity()}, {{1, 1}, activity}};
+    return std::vector<TimedRow>{timed};
+  };
+  return item;
+}
+
+TEST_F(Bench, AKernelThatNoCoveringCaseHasSeenMakesTheRowFail) {
+  const BenchCase item = List({"decode"}).front();
+  Coverage coverage = Covered();
+  coverage.kernels = {"attention", "product", "norm"};
+  const ReportBenchmark seen = Time(MadeUpBench(item, {"norm", "product"}), coverage).front();
+  EXPECT_EQ(seen.status, Status::kPass) << seen.reason;
+  EXPECT_EQ(FiguresOfRow(seen).p50_s, 1);
+  EXPECT_FALSE(seen.kernels.empty());
+  const ReportBenchmark unseen = Time(MadeUpBench(item, {"norm", "split_product"}), coverage).front();
+  EXPECT_EQ(unseen.status, Status::kFail);
+  EXPECT_NE(unseen.reason.find("'split_product'"), std::string::npos) << unseen.reason;
+  EXPECT_NE(unseen.kernels, seen.kernels);
+  ExpectNoSpeed(unseen);
+}
+
+// One row's kernel says nothing of the other rows of the same benchmark.
+TEST_F(Bench, OnlyTheRowWithTheUnseenKernelFails) {
+  BenchCase item = List({"ops"}).front();
+  item.time = [](const BenchCase& self, BenchState&) {
+    std::vector<TimedRow> rows{{RowOf(self), {"attention"}}, {RowOf(self), {"attention", "gemm_splitk"}}};
+    for (TimedRow& timed : rows) timed.row.series = {{{1}, {}}};
+    return rows;
+  };
+  Coverage coverage = Covered();
+  coverage.kernels = {"attention"};
+  const std::vector<ReportBenchmark> rows = Time(item, coverage);
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].status, Status::kPass) << rows[0].reason;
+  EXPECT_EQ(rows[1].status, Status::kFail);
+  ExpectNoSpeed(rows[1]);
+}
+
+TEST_F(Bench, AThrottledSeriesMakesTheRowUnstable) {
+  const BenchCase item = List({"decode"}).front();
+  DeviceActivity activity;
+  activity.sm_clock_mhz = {1980, 1980, 1980};
+  activity.samples = 9;
+  EXPECT_EQ(Time(MadeUpBench(item, {}, activity)).front().status, Status::kPass);
+  activity.throttle_reasons = 0x4;  // NVML: the power cap
+  const ReportBenchmark capped = Time(MadeUpBench(item, {}, activity)).front();
+  EXPECT_EQ(capped.status, Status::kUnstable);
+  EXPECT_NE(capped.reason.find("sw_power_cap"), std::string::npos) << capped.reason;
+  ExpectNoSpeed(capped);
+  activity.throttle_reasons = 0;
+  activity.sm_clock_mhz = {1500, 1600, 1980};
+  EXPECT_EQ(Time(MadeUpBench(item, {}, activity)).front().status, Status::kUnstable);
+}
+
+TEST_F(Bench, ATimeThatIsNoneIsNoSample) {
+  BenchCase item = List({"decode"}).front();
+  for (const std::vector<TimedSeries>& series :
+       {std::vector<TimedSeries>{}, {{{}, {}}}, {{{1, 0}, {}}}, {{{1}, {}}, {{}, {}}}}) {
+    item.time = [&](const BenchCase& self, BenchState&) {
+      TimedRow timed{RowOf(self), {}};
+      timed.row.series = series;
+      return std::vector<TimedRow>{timed};
+    };
+    EXPECT_EQ(Time(item).front().status, Status::kError);
+  }
+}
+
 TEST_F(Bench, WhatCannotRunIsARowThatSaysWhy) {
-  const std::vector<BenchCase> cases = ListBenchmarks(target_, {{1'000'000, 64}, {2'000'000'000}, {}}, {"decode"});
+  const std::vector<BenchCase> cases = ListBenchmarks(kTarget, {{1'000'000, 64}, {2'000'000'000}, {}}, {"decode"});
   ASSERT_EQ(cases.size(), 2u);
   const ReportBenchmark sessions = Time(cases[0]).front();
   EXPECT_EQ(sessions.status, Status::kError);
@@ -188,24 +258,21 @@ TEST(Logits, MustBeFiniteAndNotConstant) {
 // Sessions decoded by the recorded step, with the tokens it chose.
 class Greedy : public Bench {
  protected:
-  Greedy()
-      : system_(bench_->OpenEngine(target_, {.max_sessions = 2, .capacity = 40, .max_chunk = 20, .max_rows = 20})) {
-    for (int i = 0; i < 2; ++i) sessions_.push_back(system_->OpenWith(Text(i, 10)));
-    texts_ = system_->Decode(sessions_, first_, 6);
+  static constexpr int kPrompt = 10, kSteps = 6;
+  Greedy() : system_(bench_.Open(kTarget, {.max_sessions = 2, .capacity = 40, .max_chunk = 20, .max_rows = 20})) {
+    for (int i = 0; i < 2; ++i) sessions_.push_back(system_->OpenWith(MadeUpText(state_, i, kPrompt)));
+    texts_ = system_->Decode(sessions_, first_, kSteps);
     Rewind();
   }
-  Tokens Text(int session, int length) {
-    BenchState state{*bench_, target_, setting_, activity_};
-    return MadeUpText(state, session, length);
-  }
   void Rewind() {
-    for (const SessionId session : sessions_) system_->Truncate(session, 10);
+    for (const SessionId session : sessions_) system_->Truncate(session, kPrompt);
   }
-  void Check() { RequireGreedy(*system_, sessions_, first_, texts_, 6, setting_); }
+  void Check() { RequireGreedy(*system_, sessions_, first_, texts_, kSteps, setting_); }
 
-  std::unique_ptr<EngineSystem> system_;
+  BenchState state_{bench_, kTarget, setting_, activity_};
+  std::unique_ptr<SystemUnderTest> system_;
   std::vector<SessionId> sessions_;
-  Tokens first_ = {1, 2};
+  const Tokens first_ = {1, 2};
   std::vector<Tokens> texts_;
 };
 
@@ -219,6 +286,15 @@ TEST_F(Greedy, AnotherTokenIsFoundUnlessItTies) {
   EXPECT_NO_THROW(Check());
 }
 
+TEST_F(Greedy, ATokenOutsideTheVocabularyIsFoundWhateverMayTie) {
+  setting_.tie = 1e9;
+  for (const std::int32_t token : {-1, system_->vocab()}) {
+    texts_[0][2] = token;
+    EXPECT_THROW(Check(), WrongResult) << token;
+    Rewind();
+  }
+}
+
 TEST_F(Greedy, TextOfZerosIsFoundWhateverMayTie) {
   setting_.tie = 1e9;
   for (Tokens& text : texts_) std::fill(text.begin(), text.end(), 0);
@@ -226,8 +302,8 @@ TEST_F(Greedy, TextOfZerosIsFoundWhateverMayTie) {
 }
 
 TEST_F(Greedy, SessionsHaveTextsOfTheirOwn) {
-  EXPECT_EQ(Text(3, 50), Text(3, 50));
-  EXPECT_NE(Text(3, 50), Text(4, 50));
+  EXPECT_EQ(MadeUpText(state_, 3, 50), MadeUpText(state_, 3, 50));
+  EXPECT_NE(MadeUpText(state_, 3, 50), MadeUpText(state_, 4, 50));
 }
 
 // Steps of known content: what lies between two launches counts for the second.
@@ -262,16 +338,17 @@ TEST_F(Bench, WhatWasTimedIsChecked) {
     const ReportBenchmark row = Time(List({what})[1]).front();
     EXPECT_EQ(row.status, Status::kFail) << what;
     EXPECT_EQ(row.parity, Verdict::kWrong) << what;
+    ExpectNoSpeed(row);
   }
 }
 
-// Changes the logits from one call on.
+// Change the logits from one call on.
 class FickleOps : public ForwardingOps {
  public:
   using Change = void (*)(const LogitsArgs& args);
   FickleOps(Ops& inner, int call, Change change) : ForwardingOps(inner), left_(call), change_(change) {}
   void Logits(const LogitsArgs& args) override {
-    inner_.Logits(args);
+    ForwardingOps::Logits(args);
     if (left_-- <= 0) change_(args);
   }
 
@@ -282,14 +359,12 @@ class FickleOps : public ForwardingOps {
 
 // After what was checked: in the third replay of a decode, in the second repeat of a prompt.
 TEST_F(Bench, WhatDoesNotRepeatHasNoSpeed) {
+  const FickleOps::Change another = [](const Ops::LogitsArgs& args) {
+    if (args.best != nullptr) args.best[0] = (args.best[0] + 1) % args.vocab;
+  };
   for (const auto& [what, call] : {std::pair{"decode", 33 + 8 + 33 + 5}, {"prefill", 1 + 2}}) {
-    Decorate([call = call](std::unique_ptr<Ops> ops) {
-      const auto change = [](const Ops::LogitsArgs& args) {
-        if (args.best != nullptr) args.best[0] = (args.best[0] + 1) % args.vocab;
-      };
-      return std::make_unique<OwningProbe<FickleOps>>(std::move(ops), call, change);
-    });
-    const ReportBenchmark row = Time(List({what})[1]).front();
+    Workbench bench(Decorated<FickleOps>(call, another));
+    const ReportBenchmark row = Time(bench, List({what})[1], Covered()).front();
     EXPECT_EQ(row.status, Status::kFail) << what;
     EXPECT_EQ(row.parity, Verdict::kWrong) << what;
     EXPECT_NE(row.reason.find("other tokens"), std::string::npos) << row.reason;
@@ -298,11 +373,11 @@ TEST_F(Bench, WhatDoesNotRepeatHasNoSpeed) {
 
 TEST_F(Bench, APromptThatIsHeldAgainstNoNumbersIsWrong) {
   setting_.spread = 1e9;
-  Decorate([](std::unique_ptr<Ops> ops) {
-    const auto change = [](const Ops::LogitsArgs& args) { args.capped[0] = std::numeric_limits<float>::quiet_NaN(); };
-    return std::make_unique<OwningProbe<FickleOps>>(std::move(ops), 1, change);
-  });
-  const ReportBenchmark row = Time(List({"prefill"})[1]).front();
+  const FickleOps::Change no_number = [](const Ops::LogitsArgs& args) {
+    args.capped[0] = std::numeric_limits<float>::quiet_NaN();
+  };
+  Workbench bench(Decorated<FickleOps>(1, no_number));
+  const ReportBenchmark row = Time(bench, List({"prefill"})[1], Covered()).front();
   EXPECT_EQ(row.parity, Verdict::kWrong);
   EXPECT_NE(row.reason.find("the last prompt alone"), std::string::npos) << row.reason;
 }

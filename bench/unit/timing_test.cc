@@ -3,7 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 #include "engine/base/check.h"
+#include "reports/format/activity.h"
 
 namespace assay {
 namespace {
@@ -50,26 +55,147 @@ TEST(Timing, RepeatsFitTheBudget) {
   EXPECT_EQ(RepeatsWithin(6, 0, 12, 1), 12);
 }
 
-TEST(Timing, FiguresFollowFromSamplesCostAndLimits) {
-  std::vector<double> seconds;
-  for (int i = 100; i >= 1; --i) seconds.push_back(i * 1e-3);
+// Says of each repeat what was made up for it, and of those beyond the last entry what that says.
+class MadeUpActivity final : public ActivitySampler {
+ public:
+  explicit MadeUpActivity(std::vector<DeviceActivity> repeats)
+      : ActivitySampler(Device::Host()), repeats_(std::move(repeats)) {}
+  void Start() override { running_ = true; }
+  DeviceActivity Stop() override {
+    EXPECT_TRUE(std::exchange(running_, false)) << "stopped without a start";
+    return repeats_[std::min(next_++, repeats_.size() - 1)];
+  }
+  bool running() const { return running_; }
+
+ private:
+  std::vector<DeviceActivity> repeats_;
+  std::size_t next_ = 0;
+  bool running_ = false;
+};
+
+constexpr std::uint64_t kPowerCap = 0x4, kIdle = 0x1;  // NVML's bits
+
+DeviceActivity Throttle(std::uint64_t reasons) {
+  DeviceActivity activity;
+  activity.sm_clock_mhz = {1980, 1980, 1980};
+  activity.throttle_reasons = reasons;
+  activity.samples = 20;
+  return activity;
+}
+
+class Paced : public testing::Test {
+ protected:
+  static constexpr int kRepeats = 4, kLeast = 3;
+  PacedSeries Time(std::vector<DeviceActivity> repeats) {
+    MadeUpActivity activity(std::move(repeats));
+    return TimePaced(
+        "paced", kRepeats, kLeast,
+        [&] {
+          EXPECT_TRUE(activity.running()) << "what is not watched is not timed";
+          return ++calls_ * 1e-5;
+        },
+        activity);
+  }
+  static std::int64_t Free(const PacedSeries& paced) {
+    return std::count_if(paced.series.begin(), paced.series.end(), [](const TimedSeries& series) {
+      return LoweringReasons(series.activity.throttle_reasons) == 0;
+    });
+  }
+  int calls_ = 0;
+  const DeviceActivity free_ = Throttle(0), capped_ = Throttle(kPowerCap);
+};
+
+TEST_F(Paced, WhatRunsFreelyIsTimedOnceWithoutRest) {
+  const PacedSeries paced = Time({free_, Throttle(kIdle)});  // idleness lowers nothing that matters
+  EXPECT_EQ(calls_, kRepeats);
+  EXPECT_EQ(paced.rest, 0);
+  EXPECT_EQ(paced.discarded, 0);
+  ASSERT_EQ(paced.series.size(), 4u);
+  for (int i = 0; i < kRepeats; ++i) {
+    ASSERT_EQ(paced.series[i].seconds.size(), 1u);
+    EXPECT_DOUBLE_EQ(paced.series[i].seconds[0], (i + 1) * 1e-5);
+    EXPECT_EQ(paced.series[i].activity.samples, 20);
+  }
+}
+
+TEST_F(Paced, AHostOfWhichNothingIsReadIsNotHeldAgainstIt) {
+  const PacedSeries paced = Time({DeviceActivity()});
+  EXPECT_EQ(calls_, kRepeats);
+  EXPECT_EQ(paced.series.size(), 4u);
+}
+
+TEST_F(Paced, OneThrottledRepeatMakesAllAnewWithRest) {
+  const PacedSeries paced = Time({free_, capped_, free_});
+  EXPECT_EQ(calls_, 2 * kRepeats);
+  EXPECT_DOUBLE_EQ(paced.rest, 4e-5) << "four times the first repeat";
+  EXPECT_EQ(paced.series.size(), 4u);
+  EXPECT_EQ(Free(paced), 4);
+  EXPECT_DOUBLE_EQ(paced.series[0].seconds[0], 5e-5) << "of the first lot none counts";
+  EXPECT_EQ(paced.discarded, 0);
+}
+
+TEST_F(Paced, ThrottledRepeatsAreDiscardedAndCounted) {
+  // Four without rest, then with rest: one of four, two of four and one more that is free.
+  const PacedSeries paced =
+      Time({capped_, free_, free_, free_, capped_, capped_, capped_, free_, free_, capped_, capped_, free_, free_});
+  EXPECT_EQ(calls_, 4 * kRepeats) << "the third lot is made whole";
+  EXPECT_EQ(paced.discarded, 5);
+  EXPECT_EQ(paced.series.size(), 4u) << "no more than were asked for";
+  EXPECT_EQ(Free(paced), 4);
+}
+
+TEST_F(Paced, AsManyAsAreNeededAreEnough) {
+  std::vector<DeviceActivity> repeats(4 + 9, capped_);
+  repeats.insert(repeats.end(), 3, free_);
+  const PacedSeries paced = Time(repeats);
+  EXPECT_EQ(paced.series.size(), 3u);
+  EXPECT_EQ(Free(paced), 3);
+  EXPECT_EQ(paced.discarded, 9);
+}
+
+TEST_F(Paced, TooFewFreeOnesAreReturnedWithTheOthersSoThatTheRowSaysWhy) {
+  std::vector<DeviceActivity> repeats(4 + 10, capped_);
+  repeats.insert(repeats.end(), 2, free_);
+  const PacedSeries paced = Time(repeats);
+  EXPECT_EQ(calls_, 4 * kRepeats);
+  EXPECT_EQ(paced.series.size(), 12u);
+  EXPECT_EQ(Free(paced), 2);
+  EXPECT_EQ(paced.discarded, 0) << "nothing was thrown away";
+}
+
+TEST_F(Paced, AClockOutsideItsBandIsNoFreeRun) {
+  DeviceActivity sagging = free_;
+  sagging.sm_clock_mhz = {1400, 1500, 1980};
+  Time({sagging, free_});
+  EXPECT_EQ(calls_, 2 * kRepeats);
+}
+
+TEST(Timing, FiguresFollowFromSamplesNeedsAndLimits) {
+  TimedSeries slow, fast;
+  for (int i = 100; i >= 1; --i) (i > 60 ? slow : fast).seconds.push_back(i * 1e-3);
   StepCost cost;
   cost.weight_bytes = 3e9;
   cost.kv_bytes = 1e9;
   cost.linear_flops = 5e9;
-  const HardwareLimits limits{"fp32", 4e11, 5e11, 1e12, ""};
+  HardwareLimits limits;
+  limits.dtype = "bf16";
+  limits.copy_bytes_per_s = 4e11;
+  limits.read_bytes_per_s = 5e11;
+  limits.gemm_flops_per_s = 1e12;
   ReportBenchmark row;
+  row.axes.Set("dtype", "bf16");
+  row.series = {slow, fast};
   FillNeeds(&row, cost, limits, 8);
-  row.series = {{std::vector(seconds.begin(), seconds.begin() + 40), {}},
-                {std::vector(seconds.begin() + 40, seconds.end()), {}}};
+  EXPECT_DOUBLE_EQ(row.bytes, 4e9);
+  EXPECT_DOUBLE_EQ(row.flops, 5e9);
+  EXPECT_DOUBLE_EQ(row.work, 8);
+  EXPECT_DOUBLE_EQ(row.floor_s, 0.010) << "4 GB at 400 GB/s take longer than 5 GFLOP at 1 TFLOP/s";
+  EXPECT_DOUBLE_EQ(row.floor_s, FloorOf(row, {limits})) << "what a checker derives again";
   const Figures figures = FiguresOf(row, {limits});
   EXPECT_EQ(figures.samples, 100);
   EXPECT_DOUBLE_EQ(figures.p50_s, 0.050);
   EXPECT_DOUBLE_EQ(figures.p90_s, 0.090);
   EXPECT_DOUBLE_EQ(figures.p99_s, 0.099);
-  EXPECT_DOUBLE_EQ(row.bytes, 4e9);
-  EXPECT_DOUBLE_EQ(row.flops, 5e9);
-  EXPECT_DOUBLE_EQ(row.floor_s, 0.010) << "4 GB at 400 GB/s take longer than 5 GFLOP at 1 TFLOP/s";
   EXPECT_DOUBLE_EQ(figures.fraction_of_floor, 0.2);
   EXPECT_DOUBLE_EQ(figures.fraction_of_copy, 0.2);
   EXPECT_DOUBLE_EQ(figures.fraction_of_gemm, 0.1);
