@@ -32,7 +32,7 @@ const std::vector<Room> kRooms = {
      {"engine/base/", "engine/model/", "engine/memory/", "engine/weights/", "engine/ops/", "engine/runtime/"}},
     // What the engine's own tests share with others': helpers that make models and read complaints.
     {"engine/testing/", {"engine/"}},
-    {"engine/unit/", {"engine/", "oracles/"}},
+    {"engine/unit/", {"engine/"}},
     {"oracles/verdict/", {}},
     {"oracles/compare/", {"engine/base/", "oracles/verdict/"}},
     // Traces come in the checkpoints' own container; a second parser for it would be no oracle of anything.
@@ -153,6 +153,7 @@ INSTANTIATE_TEST_SUITE_P(
         Planted{"upwards", "engine/base/a.h", "#include \"engine/model/spec.h\""},
         Planted{"sideways", "engine/ops/a.cc", "#include \"engine/weights/store.h\""},
         Planted{"engine_includes_oracle", "engine/runtime/a.cc", "#include \"oracles/verdict/verdict.h\""},
+        Planted{"engines_test_includes_oracle", "engine/unit/a_test.cc", "#include \"oracles/probes/faulty_ops.h\""},
         Planted{"engine_includes_its_tests", "engine/ops/a.cc", "#include \"engine/testing/a.h\""},
         Planted{"verdict_includes_engine", "oracles/verdict/a.h", "#include \"engine/base/check.h\""},
         Planted{"verdict_includes_comparison", "oracles/verdict/a.cc", "#include \"oracles/compare/tensors.h\""},
