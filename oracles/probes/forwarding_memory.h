@@ -1,7 +1,10 @@
 // Base of the probes that decorate Memory: forwards every call to the memory it wraps. Does not own it.
 #pragma once
 
+#include <utility>
+
 #include "engine/memory/memory.h"
+#include "oracles/probes/forwarding_ops.h"
 
 namespace assay {
 
@@ -19,6 +22,19 @@ class ForwardingMemory : public Memory {
 
  protected:
   Memory& inner_;
+};
+
+// Ops whose memory is a decorated one.
+template <class Decorator>
+class OpsOverMemory : public ForwardingOps {
+ public:
+  template <class... Args>
+  explicit OpsOverMemory(Ops& inner, Args&&... args)
+      : ForwardingOps(inner), memory_(inner.memory(), std::forward<Args>(args)...) {}
+  Decorator& memory() override { return memory_; }
+
+ private:
+  Decorator memory_;
 };
 
 }  // namespace assay

@@ -29,18 +29,9 @@ class BrokenMemory final : public ForwardingMemory {
   bool broken = false;
 };
 
-class BrokenMemoryOps final : public ForwardingOps {
- public:
-  explicit BrokenMemoryOps(Ops& inner) : ForwardingOps(inner), memory_(inner.memory()) {}
-  BrokenMemory& memory() override { return memory_; }
-
- private:
-  BrokenMemory memory_;
-};
-
 TEST(Engine, ForkThatFailsTakesNoSession) {
   HostOps host(Precision::kFp32);
-  BrokenMemoryOps ops(host);
+  OpsOverMemory<BrokenMemory> ops(host);
   Engine engine(*OpenModel("tiny-llama"), ops, Options());
   const SessionId session = engine.Open();
   engine.Prefill(session, Tokens{1, 2, 3});

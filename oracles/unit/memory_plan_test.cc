@@ -12,7 +12,6 @@
 #include "engine/testing/gguf_image.h"
 #include "engine/testing/scratch_folder.h"
 #include "oracles/probes/forwarding_memory.h"
-#include "oracles/probes/forwarding_ops.h"
 
 namespace assay {
 namespace {
@@ -29,14 +28,12 @@ class CountingMemory final : public ForwardingMemory {
   std::size_t FreeBytes() const override { return free_bytes; }
 };
 
-class CountingOps final : public ForwardingOps {
+class CountingOps final : public OpsOverMemory<CountingMemory> {
  public:
-  CountingOps(Ops& inner, bool on_host) : ForwardingOps(inner), memory_(inner.memory()), on_host_(on_host) {}
-  CountingMemory& memory() override { return memory_; }
+  CountingOps(Ops& inner, bool on_host) : OpsOverMemory(inner), on_host_(on_host) {}
   bool on_host() const override { return on_host_; }
 
  private:
-  CountingMemory memory_;
   bool on_host_;
 };
 

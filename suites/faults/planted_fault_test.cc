@@ -26,21 +26,13 @@ std::unique_ptr<EngineProvider> Plant(Witness engaged) {
 }
 
 // Memory whose copies within the device never arrive: a fork gets a place and none of its tokens.
-class LosesCopies : public ForwardingOps {
+class LosesCopies final : public ForwardingMemory {
  public:
-  LosesCopies(Ops& inner, Witness engaged) : ForwardingOps(inner), memory_(inner.memory(), std::move(engaged)) {}
-  Memory& memory() override { return memory_; }
+  LosesCopies(Memory& inner, Witness engaged) : ForwardingMemory(inner), engaged_(std::move(engaged)) {}
+  void Copy(void*, const void*, std::size_t) override { *engaged_ = true; }
 
  private:
-  class Lossy final : public ForwardingMemory {
-   public:
-    Lossy(Memory& inner, Witness engaged) : ForwardingMemory(inner), engaged_(std::move(engaged)) {}
-    void Copy(void*, const void*, std::size_t) override { *engaged_ = true; }
-
-   private:
-    Witness engaged_;
-  };
-  Lossy memory_;
+  Witness engaged_;
 };
 
 template <class Probe>
@@ -65,7 +57,7 @@ const Planted kPlanted[] = {
     {"BatchedDecode", "MatchesSingleUser", "tiny-gemma4-ple", Plant<Fault::kStaleRow>},
     {"CacheAliasing", "WritesOnlyItsSlots", "tiny-gemma4-ple", Plant<Fault::kLateStep>},
     {"RingWrap", "WindowLocality", "tiny-gemma4-ple", Plant<Fault::kWindowIsRing>},
-    {"Schedule", "ForkAndDiverge", "tiny-gemma4-ple", PlantProbe<LosesCopies>},
+    {"Schedule", "ForkAndDiverge", "tiny-gemma4-ple", PlantProbe<OpsOverMemory<LosesCopies>>},
     {"Invariance", "Permutation", "tiny-gemma4-ple", Plant<Fault::kNeighbourCache>},
     {"KnownAnswers", "AllRight", "gemma4-nano", Plant<Fault::kNeighbourCache>},
     {"Experts", "DecideWithinTheError", "tiny-gemma4-moe", PlantProbe<OtherExpert>, Precision::kBf16},

@@ -92,13 +92,21 @@ TEST(InvariantScenario, SeesWhatDependsOnTheBatch) {
   }
 }
 
-// Ops that say they are a device with little memory.
-class SmallDevice : public ForwardingOps {
+class LittleMemory final : public ForwardingMemory {
  public:
-  SmallDevice(Ops& inner, std::size_t free) : ForwardingOps(inner), memory_(inner.memory(), free) {}
+  LittleMemory(Memory& inner, std::size_t free) : ForwardingMemory(inner), free_(free) {}
+  std::size_t FreeBytes() const override { return free_; }
+
+ private:
+  std::size_t free_;
+};
+
+// Ops that say they are a device with little memory.
+class SmallDevice : public OpsOverMemory<LittleMemory> {
+ public:
+  using OpsOverMemory::OpsOverMemory;
   bool on_host() const override { return false; }
   std::string device() const override { return "small"; }
-  Memory& memory() override { return memory_; }
   // A device is given recipes; the host's ops want values.
   std::unique_ptr<Weight> Prepare(const std::vector<HostTensor>& parts, WeightUse use) override {
     std::vector<HostTensor> filled = parts;
@@ -110,17 +118,6 @@ class SmallDevice : public ForwardingOps {
     }
     return inner_.Prepare(filled, use);
   }
-
- private:
-  class Little final : public ForwardingMemory {
-   public:
-    Little(Memory& inner, std::size_t free) : ForwardingMemory(inner), free_(free) {}
-    std::size_t FreeBytes() const override { return free_; }
-
-   private:
-    std::size_t free_;
-  };
-  Little memory_;
 };
 
 TEST(LargestBatch, IsWhatFits) {

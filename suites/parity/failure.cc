@@ -79,23 +79,13 @@ void LostDevice(CaseState& state) {
   state.check.True(engine.Length(session) == 0, "length", "after a lost device");
 }
 
-// Ops whose memory is poisoned and can refuse an allocation.
-class PoisonedOps final : public ForwardingOps {
- public:
-  explicit PoisonedOps(Ops& inner) : ForwardingOps(inner), memory_(inner.memory()) {}
-  PoisonMemory& memory() override { return memory_; }
-
- private:
-  PoisonMemory memory_;
-};
-
 // An engine that is refused one of its allocations says which and leaves nothing behind; one that gets them all, full
 // of NaN, computes what it computes in any memory: no step reads what no step has written.
 void RefusedAllocation(CaseState& state) {
   constexpr int kTries = 16, kSteps = 3;
   const EngineOptions options = SmallOptions(state.spec(), 3, 32);
   const std::unique_ptr<Ops> ops = state.bench.MakeOps(state.target);
-  PoisonedOps poisoned(*ops);
+  OpsOverMemory<PoisonMemory> poisoned(*ops);
   const std::vector<Tokens> tokens{state.MadeUp(1020, 5 + kSteps), state.MadeUp(1021, 2 + kSteps)};
   const auto run = [&](SystemUnderTest& system) {
     std::vector<SessionId> sessions;
