@@ -260,6 +260,16 @@ StepResult Engine::Step(std::span<const Feed> feeds) {
   return result;
 }
 
+void StepResult::Append(const StepResult& later) {
+  const auto append = [](auto& to, const auto& from) { to.insert(to.end(), from.begin(), from.end()); };
+  vocab = later.vocab;
+  append(feed, later.feed);
+  append(position, later.position);
+  append(best, later.best);
+  append(raw, later.raw);
+  append(capped, later.capped);
+}
+
 StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want, int chunk) {
   const int length = Length(session);
   const int most = chunk == 0 ? impl_->options.max_chunk : chunk;
@@ -278,14 +288,7 @@ StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> toke
       const auto some = tokens.subspan(first, std::min<std::size_t>(most, tokens.size() - first));
       const bool last = first + some.size() == tokens.size();
       const Feed feed{session, some, want == Want::kLast && !last ? Want::kNone : want};
-      StepResult part = Step(std::span(&feed, 1));
-      result.vocab = part.vocab;
-      const auto append = [](auto& to, const auto& from) { to.insert(to.end(), from.begin(), from.end()); };
-      append(result.feed, part.feed);
-      append(result.position, part.position);
-      append(result.best, part.best);
-      append(result.raw, part.raw);
-      append(result.capped, part.capped);
+      result.Append(Step(std::span(&feed, 1)));
     }
   } catch (...) {
     impl_->RollBack(std::span(&session, 1), std::span(&length, 1));

@@ -50,6 +50,8 @@ struct StepResult {
   std::vector<float> raw;          // [rows, vocab] before the softcap
   std::vector<float> capped;       // [rows, vocab] after it (equal to raw without one)
   int rows() const { return static_cast<int>(best.size()); }
+  // The rows of a later step of the same feeds, behind these.
+  void Append(const StepResult& later);
   std::span<const float> Raw(int row) const { return std::span(raw).subspan(std::int64_t{row} * vocab, vocab); }
   std::span<const float> Capped(int row) const { return std::span(capped).subspan(std::int64_t{row} * vocab, vocab); }
 };

@@ -127,11 +127,7 @@ void UnusedPlacesDoNotMatter(CaseState& state) {
     for (const SessionId s : {neighbour, session, other}) Poison(*system, s, static_cast<unsigned char>(byte));
     system->Close(neighbour);
     StepResult rows = system->Prefill(session, Slice(tokens, 0, 5), Want::kAll);
-    for (int i = 5; i < std::ssize(tokens); ++i) {
-      const StepResult one = system->Step(Feed{session, Slice(tokens, i, 1)});
-      rows.raw.insert(rows.raw.end(), one.raw.begin(), one.raw.end());
-      rows.best.push_back(one.best[0]);
-    }
+    for (int i = 5; i < std::ssize(tokens); ++i) rows.Append(system->Step(Feed{session, Slice(tokens, i, 1)}));
     runs.push_back(std::move(rows));
   }
   for (int run = 1; run < std::ssize(runs); ++run)

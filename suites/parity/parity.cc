@@ -26,15 +26,7 @@ EngineOptions StraightOptions(const ModelSpec& spec, int sessions, int capacity)
 StepResult AloneRows(SystemUnderTest& system, const Tokens& tokens, int prompt) {
   const SessionId session = system.OpenWith(std::span(tokens).first(prompt));
   StepResult all;
-  for (int at = prompt; at < std::ssize(tokens); ++at) {
-    const StepResult one = system.Step(Feed{session, Slice(tokens, at, 1)});
-    all.vocab = one.vocab;
-    all.feed.push_back(0);
-    all.position.push_back(one.position[0]);
-    all.best.push_back(one.best[0]);
-    all.raw.insert(all.raw.end(), one.raw.begin(), one.raw.end());
-    all.capped.insert(all.capped.end(), one.capped.begin(), one.capped.end());
-  }
+  for (int at = prompt; at < std::ssize(tokens); ++at) all.Append(system.Step(Feed{session, Slice(tokens, at, 1)}));
   system.Close(session);
   return all;
 }

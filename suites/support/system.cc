@@ -44,14 +44,7 @@ StepResult SystemUnderTest::Prefill(SessionId session, std::span<const std::int3
   while (!tokens.empty()) {
     const auto some = tokens.first(std::min(most, tokens.size()));
     tokens = tokens.subspan(some.size());
-    const StepResult part = Step(Feed{session, some, want == Want::kLast && !tokens.empty() ? Want::kNone : want});
-    const auto append = [](auto& to, const auto& from) { to.insert(to.end(), from.begin(), from.end()); };
-    all.vocab = part.vocab;
-    append(all.feed, part.feed);
-    append(all.position, part.position);
-    append(all.best, part.best);
-    append(all.raw, part.raw);
-    append(all.capped, part.capped);
+    all.Append(Step(Feed{session, some, want == Want::kLast && !tokens.empty() ? Want::kNone : want}));
   }
   return all;
 }
