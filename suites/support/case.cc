@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "engine/runtime/memory_plan.h"
@@ -16,9 +17,18 @@ namespace {
 constexpr double kSecondsPerTokenAndWeight = 2.5e-11;
 constexpr double kSecondsPerCase = 0.01;
 
-// What an engine of ordinary sizes needs; weights are most of it. The reference of a large model comes and goes before.
-std::size_t MemoryOf(Workbench& bench, const Target& target) {
-  return PlanMemory(bench.Store(target), target.precision, EngineOptions(), target.device.on_host()).total();
+// What the cases of one model in one mode on one device share.
+struct Footprint {
+  std::size_t memory_bytes = 0;
+  double weights = 0;
+};
+
+Footprint FootprintOf(Workbench& bench, const Target& target) {
+  // What an engine of ordinary sizes needs; weights are most of it. The reference of a large model comes and goes
+  // before.
+  const WeightStore& store = bench.Store(target);
+  return {PlanMemory(store, target.precision, EngineOptions(), target.device.on_host()).total(),
+          static_cast<double>(WeightCount(store.spec()))};
 }
 
 }  // namespace
@@ -31,14 +41,19 @@ CaseOutcome CaseState::Finish() const {
 
 std::vector<CaseGroup> GroupCases(Workbench& bench, std::vector<Case> cases) {
   std::vector<CaseGroup> groups;
+  std::map<std::tuple<std::string, std::uint64_t, Precision, bool>, Footprint> footprints;
   for (Case& item : cases) {
+    const Target& target = item.target;
+    const auto [known, fresh] =
+        footprints.try_emplace({target.model, target.seed, target.precision, target.device.on_host()});
+    if (fresh) known->second = FootprintOf(bench, target);
+    const Footprint& footprint = known->second;
     const std::string model = item.axes.Text("model"), device = item.target.device.kind_name();
     auto group = std::find_if(groups.begin(), groups.end(),
                               [&](const CaseGroup& g) { return g.model == model && g.device == device; });
     if (group == groups.end()) group = groups.insert(groups.end(), {model, device, {}, 0, 0});
-    group->memory_bytes = std::max(group->memory_bytes, MemoryOf(bench, item.target));
-    group->seconds += kSecondsPerCase + kSecondsPerTokenAndWeight * item.tokens *
-                                            static_cast<double>(WeightCount(bench.Spec(item.target)));
+    group->memory_bytes = std::max(group->memory_bytes, footprint.memory_bytes);
+    group->seconds += kSecondsPerCase + kSecondsPerTokenAndWeight * item.tokens * footprint.weights;
     group->cases.push_back(std::move(item));
   }
   return groups;
