@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/base/random.h"
 #include "engine/runtime/batch.h"
 #include "engine/runtime/memory_plan.h"
 #include "reports/environment/host.h"
@@ -10,7 +11,7 @@
 namespace assay {
 
 Tokens MadeUpText(BenchState& state, int session, int length) {
-  return MadeUpTokens(state.target.seed, session, length, state.bench.Spec(state.target).vocab);
+  return RandomTokens(state.target.seed, session, length, state.bench.Spec(state.target).vocab);
 }
 
 void RequireRoom(BenchState& state, const EngineOptions& options) {

@@ -41,7 +41,7 @@ void CoverageRunner::FillTolerance(const Target& target, BenchSetting* setting) 
   if (target.exact()) return;
   const LogitTolerance& tolerance = bench_.references().Tolerance(target);
   setting->spread = tolerance.Between().hard;
-  setting->tie = 4 * tolerance.tie;  // one eps for each of two logits on each side
+  setting->tie = tolerance.TieBetween();
 }
 
 }  // namespace assay

@@ -57,6 +57,8 @@ LogitTolerance LogitTolerance::At(double twin_error_ratio) const {
 
 Bound LogitTolerance::Between() const { return {2 * max_abs.soft, 2 * max_abs.hard, "both sides: " + max_abs.from}; }
 
+double LogitTolerance::TieBetween() const { return 4 * tie; }
+
 LogitTolerance LogitTolerance::Fixed(double bound, double gap, const std::string& from) {
   // The flips a fixed figure admits are those of its gap, so that gap is also the scale on which they are expected.
   return {.max_abs = Bound::Fixed(bound, from),

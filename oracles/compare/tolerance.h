@@ -62,6 +62,9 @@ struct LogitTolerance {
 
   // What two correct computations of one row may differ by in any logit: each may be off by max_abs.
   Bound Between() const;
+  // How far below the best logit another may lie that one of them chooses: one tie for each of two logits, on each
+  // side.
+  double TieBetween() const;
 
   // Every logit within `bound`; argmax equal wherever the reference's gap exceeds `gap`.
   static LogitTolerance Fixed(double bound, double gap, const std::string& from);

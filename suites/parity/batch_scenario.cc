@@ -5,6 +5,7 @@
 #include <numbers>
 #include <numeric>
 
+#include "engine/base/random.h"
 #include "engine/runtime/memory_plan.h"
 #include "oracles/compare/ranking.h"
 
@@ -57,7 +58,7 @@ void BatchScenario::Populate(const ModelSpec& spec, std::uint64_t seed) {
   for (int i = 0; i < *std::max_element(std::begin(kBatches), std::end(kBatches)); ++i) {
     Session session;
     session.prompt = PromptLength(i);
-    session.tokens = MadeUpTokens(seed, kStream + i, session.prompt + steps_, spec.vocab);
+    session.tokens = RandomTokens(seed, kStream + i, session.prompt + steps_, spec.vocab);
     sessions_.push_back(std::move(session));
   }
   std::copy_n(sessions_[0].tokens.begin(), sessions_[0].prompt, sessions_[2].tokens.begin());
@@ -153,13 +154,18 @@ const std::vector<std::vector<float>>& BatchScenario::Alone(int session) {
   return alone = std::move(rows);
 }
 
-std::vector<Tokens> BatchScenario::Text(const std::vector<int>& members) {
+std::pair<std::vector<SessionId>, Tokens> BatchScenario::Next(const std::vector<int>& members) const {
   std::vector<SessionId> ids;
   Tokens first;
   for (const int i : members) {
     ids.push_back(*sessions_[i].id);
     first.push_back(sessions_[i].From(sessions_[i].prompt, 1)[0]);
   }
+  return {std::move(ids), std::move(first)};
+}
+
+std::vector<Tokens> BatchScenario::Text(const std::vector<int>& members) {
+  const auto [ids, first] = Next(members);
   return system_->Decode(ids, first, steps_);
 }
 
@@ -222,20 +228,12 @@ void BatchScenario::Decode(CaseState& state, int n) {
 }
 
 void BatchScenario::Greedy(CaseState& state, int n) {
-  const LogitTolerance* tolerance = target_.exact() ? nullptr : &state.references().Tolerance(target_);
   Open(n);
   Rewind(n);
-  const std::vector<Tokens> texts = Text(First(n));
+  const auto [ids, first] = Next(First(n));
+  const std::vector<Tokens> texts = system_->Decode(ids, first, steps_);
   Rewind(n);
-  std::vector<SessionId> ids;
-  Tokens first;
-  for (int i = 0; i < n; ++i) {
-    ids.push_back(*sessions_[i].id);
-    first.push_back(sessions_[i].From(sessions_[i].prompt, 1)[0]);
-  }
-  // Logits of all rows come back: of large batches some sessions do.
-  CheckGreedy(state.check, *system_, ids, first, texts, tolerance == nullptr ? 0 : 4 * tolerance->tie,
-              tolerance == nullptr ? 0 : tolerance->sigma, n > 8 ? 7 : 1);
+  CheckGreedy(state, *system_, ids, first, texts);
 }
 
 void BatchScenario::Invariant(Checker& check) {
@@ -291,6 +289,18 @@ void CheckGreedy(Checker& check, SystemUnderTest& system, std::span<const Sessio
       }
     }
   }
+}
+
+void CheckGreedy(CaseState& state, SystemUnderTest& system, std::span<const SessionId> sessions,
+                 std::span<const std::int32_t> first, const std::vector<Tokens>& texts) {
+  double tie = 0, sigma = 0;
+  if (!state.target.exact()) {
+    const LogitTolerance& tolerance = state.references().Tolerance(state.target);
+    tie = tolerance.TieBetween();
+    sigma = tolerance.sigma;
+  }
+  // Logits of all rows come back: of large batches some sessions do.
+  CheckGreedy(state.check, system, sessions, first, texts, tie, sigma, sessions.size() > 8 ? 7 : 1);
 }
 
 }  // namespace assay

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "suites/parity/parity.h"
@@ -73,6 +74,8 @@ class BatchScenario {
   template <class Visit>
   void Steps(const std::vector<int>& members, Visit&& visit);
   const std::vector<std::vector<float>>& Alone(int session);
+  // What the next step feeds them: each session's first token behind its prompt.
+  std::pair<std::vector<SessionId>, Tokens> Next(const std::vector<int>& members) const;
   // The greedy continuation by recorded steps, of which each session is fed its first token.
   std::vector<Tokens> Text(const std::vector<int>& members);
   // A prompt in pieces of `chunk` in a session of its own: logits of its last piece as `want` says.
@@ -95,5 +98,9 @@ class BatchScenario {
 void CheckGreedy(Checker& check, SystemUnderTest& system, std::span<const SessionId> sessions,
                  std::span<const std::int32_t> first, const std::vector<Tokens>& texts, double tie, double sigma,
                  int every = 1);
+// The same with the tolerance of the target's mode. It is found or calibrated here: a case has asked for it before it
+// opened the system.
+void CheckGreedy(CaseState& state, SystemUnderTest& system, std::span<const SessionId> sessions,
+                 std::span<const std::int32_t> first, const std::vector<Tokens>& texts);
 
 }  // namespace assay

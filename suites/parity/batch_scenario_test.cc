@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/random.h"
 #include "engine/weights/synthetic.h"
 #include "oracles/probes/forwarding_memory.h"
 #include "suites/testing/planted.h"
@@ -151,7 +152,7 @@ class GreedyText : public testing::Test {
  protected:
   static constexpr int kPrompt = 10, kSteps = 6;
   GreedyText() : system_(bench_.Open(target_, SmallOptions(bench_.Spec(target_), 2, 40))) {
-    for (int i = 0; i < 2; ++i) sessions_.push_back(system_->OpenWith(MadeUpTokens(0, i, kPrompt, system_->vocab())));
+    for (int i = 0; i < 2; ++i) sessions_.push_back(system_->OpenWith(RandomTokens(0, i, kPrompt, system_->vocab())));
     texts_ = system_->Decode(sessions_, first_, kSteps);
   }
   CaseOutcome Checked(double tie, double sigma) {

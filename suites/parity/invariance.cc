@@ -138,11 +138,7 @@ void MixedSteps(CaseState& state) {
     }
     ++run;
   }
-  if (EngineSystem* engine = system->engine()) {
-    const std::int64_t together = engine->ops().counters().packed_segments;
-    state.check.True(together >= 2, "packed kernel engaged", "long pieces beside each other",
-                     fmt::format("expected 2 of them in one launch, found {}", together));
-  }
+  CheckPackedKernel(state.check, *system, 2, "long pieces beside each other");
 }
 
 }  // namespace

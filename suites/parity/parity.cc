@@ -31,6 +31,14 @@ StepResult AloneRows(SystemUnderTest& system, const Tokens& tokens, int prompt) 
   return all;
 }
 
+void CheckPackedKernel(Checker& check, SystemUnderTest& system, std::int64_t least, const Place& where) {
+  EngineSystem* engine = system.engine();
+  if (engine == nullptr) return;
+  const std::int64_t together = engine->ops().counters().packed_segments;
+  check.True(together >= least, "packed kernel engaged", where,
+             fmt::format("expected {} of them in one launch, found {}", least, together));
+}
+
 LogitChecker::LogitChecker(CaseState& state)
     : state_(state),
       tolerance_(state.references().Bounds(state.target) ? &state.references().Tolerance(state.target) : nullptr) {

@@ -56,6 +56,10 @@ inline std::span<const std::int32_t> Slice(const Tokens& tokens, int first, int 
 // holds the logits after token prompt + i.
 StepResult AloneRows(SystemUnderTest& system, const Tokens& tokens, int prompt = 0);
 
+// Whether at least so many pieces of prompts shared one launch of the packed kernel, where the inside of the system can
+// be seen.
+void CheckPackedKernel(Checker& check, SystemUnderTest& system, std::int64_t least, const Place& where);
+
 // Compares rows of results with the reference at the row's position of `tokens`. Nothing for targets that the reference
 // does not bound.
 class LogitChecker {

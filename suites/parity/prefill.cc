@@ -69,11 +69,7 @@ void PackedEqualsSerial(CaseState& state) {
   }
   state.check.True(packed.rows() == kRows, "rows", "packed",
                    fmt::format("expected {} rows, found {}", kRows, packed.rows()));
-  if (EngineSystem* engine = system->engine()) {
-    const std::int64_t together = engine->ops().counters().packed_segments;
-    state.check.True(together >= kAdjacent, "packed kernel engaged", "prompts of more than 8 rows",
-                     fmt::format("expected {} of them in one launch, found {}", kAdjacent, together));
-  }
+  CheckPackedKernel(state.check, *system, kAdjacent, "prompts of more than 8 rows");
 }
 
 void SkippedTailEqualsFull(CaseState& state) {

@@ -78,9 +78,7 @@ void Decode(CaseState& state, const DecodeShape& shape) {
   system->ops().LogKernels(false);
   state.Watch(system->ops().LoggedKernels());
   rewind();
-  const LogitTolerance* tolerance = state.target.exact() ? nullptr : &state.references().Tolerance(state.target);
-  CheckGreedy(state.check, *system, sessions, first, recorded, tolerance == nullptr ? 0 : 4 * tolerance->tie,
-              tolerance == nullptr ? 0 : tolerance->sigma, n > 8 ? 7 : 1);
+  CheckGreedy(state, *system, sessions, first, recorded);
 }
 
 void Prefill(CaseState& state, const PrefillShape& shape) {
@@ -112,22 +110,24 @@ void Prefill(CaseState& state, const PrefillShape& shape) {
   }
 }
 
-}  // namespace
-
-Case DecodeShapeCase(Workbench& bench, const Target& target, const DecodeShape& shape) {
-  Case item = MakeCase("Shapes", "Decode", target, shape.axes(), {Capability::kInternals},
-                       [shape](CaseState& state) { Decode(state, shape); });
+template <class Shape>
+Case ShapeCase(Workbench& bench, const Target& target, const char* name, const Shape& shape, double tokens,
+               void (*body)(CaseState&, const Shape&)) {
+  Case item = MakeCase("Shapes", name, target, shape.axes(), {Capability::kInternals},
+                       [shape, body](CaseState& state) { body(state, shape); });
   item.may_not_fit = IsLarge(bench.Spec(target));
-  item.tokens = 2.0 * shape.sessions * shape.context;
+  item.tokens = tokens;
   return item;
 }
 
+}  // namespace
+
+Case DecodeShapeCase(Workbench& bench, const Target& target, const DecodeShape& shape) {
+  return ShapeCase(bench, target, "Decode", shape, 2.0 * shape.sessions * shape.context, Decode);
+}
+
 Case PrefillShapeCase(Workbench& bench, const Target& target, const PrefillShape& shape) {
-  Case item = MakeCase("Shapes", "Prefill", target, shape.axes(), {Capability::kInternals},
-                       [shape](CaseState& state) { Prefill(state, shape); });
-  item.may_not_fit = IsLarge(bench.Spec(target));
-  item.tokens = 3.0 * shape.prompts * shape.tokens;
-  return item;
+  return ShapeCase(bench, target, "Prefill", shape, 3.0 * shape.prompts * shape.tokens, Prefill);
 }
 
 // What is always covered: a context that crosses the first bound that steps are recorded for, and, where a device has

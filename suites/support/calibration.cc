@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "engine/base/random.h"
 #include "suites/support/workbench.h"
 
 namespace assay {
@@ -28,7 +29,7 @@ LogitTolerance Calibrate(Workbench& bench, const Target& target) {
   Calibrator calibrator;
   const int sessions = SessionsFor(store.spec(), target.precision);
   for (int s = 0; s < sessions; ++s) {
-    const Tokens tokens = MadeUpTokens(target.seed, kStream + s, kTokens, store.spec().vocab);
+    const Tokens tokens = RandomTokens(target.seed, kStream + s, kTokens, store.spec().vocab);
     const ReferenceSession& reference = bench.references().Rows(target, tokens);
     twin->Truncate(0);
     for (int i = 0; i < kTokens; ++i) calibrator.Add(reference.Raw(i), twin->Step(tokens[i]).raw);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/random.h"
 #include "suites/support/checker.h"
 #include "suites/support/workbench.h"
 
@@ -24,7 +25,7 @@ class CaseState {
 
   const ModelSpec& spec() { return bench.Spec(target); }
   ReferenceAnswers& references() { return bench.references(); }
-  Tokens MadeUp(int stream, int length) { return MadeUpTokens(target.seed, stream, length, spec().vocab); }
+  Tokens MadeUp(int stream, int length) { return RandomTokens(target.seed, stream, length, spec().vocab); }
   std::unique_ptr<SystemUnderTest> Open(const EngineOptions& options) { return bench.Open(target, options); }
   // Names of kernels that ran; the case's outcome holds them, so that what it covers can be told.
   void Watch(const std::vector<std::string>& kernels) { kernels_.insert(kernels.begin(), kernels.end()); }

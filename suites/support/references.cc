@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/base/random.h"
 #include "oracles/compare/tensors.h"
 #include "oracles/reference/single_user_cuda.h"
 #include "suites/support/calibration.h"
@@ -17,10 +16,6 @@ bool StartsWith(const Tokens& tokens, const Tokens& start) {
 }
 
 }  // namespace
-
-Tokens MadeUpTokens(std::uint64_t seed, int stream, int length, int vocab) {
-  return RandomTokens(seed, stream, length, vocab);
-}
 
 bool ReferenceAnswers::OnCuda(const Target& target) { return !target.device.on_host() && IsLarge(bench_.Spec(target)); }
 

@@ -88,7 +88,4 @@ class ReferenceAnswers {
   std::map<std::tuple<Key, Precision>, LogitTolerance> tolerances_;
 };
 
-// Tokens of a made-up session: a function of (seed, stream, index).
-Tokens MadeUpTokens(std::uint64_t seed, int stream, int length, int vocab);
-
 }  // namespace assay

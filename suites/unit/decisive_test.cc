@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/random.h"
 #include "engine/model/presets.h"
 #include "engine/weights/requantised.h"
 #include "oracles/compare/ranking.h"
@@ -54,7 +55,7 @@ LogitTolerance UnderOneRouting(Workbench& bench, const Target& target) {
   for (int s = 0; s < 32; ++s) {
     exact->Truncate(0);
     twin->Truncate(0);
-    for (const std::int32_t token : MadeUpTokens(target.seed, kCalibrationStream + s, 32, bench.Spec(target).vocab)) {
+    for (const std::int32_t token : RandomTokens(target.seed, kCalibrationStream + s, 32, bench.Spec(target).vocab)) {
       const std::vector<double> row = exact->Step(token).raw;
       calibrator.Add(row, twin->Step(token).raw);
     }
@@ -82,7 +83,7 @@ Asked RowsOf(Workbench& bench, const std::string& model) {
         to.push_back(reference->Step(tokens[i]).raw);
   };
   for (int i = 0; i < kSessions; ++i)
-    feed(MadeUpTokens(target.seed, kStream + i, kTokens, bench.Spec(target).vocab), 0, rows.made_up);
+    feed(RandomTokens(target.seed, kStream + i, kTokens, bench.Spec(target).vocab), 0, rows.made_up);
   const std::string goldens = GoldensOf(SplitQuantisedName(model).base);
   if (goldens.empty()) return rows;
   for (const GoldenSequence& s : ReadGolden(goldens).sequences) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/base/random.h"
 #include "engine/model/presets.h"
 #include "oracles/compare/tensors.h"
 #include "suites/support/workbench.h"
@@ -13,7 +14,7 @@ namespace {
 class References : public testing::Test {
  protected:
   Tokens MadeUp(int stream, int length) {
-    return MadeUpTokens(target_.seed, stream, length, bench_.Spec(target_).vocab);
+    return RandomTokens(target_.seed, stream, length, bench_.Spec(target_).vocab);
   }
   void ExpectFresh(const Tokens& tokens, int first);
 
@@ -57,7 +58,7 @@ TEST_F(References, PreparedOnesNeedNoDecoder) {
 TEST_F(References, TwinErrorRatioIsOfTheRow) {
   const Target target{.model = "hf-tiny/gemma4-31b@q4_0", .precision = Precision::kBf16};
   const WeightStore& store = bench_.Store(target);
-  const Tokens tokens = MadeUpTokens(0, 106, 14, store.spec().vocab);
+  const Tokens tokens = RandomTokens(0, 106, 14, store.spec().vocab);
   const auto exact = MakeReference(store), twin = MakeReference(store, {.keep_hidden = false, .twin = DType::kBF16});
   double error = 0;
   for (int i = 0; i <= 11; ++i) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/random.h"
 #include "engine/testing/complaint.h"
 #include "suites/suites.h"
 #include "suites/support/runner.h"
@@ -160,7 +161,7 @@ TEST(Prefill, OfAnySystemIsThatOfItsSteps) {
   const EngineOptions options{.max_sessions = 2, .capacity = 16, .max_chunk = 5, .max_rows = 8};
   Workbench bench, limited(std::make_unique<LimitedProvider>(Missing{Capability::kInternals}));
   const auto engine = bench.Open(target, options), other = limited.Open(target, options);
-  const Tokens tokens = MadeUpTokens(0, 3, 12, engine->vocab());
+  const Tokens tokens = RandomTokens(0, 3, 12, engine->vocab());
   for (const Want want : {Want::kNone, Want::kLast, Want::kAll})
     for (const int chunk : {0, 1, 4, 12}) {
       const SessionId a = engine->Open(), b = other->Open();

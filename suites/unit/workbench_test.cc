@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/random.h"
 #include "engine/testing/complaint.h"
 #include "engine/testing/scratch_folder.h"
 #include "suites/support/embedded.h"
@@ -116,7 +117,7 @@ TEST(Workbench, OpensAModelOnceUntilItForgets) {
 TEST(Workbench, KeepsAnswersWhenItReleasesTheDevice) {
   Workbench bench;
   const Target target{"tiny-llama"};
-  const Tokens tokens = MadeUpTokens(0, 1, 4, bench.Spec(target).vocab);
+  const Tokens tokens = RandomTokens(0, 1, 4, bench.Spec(target).vocab);
   const ReferenceSession* rows = &bench.references().Rows(target, tokens);
   bench.ReleaseDevice();
   EXPECT_EQ(rows, &bench.references().Rows(target, tokens));
