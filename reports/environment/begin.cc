@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <random>
 
 #include "reports/environment/build.h"
@@ -45,6 +46,7 @@ Report BeginReport(std::string kind, int argc, const char* const* argv) {
   report.run_id = NewRunId();
   report.kind = std::move(kind);
   report.argv.assign(argv, argv + argc);
+  if (argc > 0) report.argv[0] = std::filesystem::path(argv[0]).filename().string();
   report.started = Now();
   report.environment.build = ThisBuild();
   report.environment.host = ThisHost();

@@ -147,11 +147,12 @@ INSTANTIATE_TEST_SUITE_P(
                [](Json& j) {
                  j["cases"][3]["argmax"] = {6, 8};
                }},
-        Broken{"argmax_judged_on_no_row", "judged on no row",
+        Broken{"argmax_judged_on_no_row", "judged on 0 rows, but in 7 comparisons",
                [](Json& j) {
                  j["cases"][3]["argmax"] = {0, 8};
                }},
-        Broken{"argmax_without_judgement", "has no judgement", [](Json& j) { j["cases"][3]["judgements"].erase(1); }}),
+        Broken{"argmax_without_judgement", "judged on 7 rows, but in 0 comparisons",
+               [](Json& j) { j["cases"][3]["judgements"].erase(1); }}),
     [](const auto& tested) { return std::string(tested.param.name); });
 
 INSTANTIATE_TEST_SUITE_P(
