@@ -63,8 +63,9 @@ std::vector<BenchCase> PrefillBenchmarks(const Target& target, const BenchInputs
 }
 
 std::vector<BenchCase> LoadBenchmarks(const Target& target, const BenchInputs&) {
-  return {MakeBench("load", target, {}, TimeLoad,
-                    [=](Workbench& bench) { return PrefillShapeCase(bench, target, {1, 64}); })};
+  return {MakeBench("load", target, {}, TimeLoad, [=](Workbench& bench) {
+    return PrefillShapeCase(bench, target, {1, 64});
+  })};
 }
 
 constexpr std::int64_t kMostRows = 1 << 20;  // of a step

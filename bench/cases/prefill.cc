@@ -71,8 +71,8 @@ std::vector<TimedRow> TimePrefill(const BenchCase& item, BenchState& state) {
   const double once = WarmUp([&] { return batch.Run(); }, seconds);
   constexpr int kLeast = 8;  // repeats that a row's figures need
   const int repeats = RepeatsWithin(seconds, once);
-  PacedSeries paced =
-      TimePaced(item.id(), repeats, std::min(kLeast, repeats), [&] { return batch.Run(); }, state.activity);
+  PacedSeries paced = TimePaced(
+      item.id(), repeats, std::min(kLeast, repeats), [&] { return batch.Run(); }, state.activity);
   row.series = std::move(paced.series);
   if (paced.rest > 0) row.counts["discarded_repeats"] = paced.discarded;
   const WeightStore& store = state.bench.Store(state.target);

@@ -16,14 +16,14 @@ Tokens MadeUpText(BenchState& state, int session, int length) {
 void RequireRoom(BenchState& state, const EngineOptions& options) {
   DecodeBucket(options.max_sessions);
   if (!state.target.device.on_host()) return;  // an engine asks a device itself
-  const auto needed = static_cast<double>(
-      PlanMemory(state.bench.Store(state.target), state.target.precision, options, true).total());
+  const auto needed =
+      static_cast<double>(PlanMemory(state.bench.Store(state.target), state.target.precision, options, true).total());
   const auto memory = static_cast<double>(ThisHost().memory_bytes);
   if (memory > 0 && needed > memory)
-    throw OutOfMemory(fmt::format("{}: {} sessions of {} positions need {:.2f} GB of host memory, there are {:.2f} GB",
-                                  state.target.model, options.max_sessions, options.capacity, 1e-9 * needed,
-                                  1e-9 * memory),
-                      static_cast<std::size_t>(needed), 0);
+    throw OutOfMemory(
+        fmt::format("{}: {} sessions of {} positions need {:.2f} GB of host memory, there are {:.2f} GB",
+                    state.target.model, options.max_sessions, options.capacity, 1e-9 * needed, 1e-9 * memory),
+        static_cast<std::size_t>(needed), 0);
 }
 
 void RequireLogits(std::span<const float> logits, std::string_view where) {
@@ -51,8 +51,7 @@ void RequireGreedy(SystemUnderTest& system, std::span<const SessionId> sessions,
       next[i] = texts[i][step];
       Require<WrongResult>(next[i] >= 0 && next[i] < result.vocab, "{}: token {} is outside the vocabulary", where,
                            next[i]);
-      const double gap = static_cast<double>(logits[result.best[i]]) -
-                         static_cast<double>(logits[next[i]]);
+      const double gap = static_cast<double>(logits[result.best[i]]) - static_cast<double>(logits[next[i]]);
       Require<WrongResult>(gap <= setting.tie,
                            "{}: the recorded step chose token {}, which lies {:.4g} below token {}; {:.4g} may be",
                            where, next[i], gap, result.best[i], setting.tie);

@@ -20,8 +20,8 @@ Coverage CoverageRunner::Run(const BenchCase& item) {
   const std::vector<Case> cases = item.covering(bench_);
   Coverage coverage;
   if (cases.empty()) {
-    coverage.reason = fmt::format("no suite can judge {} on the {}", item.axes.Text("model"),
-                                  item.target.device.kind_name());
+    coverage.reason =
+        fmt::format("no suite can judge {} on the {}", item.axes.Text("model"), item.target.device.kind_name());
     return coverage;
   }
   coverage = {Status::kPass, "", Verdict::kMatch, {}, {}};

@@ -67,34 +67,38 @@ HardwareLimits MeasureCudaLimits(int device, Precision precision) {
   const bool wide = precision == Precision::kFp32;
   const std::size_t matrix = std::size_t{kSide} * kSide * (wide ? 4 : 2);
   const std::size_t bytes = std::min(kLargest, memory.FreeBytes() / 3) & ~std::size_t{4095};
-  Require(bytes >= matrix, "hardware limits: {} bytes of device memory are free, too few to measure with", memory.FreeBytes());
+  Require(bytes >= matrix, "hardware limits: {} bytes of device memory are free, too few to measure with",
+          memory.FreeBytes());
   const Buffer from(memory, bytes, "limit source"), to(memory, bytes, "limit target");
   for (const Buffer* buffer : {&from, &to})
     Randomise<<<1024, 256, 0, stream.get()>>>(buffer->as<std::uint32_t>(), bytes / 4, wide);
   ASSAY_CUDA(cudaGetLastError());
   HardwareLimits limits;
-  limits.copy_bytes_per_s = 2.0 * static_cast<double>(bytes) / BestSeconds(device, stream.get(), [&] {
-                 ASSAY_CUDA(cudaMemcpyAsync(to.data(), from.data(), bytes, cudaMemcpyDeviceToDevice, stream.get()));
-               });
+  limits.copy_bytes_per_s =
+      2.0 * static_cast<double>(bytes) / BestSeconds(device, stream.get(), [&] {
+        ASSAY_CUDA(cudaMemcpyAsync(to.data(), from.data(), bytes, cudaMemcpyDeviceToDevice, stream.get()));
+      });
   cudaDeviceProp properties = {};
   ASSAY_CUDA(cudaGetDeviceProperties(&properties, device));
   const unsigned blocks = 8u * static_cast<unsigned>(properties.multiProcessorCount);
   const Buffer sums(memory, std::size_t{blocks} * 256 * sizeof(float), "limit sums");
-  limits.read_bytes_per_s = static_cast<double>(bytes) / BestSeconds(device, stream.get(), [&] {
-                 Sum<<<blocks, 256, 0, stream.get()>>>(sums.as<float>(), from.as<float4>(), bytes / sizeof(float4));
-                 ASSAY_CUDA(cudaGetLastError());
-               });
+  limits.read_bytes_per_s =
+      static_cast<double>(bytes) / BestSeconds(device, stream.get(), [&] {
+        Sum<<<blocks, 256, 0, stream.get()>>>(sums.as<float>(), from.as<float4>(), bytes / sizeof(float4));
+        ASSAY_CUDA(cudaGetLastError());
+      });
   const Buffer workspace(memory, std::size_t{32} << 20, "limit workspace"), out(memory, matrix, "limit product");
   const CublasHandle cublas = MakeCublas(device, stream.get(), workspace.data(), workspace.bytes());
   const cudaDataType_t type = wide ? CUDA_R_32F : precision == Precision::kFp16 ? CUDA_R_16F : CUDA_R_16BF;
   const float one = 1.0f, zero = 0.0f;
-  limits.gemm_flops_per_s = 2.0 * kSide * kSide * kSide / BestSeconds(device, stream.get(), [&] {
-                 ASSAY_CUBLAS(cublasGemmEx(cublas.get(), CUBLAS_OP_T, CUBLAS_OP_N, kSide, kSide, kSide, &one,
-                                           from.data(), type, kSide, to.data(), type, kSide, &zero, out.data(), type,
-                                           kSide, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
-               });
+  limits.gemm_flops_per_s =
+      2.0 * kSide * kSide * kSide / BestSeconds(device, stream.get(), [&] {
+        ASSAY_CUBLAS(cublasGemmEx(cublas.get(), CUBLAS_OP_T, CUBLAS_OP_N, kSide, kSide, kSide, &one, from.data(), type,
+                                  kSide, to.data(), type, kSide, &zero, out.data(), type, kSide, CUBLAS_COMPUTE_32F,
+                                  CUBLAS_GEMM_DEFAULT));
+      });
   limits.how = fmt::format("copy and sum of {} MiB, {} product of {}^3 by cuBLAS on random data, best of {}",
-                          bytes >> 20, Name(precision), kSide, kRepeats);
+                           bytes >> 20, Name(precision), kSide, kRepeats);
   return limits;
 }
 

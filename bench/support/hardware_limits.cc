@@ -49,18 +49,17 @@ HardwareLimits MeasureHostLimits() {
       });
   std::vector<double> sums(static_cast<std::size_t>(count >> 16) + 1);
   limits.read_bytes_per_s = static_cast<double>(kHostBytes) / FastestSeconds([&] {
-                 ParallelFor(count, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
-                   float lanes[16] = {};
-                   for (std::int64_t i = begin; i + 16 <= end; i += 16)
-                     for (int lane = 0; lane < 16; ++lane) lanes[lane] += from[i + lane];
-                   for (const float lane : lanes)
-                     sums[begin >> 16] += static_cast<double>(lane);
-                 });
-               });
+                              ParallelFor(count, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
+                                float lanes[16] = {};
+                                for (std::int64_t i = begin; i + 16 <= end; i += 16)
+                                  for (int lane = 0; lane < 16; ++lane) lanes[lane] += from[i + lane];
+                                for (const float lane : lanes) sums[begin >> 16] += static_cast<double>(lane);
+                              });
+                            });
   std::vector<float> a(kHostSide * kHostSide, 0.5f), b(a.size(), 0.25f), out(a.size());
   limits.gemm_flops_per_s = 2.0 * kHostSide * kHostSide * kHostSide / FastestSeconds([&] { Multiply(out, a, b); });
   limits.how = fmt::format("host: copy and sum of {} MiB, float32 product of {}^3 by dot products, fastest of {}",
-                          kHostBytes >> 20, kHostSide, kHostRepeats);
+                           kHostBytes >> 20, kHostSide, kHostRepeats);
   return limits;
 }
 

@@ -134,7 +134,8 @@ int Main(int argc, char** argv) {
   bool list_cases = false, list_groups = false;
   CLI::App* list_command = app.add_subcommand("list", "suites, models and devices, or the cases a selection has");
   CLI::Option* cases = list_command->add_flag("--cases", list_cases, "print case ids");
-  list_command->add_flag("--groups", list_groups, "print groups of cases that share a loaded model: what a scheduler may place")
+  list_command
+      ->add_flag("--groups", list_groups, "print groups of cases that share a loaded model: what a scheduler may place")
       ->excludes(cases);
   AddSelection(list_command, &list);
   AddRunning(list_command, &list);
@@ -146,9 +147,7 @@ int Main(int argc, char** argv) {
     for (const CLI::Option* option : selections)
       if (!option->empty() && !list_cases && !list_groups)
         throw CLI::RequiresError(option->get_name(), "--cases or --groups");
-    code = ListCommand(list, list_groups  ? ListWhat::kGroups
-                             : list_cases ? ListWhat::kCases
-                                          : ListWhat::kOverview);
+    code = ListCommand(list, list_groups ? ListWhat::kGroups : list_cases ? ListWhat::kCases : ListWhat::kOverview);
   });
 
   InspectArguments inspect;

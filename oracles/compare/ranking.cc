@@ -18,8 +18,7 @@ int LowestArgMax(std::span<const Real> logits) {
   Require(!logits.empty(), "argmax of no logits");
   int best = -1;
   for (std::size_t i = 0; i < logits.size(); ++i)
-    if (!std::isnan(logits[i]) && (best < 0 || logits[i] > logits[best]))
-      best = static_cast<int>(i);
+    if (!std::isnan(logits[i]) && (best < 0 || logits[i] > logits[best])) best = static_cast<int>(i);
   return std::max(best, 0);
 }
 
@@ -74,8 +73,8 @@ Judgement JudgeArgmax(std::span<const double> reference, std::span<const double>
   const Difference d = Compare(reference, candidate);
   const Bound bound{0, 2 * tolerance.tie, tolerance.max_abs.from};
   if (d.count == 0 || d.reference_nonfinite > 0)
-    return Void("argmax", bound, fmt::format("no reference decision ({} logits, {} not finite)", d.count,
-                                             d.reference_nonfinite));
+    return Void("argmax", bound,
+                fmt::format("no reference decision ({} logits, {} not finite)", d.count, d.reference_nonfinite));
   const int a = ArgMax(reference), b = ArgMax(candidate);
   std::string detail, fault;
   if (a != b || d.nonfinite > 0) {

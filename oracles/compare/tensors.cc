@@ -40,10 +40,10 @@ Judgement JudgeTensor(std::span<const double> reference, std::span<const double>
   const Difference d = Compare(reference, candidate);
   if (d.count == 0) return Void(std::move(metric), bound, "nothing to compare");
   if (d.nonfinite > 0) {
-    Judgement j = Judged(std::move(metric), std::numeric_limits<double>::infinity(), bound,
-                         where.With("element", static_cast<std::int64_t>(d.first_nonfinite)),
-                         fmt::format("the first is {}, expected {:.9g}", candidate[d.first_nonfinite],
-                                     reference[d.first_nonfinite]));
+    Judgement j = Judged(
+        std::move(metric), std::numeric_limits<double>::infinity(), bound,
+        where.With("element", static_cast<std::int64_t>(d.first_nonfinite)),
+        fmt::format("the first is {}, expected {:.9g}", candidate[d.first_nonfinite], reference[d.first_nonfinite]));
     j.fault = fmt::format("{} of {} values are not finite", d.nonfinite, d.count);
     return j;
   }
@@ -82,8 +82,8 @@ Judgement JudgeSameBits(std::span<const Real> expected, std::span<const Real> fo
     if (std::bit_cast<Word>(expected[i]) != std::bit_cast<Word>(found[i]) && differing++ == 0) first = i;
   if (differing == 0) return Judged("ulp", 0, exact, {});
   // Values that differ by less than a float32 step are one apart.
-  const auto ulps = std::max<std::int64_t>(
-      1, UlpDistance(static_cast<float>(expected[first]), static_cast<float>(found[first])));
+  const auto ulps =
+      std::max<std::int64_t>(1, UlpDistance(static_cast<float>(expected[first]), static_cast<float>(found[first])));
   return Judged("ulp", static_cast<double>(ulps), exact, where.With("element", static_cast<std::int64_t>(first)),
                 fmt::format("{} of {} values differ; the first: expected {:.9g} ({:#x}), found {:.9g} ({:#x})",
                             differing, expected.size(), expected[first], std::bit_cast<Word>(expected[first]),

@@ -178,9 +178,7 @@ namespace assay {
 
 struct NvmlDevice::Library {};
 
-NvmlDevice::NvmlDevice(const std::string&) {
-  unread_ = "built without CUDA";
-}
+NvmlDevice::NvmlDevice(const std::string&) { unread_ = "built without CUDA"; }
 NvmlDevice::~NvmlDevice() = default;
 void NvmlDevice::Describe(GpuInfo*) const {}
 std::string NvmlDevice::DriverVersion() const { return ""; }

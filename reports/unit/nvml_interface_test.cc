@@ -8,11 +8,20 @@
 
 namespace toolkit {
 using Device = nvmlDevice_t;
-inline constexpr int kValues[] = {NVML_SUCCESS, NVML_ERROR_UNINITIALIZED, NVML_ERROR_FUNCTION_NOT_FOUND,
-                                  NVML_FEATURE_ENABLED, NVML_COMPUTEMODE_DEFAULT, NVML_COMPUTEMODE_PROHIBITED,
-                                  NVML_COMPUTEMODE_EXCLUSIVE_PROCESS, NVML_CLOCK_SM, NVML_CLOCK_MEM,
-                                  NVML_TEMPERATURE_GPU, NVML_MEMORY_ERROR_TYPE_CORRECTED,
-                                  NVML_MEMORY_ERROR_TYPE_UNCORRECTED, NVML_VOLATILE_ECC, NVML_DEVICE_MIG_ENABLE};
+inline constexpr int kValues[] = {NVML_SUCCESS,
+                                  NVML_ERROR_UNINITIALIZED,
+                                  NVML_ERROR_FUNCTION_NOT_FOUND,
+                                  NVML_FEATURE_ENABLED,
+                                  NVML_COMPUTEMODE_DEFAULT,
+                                  NVML_COMPUTEMODE_PROHIBITED,
+                                  NVML_COMPUTEMODE_EXCLUSIVE_PROCESS,
+                                  NVML_CLOCK_SM,
+                                  NVML_CLOCK_MEM,
+                                  NVML_TEMPERATURE_GPU,
+                                  NVML_MEMORY_ERROR_TYPE_CORRECTED,
+                                  NVML_MEMORY_ERROR_TYPE_UNCORRECTED,
+                                  NVML_VOLATILE_ECC,
+                                  NVML_DEVICE_MIG_ENABLE};
 }  // namespace toolkit
 
 namespace {

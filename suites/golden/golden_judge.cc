@@ -105,8 +105,8 @@ class GoldenJudge {
     }
     const std::span<const std::int32_t> all(s.greedy), prompt = all.first(s.prompt_length());
     if (const auto text = answerer_.Greedy(prompt, s.greedy_steps)) found = *text;
-    check_.Add(JudgeFreeRunning(all.subspan(prompt.size()), found, gaps, tolerance_.logits.tie,
-                                tolerance_.logits.sigma, Place("sequence " + s.name, std::vector<Place::Coordinate>{})));
+    check_.Add(JudgeFreeRunning(all.subspan(prompt.size()), found, gaps, tolerance_.logits.tie, tolerance_.logits.sigma,
+                                Place("sequence " + s.name, std::vector<Place::Coordinate>{})));
   }
 
   const GoldenTrace& trace_;

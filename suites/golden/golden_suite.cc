@@ -44,7 +44,7 @@ Case GoldenReferenceCase(Workbench& bench, const Target& target, const std::stri
 std::vector<Case> GoldenSystemCases(Workbench& bench, const Target& target, const std::string& trace) {
   if (!bench.references().Bounds(target)) return {};
   using enum Capability;
-  return {MakeCase("Golden", "SystemMatches", target, {}, {kLogits, kBatch}, [trace](CaseState& state) {
+  return {MakeCase("Golden", "SystemMatches", target, {}, {kLogits, kBatch, kMixed}, [trace](CaseState& state) {
     const GoldenTrace recorded = ReadGolden(trace);
     RequireSameVocabulary(recorded, state.spec());
     const GoldenTolerance tolerance = GoldenToleranceOf(state.bench, state.target);

@@ -168,8 +168,7 @@ StepResult BatchScenario::Pieces(const Session& session, int chunk, Want want) {
   StepResult last;
   for (int at = 0; at < session.prompt; at += chunk) {
     const int count = std::min(chunk, session.prompt - at);
-    last = system_->Step(
-        Feed{id, session.From(at, count), at + count == session.prompt ? want : Want::kNone});
+    last = system_->Step(Feed{id, session.From(at, count), at + count == session.prompt ? want : Want::kNone});
   }
   system_->Close(id);
   return last;
@@ -285,9 +284,8 @@ void CheckGreedy(Checker& check, SystemUnderTest& system, std::span<const Sessio
           check.True(false, "token in the vocabulary", where, fmt::format("found {}", chosen));
           continue;
         }
-        Judgement judgement =
-            Judged("greedy_text", logits[best] - logits[chosen], allowed, where,
-                   fmt::format("expected token {}, found {}", best, chosen), Verdict::kTieFlip);
+        Judgement judgement = Judged("greedy_text", logits[best] - logits[chosen], allowed, where,
+                                     fmt::format("expected token {}, found {}", best, chosen), Verdict::kTieFlip);
         judgement.soft_probability = FlipProbability(TopGap(logits), std::numbers::sqrt2 * sigma);
         check.Add(judgement);
       }

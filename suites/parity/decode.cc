@@ -78,14 +78,13 @@ void MatchesSingleUser(CaseState& state, int n) {
     for (int row = 0; row < n; ++row)
       feeds.push_back({sessions[row], Slice(tokens[row], system->Length(sessions[row]), 1)});
     steps.push_back(system->Step(feeds));
-    for (int row = 0; row < n; ++row)
-      checker.Add(steps.back(), row, tokens[row], {{"session", row}, {"step", step}});
+    for (int row = 0; row < n; ++row) checker.Add(steps.back(), row, tokens[row], {{"session", row}, {"step", step}});
   }
   checker.Finish();
   // The same rows, each alone in an engine of one session. One row in eight for large N: the others differ by
   // neighbours only.
   const auto alone = state.Open(SmallOptions(spec, 1, RaggedCapacity(spec)));
-  for (int row = 0; row < n; row += n > 8 ? 8 : 1) {
+  for (int row = 0; row<n; row += n> 8 ? 8 : 1) {
     const StepResult single = AloneRows(*alone, tokens[row], RaggedLength(spec, row));
     for (int step = 0; step < kSteps; ++step)
       same.Check(single.Raw(step), steps[step].Raw(row), true, {"alone", {{"session", row}, {"step", step}}});

@@ -46,7 +46,8 @@ std::vector<WatchedSession> Decoded(CaseState& state) {
   }
   for (int step = 0; step < kSteps; ++step) {
     std::vector<Feed> feeds;
-    for (int i = 0; i < kSessions; ++i) feeds.push_back({ids[i], Slice(sessions[i].tokens, sessions[i].prompt + step, 1)});
+    for (int i = 0; i < kSessions; ++i)
+      feeds.push_back({ids[i], Slice(sessions[i].tokens, sessions[i].prompt + step, 1)});
     const StepResult result = system->Step(feeds);
     for (const int i : kWatched) {
       StepResult row;
@@ -84,8 +85,8 @@ class RoutingJudge {
     }
     const std::vector<int> best = TopK(p, static_cast<int>(chosen.size()) + 1);
     const double next = best.size() > chosen.size() ? p[best.back()] : 0;
-    decisions_.push_back({std::max(0.0, std::log(left_out) - std::log(taken)),
-                          std::log(p[chosen.back()]) - std::log(next), where});
+    decisions_.push_back(
+        {std::max(0.0, std::log(left_out) - std::log(taken)), std::log(p[chosen.back()]) - std::log(next), where});
     chosen.assign(engine.begin(), engine.end());
   }
   // Both programs' probabilities of the experts that could be chosen.
@@ -164,10 +165,10 @@ void JudgeExperts(CaseState& state) {
     }
   }
   routing.Finish(state.check);
-  LogitJudge judge(LogitTolerance::From(
-                       calibrator.Finish(fmt::format("{} twin of {} under the engine's routing, the judged sessions",
-                                                     Name(target.precision), state.spec().name))),
-                   state.check.tally());
+  LogitJudge judge(
+      LogitTolerance::From(calibrator.Finish(fmt::format(
+          "{} twin of {} under the engine's routing, the judged sessions", Name(target.precision), state.spec().name))),
+      state.check.tally());
   for (int i = 0; i < std::ssize(sessions); ++i)
     for (int step = 0; step < std::ssize(sessions[i].rows); ++step) {
       const std::vector<double>& raw = expected[i * kSteps + step];

@@ -21,7 +21,8 @@ void StepThatThrows(CaseState& state) {
   const Tokens a = state.MadeUp(1000, options.capacity), b = state.MadeUp(1001, options.capacity);
   const SessionId one = system->OpenWith(Slice(a, 0, 2 * window)), two = system->OpenWith(Slice(b, 0, 3));
   const auto feeds = [&] {
-    return std::vector<Feed>{{one, Slice(a, engine.Length(one), 1)}, {two, Slice(b, engine.Length(two), 2), Want::kAll}};
+    return std::vector<Feed>{{one, Slice(a, engine.Length(one), 1)},
+                             {two, Slice(b, engine.Length(two), 2), Want::kAll}};
   };
   faulty.Arm(-1);
   engine.Step(feeds());

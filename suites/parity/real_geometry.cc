@@ -39,9 +39,9 @@ std::vector<Case> RealGeometryCases(Workbench& bench, const Target& target) {
                                        scenario.Greedy(state, n);
                                      }));
   // Listed under the target that was asked for: the mode belongs to the case.
-  cases.push_back(MakeScenarioCase(
-      "BatchInvariant", target, {}, InBatchInvariantMode(target), {.steps = 4, .ask_reference = false}, 2,
-      [](BatchScenario& scenario, CaseState& state) { scenario.Invariant(state.check); }));
+  cases.push_back(MakeScenarioCase("BatchInvariant", target, {}, InBatchInvariantMode(target),
+                                   {.steps = 4, .ask_reference = false}, 2,
+                                   [](BatchScenario& scenario, CaseState& state) { scenario.Invariant(state.check); }));
   return cases;
 }
 

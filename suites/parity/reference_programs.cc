@@ -114,10 +114,10 @@ void JudgeTwinProgram(CaseState& state, const ReferenceMaker& make) {
   }
   const Calibration host = of_expected.Finish("host twin"), other = of_found.Finish("twin under test");
   const double change = other.typical_rms / host.typical_rms;
-  state.check.Add(Judged(
-      "median_error_ratio", std::max(change, 1 / change),
-      Bound::Fixed(change < 1 ? BetterBound(state) : kMedianRatio, "two orders of summation"), {},
-      fmt::format("median rms error {:.3g}, of the host's twin {:.3g}", other.typical_rms, host.typical_rms)));
+  state.check.Add(
+      Judged("median_error_ratio", std::max(change, 1 / change),
+             Bound::Fixed(change < 1 ? BetterBound(state) : kMedianRatio, "two orders of summation"), {},
+             fmt::format("median rms error {:.3g}, of the host's twin {:.3g}", other.typical_rms, host.typical_rms)));
   Judgement largest = Judged("largest_error", other.largest, LogitTolerance::From(host).max_abs, {},
                              fmt::format("{:.3g}, of the host's twin {:.3g}", other.largest, host.largest));
   // The largest of so many rows, of which each exceeds the quantile once in a thousand.

@@ -8,11 +8,11 @@ namespace assay {
 namespace {
 
 constexpr int kStream = 9000;
-constexpr int kForced = 12;               // teacher-forced steps: as one piece they go to the packed kernel
-constexpr int kReferenced = 3;            // sessions that the reference follows
-constexpr int kLongContext = 4096;        // from here on it follows one
-constexpr int kMostOfHost = 2048;         // tokens a host's reference is asked for: attention makes them quadratic
-constexpr int kMostOfDevice = 16384;      // and a device's: some milliseconds each
+constexpr int kForced = 12;           // teacher-forced steps: as one piece they go to the packed kernel
+constexpr int kReferenced = 3;        // sessions that the reference follows
+constexpr int kLongContext = 4096;    // from here on it follows one
+constexpr int kMostOfHost = 2048;     // tokens a host's reference is asked for: attention makes them quadratic
+constexpr int kMostOfDevice = 16384;  // and a device's: some milliseconds each
 
 // The first, the last and one between: neighbours differ in every one of them.
 std::vector<int> Referenced(int count, int length) {
@@ -60,7 +60,7 @@ void Decode(CaseState& state, const DecodeShape& shape) {
   }
   if (!referenced.empty()) checker.Finish();
   rewind();
-  for (int i = 0; i < n; i += n > 8 ? 4 : 1) {
+  for (int i = 0; i<n; i += n> 8 ? 4 : 1) {
     for (int step = 0; step < kForced; ++step) {
       const StepResult alone = system->Step(Feed{sessions[i], Slice(texts[i], context + step, 1)});
       same.Check(alone.Raw(0), steps[step].Raw(i), true, {"alone", {{"session", i}, {"step", step}}});

@@ -50,9 +50,8 @@ std::vector<Target> TargetsOf(Workbench& bench, const SuiteInputs& inputs) {
   std::map<std::string, std::string> labels, taken;
   for (const auto& [label, models] : by_label)
     for (const std::string& model : models) {
-      labels[model] = models.size() == 1
-                          ? label
-                          : fmt::format("{}#{:.8}", label, bench.Store(model, inputs.seed).Identity());
+      labels[model] =
+          models.size() == 1 ? label : fmt::format("{}#{:.8}", label, bench.Store(model, inputs.seed).Identity());
       const auto [other, fresh] = taken.emplace(labels[model], model);
       Require(fresh, "model '{}' is there twice: '{}' holds the same weights under the same name", model,
               other->second);

@@ -54,7 +54,7 @@ class SystemUnderTest {
   virtual const EngineOptions& limits() const = 0;  // sessions, capacity, chunk and rows of a step
   virtual int vocab() const = 0;
 
-  virtual SessionId Open() = 0;                   // an empty session
+  virtual SessionId Open() = 0;  // an empty session
   virtual void Close(SessionId session) = 0;
   virtual SessionId Fork(SessionId session) = 0;  // kFork
   virtual Support CanTruncate(SessionId session, int length) const = 0;
