@@ -31,6 +31,9 @@ expect 0 'PASS: 4 of 4 cases passed, 0 failed, 0 errored, 0 skipped' run "${quic
 expect 0 'valid, PASS' validate "$work/r.json.gz"
 [ "$(head -c 2 "$work/r.json.gz" | od -An -tx1)" = ' 1f 8b' ] \
   || { echo 'a report named .gz is not compressed'; failed=1; }
+# A case may pass with verdicts that noise explains, and the table says so.
+expect 0 'TIE_FLIP' run --model tiny-gemma3 --suite Schedule --dtype bf16 --device host
+expect 0 'TIE_FLIP' run --model tiny-llama --suite BatchedDecode --dtype bf16 --device host
 expect 0 'Prefill' list
 expect 0 'Prefill.MatchesReference/tiny-llama/fp32/host' list --cases "${quick[@]}"
 expect 0 'Prefill.MatchesReference/tiny-llama/fp32/host/mode=batch-invariant' list --cases "${quick[@]}" \

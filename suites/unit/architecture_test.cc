@@ -63,6 +63,10 @@ const std::vector<ForbiddenInclude> kForbiddenIncludes = {
     {"engine/runtime/", "engine/ops/host_ops.h", "the runtime knows ops by interface only"},
     {"engine/runtime/", "engine/ops/cuda_ops.h", "the runtime knows ops by interface only"},
     {"engine/runtime/", "engine/ops/kernels/", "the runtime knows ops by interface only"},
+    {"suites/support/", "suites/testing/", "what plants faults serves tests"},
+    {"bench/support/", "suites/testing/", "what plants faults serves tests"},
+    {"bench/cases/", "suites/testing/", "what plants faults serves tests"},
+    {"ci/assay/", "suites/testing/", "what plants faults serves tests"},
 };
 
 const std::vector<const char*> kNamelessRooms = {"engine/memory/", "engine/ops/", "engine/runtime/"};
@@ -168,6 +172,7 @@ INSTANTIATE_TEST_SUITE_P(
         Planted{"suite_includes_command", "suites/a.cc", "#include \"ci/assay/commands.h\""},
         Planted{"suite_includes_benchmark", "suites/parity/a.cc", "#include \"bench/support/timing.h\""},
         Planted{"bench_includes_command", "bench/cases/a.cc", "#include \"ci/assay/commands.h\""},
+        Planted{"command_plants_faults", "ci/assay/a.cc", "#include \"suites/testing/planted.h\""},
         Planted{"not_rooted", "engine/base/a.h", "#include \"check.h\""},
         Planted{"family_in_runtime", "engine/runtime/trunk.cc", "if (name == \"Gemma4\") {}"},
         Planted{"family_in_kernel", "engine/ops/kernels/a.cu", "// as llama does"}),

@@ -120,6 +120,8 @@ TEST(Workbench, KeepsAnswersWhenItReleasesTheDevice) {
   const Tokens tokens = RandomTokens(0, 1, 4, bench.Spec(target).vocab);
   const ReferenceSession* rows = &bench.references().Rows(target, tokens);
   bench.ReleaseDevice();
+  // Had they been forgotten, others would lie in their place now.
+  bench.references().Rows(target, MadeUpTokens(0, 2, 4, bench.Spec(target).vocab));
   EXPECT_EQ(rows, &bench.references().Rows(target, tokens));
 }
 
