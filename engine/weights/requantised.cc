@@ -58,6 +58,8 @@ class RequantisedStore final : public WeightStore {
 
   const ModelSpec& spec() const override { return spec_; }
   bool Has(TensorKey key) const override { return base_->Has(key); }
+  std::vector<UnreadKey> UnreadKeys() const override { return base_->UnreadKeys(); }
+  std::vector<std::string> Notes() const override { return base_->Notes(); }
   std::string format() const override { return fmt::format("{} as {}", base_->format(), Name(type_)); }
   std::string Identity() const override {
     return Digest().Add("requantised 1").Add(Name(type_)).Add(base_->Identity()).Hex();
