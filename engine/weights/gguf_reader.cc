@@ -266,7 +266,16 @@ const GgufTensor& GgufFile::Tensor(std::string_view name) const {
 
 const GgufValue* GgufFile::Value(std::string_view key) const {
   const auto found = values_.find(std::string(key));
-  return found == values_.end() ? nullptr : &found->second;
+  if (found == values_.end()) return nullptr;
+  read_.insert(found->first);
+  return &found->second;
+}
+
+std::vector<std::string> GgufFile::Keys() const {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : values_) keys.push_back(key);
+  std::sort(keys.begin(), keys.end());
+  return keys;
 }
 
 const GgufValue& GgufFile::Bounded(std::string_view key, std::uint64_t limit) const {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -65,7 +66,10 @@ class GgufFile {
   const GgufTensor* Find(std::string_view name) const;                 // null when absent
   const GgufTensor& Tensor(std::string_view name) const;               // throws InputError when absent
 
-  const GgufValue* Value(std::string_view key) const;  // null when absent
+  // Null when absent. Asking counts as reading: see UnreadKeys.
+  const GgufValue* Value(std::string_view key) const;
+  std::vector<std::string> Keys() const;                                      // sorted
+  bool WasRead(const std::string& key) const { return read_.contains(key); }  // while it was opened; not thread-safe
   // Each throws InputError naming key, expected and found when the key is absent or of another kind. Integers may be
   // stored in any width and sign and bools as integers; Reals accepts f32 and f64 (integers too); scalars count as
   // arrays of one. At most `limit` elements are accepted.
@@ -86,6 +90,7 @@ class GgufFile {
   // Transparent lookup is not worth a custom hash: keys are few and asked for once.
   std::unordered_map<std::string, GgufValue> values_;
   std::unordered_map<std::string, std::size_t> tensor_index_;
+  mutable std::set<std::string> read_;
 };
 
 // `text` with bytes outside printable ASCII escaped and cut to 80 characters: names from files are shown in messages.

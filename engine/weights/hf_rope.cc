@@ -94,9 +94,10 @@ std::optional<JsonFields> ByKind(const std::optional<JsonFields>& tables, const 
 RopePair ParseOneRope(const JsonFields& text, const RopePair& defaults, int positions) {
   const double theta = text.Number("rope_theta", defaults.full.theta);
   const auto parameters = text.Object("rope_parameters"), scaling = text.Object("rope_scaling");
-  for (const char* kind : {kFull, kSliding})
-    Require(!parameters || !parameters->Has(kind), "{}: a rope for each kind of layer is not supported for this family",
-            parameters->At(kind));
+  if (parameters)
+    for (const char* kind : {kFull, kSliding})
+      Require(!parameters->Has(kind), "{}: a rope for each kind of layer is not supported for this family",
+              parameters->At(kind));
   RopeConfig rope = defaults.full;
   rope.theta = theta;
   if (!IsEmpty(scaling) || !IsEmpty(parameters)) {

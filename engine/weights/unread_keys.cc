@@ -135,6 +135,8 @@ constexpr Rule kHarmlessMetadata[] = {
     {"adapter.type", kDescribes},
     {"mradermacher.*", kDescribes},
     {"clip.*", kTower},
+    {"final_logit_softcapping", kAbsent, " llama qwen2 qwen3 "},
+    {"mm_*", kTower},
     {"vocab_size", "the embedding's rows say it"},
     {"tensor_data_layout", kDescribes},
     {"vision.*", kTower},
