@@ -35,6 +35,8 @@ int RunCommand(const RunArguments& arguments, const Invocation& invocation);
 
 struct GoldenArguments {
   std::string model, goldens;  // goldens: empty = the file beside the model
+  std::string recorded_in;     // what the recording was computed in; empty: as its logits say
+  bool padding = false;        // columns of the recording beyond the model's vocabulary are padding
   std::vector<std::string> dtypes;
   std::string pattern;
   std::string device = "auto";
@@ -55,7 +57,8 @@ struct BenchArguments {
 };
 int BenchCommand(const BenchArguments& arguments, const Invocation& invocation);
 
-// Suites, models, presets and devices; or the ids of the cases that `arguments` select; or the groups that may be placed.
+// Suites, models, presets and devices; or the ids of the cases that `arguments` select; or the groups that may be
+// placed.
 enum class ListWhat { kOverview, kCases, kGroups };
 int ListCommand(const RunArguments& arguments, ListWhat what);
 

@@ -19,7 +19,8 @@ void DescribeDevice(const Device& device, Workbench& bench, Environment* environ
   gpu.compute_capability = facts.compute_capability;
   gpu.memory_bytes = facts.memory_bytes;
   const CudaVersions versions = LoadedCudaVersions();
-  environment->cuda = CudaRuntime{ReadDriverVersion(gpu.bus_id), versions.driver_cuda, versions.runtime, versions.cublas};
+  environment->cuda =
+      CudaRuntime{ReadDriverVersion(gpu.bus_id), versions.driver_cuda, versions.runtime, versions.cublas};
   environment->gpus.push_back(std::move(gpu));
 #endif
 }

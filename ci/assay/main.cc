@@ -93,6 +93,8 @@ int Main(int argc, char** argv) {
   golden_command->add_option("model,--model", golden.model, "checkpoint")->required();
   golden_command->add_option("--goldens", golden.goldens,
                              "goldens.safetensors or .logits.json; default: beside the model");
+  golden_command->add_option("--recorded-in", golden.recorded_in, "fp32, fp16 or bf16; default: as its logits say");
+  golden_command->add_flag("--padding", golden.padding, "recorded columns beyond the model's vocabulary are padding");
   golden_command->add_option("--case", golden.pattern, "id of a case; * and ? match several");
   AddRunning(golden_command, &golden);
   golden_command->add_option("--report", golden.report, "file to write");
@@ -134,7 +136,8 @@ int Main(int argc, char** argv) {
   bool list_cases = false, list_groups = false;
   CLI::App* list_command = app.add_subcommand("list", "suites, models and devices, or the cases a selection has");
   CLI::Option* cases = list_command->add_flag("--cases", list_cases, "print case ids");
-  list_command->add_flag("--groups", list_groups, "print groups of cases that share a loaded model: what a scheduler may place")
+  list_command
+      ->add_flag("--groups", list_groups, "print groups of cases that share a loaded model: what a scheduler may place")
       ->excludes(cases);
   AddSelection(list_command, &list);
   AddRunning(list_command, &list);
@@ -146,9 +149,7 @@ int Main(int argc, char** argv) {
     for (const CLI::Option* option : selections)
       if (!option->empty() && !list_cases && !list_groups)
         throw CLI::RequiresError(option->get_name(), "--cases or --groups");
-    code = ListCommand(list, list_groups  ? ListWhat::kGroups
-                             : list_cases ? ListWhat::kCases
-                                          : ListWhat::kOverview);
+    code = ListCommand(list, list_groups ? ListWhat::kGroups : list_cases ? ListWhat::kCases : ListWhat::kOverview);
   });
 
   InspectArguments inspect;

@@ -43,8 +43,10 @@ std::vector<Case> Selected(std::vector<Case> all, const std::string& pattern) {
     if (nearest.empty() || Likeness(item.id(), pattern) > Likeness(nearest, pattern)) nearest = item.id();
   std::vector<Case> selected = SelectCases(std::move(all), pattern);
   if (selected.empty() && !nearest.empty() && pattern.find_first_of("*?[") == std::string::npos)
-    fmt::print(stderr, "assay: case '{}': no case has this id; ids read Suite.Name/model/dtype/device/axis=value, the "
-                       "nearest is '{}'\n", pattern, nearest);
+    fmt::print(stderr,
+               "assay: case '{}': no case has this id; ids read Suite.Name/model/dtype/device/axis=value, the "
+               "nearest is '{}'\n",
+               pattern, nearest);
   return selected;
 }
 
@@ -68,8 +70,7 @@ int RunCommand(const RunArguments& arguments, const Invocation& invocation) {
 int ListCommand(const RunArguments& arguments, ListWhat what) {
   if (what != ListWhat::kOverview) {
     Workbench bench;
-    std::vector<Case> selected =
-        Selected(ListCases(bench, InputsOf(arguments), arguments.suites), arguments.pattern);
+    std::vector<Case> selected = Selected(ListCases(bench, InputsOf(arguments), arguments.suites), arguments.pattern);
     const bool none = selected.empty();
     if (what == ListWhat::kCases) {
       for (const Case& item : selected) fmt::print("{}\n", item.id());

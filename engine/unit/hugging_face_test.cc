@@ -303,7 +303,7 @@ TEST(HuggingFace, RefusesTricksInTheIndex) {
   EXPECT_TRUE(Contains(complain(R"({"weight_map":{"a":5}})"), "not mapped to a file name"));
   EXPECT_EQ(complain("{\"weight_map\":{" + map + R"(,"mtp.fc.weight":"model-00001-of-00002.safetensors"}})"), "");
   std::string wrong = map;
-  const std::size_t digit = wrong.find("\"model.norm.weight\":\"model-0000") + 32;
+  const std::size_t digit = wrong.find("\"model.norm.weight\":\"model-0000") + 31;
   wrong[digit] = wrong[digit] == '1' ? '2' : '1';
   EXPECT_TRUE(Contains(complain("{\"weight_map\":{" + wrong + "}}"), "which does not hold it"));
   EXPECT_TRUE(Contains(complain(R"({"weight_map":{"a":"absent.safetensors"}})"), "cannot open"));

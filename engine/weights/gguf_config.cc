@@ -170,6 +170,8 @@ void ApplyScaling(const Keys& keys, RopeConfig* rope, int positions) {
   rope->rule = RopeRule::kLinear;
   rope->factor = factor == 0.0 ? 1.0 : factor;
   if (type == "linear") return;
+  Require(keys.Has("rope.scaling.factor"), "{}: key '{}' is missing: yarn needs it", keys.file().path(),
+          keys.Full("rope.scaling.factor"));
   rope->rule = RopeRule::kYarn;
   rope->original = keys.Int("rope.scaling.original_context_length", 1, positions);
   rope->beta_fast = keys.Real("rope.scaling.yarn_beta_fast", 32.0);

@@ -1,6 +1,7 @@
 #include "engine/weights/requantised.h"
 
 #include <algorithm>
+#include <cctype>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -126,6 +127,14 @@ QuantisedName SplitQuantisedName(const std::string& model) {
     const std::string_view text = suffix.text;
     if (model.size() > text.size() && model.ends_with(text))
       return {model.substr(0, model.size() - text.size()), std::string(text), suffix.type};
+  }
+  // A folder's name may hold an @; what looks like a type of blocks is meant as one.
+  if (const std::size_t at = model.rfind("@q"); at != std::string::npos && at > 0 &&
+                                                model.find('/', at) == model.npos && at + 2 < model.size() &&
+                                                std::isdigit(model[at + 2]) != 0) {
+    std::string known;
+    for (const Suffix& suffix : kSuffixes) known += (known.empty() ? "" : " or ") + std::string(suffix.text);
+    Throw("{}: suffix {}: expected {}", model, model.substr(at), known);
   }
   return {model, "", std::nullopt};
 }

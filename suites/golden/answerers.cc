@@ -99,7 +99,8 @@ std::vector<GoldenAnswer> SystemAnswerer::Together(std::span<const GoldenRequest
       const std::span<const std::int32_t> left = requests[i].tokens.subspan(done);
       if (left.empty()) continue;
       const int chunk = std::min(static_cast<int>(left.size()), system_->limits().max_chunk);
-      feeds.push_back({sessions[i], left.first(chunk), done + chunk > requests[i].first_row ? Want::kAll : Want::kNone});
+      feeds.push_back(
+          {sessions[i], left.first(chunk), done + chunk > requests[i].first_row ? Want::kAll : Want::kNone});
       request_of_feed.push_back(i);
     }
     if (feeds.empty()) break;
