@@ -147,7 +147,7 @@ void GgufStore::RefuseUnknown() const {
 }
 
 std::shared_ptr<const std::byte> GgufStore::Read(const GgufTensor& tensor) const {
-  return file_.file().ReadBlock(tensor.offset, tensor.bytes, tensor.name);
+  return file_.file(tensor).ReadBlock(tensor.offset, tensor.bytes, tensor.name);
 }
 
 // Half-split row s * D/2 + j of each head is stored row 2j + s. Rows are whole blocks, so quantised rows move as they
@@ -176,7 +176,7 @@ HostTensor GgufStore::Load(TensorKey key, bool) const {
   out.rows = source.entry.rows;
   out.cols = source.entry.cols;
   out.bytes = source.tensor->bytes;
-  out.where = file_.path() + ": " + source.tensor->name;
+  out.where = file_.file(*source.tensor).path() + ": " + source.tensor->name;
   out.data = Read(*source.tensor);
   if (source.interleaved_heads > 0)
     // A bias has a number where a matrix has a row.
@@ -220,7 +220,8 @@ std::vector<StoredTensorInfo> GgufStore::Listing() const {
   const std::map<std::string, std::string> dead = Dead();
   std::vector<StoredTensorInfo> listing;
   for (const GgufTensor& tensor : file_.tensors()) {
-    StoredTensorInfo info{tensor.name, file_.path(), tensor.type, {}, tensor.bytes, used_.contains(tensor.name)};
+    StoredTensorInfo info{tensor.name,  file_.file(tensor).path(),  tensor.type, {},
+                          tensor.bytes, used_.contains(tensor.name)};
     for (int d = tensor.rank; d-- > 0;) info.shape.push_back(tensor.dims[d]);
     if (!info.used) info.reason = dead.contains(tensor.name) ? dead.at(tensor.name) : HarmlessTensor(tensor.name);
     listing.push_back(std::move(info));
@@ -239,6 +240,9 @@ std::string GgufStore::Identity() const {
     file_.file().Read(piece, at, "header");
     digest.Add(piece);
   }
+  for (std::size_t part = 1; part < file_.parts().size(); ++part) digest.Add(file_.parts()[part]->size());
+  for (const GgufTensor& tensor : file_.tensors())
+    if (tensor.part > 0) digest.Add(tensor.name).Add(tensor.offset).Add(std::uint64_t{tensor.bytes});
   return digest.Hex();
 }
 

@@ -154,7 +154,7 @@ std::optional<std::vector<float>> RopeDivisors(const GgufFile& file, int head_di
           "{}: tensor 'rope_freqs.weight': expected {} F32 divisors (half of head_dim), found {} {} in {} dimensions",
           file.path(), head_dim / 2, tensor->dims[0], Name(tensor->type), tensor->rank);
   std::vector<float> divisors(tensor->dims[0]);
-  file.file().Read(std::as_writable_bytes(std::span(divisors)), tensor->offset, "rope_freqs.weight");
+  file.file(*tensor).Read(std::as_writable_bytes(std::span(divisors)), tensor->offset, "rope_freqs.weight");
   return divisors;
 }
 

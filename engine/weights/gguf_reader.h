@@ -49,18 +49,22 @@ struct GgufTensor {
   std::array<std::int64_t, 4> dims{1, 1, 1, 1};  // fastest first; 1 beyond rank
   std::uint64_t offset = 0;                      // in the file
   std::size_t bytes = 0;
+  std::size_t part = 0;  // which file of a split model
 };
 
 // Immutable once opened; reads are thread-safe. Memory: at most a few times the header's bytes.
 class GgufFile {
  public:
   // Throws InputError naming the file, the field and what was found when the file is not GGUF, of another version or
-  // byte order, one part of a split model, truncated, or contradicts itself (duplicate names, overlapping tensors,
+  // byte order, a later part of a split model, truncated, or contradicts itself (duplicate names, overlapping tensors,
   // ...).
+  // A model split into files (name-00001-of-00003.gguf) is opened by its first part, which holds the metadata.
   explicit GgufFile(const std::string& path);
 
   const std::string& path() const { return file_->path(); }
   const InputFile& file() const { return *file_; }
+  const InputFile& file(const GgufTensor& tensor) const { return *parts_[tensor.part]; }
+  const std::vector<std::shared_ptr<const InputFile>>& parts() const { return parts_; }  // this file first
   std::uint64_t data_start() const { return data_start_; }
   const std::vector<GgufTensor>& tensors() const { return tensors_; }  // in file order
   const GgufTensor* Find(std::string_view name) const;                 // null when absent
@@ -79,12 +83,16 @@ class GgufFile {
 
  private:
   class Cursor;
+  GgufFile(const std::string& path, std::size_t part);
+  std::size_t PartCount() const;
+  void JoinParts();
   void ReadValue(Cursor& in, const std::string& key);
   void ReadTensor(Cursor& in, std::uint64_t index);
   void PlaceTensors(std::uint64_t header_end);
   const GgufValue& Bounded(std::string_view key, std::uint64_t limit) const;
 
   std::shared_ptr<const InputFile> file_;
+  std::vector<std::shared_ptr<const InputFile>> parts_;
   std::uint64_t data_start_ = 0;
   std::vector<GgufTensor> tensors_;
   // Transparent lookup is not worth a custom hash: keys are few and asked for once.
