@@ -1,5 +1,6 @@
 // Every setting of a config that loaders have got wrong, in every family and both formats, against what transformers
 // computes for it: see ci/loader_matrix.py, which recorded the logits and the texts of refusals.
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -26,7 +27,7 @@ using nlohmann::json;
 const std::string kFolder = std::string(ASSAY_FIXTURES) + "/loader_matrix/";
 
 bool Has(const std::string& words, const std::string& word) {
-  return (" " + words + " ").find(" " + word + " ") != std::string::npos;
+  return fmt::format(" {} ", words).find(fmt::format(" {} ", word)) != std::string::npos;
 }
 
 std::vector<float> Values(const SafetensorsFile& file, const SafetensorsEntry& entry) {
@@ -71,7 +72,8 @@ std::string WriteGguf(const ScratchFolder& folder, const json& cell) {
   for (const std::string& name : unwanted) image.Drop(name);
   for (const json& change : cell["metadata"]) {
     const std::string stated = change[0];
-    const std::string key = stated[0] == '/' ? stated.substr(1) : family + "." + stated.substr(stated[0] == '-');
+    const std::string key =
+        stated[0] == '/' ? stated.substr(1) : fmt::format("{}.{}", family, stated.substr(stated[0] == '-' ? 1 : 0));
     if (stated[0] == '-') {
       image.Drop(key);
     } else if (change[1] == kString) {

@@ -269,6 +269,7 @@ void GgufFile::PlaceTensors(std::uint64_t header_end) {
             "{}: key 'general.alignment': expected a power of two up to {}, found {}", path(), kMaxAlignment, stated);
   }
   data_start_ = (header_end + alignment - 1) / alignment * alignment;
+  if (tensors_.empty()) data_start_ = header_end;  // nothing follows that would need padding
   Require(data_start_ <= file_->size(), "{}: truncated: the data starts at byte {}, the file ends at {}", path(),
           data_start_, file_->size());
   const std::uint64_t data_bytes = file_->size() - data_start_;
