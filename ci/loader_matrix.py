@@ -163,6 +163,9 @@ def weights_of(family):
             drawn = 1.5 * drawn / shape[-1] ** 0.5
         drawn = drawn.to(torch.bfloat16)
         tensors[name] = torch.where(drawn.abs() < 2.0**-8, torch.zeros_like(drawn), drawn)
+    if family == "qwen2":  # transformers has no such tensor there, a GGUF file may
+        for layer in range(LAYERS):
+            tensors[f"model.layers.{layer}.self_attn.o_proj.bias"] = (torch.randn(HIDDEN, generator=random) / 2).to(torch.bfloat16)
     return tensors
 
 
@@ -293,8 +296,23 @@ def gguf_cells(family):
     return cells
 
 
+def write_case(folder, family, changes):
+    """A whole checkpoint with its goldens, for the engine itself: `assay golden`."""
+    config = with_changes(FAMILIES[family], changes)
+    tensors = choose(weights_of(family), "head bias", family)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "config.json"), "w") as file:
+        json.dump(config, file, indent=1)
+    save_file({k: v.contiguous() for k, v in tensors.items()}, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
+    save_file({"tokens.0": torch.tensor(TOKENS), "logits.0": logits_of(config, tensors)}, os.path.join(folder, "goldens.safetensors"))
+
+
 def main(folder):
     os.makedirs(folder, exist_ok=True)
+    public = os.path.join(folder, "..", "public")
+    write_case(os.path.join(public, "attention-bias-yarn-llama"), "llama", {"attention_bias": True, "rope_scaling": YARN})
+    write_case(os.path.join(public, "attention-bias-yarn-gemma3"), "gemma3", {"attention_bias": True, "rope_scaling": YARN})
+    write_case(os.path.join(public, "attention-bias-gemma4"), "gemma4", {"attention_bias": True, "attention_k_eq_v": False})
     cells, logits = [], {}
 
     def record(name, config, tensors):
