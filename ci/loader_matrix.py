@@ -17,7 +17,7 @@ import tempfile
 import gguf
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 VOCAB, HIDDEN, HEADS, KV, DIM, FFN, LAYERS, WINDOW = 32, 16, 4, 2, 8, 24, 3, 5
@@ -307,12 +307,23 @@ def write_case(folder, family, changes):
     save_file({"tokens.0": torch.tensor(TOKENS), "logits.0": logits_of(config, tensors)}, os.path.join(folder, "goldens.safetensors"))
 
 
+def write_recordings(folder, case):
+    """What recorders make of one answer: log-probabilities, padded columns, PyTorch's 16-bit types."""
+    os.makedirs(folder, exist_ok=True)
+    goldens = load_file(os.path.join(case, "goldens.safetensors"))
+    tokens, logits = goldens["tokens.0"], goldens["logits.0"]
+    padded = torch.cat([logits, torch.full((ROWS, 8), -torch.inf)], 1)
+    for name, value in {"log_probabilities": logits.log_softmax(-1), "padded": padded, "fp16": logits.half(), "bf16": logits.bfloat16()}.items():
+        save_file({"tokens.0": tokens, "logits.0": value.contiguous()}, os.path.join(folder, name + ".safetensors"))
+
+
 def main(folder):
     os.makedirs(folder, exist_ok=True)
     public = os.path.join(folder, "..", "public")
     write_case(os.path.join(public, "attention-bias-yarn-llama"), "llama", {"attention_bias": True, "rope_scaling": YARN})
     write_case(os.path.join(public, "attention-bias-yarn-gemma3"), "gemma3", {"attention_bias": True, "rope_scaling": YARN})
     write_case(os.path.join(public, "attention-bias-gemma4"), "gemma4", {"attention_bias": True, "attention_k_eq_v": False})
+    write_recordings(os.path.join(public, "recordings"), os.path.join(public, "attention-bias-yarn-llama"))
     cells, logits = [], {}
 
     def record(name, config, tensors):

@@ -252,7 +252,8 @@ const char* const kScaledLlama =
 
 TEST(HfConfig, TheOlderKeyOfRopeScalingCounts) {
   EXPECT_TRUE(Parse(kScaledLlama) == Parse(Replaced(kScaledLlama, "rope_type", "type")));
-  EXPECT_TRUE(Contains(Refusal(Replaced(kScaledLlama, "\"rope_type\": \"linear\"", "\"type\": \"dynamic\"")), "dynamic"));
+  EXPECT_TRUE(
+      Contains(Refusal(Replaced(kScaledLlama, "\"rope_type\": \"linear\"", "\"type\": \"dynamic\"")), "dynamic"));
 }
 
 TEST(HfConfig, APartOfTheHeadRotatedIsRefusedWhereItWouldBeIgnored) {
