@@ -50,10 +50,8 @@ build() {
   if [ $# -gt 0 ]; then cmake --build --preset "$preset" -j "$jobs" --target "$@"; else cmake --build --preset "$preset" -j "$jobs"; fi
 }
 
-# Tests run side by side, so each gets two threads (one thread would hide races) that sleep when they wait.
 run_tests() {
   local preset=$1
-  export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
   ctest --preset "$preset" -j "$jobs"
 }
 

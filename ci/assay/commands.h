@@ -35,6 +35,8 @@ int RunCommand(const RunArguments& arguments, const Invocation& invocation);
 
 struct GoldenArguments {
   std::string model, goldens;  // goldens: empty = the file beside the model
+  std::string recorded_in;     // what the recording was computed in; empty: as its logits say
+  bool padding = false;        // columns of the recording beyond the model's vocabulary are padding
   std::vector<std::string> dtypes;
   std::string pattern;
   std::string device = "auto";

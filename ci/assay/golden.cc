@@ -21,13 +21,17 @@ int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation
 
   const Device device = ResolveDevice(arguments.device);
   Workbench bench;
-  RequireSameVocabulary(ReadGolden(trace), bench.Store(model, arguments.seed).spec());  // bad input, not a failed case
+  const ModelSpec& spec = bench.Store(model, arguments.seed).spec();
+  GoldenOptions options;
+  if (!arguments.recorded_in.empty()) options.precision = PrecisionFromName(arguments.recorded_in);
+  if (arguments.padding) options.vocab = spec.vocab;
+  RequireSameVocabulary(ReadGolden(trace, options), spec);  // bad input, not a failed case
   const SuiteInputs inputs{
       {model}, arguments.dtypes.empty() ? DefaultDtypes() : PrecisionsOf(arguments.dtypes), {device}, arguments.seed};
   std::vector<Case> cases;
   for (const Target& target : TargetsOf(bench, inputs)) {
-    if (cases.empty()) cases.push_back(GoldenReferenceCase(bench, target, trace));
-    for (Case& item : GoldenSystemCases(bench, target, trace)) cases.push_back(std::move(item));
+    if (cases.empty()) cases.push_back(GoldenReferenceCase(bench, target, trace, options));
+    for (Case& item : GoldenSystemCases(bench, target, trace, options)) cases.push_back(std::move(item));
   }
 
   CaseRun run;
@@ -39,7 +43,10 @@ int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation
   run.report = arguments.report;
   run.replay = [&](const Case& item) {
     std::string line = ReplayLine(item);
-    line.replace(0, std::string_view("assay run").size(), "assay golden --goldens " + Quoted(trace));
+    std::string command = "assay golden --goldens " + Quoted(trace);
+    if (!arguments.recorded_in.empty()) command += " --recorded-in " + arguments.recorded_in;
+    if (arguments.padding) command += " --padding";
+    line.replace(0, std::string_view("assay run").size(), command);
     return line;
   };
   return RunAndReport(bench, std::move(run), invocation);

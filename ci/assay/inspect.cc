@@ -1,8 +1,10 @@
 #include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "ci/assay/commands.h"
 #include "ci/assay/terminal.h"
@@ -27,6 +29,7 @@ void PrintModel(const ModelSpec& spec, const WeightStore& store) {
   trait(spec.qk_norm, "q/k norm");
   trait(spec.v_norm, "v norm");
   trait(spec.qkv_bias, "q/k/v bias");
+  trait(spec.out_bias, "output bias");
   trait(spec.post_norms, "post norms");
   trait(spec.layer_scalar, "layer scalars");
   trait(spec.tied_head, "tied head");
@@ -51,8 +54,9 @@ void PrintLayers(const ModelSpec& spec, const KvPlan& plan) {
          layer.window > 0 ? fmt::format("{}", layer.window) : "-", fmt::format("{}", layer.heads),
          fmt::format("{}", layer.kv_heads), fmt::format("{}", layer.head_dim),
          fmt::format("{:g}{}", rope.theta,
-                     rotated == layer.head_dim / 2 ? std::string()
-                                                   : fmt::format(" ({} of {} pairs)", rotated, layer.head_dim / 2)),
+                     (rotated == layer.head_dim / 2 ? std::string()
+                                                    : fmt::format(" ({} of {} pairs)", rotated, layer.head_dim / 2)) +
+                         (rope.gain == 1 ? std::string() : fmt::format(" x {:g}", rope.gain))),
          layer.kv_source == i ? (layer.value_is_key ? "own, v = k" : "own") : fmt::format("layer {}", layer.kv_source),
          fmt::format("{}", plan.cache_of_layer[i]), ffn});
   }
@@ -99,6 +103,24 @@ void PrintTensors(const WeightStore& store) {
   table.Print(stdout);
 }
 
+// What was decided about the file, and everything in it that nothing reads: with the reason where there is one.
+void PrintUnread(const WeightStore& store) {
+  for (const std::string& note : store.Notes()) fmt::print("\nnote: {}\n", note);
+  std::map<std::string, std::vector<std::string>> by_reason;
+  for (const UnreadKey& key : store.UnreadKeys()) by_reason[key.reason].push_back(key.key);
+  for (const StoredTensorInfo& tensor : store.Listing())
+    if (!tensor.used) by_reason[tensor.reason].push_back(tensor.name);
+  if (by_reason.empty()) return;
+  constexpr std::size_t kShown = 12;
+  fmt::print("\nnot read:\n");
+  for (const auto& [reason, names] : by_reason) {
+    const std::size_t shown = reason.empty() ? names.size() : std::min(names.size(), kShown);
+    fmt::print("  {}: {}{}\n", reason.empty() ? "unknown" : reason,
+               fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
+               shown < names.size() ? fmt::format(" and {} more", names.size() - shown) : "");
+  }
+}
+
 int Inspect(const std::string& model, const InspectArguments& arguments) {
   std::unique_ptr<WeightStore> store;
   try {
@@ -114,6 +136,7 @@ int Inspect(const std::string& model, const InspectArguments& arguments) {
   PrintLayers(spec, plan);
   PrintPlan(plan);
   PrintTensors(*store);
+  PrintUnread(*store);
   return kExitPass;
 }
 

@@ -93,6 +93,8 @@ int Main(int argc, char** argv) {
   golden_command->add_option("model,--model", golden.model, "checkpoint")->required();
   golden_command->add_option("--goldens", golden.goldens,
                              "goldens.safetensors or .logits.json; default: beside the model");
+  golden_command->add_option("--recorded-in", golden.recorded_in, "fp32, fp16 or bf16; default: as its logits say");
+  golden_command->add_flag("--padding", golden.padding, "recorded columns beyond the model's vocabulary are padding");
   golden_command->add_option("--case", golden.pattern, "id of a case; * and ? match several");
   AddRunning(golden_command, &golden);
   golden_command->add_option("--report", golden.report, "file to write");

@@ -1,6 +1,10 @@
 # assay_room(NAME DEPS...): one static library of the .cc files (and, with CUDA, .cu files and cuda_*.cc) of the current folder.
 # Files that need CUDA are named cuda_*.cc or *.cu; adding a file to a folder needs no edit here.
 set(ASSAY_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor)
+# GCC sees overlapping copies in std::string that cannot happen (GCC bugs 105329, 105651).
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  list(APPEND ASSAY_WARNINGS -Wno-restrict)
+endif()
 
 function(assay_flags target)
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
@@ -32,6 +36,7 @@ endfunction()
 
 function(assay_room name)
   assay_sources(sources)
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
   if(NOT sources)
     add_library(${name} INTERFACE)
     target_include_directories(${name} INTERFACE ${PROJECT_SOURCE_DIR})
@@ -50,6 +55,10 @@ endfunction()
 # assay_program(NAME DEPS...): an executable of the .cc files of the current folder.
 function(assay_program name)
   assay_sources(sources)
+  assay_executable(${name} "${sources}" ${ARGN})
+endfunction()
+
+function(assay_executable name sources)
   add_executable(${name} ${sources})
   assay_flags(${name})
   target_link_libraries(${name} PRIVATE ${ARGN})
@@ -57,9 +66,16 @@ function(assay_program name)
 endfunction()
 
 include(GoogleTest)
-# assay_tests(NAME DEPS...): one gtest program of the .cc files of the current folder, found by CTest case by case.
+# assay_tests(NAME DEPS...): one gtest program of the .cc files of the current folder, found by CTest case by case. Where
+# assay_room made a library of the folder, the program is of the *_test.cc files, which the library leaves out.
 function(assay_tests name)
-  assay_program(${name} ${ARGN})
+  assay_sources(sources)
+  get_property(libraries DIRECTORY PROPERTY BUILDSYSTEM_TARGETS)
+  if(libraries)
+    list(FILTER sources INCLUDE REGEX "_test\\.cc$")
+  endif()
+  assay_executable(${name} "${sources}" ${ARGN} GTest::gtest GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE ASSAY_FIXTURES="${PROJECT_SOURCE_DIR}/suites/fixtures")
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
+  # Without pretty values: they are addresses where a parameter has no text, and a test's name must not change.
+  gtest_discover_tests(${name} NO_PRETTY_VALUES DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
 endfunction()

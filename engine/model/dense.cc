@@ -19,6 +19,8 @@ ModelSpec DenseSpec(const DenseConfig& config) {
   spec.attn_scale = static_cast<float>(config.attn_scale > 0 ? config.attn_scale : 1.0 / std::sqrt(config.head_dim));
   spec.softcap = static_cast<float>(config.softcap);
   spec.tied_head = config.tied_head;
+  spec.qkv_bias = spec.qkv_bias || config.attention_bias;
+  spec.out_bias = config.attention_bias;
   for (std::size_t l = 0; l < config.kinds.size(); ++l) {
     const bool sliding = config.kinds[l] == LayerKind::kSliding;
     LayerSpec layer;

@@ -21,9 +21,10 @@ struct DenseConfig {
   int head_dim = 0;  // stated by the caller: hidden / heads is only the default of some formats
   int ffn = 0;
   bool tied_head = false;
-  double attn_scale = 0;  // 0: 1 / sqrt(head_dim)
-  double softcap = 0;     // 0 = none
-  int window = 0;         // of sliding layers
+  bool attention_bias = false;  // a bias on all projections of attention
+  double attn_scale = 0;        // 0: 1 / sqrt(head_dim)
+  double softcap = 0;           // 0 = none
+  int window = 0;               // of sliding layers
   RopeConfig rope_full{};
   RopeConfig rope_sliding{};
   std::vector<LayerKind> kinds;  // one per layer

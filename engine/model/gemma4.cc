@@ -29,6 +29,8 @@ ModelSpec Gemma4Spec(const Gemma4Config& config) {
   spec.attn_scale = 1.0f;  // q and k are normed per head: no 1/sqrt(head_dim)
   spec.softcap = static_cast<float>(config.softcap);
   spec.tied_head = config.tied_head;
+  spec.qkv_bias = spec.qkv_bias || config.attention_bias;
+  spec.out_bias = config.attention_bias;
   spec.ple_width = config.ple_width;
   for (int l = 0; l < layers; ++l) {
     const Gemma4Layer& from = config.layers[l];

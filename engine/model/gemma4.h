@@ -29,8 +29,9 @@ struct Gemma4Config {
   int ple_width = 0;
   double softcap = 0;  // 0 = none
   bool tied_head = true;
-  int shared_kv_layers = 0;  // the last so many layers read the cache of the last earlier layer of their kind
-  bool double_wide = false;  // those layers have twice the listed feed-forward width
+  bool attention_bias = false;  // a bias on all projections of attention
+  int shared_kv_layers = 0;     // the last so many layers read the cache of the last earlier layer of their kind
+  bool double_wide = false;     // those layers have twice the listed feed-forward width
   int experts = 0, top_k = 0, expert_ffn = 0;  // on every layer
   RopeConfig rope_sliding{};
   RopeConfig rope_full{.rule = RopeRule::kProportional, .theta = 1e6, .partial = 0.25};

@@ -17,6 +17,27 @@ double Llama3Frequency(double inv, const RopeConfig& config) {
   return (1 - smooth) * inv / config.factor + smooth * inv;
 }
 
+// The pair (a real number) that turns `turns` times within the original length.
+double PairOfTurns(const RopeConfig& config, int head_dim, double turns) {
+  return head_dim * std::log(config.original / (turns * 2 * std::numbers::pi)) / (2 * std::log(config.theta));
+}
+
+// 1: the pair keeps its frequency, 0: it is divided by the factor.
+double YarnShare(const RopeConfig& config, int head_dim, int pair) {
+  double low = PairOfTurns(config, head_dim, config.beta_fast), high = PairOfTurns(config, head_dim, config.beta_slow);
+  if (config.truncate) low = std::floor(low), high = std::ceil(high);
+  low = std::max(low, 0.0), high = std::min(high, head_dim - 1.0);
+  if (low == high) high += 0.001;  // the publishers' guard against a ramp of no length
+  return 1 - std::clamp((pair - low) / (high - low), 0.0, 1.0);
+}
+
+double YarnGain(const RopeConfig& config) {
+  if (config.attention_factor > 0) return config.attention_factor;
+  const auto scale = [&](double m) { return config.factor <= 1 ? 1.0 : 0.1 * m * std::log(config.factor) + 1; };
+  if (config.mscale != 0 && config.mscale_all_dim != 0) return scale(config.mscale) / scale(config.mscale_all_dim);
+  return scale(1);
+}
+
 void CheckRope(const RopeConfig& config, int head_dim) {
   const auto finite_above = [](double value, double low) { return std::isfinite(value) && value > low; };
   Require(head_dim >= 2 && head_dim % 2 == 0, "rope: head_dim must be even and positive, found {}", head_dim);
@@ -27,8 +48,18 @@ void CheckRope(const RopeConfig& config, int head_dim) {
   if (config.rule == RopeRule::kLlama3) {
     Require(finite_above(config.low, 0) && finite_above(config.high, config.low),
             "rope: llama3 needs 0 < low_freq_factor < high_freq_factor, found {} and {}", config.low, config.high);
+  }
+  if (config.rule == RopeRule::kLlama3 || config.rule == RopeRule::kYarn)
     Require(finite_above(config.original, 0), "rope: original_max_position_embeddings must be above 0, found {}",
             config.original);
+  if (config.rule == RopeRule::kYarn) {
+    Require(finite_above(config.beta_slow, 0) && finite_above(config.beta_fast, config.beta_slow),
+            "rope: yarn needs 0 < beta_slow < beta_fast, found {} and {}", config.beta_slow, config.beta_fast);
+    Require(std::isfinite(config.attention_factor) && config.attention_factor >= 0,
+            "rope: attention_factor must be finite and not negative, found {}", config.attention_factor);
+    Require(finite_above(YarnGain(config), 0),
+            "rope: mscale {} and mscale_all_dim {} give no positive attention factor", config.mscale,
+            config.mscale_all_dim);
   }
   if (config.rule != RopeRule::kDivisors) return;
   Require(config.divisors.size() == static_cast<std::size_t>(head_dim / 2),
@@ -45,7 +76,8 @@ RopeSpec MakeRope(const RopeConfig& config, int head_dim) {
   // The publishers' formula floors partial * D / 2 in this order.
   const int rotated =
       config.rule == RopeRule::kProportional ? static_cast<int>(std::floor(config.partial * head_dim / 2)) : pairs;
-  RopeSpec rope{config.theta, std::vector<float>(static_cast<std::size_t>(pairs), 0.0f)};
+  RopeSpec rope{.theta = config.theta, .inv_freq = std::vector<float>(static_cast<std::size_t>(pairs), 0.0f)};
+  if (config.rule == RopeRule::kYarn) rope.gain = static_cast<float>(YarnGain(config));
   for (int d = 0; d < rotated; ++d) {
     const int at = d;
     double inv = std::pow(config.theta, -2.0 * d / head_dim);
@@ -59,6 +91,11 @@ RopeSpec MakeRope(const RopeConfig& config, int head_dim) {
       case RopeRule::kLlama3:
         inv = Llama3Frequency(inv, config);
         break;
+      case RopeRule::kYarn: {
+        const double kept = YarnShare(config, head_dim, d);
+        inv = inv / config.factor * (1 - kept) + inv * kept;
+        break;
+      }
       case RopeRule::kDivisors:
         inv = config.divisors[at] >= 1e20f ? 0.0 : inv / static_cast<double>(config.divisors[at]);
         break;

@@ -84,6 +84,7 @@ void ValidateSpec(const ModelSpec& spec) {
   for (std::size_t r = 0; r < spec.ropes.size(); ++r) {
     Require(std::isfinite(spec.ropes[r].theta) && spec.ropes[r].theta > 1,
             "{}: rope {}: theta must be finite and above 1, found {}", where, r, spec.ropes[r].theta);
+    Positive(where, "a rope's gain", spec.ropes[r].gain);
     for (const float inv : spec.ropes[r].inv_freq)
       Require(std::isfinite(inv) && inv >= 0, "{}: rope {}: frequencies must be finite and not negative, found {}",
               where, r, inv);

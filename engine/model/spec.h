@@ -22,6 +22,7 @@ enum class LayerKind { kFull, kSliding };
 struct RopeSpec {
   double theta = 10000.0;
   std::vector<float> inv_freq;  // [head_dim/2]; 0 = this pair does not rotate
+  float gain = 1.0f;            // of cosines and sines (YaRN): scores of layers with this rope have it twice
   friend bool operator==(const RopeSpec&, const RopeSpec&) = default;
 };
 
@@ -49,10 +50,11 @@ struct ModelSpec {
   int max_position = 0;  // positions the checkpoint claims to support
   float norm_eps = 1e-6f;
   float embed_scale = 1.0f;  // multiplies the embedding row
-  float attn_scale = 1.0f;   // multiplies query . key
+  float attn_scale = 1.0f;   // multiplies query . key, beside the rope's gain: see AttnScale
   float softcap = 0.0f;      // c in c * tanh(logit / c); 0 = none
   Activation activation = Activation::kSilu;
   bool qkv_bias = false;
+  bool out_bias = false;      // a bias on the attention's output projection
   bool qk_norm = false;       // per-head RMS norm of q and k with a learned weight, before rope
   bool v_norm = false;        // per-head RMS norm of v without a weight
   bool post_norms = false;    // RMS norm of each sublayer's output before it joins the residual ("sandwich")
@@ -65,6 +67,11 @@ struct ModelSpec {
   int layer_count() const { return static_cast<int>(layers.size()); }
   const LayerSpec& layer(int index) const { return layers[index]; }
   bool OwnsKv(int index) const { return layer(index).kv_source == index; }
+  // What multiplies a layer's query . key. A rope's gain is in both factors; taken out of them it costs nothing.
+  float AttnScale(int index) const {
+    const float gain = ropes[layer(index).rope].gain;
+    return gain == 1.0f ? attn_scale : attn_scale * gain * gain;
+  }
   friend bool operator==(const ModelSpec&, const ModelSpec&) = default;
 };
 

@@ -80,6 +80,8 @@ constexpr Row kRows[] = {
      [](S s, L, bool owns) { return s.qkv_bias && owns; }, kKvVector},
     {Role::kValueBias, "value_bias", Part::kLayer, "layers.{}.self_attn.v_proj.bias", "blk.{}.attn_v.bias", true,
      [](S s, L l, bool owns) { return s.qkv_bias && owns && !l.value_is_key; }, kKvVector},
+    {Role::kOutBias, "out_bias", Part::kLayer, "layers.{}.self_attn.o_proj.bias", "blk.{}.attn_output.bias", true,
+     [](S s, L, bool) { return s.out_bias; }, kHidden},
     {Role::kQueryNorm, "query_norm", Part::kLayer, "layers.{}.self_attn.q_norm.weight", "blk.{}.attn_q_norm.weight",
      true, [](S s, L, bool) { return s.qk_norm; }, kHeadDim},
     {Role::kKeyNorm, "key_norm", Part::kLayer, "layers.{}.self_attn.k_norm.weight", "blk.{}.attn_k_norm.weight", true,

@@ -27,6 +27,7 @@ enum class Role : std::uint8_t {
   kQueryBias,
   kKeyBias,
   kValueBias,
+  kOutBias,
   kQueryNorm,
   kKeyNorm,
   kPostAttnNorm,

@@ -161,6 +161,11 @@ void CudaOps::Embed(const EmbedArgs& args) { Forward<LaunchEmbed>("Embed", args)
 void CudaOps::PleInput(const PleInputArgs& args) { Forward<LaunchPleInput>("PleInput", args); }
 void CudaOps::Norm(const NormArgs& args) { Forward<LaunchNorm>("Norm", args); }
 void CudaOps::Residual(const ResidualArgs& args) { Forward<LaunchResidual>("Residual", args); }
+void CudaOps::AddBias(float* x, const float* bias, int rows, int width) {
+  Call("AddBias", [&] {
+    if (rows > 0) LaunchAddBias(ctx_, x, bias, rows, width);
+  });
+}
 void CudaOps::Join(const JoinArgs& args) { Forward<LaunchJoin>("Join", args); }
 void CudaOps::Qkv(const QkvArgs& args) { Forward<LaunchQkv>("Qkv", args); }
 void CudaOps::Attention(const AttentionArgs& args) { Forward<LaunchAttention>("Attention", args); }

@@ -32,6 +32,7 @@ class CudaOps final : public Ops, public WorkspaceSource {
   void PleInput(const PleInputArgs& args) override;
   void Norm(const NormArgs& args) override;
   void Residual(const ResidualArgs& args) override;
+  void AddBias(float* x, const float* bias, int rows, int width) override;
   void Join(const JoinArgs& args) override;
   void MatMul(float* out, const Weight& w, const void* x, int rows) override;
   void GatedMatMul(void* operand, const Weight& w, const void* x, int rows, Activation activation) override;

@@ -148,6 +148,11 @@ void HostOps::Residual(const ResidualArgs& args) {
   });
 }
 
+void HostOps::AddBias(float* x, const float* bias, int rows, int width) {
+  for (std::int64_t row = 0; row < rows; ++row)
+    for (int i = 0; i < width; ++i) x[row * width + i] += bias[i];
+}
+
 void HostOps::Join(const JoinArgs& args) {
   ++counters_.calls;
   ParallelFor(args.rows, Grain(4 * args.width), [&](std::int64_t begin, std::int64_t end) {

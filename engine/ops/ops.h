@@ -150,6 +150,9 @@ class Ops {
   };
   virtual void Residual(const ResidualArgs& args) = 0;
 
+  // x[r] += bias: of a product that is followed by a norm or joins the residual.
+  virtual void AddBias(float* x, const float* bias, int rows, int width) = 0;
+
   // sum[r] = rms(a[r]) * norm_a + rms(b[r]) * norm_b: joins the dense and the expert branch. sum may be a or b.
   struct JoinArgs {
     float* sum;                    // [rows, width]

@@ -80,6 +80,7 @@ LayerWeights UploadLayer(Uploader& up, int l) {
     bias.insert(bias.end(), part.begin(), part.end());
   }
   w.qkv_bias = up.Upload(bias, fmt::format("layer {} qkv bias", l));
+  w.out_bias = up.Vector(Role::kOutBias, l);
   w.post_attn_norm = up.Vector(Role::kPostAttnNorm, l);
   w.ffn_norm = up.Vector(Role::kFfnNorm, l);
   w.post_ffn_norm = up.Vector(Role::kPostFfnNorm, l);

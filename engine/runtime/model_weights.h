@@ -13,7 +13,7 @@
 namespace assay {
 
 struct LayerWeights {
-  Buffer attn_norm, q_norm, k_norm, qkv_bias, post_attn_norm;
+  Buffer attn_norm, q_norm, k_norm, qkv_bias, out_bias, post_attn_norm;
   Buffer ffn_norm, post_ffn_norm;
   Buffer router, router_scale, expert_scale, pre_expert_norm, post_dense_norm, post_expert_norm;
   Buffer post_ple_norm;

@@ -156,9 +156,10 @@ void Trunk::Layer(int l, const Rows& rows, Activations& act, const KvCache& cach
                   .rows = &rows,
                   .heads = layer.heads,
                   .window = layer.window,
-                  .scale = spec_.attn_scale});
+                  .scale = spec_.AttnScale(l)});
   ops_.At({l, "attention output"});
   ops_.MatMul(delta_.as<float>(), *w.attn_out, attended_.data(), rows.count);
+  if (w.out_bias) ops_.AddBias(delta_.as<float>(), w.out_bias.as<float>(), rows.count, spec_.hidden);
   Residual(rows, act, w.post_attn_norm, w.ffn_norm.as<float>(), 1.0f);
 
   ops_.At({l, "feed-forward"});

@@ -78,7 +78,7 @@ INSTANTIATE_TEST_SUITE_P(
                   i.tensors.push_back(i.TensorAt("blk.0.attn_norm.weight"));
                   i.tensors.back().name = "blk.0.attn_output.bias";
                 },
-                {"blk.0.attn_output.bias", "not part of a llama decoder"}},
+                {"blk.1.attn_output.bias", "missing"}},
         Refused{"MissingKey", "llama", [](I& i) { i.Drop("llama.attention.layer_norm_rms_epsilon"); },
                 {"llama.attention.layer_norm_rms_epsilon", "missing"}},
         Refused{"StringForNumber", "llama", [](I& i) { i.SetString("llama.block_count", "3"); }, {"llama.block_count", "string"}},
@@ -91,6 +91,9 @@ INSTANTIATE_TEST_SUITE_P(
                 [](I& i) { i.Set("gemma4.attention.head_count_kv", 4, {4, 4, 1, 4, 4}, true); }, {"head_count_kv", "found 5"}},
         Refused{"TokensAndRows", "llama", [](I& i) { i.SetStrings("tokenizer.ggml.tokens", {"a", "b"}); }, {"2 tokens", "96 rows"}},
         Refused{"Yarn", "qwen2", [](I& i) { i.SetString("qwen2.rope.scaling.type", "yarn"); }, {"yarn"}},
+        Refused{"NotCausal", "llama", [](I& i) { i.Set("llama.attention.causal", 7, {0}); }, {"llama.attention.causal"}},
+        Refused{"UnknownArithmetic", "llama", [](I& i) { i.Set("llama.residual_scale", 6, {0.5}); }, {"llama.residual_scale"}},
+        Refused{"Adapter", "llama", [](I& i) { i.SetString("general.type", "adapter"); }, {"LoRA adapter"}},
         Refused{"Experts", "llama", [](I& i) { i.Set("llama.expert_count", 4, {8}); }, {"mixture of experts"}},
         Refused{"PartialRotation", "llama", [](I& i) { i.Set("llama.rope.dimension_count", 4, {8}); }, {"8 of 16"}},
         Refused{"ValueLength", "llama", [](I& i) { i.Set("llama.attention.value_length", 4, {8}); }, {"value_length"}},

@@ -11,6 +11,7 @@
 #include "engine/base/check.h"
 #include "engine/base/half.h"
 #include "engine/base/quant.h"
+#include "engine/testing/complaint.h"
 #include "engine/testing/gguf_fixture.h"
 
 namespace assay {
@@ -220,6 +221,34 @@ TEST(Gguf, UnpermutesLlamaQueriesAndKeysInAnyType) {
   }
   const GgufImage qwen = Fixture("qwen2");
   EXPECT_EQ(Stored(Opened(qwen)->Load({Role::kQuery, 1})), GgufImage(qwen).TensorAt("blk.1.attn_q.weight").data);
+}
+
+// The same tensors in two files of a split set, of which the first holds all metadata.
+TEST(Gguf, OpensASplitSetFromItsFirstPart) {
+  GgufImage whole = Fixture("qwen3");
+  const Opened one(whole);
+  GgufImage first = whole, second;
+  second.tensors.assign(whole.tensors.begin() + 3, whole.tensors.end());
+  first.tensors.resize(3);
+  const auto number = [](GgufImage& image, double part, double tensors) {
+    image.Set("split.no", 2, {part});
+    image.Set("split.count", 2, {2});
+    image.Set("split.tensors.count", 5, {tensors});
+  };
+  const auto tensors = static_cast<double>(whole.tensors.size());
+  number(first, 0, tensors), number(second, 1, tensors);
+  const ScratchFolder folder;
+  const std::string head = folder.path() + "/m-00001-of-00002.gguf", tail = folder.path() + "/m-00002-of-00002.gguf";
+  folder.Put("m-00001-of-00002.gguf", first.Bytes());
+  EXPECT_NE(Complaint([&] { OpenModel(head); }).find("m-00002-of-00002.gguf"), std::string::npos);
+  folder.Put("m-00002-of-00002.gguf", second.Bytes());
+  const auto joined = OpenModel(head);
+  for (const TensorEntry& entry : Catalogue(joined->spec()))
+    EXPECT_EQ(ToFloats(joined->Load(entry.key)), ToFloats(one.store->Load(entry.key))) << Name(entry.key);
+  EXPECT_NE(Complaint([&] { OpenModel(tail); }).find("open the first part"), std::string::npos);
+  number(first, 0, tensors + 1);
+  folder.Put("m-00001-of-00002.gguf", first.Bytes());
+  EXPECT_NE(Complaint([&] { OpenModel(head); }).find("split.tensors.count"), std::string::npos);
 }
 
 TEST(Gguf, JoinsSplitExperts) {

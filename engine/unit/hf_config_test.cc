@@ -204,7 +204,8 @@ TEST(HfConfig, RefusesWithFileAndKey) {
       {with("\"sliding_window\": 512", "\"sliding_window\": 0"), "sliding_window"},
       {with("\"rms_norm_eps\": 1e-06", "\"rms_norm_eps\": 0"), "norm_eps"},
       {with("\"rope_theta\": 10000.0", "\"rope_theta\": 0"), "theta"},
-      {with("\"rope_type\": \"default\"", "\"rope_type\": \"yarn\""), "rope of type 'yarn' is not supported"},
+      {with("\"rope_type\": \"default\"", "\"rope_type\": \"dynamic\""), "rope of type 'dynamic' is not supported"},
+      {with("\"rope_type\": \"default\"", "\"rope_type\": \"yarn\""), "sliding_attention: factor: the key is missing"},
       {with("\"final_logit_softcapping\": 30.0", "\"final_logit_softcapping\": -3"), "softcap"},
       {with("gelu_pytorch_tanh", "relu"), "hidden_activation: expected 'gelu_pytorch_tanh', found 'relu'"},
       {with("\"tie_word_embeddings\": true", "\"tie_word_embeddings\": \"yes\""),
@@ -219,7 +220,11 @@ TEST(HfConfig, RefusesWithFileAndKey) {
        "own 'sliding_window'"},
       {with("\"global_head_dim\": 512", "\"use_bidirectional_attention\": \"all\""), "found 'all'"},
       {with("\"global_head_dim\": 512", "\"use_bidirectional_attention\": true"), "bidirectional attention"},
-      {with("\"global_head_dim\": 512", "\"attention_bias\": true"), "attention_bias"},
+      {with("\"global_head_dim\": 512", "\"is_causal\": false"), "is_causal"},
+      {with("\"global_head_dim\": 512", "\"residual_multiplier\": 0.5"), "residual_multiplier"},
+      {with("\"global_head_dim\": 512", "\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 8}"),
+       "rope_scaling: Gemma 4"},
+      {with("\"sliding_window\": 512", "\"sliding_window\": null"), "sliding_window"},
       {with("\"global_head_dim\": 512", "\"quantization_config\": {\"quant_method\": \"gptq\"}"),
        "quantised by 'gptq'"},
       {with("\"enable_moe_block\": false", "\"enable_moe_block\": true"), "num_experts: the key is missing"},
@@ -247,7 +252,8 @@ const char* const kScaledLlama =
 
 TEST(HfConfig, TheOlderKeyOfRopeScalingCounts) {
   EXPECT_TRUE(Parse(kScaledLlama) == Parse(Replaced(kScaledLlama, "rope_type", "type")));
-  EXPECT_TRUE(Contains(Refusal(Replaced(kScaledLlama, "\"rope_type\": \"linear\"", "\"type\": \"yarn\"")), "yarn"));
+  EXPECT_TRUE(
+      Contains(Refusal(Replaced(kScaledLlama, "\"rope_type\": \"linear\"", "\"type\": \"dynamic\"")), "dynamic"));
 }
 
 TEST(HfConfig, APartOfTheHeadRotatedIsRefusedWhereItWouldBeIgnored) {

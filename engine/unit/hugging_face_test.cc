@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <string>
 
@@ -92,9 +93,23 @@ TEST(HuggingFace, OpensEveryFixtureAndReadsEveryTensor) {
   }
 }
 
+TEST(Loaders, EmbeddedModelsHaveNoUnexplainedKeyOrTensor) {
+  int models = 0;
+  for (const char* kind : {"/goldens/hf-tiny", "/goldens/gguf-tiny", "/models"})
+    for (const auto& entry : std::filesystem::directory_iterator(kFixtures + kind)) {
+      if (!entry.is_directory() && entry.path().extension() != ".gguf") continue;
+      SCOPED_TRACE(entry.path().string());
+      const auto store = OpenModel(entry.path().string());
+      ++models;
+      for (const UnreadKey& key : store->UnreadKeys()) EXPECT_NE(key.reason, "") << key.key;
+      for (const StoredTensorInfo& info : store->Listing()) EXPECT_TRUE(info.used || !info.reason.empty()) << info.name;
+    }
+  EXPECT_EQ(models, 22);
+}
+
 TEST(HuggingFace, AllPrefixesGiveTheSameModel) {
   std::map<TensorKey, std::vector<float>> first;
-  for (const char* prefix : {"model.language_model.", "language_model.model.", "model.", ""}) {
+  for (const char* prefix : {"model.language_model.", "language_model.model.", "language_model.", "model.", ""}) {
     const ScratchFolder folder;
     std::vector<TestTensor> tensors = TensorsOf(kMixture, prefix);
     tensors.push_back({"model.vision_tower.patch.weight", {2, 2}, {}});
@@ -164,15 +179,47 @@ TEST(HuggingFace, DeadKeysAndATiedHeadAreListedAsUnused) {
   const ScratchFolder folder;
   std::vector<TestTensor> tensors = TensorsOf(config, "model.");
   tensors.push_back({"model.layers.3.self_attn.k_proj.weight", {6, 8}, {}});
-  tensors.push_back({"lm_head.weight", {10, 8}, {}});
+  TestTensor head = Named(tensors, "model.embed_tokens.weight");
+  head.name = "lm_head.weight";
+  tensors.push_back(head);
   WriteModel(folder, config, tensors);
   const auto store = OpenHuggingFace(folder.path());
   EXPECT_FALSE(store->Has({Role::kKey, 3}));
   EXPECT_FALSE(store->Has({Role::kHead}));
   EXPECT_TRUE(Contains(Complaint([&] { store->Load({Role::kKey, 3}); }), "layer 3 key"));
   int unused = 0;
-  for (const StoredTensorInfo& info : store->Listing()) unused += !info.used;
+  for (const StoredTensorInfo& info : store->Listing()) {
+    unused += !info.used;
+    EXPECT_EQ(info.used, info.reason.empty()) << info.name;
+  }
   EXPECT_EQ(unused, 2);
+}
+
+TEST(HuggingFace, AHeadThatDiffersFromTheEmbeddingIsTheModels) {
+  const ScratchFolder folder;
+  std::vector<TestTensor> tensors = TensorsOf(kMixture, "model.");
+  TestTensor head = Named(tensors, "model.embed_tokens.weight");
+  head.name = "lm_head.weight";
+  head.values[3] += 1;
+  tensors.push_back(head);
+  WriteModel(folder, kMixture, tensors);
+  const auto store = OpenHuggingFace(folder.path());
+  EXPECT_FALSE(store->spec().tied_head);
+  EXPECT_EQ(ToFloats(store->Load({Role::kHead})), head.values);
+  ASSERT_EQ(store->Notes().size(), 1u);
+  EXPECT_TRUE(Contains(store->Notes()[0], "the stored head is used"));
+}
+
+TEST(HuggingFace, ATiedFileMayHoldTheHeadAlone) {
+  const ScratchFolder folder;
+  std::vector<TestTensor> tensors = TensorsOf(kMixture, "language_model.");
+  const std::vector<float> values = Named(tensors, "language_model.embed_tokens.weight").values;
+  for (TestTensor& tensor : tensors)
+    if (tensor.name == "language_model.embed_tokens.weight") tensor.name = "lm_head.weight";
+  WriteModel(folder, kMixture, tensors);
+  const auto store = OpenHuggingFace(folder.path());
+  EXPECT_TRUE(store->spec().tied_head);
+  EXPECT_EQ(ToFloats(store->Load({Role::kEmbed})), values);
 }
 
 TEST(HuggingFace, OptionalScalarsMayBeAbsentOrScalar) {
@@ -254,7 +301,11 @@ TEST(HuggingFace, RefusesTricksInTheIndex) {
   EXPECT_TRUE(Contains(complain("[]"), "weight_map"));
   EXPECT_TRUE(Contains(complain(R"({"weight_map":{}})"), "weight_map is empty"));
   EXPECT_TRUE(Contains(complain(R"({"weight_map":{"a":5}})"), "not mapped to a file name"));
-  EXPECT_TRUE(Contains(complain(R"({"weight_map":{"a":"model-00001-of-00002.safetensors"}})"), "tensor 'a' is not in"));
+  EXPECT_EQ(complain("{\"weight_map\":{" + map + R"(,"mtp.fc.weight":"model-00001-of-00002.safetensors"}})"), "");
+  std::string wrong = map;
+  const std::size_t digit = wrong.find("\"model.norm.weight\":\"model-0000") + 31;
+  wrong[digit] = wrong[digit] == '1' ? '2' : '1';
+  EXPECT_TRUE(Contains(complain("{\"weight_map\":{" + wrong + "}}"), "which does not hold it"));
   EXPECT_TRUE(Contains(complain(R"({"weight_map":{"a":"absent.safetensors"}})"), "cannot open"));
   EXPECT_TRUE(Contains(complain("{\"weight_map\":{" + map + "," + map + "}}"), "appears twice"));
   for (const char* name :

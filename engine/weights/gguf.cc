@@ -36,12 +36,14 @@ class GgufStore final : public WeightStore {
   bool Has(TensorKey key) const override { return sources_.contains(key); }
   HostTensor Load(TensorKey key, bool recipe_only) const override;
   std::vector<StoredTensorInfo> Listing() const override;
+  std::vector<UnreadKey> UnreadKeys() const override { return unread_; }
   std::string format() const override { return "gguf"; }
   std::string Identity() const override;
 
  private:
   void Locate(const TensorEntry& entry);
   const GgufTensor* Checked(const std::string& name, const TensorEntry& entry, std::int64_t rows);
+  std::map<std::string, std::string> Dead() const;
   void RefuseUnknown() const;
   std::shared_ptr<const std::byte> Read(const GgufTensor& tensor) const;
   HostTensor LoadSplitExperts(const Source& source) const;
@@ -50,6 +52,7 @@ class GgufStore final : public WeightStore {
   ModelSpec spec_;
   std::map<TensorKey, Source> sources_;
   std::set<std::string_view> used_;
+  std::vector<UnreadKey> unread_;
 };
 
 // Errors of spec and catalogue name the model; this adds the file they come from.
@@ -64,7 +67,9 @@ auto WithFile(const std::string& path, const Body& body) {
 }
 
 GgufStore::GgufStore(const std::string& path) : file_(path) {
-  spec_ = WithFile(path, [&] { return GgufSpec(file_); });
+  GgufConfig config = WithFile(path, [&] { return ReadGgufConfig(file_); });
+  spec_ = std::move(config.spec);
+  unread_ = std::move(config.unread);
   for (const TensorEntry& entry : Catalogue(spec_)) Locate(entry);
   if (file_.Find("rope_freqs.weight") != nullptr && (spec_.family == "gemma4" || spec_.family == "llama"))
     used_.insert("rope_freqs.weight");
@@ -106,23 +111,31 @@ void GgufStore::Locate(const TensorEntry& entry) {
   }
   if (Family(spec_.family).gguf_interleaved && entry.key.layer >= 0) {
     const LayerSpec& layer = spec_.layer(entry.key.layer);
-    if (entry.key.role == Role::kQuery) source.interleaved_heads = layer.heads;
-    if (entry.key.role == Role::kKey) source.interleaved_heads = layer.kv_heads;
+    const Role role = entry.key.role;
+    if (role == Role::kQuery || role == Role::kQueryBias) source.interleaved_heads = layer.heads;
+    if (role == Role::kKey || role == Role::kKeyBias) source.interleaved_heads = layer.kv_heads;
   }
   sources_.emplace(entry.key, source);
+}
+
+// Tensors of the decoder that may lie in the file unread, with the reason.
+std::map<std::string, std::string> GgufStore::Dead() const {
+  std::map<std::string, std::string> dead;
+  for (int l = 0; l < spec_.layer_count(); ++l) {
+    dead.emplace(fmt::format("blk.{}.attn_rot_embd", l), "a precomputed rope table");
+    if (spec_.OwnsKv(l)) continue;
+    for (const std::string_view name : {"attn_k.weight", "attn_v.weight", "attn_k_norm.weight"})
+      dead.emplace(fmt::format("blk.{}.{}", l, name),
+                   fmt::format("layer {} reads the keys and values of layer {}", l, spec_.layer(l).kv_source));
+  }
+  return dead;
 }
 
 // Tensors of the decoder that nothing reads: fine when they are the dead keys and values of a layer that shares
 // another's cache, a precomputed rope table, or of another part of the file (vision, audio); an error otherwise.
 void GgufStore::RefuseUnknown() const {
   constexpr std::array<std::string_view, 4> kDecoder{"blk.", "output", "token_embd", "per_layer_"};
-  std::set<std::string> dead;
-  for (int l = 0; l < spec_.layer_count(); ++l) {
-    dead.insert(fmt::format("blk.{}.attn_rot_embd", l));
-    if (spec_.OwnsKv(l)) continue;
-    for (const std::string_view name : {"attn_k.weight", "attn_v.weight", "attn_k_norm.weight"})
-      dead.insert(fmt::format("blk.{}.{}", l, name));
-  }
+  const std::map<std::string, std::string> dead = Dead();
   for (const GgufTensor& tensor : file_.tensors()) {
     const std::string_view name = tensor.name;
     const bool decoder = std::any_of(kDecoder.begin(), kDecoder.end(),
@@ -134,7 +147,7 @@ void GgufStore::RefuseUnknown() const {
 }
 
 std::shared_ptr<const std::byte> GgufStore::Read(const GgufTensor& tensor) const {
-  return file_.file().ReadBlock(tensor.offset, tensor.bytes, tensor.name);
+  return file_.file(tensor).ReadBlock(tensor.offset, tensor.bytes, tensor.name);
 }
 
 // Half-split row s * D/2 + j of each head is stored row 2j + s. Rows are whole blocks, so quantised rows move as they
@@ -163,10 +176,12 @@ HostTensor GgufStore::Load(TensorKey key, bool) const {
   out.rows = source.entry.rows;
   out.cols = source.entry.cols;
   out.bytes = source.tensor->bytes;
-  out.where = file_.path() + ": " + source.tensor->name;
+  out.where = file_.file(*source.tensor).path() + ": " + source.tensor->name;
   out.data = Read(*source.tensor);
   if (source.interleaved_heads > 0)
-    out.data = Unpermuted(out.data.get(), out.bytes, out.rows, source.interleaved_heads, out.where);
+    // A bias has a number where a matrix has a row.
+    out.data =
+        Unpermuted(out.data.get(), out.bytes, out.rows == 1 ? out.cols : out.rows, source.interleaved_heads, out.where);
   return out;
 }
 
@@ -202,10 +217,13 @@ HostTensor GgufStore::LoadSplitExperts(const Source& source) const {
 }
 
 std::vector<StoredTensorInfo> GgufStore::Listing() const {
+  const std::map<std::string, std::string> dead = Dead();
   std::vector<StoredTensorInfo> listing;
   for (const GgufTensor& tensor : file_.tensors()) {
-    StoredTensorInfo info{tensor.name, file_.path(), tensor.type, {}, tensor.bytes, used_.contains(tensor.name)};
+    StoredTensorInfo info{tensor.name,  file_.file(tensor).path(),  tensor.type, {},
+                          tensor.bytes, used_.contains(tensor.name)};
     for (int d = tensor.rank; d-- > 0;) info.shape.push_back(tensor.dims[d]);
+    if (!info.used) info.reason = dead.contains(tensor.name) ? dead.at(tensor.name) : HarmlessTensor(tensor.name);
     listing.push_back(std::move(info));
   }
   return listing;
@@ -222,6 +240,9 @@ std::string GgufStore::Identity() const {
     file_.file().Read(piece, at, "header");
     digest.Add(piece);
   }
+  for (std::size_t part = 1; part < file_.parts().size(); ++part) digest.Add(file_.parts()[part]->size());
+  for (const GgufTensor& tensor : file_.tensors())
+    if (tensor.part > 0) digest.Add(tensor.name).Add(tensor.offset).Add(std::uint64_t{tensor.bytes});
   return digest.Hex();
 }
 

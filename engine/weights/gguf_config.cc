@@ -98,8 +98,14 @@ Common ReadCommon(const Keys& keys) {
   Require(c.heads >= 1, "{}: key '{}': expected at least 1, found {}", file.path(), keys.Full("attention.head_count"),
           c.heads);
   c.max_position = keys.Int("context_length", 1);
-  c.norm_eps = keys.Real("attention.layer_norm_rms_epsilon");
-  c.softcap = keys.Real("final_logit_softcapping", 0.0);
+  Require(!keys.Has("attention.causal") || keys.Int("attention.causal", 1) != 0,
+          "{}: key '{}' is false: attention in both directions is not supported", file.path(),
+          keys.Full("attention.causal"));
+  const bool gemma = keys.arch() == "gemma3" || keys.arch() == "gemma4";
+  // Ollama's Gemma 3 files leave it out.
+  c.norm_eps = keys.Real("attention.layer_norm_rms_epsilon",
+                         keys.arch() == "gemma3" ? std::optional<double>(1e-6) : std::nullopt);
+  c.softcap = gemma ? keys.Real("final_logit_softcapping", 0.0) : 0.0;
   const GgufTensor& embed = file.Tensor("token_embd.weight");
   Require(embed.rank == 2 && embed.dims[0] == c.hidden && embed.dims[1] <= std::numeric_limits<int>::max(),
           "{}: tensor 'token_embd.weight': expected {} columns (embedding_length) and a row per token, found {} x {}",
@@ -148,20 +154,37 @@ std::optional<std::vector<float>> RopeDivisors(const GgufFile& file, int head_di
           "{}: tensor 'rope_freqs.weight': expected {} F32 divisors (half of head_dim), found {} {} in {} dimensions",
           file.path(), head_dim / 2, tensor->dims[0], Name(tensor->type), tensor->rank);
   std::vector<float> divisors(tensor->dims[0]);
-  file.file().Read(std::as_writable_bytes(std::span(divisors)), tensor->offset, "rope_freqs.weight");
+  file.file(*tensor).Read(std::as_writable_bytes(std::span(divisors)), tensor->offset, "rope_freqs.weight");
   return divisors;
 }
 
-// Linear scaling of `rope`, or none; anything else is refused by name. Files may give the factor without a type.
-void ApplyScaling(const Keys& keys, RopeConfig* rope) {
+// Linear or YaRN scaling of `rope`, or none; anything else is refused by name. Files may give the factor without a
+// type.
+void ApplyScaling(const Keys& keys, RopeConfig* rope, int positions) {
   const std::string type = keys.String("rope.scaling.type", "linear");
   const double factor = keys.Real("rope.scaling.factor", keys.Real("rope.scale_linear", 1.0));
   if (type == "none" || (type == "linear" && (factor == 1.0 || factor == 0.0))) return;
-  Require(type == "linear",
-          "{}: key '{}': rope scaling '{}' is not supported: supported are none, linear and rope_freqs",
+  Require(type == "linear" || type == "yarn",
+          "{}: key '{}': rope scaling '{}' is not supported: supported are none, linear, yarn and rope_freqs",
           keys.file().path(), keys.Full("rope.scaling.type"), Printable(type));
   rope->rule = RopeRule::kLinear;
-  rope->factor = factor;
+  rope->factor = factor == 0.0 ? 1.0 : factor;
+  if (type == "linear") return;
+  Require(keys.Has("rope.scaling.factor"), "{}: key '{}' is missing: yarn needs it", keys.file().path(),
+          keys.Full("rope.scaling.factor"));
+  rope->rule = RopeRule::kYarn;
+  rope->original = keys.Int("rope.scaling.original_context_length", 1, positions);
+  rope->beta_fast = keys.Real("rope.scaling.yarn_beta_fast", 32.0);
+  rope->beta_slow = keys.Real("rope.scaling.yarn_beta_slow", 1.0);
+  const double stated = keys.Real("rope.scaling.yarn_attn_factor", keys.Real("rope.scaling.attn_factor", 1.0));
+  // llama.cpp multiplies the stated factor by the published one.
+  rope->attention_factor = stated * (rope->factor > 1 ? 0.1 * std::log(rope->factor) + 1 : 1.0);
+  for (const char* key : {"rope.scaling.yarn_ext_factor", "rope.scaling.yarn_log_multiplier"}) {
+    const double value = keys.Real(key, key == std::string_view("rope.scaling.yarn_ext_factor") ? 1.0 : 0.0);
+    const bool usual = value <= 0 || value == 1.0;
+    Require(usual && (value != 1.0 || key == std::string_view("rope.scaling.yarn_ext_factor")),
+            "{}: key '{}': {} is not supported", keys.file().path(), keys.Full(key), value);
+  }
 }
 
 void RefuseWhenSet(const Keys& keys, std::string_view key, std::string_view what) {
@@ -195,7 +218,10 @@ ModelSpec Gemma4FromGguf(const Keys& keys) {
             sliding_dim = HeadDim(keys, "_swa", c.layers, full_dim);
   config.rope_sliding.theta = keys.Real("rope.freq_base_swa", config.rope_sliding.theta);
   config.rope_full.theta = keys.Real("rope.freq_base", config.rope_full.theta);
-  RefuseWhenSet(keys, "rope.scaling.factor", "rope scaling");
+  RopeConfig scaled = config.rope_full;
+  ApplyScaling(keys, &scaled, c.max_position);
+  Require(scaled.rule == config.rope_full.rule, "{}: rope scaling is not supported for architecture {}", file.path(),
+          keys.arch());
   // Divisors of 1 and 1e30 say which pairs rotate; without them the published quarter does.
   if (auto divisors = RopeDivisors(file, full_dim)) {
     config.rope_full.rule = RopeRule::kDivisors;
@@ -238,7 +264,7 @@ DenseConfig DenseFromGguf(const Keys& keys, const Common& c) {
 ModelSpec PlainFromGguf(const Keys& keys) {
   DenseConfig config = DenseFromGguf(keys, ReadCommon(keys));
   config.rope_full.theta = keys.Real("rope.freq_base", 10000.0);
-  ApplyScaling(keys, &config.rope_full);
+  ApplyScaling(keys, &config.rope_full, config.max_position);
   if (auto divisors = keys.arch() == "llama" ? RopeDivisors(keys.file(), config.head_dim) : std::nullopt) {
     Require(config.rope_full.rule == RopeRule::kDefault, "{}: rope_freqs.weight and '{}' together are not supported",
             keys.file().path(), keys.Full("rope.scaling.factor"));
@@ -253,13 +279,21 @@ ModelSpec Gemma3FromGguf(const Keys& keys) {
   DenseConfig config = DenseFromGguf(keys, c);
   config.window = keys.Int("attention.sliding_window", c.layers, 0);
   if (config.window > 0) config.kinds = LayerKinds(keys, c.layers, 6);
-  config.rope_full.theta = keys.Real("rope.freq_base", 1e6);
-  config.rope_sliding.theta = keys.Real("rope.freq_base_swa", 10000.0);
-  ApplyScaling(keys, &config.rope_full);
+  // Ollama's converter has names of its own for the two bases.
+  config.rope_full.theta = keys.Real("rope.freq_base", keys.Real("rope.global.freq_base", 1e6));
+  config.rope_sliding.theta = keys.Real("rope.freq_base_swa", keys.Real("rope.local.freq_base", 10000.0));
+  ApplyScaling(keys, &config.rope_full, config.max_position);
   // The publisher's query_pre_attn_scalar is not stored. It is head_dim for every size but 27B, whose 62 layers give it
   // away.
   if (c.layers == 62) config.attn_scale = 1.0 / std::sqrt(static_cast<double>(c.hidden) / c.heads);
   return DenseSpec(config);
+}
+
+// Whether a scalar says no to whatever its key is: false or zero.
+bool IsOff(const GgufFile& file, const std::string& key) {
+  const GgufValue& value = *file.Value(key);
+  if (value.is_array || value.type == GgufType::kString) return value.count == 0;
+  return file.Reals(key, 1)[0] == 0;
 }
 
 struct Architecture {
@@ -276,11 +310,24 @@ constexpr std::array<Architecture, 5> kArchitectures{{
 
 }  // namespace
 
-ModelSpec GgufSpec(const GgufFile& file) {
+GgufConfig ReadGgufConfig(const GgufFile& file) {
+  const GgufValue* type = file.Value("general.type");
+  Require(type == nullptr || file.String("general.type") != "adapter",
+          "{}: general.type is 'adapter': a LoRA adapter, not a model: merge it into its base model first",
+          file.path());
   const std::string name = file.String("general.architecture");
   std::string known;
   for (const Architecture& arch : kArchitectures) {
-    if (arch.name == name) return arch.read(Keys(file, name));
+    if (arch.name == name) {
+      GgufConfig config{.spec = arch.read(Keys(file, name)), .unread = {}};
+      // Biases of projections are part of a file or are not; no key says so.
+      const auto bias = [&](const char* tensor) { return file.Find(tensor) != nullptr; };
+      config.spec.qkv_bias = config.spec.qkv_bias || bias("blk.0.attn_q.bias");
+      config.spec.out_bias = bias("blk.0.attn_output.bias");
+      for (const std::string& key : file.Keys())
+        if (!file.WasRead(key)) config.unread.push_back(UnreadMetadataKey(key, name, IsOff(file, key), file.path()));
+      return config;
+    }
     known += (known.empty() ? "" : ", ") + std::string(arch.name);
   }
   Throw<>("{}: architecture '{}' is not supported: supported are {}", file.path(), Printable(name), known);

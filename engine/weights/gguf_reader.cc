@@ -16,6 +16,7 @@ constexpr std::uint64_t kMaxKeys = 65536, kMaxTensors = 1'000'000;
 constexpr std::uint64_t kMaxKeyBytes = 65535, kMaxNameBytes = 63, kMaxStringBytes = 64u << 20;
 constexpr std::uint64_t kMinKeyEntry = 8 + 1 + 4 + 1, kMinTensorEntry = 8 + 1 + 4 + 8 + 4 + 8;
 constexpr std::uint64_t kDefaultAlignment = 32, kMaxAlignment = 1u << 20;
+constexpr std::int64_t kMaxParts = 512;        // each holds a file descriptor
 constexpr std::uint64_t kWindow = 256u << 10;  // bytes of the header held at once
 
 constexpr std::array<std::string_view, 13> kTypeNames{"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
@@ -131,7 +132,47 @@ class GgufFile::Cursor {
   std::vector<std::byte> window_;
 };
 
-GgufFile::GgufFile(const std::string& path) : file_(InputFile::Open(path)) {
+GgufFile::GgufFile(const std::string& path) : GgufFile(path, 0) { JoinParts(); }
+
+std::size_t GgufFile::PartCount() const {
+  if (Value("split.count") == nullptr) return 1;
+  const std::int64_t count = Integers("split.count", 1)[0];
+  Require(count >= 0 && count <= kMaxParts, "{}: key 'split.count': expected 0 to {}, found {}", path(), kMaxParts,
+          count);
+  return static_cast<std::size_t>(std::max<std::int64_t>(count, 1));
+}
+
+void GgufFile::JoinParts() {
+  const std::size_t count = PartCount();
+  if (count == 1) return;
+  const auto number = [&](const GgufFile& file) {
+    return file.Value("split.no") == nullptr ? -1 : file.Integers("split.no", 1)[0];
+  };
+  const std::string ending = fmt::format("-00001-of-{:05}.gguf", count);
+  Require(number(*this) == 0 && path().ends_with(ending),
+          "{}: one part of a model split into {}: open the first part, whose name ends in {}, or join the parts first "
+          "(llama-gguf-split --merge)",
+          path(), count, ending);
+  const std::string stem = path().substr(0, path().size() - ending.size());
+  for (std::size_t part = 1; part < count; ++part) {
+    const GgufFile next(fmt::format("{}-{:05}-of-{:05}.gguf", stem, part + 1, count), part);
+    Require(next.PartCount() == count && number(next) == static_cast<std::int64_t>(part),
+            "{}: expected part {} of {}, found split.no {} and split.count {}", next.path(), part, count, number(next),
+            next.PartCount());
+    parts_.push_back(next.file_);
+    for (const GgufTensor& tensor : next.tensors_) {
+      Require(tensor_index_.emplace(tensor.name, tensors_.size()).second, "{}: tensor '{}' is in an earlier part too",
+              next.path(), tensor.name);
+      tensors_.push_back(tensor);
+    }
+  }
+  if (Value("split.tensors.count") == nullptr) return;
+  const std::int64_t stated = Integers("split.tensors.count", 1)[0];
+  Require(stated == static_cast<std::int64_t>(tensors_.size()), "{}: split.tensors.count is {}, the parts hold {}",
+          path(), stated, tensors_.size());
+}
+
+GgufFile::GgufFile(const std::string& path, std::size_t part) : file_(InputFile::Open(path)), parts_{file_} {
   Cursor in(*file_);
   const auto magic = in.Read<std::uint32_t>("magic");
   Require(magic == 0x46554747u, "{}: not a GGUF file: expected it to begin with 'GGUF', found {:08x}", path, magic);
@@ -147,15 +188,12 @@ GgufFile::GgufFile(const std::string& path) : file_(InputFile::Open(path)) {
     const std::string key = in.Name(kMaxKeyBytes, "metadata key");
     ReadValue(in, key);
   }
-  if (Value("split.count") != nullptr) {
-    const std::int64_t parts = Integers("split.count", 1)[0];
-    Require(parts <= 1, "{}: one part of a model split into {}: join the parts first (llama-gguf-split --merge)", path,
-            parts);
-  }
-  Require(tensor_count >= 1 && tensor_count <= kMaxTensors && tensor_count <= in.left() / kMinTensorEntry,
+  const std::uint64_t least = PartCount() > 1 ? 0 : 1;  // the first part of a split may hold metadata alone
+  Require(tensor_count >= least && tensor_count <= kMaxTensors && tensor_count <= in.left() / kMinTensorEntry,
           "{}: {} tensors: expected 1 to {}, and {} bytes are left", path, tensor_count, kMaxTensors, in.left());
   tensors_.reserve(tensor_count);
   for (std::uint64_t i = 0; i < tensor_count; ++i) ReadTensor(in, i);
+  for (GgufTensor& tensor : tensors_) tensor.part = part;
   PlaceTensors(in.position());
 }
 
@@ -231,6 +269,7 @@ void GgufFile::PlaceTensors(std::uint64_t header_end) {
             "{}: key 'general.alignment': expected a power of two up to {}, found {}", path(), kMaxAlignment, stated);
   }
   data_start_ = (header_end + alignment - 1) / alignment * alignment;
+  if (tensors_.empty()) data_start_ = header_end;  // nothing follows that would need padding
   Require(data_start_ <= file_->size(), "{}: truncated: the data starts at byte {}, the file ends at {}", path(),
           data_start_, file_->size());
   const std::uint64_t data_bytes = file_->size() - data_start_;
@@ -266,7 +305,16 @@ const GgufTensor& GgufFile::Tensor(std::string_view name) const {
 
 const GgufValue* GgufFile::Value(std::string_view key) const {
   const auto found = values_.find(std::string(key));
-  return found == values_.end() ? nullptr : &found->second;
+  if (found == values_.end()) return nullptr;
+  read_.insert(found->first);
+  return &found->second;
+}
+
+std::vector<std::string> GgufFile::Keys() const {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : values_) keys.push_back(key);
+  std::sort(keys.begin(), keys.end());
+  return keys;
 }
 
 const GgufValue& GgufFile::Bounded(std::string_view key, std::uint64_t limit) const {

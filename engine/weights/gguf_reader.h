@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -48,24 +49,31 @@ struct GgufTensor {
   std::array<std::int64_t, 4> dims{1, 1, 1, 1};  // fastest first; 1 beyond rank
   std::uint64_t offset = 0;                      // in the file
   std::size_t bytes = 0;
+  std::size_t part = 0;  // which file of a split model
 };
 
 // Immutable once opened; reads are thread-safe. Memory: at most a few times the header's bytes.
 class GgufFile {
  public:
   // Throws InputError naming the file, the field and what was found when the file is not GGUF, of another version or
-  // byte order, one part of a split model, truncated, or contradicts itself (duplicate names, overlapping tensors,
+  // byte order, a later part of a split model, truncated, or contradicts itself (duplicate names, overlapping tensors,
   // ...).
+  // A model split into files (name-00001-of-00003.gguf) is opened by its first part, which holds the metadata.
   explicit GgufFile(const std::string& path);
 
   const std::string& path() const { return file_->path(); }
   const InputFile& file() const { return *file_; }
+  const InputFile& file(const GgufTensor& tensor) const { return *parts_[tensor.part]; }
+  const std::vector<std::shared_ptr<const InputFile>>& parts() const { return parts_; }  // this file first
   std::uint64_t data_start() const { return data_start_; }
   const std::vector<GgufTensor>& tensors() const { return tensors_; }  // in file order
   const GgufTensor* Find(std::string_view name) const;                 // null when absent
   const GgufTensor& Tensor(std::string_view name) const;               // throws InputError when absent
 
-  const GgufValue* Value(std::string_view key) const;  // null when absent
+  // Null when absent. Asking counts as reading: see UnreadKeys.
+  const GgufValue* Value(std::string_view key) const;
+  std::vector<std::string> Keys() const;                                      // sorted
+  bool WasRead(const std::string& key) const { return read_.contains(key); }  // while it was opened; not thread-safe
   // Each throws InputError naming key, expected and found when the key is absent or of another kind. Integers may be
   // stored in any width and sign and bools as integers; Reals accepts f32 and f64 (integers too); scalars count as
   // arrays of one. At most `limit` elements are accepted.
@@ -75,17 +83,22 @@ class GgufFile {
 
  private:
   class Cursor;
+  GgufFile(const std::string& path, std::size_t part);
+  std::size_t PartCount() const;
+  void JoinParts();
   void ReadValue(Cursor& in, const std::string& key);
   void ReadTensor(Cursor& in, std::uint64_t index);
   void PlaceTensors(std::uint64_t header_end);
   const GgufValue& Bounded(std::string_view key, std::uint64_t limit) const;
 
   std::shared_ptr<const InputFile> file_;
+  std::vector<std::shared_ptr<const InputFile>> parts_;
   std::uint64_t data_start_ = 0;
   std::vector<GgufTensor> tensors_;
   // Transparent lookup is not worth a custom hash: keys are few and asked for once.
   std::unordered_map<std::string, GgufValue> values_;
   std::unordered_map<std::string, std::size_t> tensor_index_;
+  mutable std::set<std::string> read_;
 };
 
 // `text` with bytes outside printable ASCII escaped and cut to 80 characters: names from files are shown in messages.

@@ -3,15 +3,19 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <vector>
 
 #include "engine/base/check.h"
 #include "engine/model/dense.h"
 #include "engine/model/families.h"
 #include "engine/model/gemma4.h"
+#include "engine/weights/hf_rope.h"
 #include "engine/weights/json_fields.h"
 #include "engine/weights/strict_json.h"
+#include "engine/weights/unread_keys.h"
 
 namespace assay {
 namespace {
@@ -58,7 +62,8 @@ void RefuseUnsupported(const JsonFields& top, const JsonFields& text) {
       Throw("{}: checkpoints quantised by '{}' are not supported; use the original or a GGUF file",
             quantisation->where(), quantisation->OptionalString("quant_method").value_or("?"));
   }
-  Refuse(text.Bool("attention_bias", false), text, "attention_bias", "a bias on all attention projections");
+  for (const JsonFields* fields : {&top, &text})
+    Refuse(!fields->Bool("is_causal", true), *fields, "is_causal", "attention in both directions");
   Refuse(text.Bool("mlp_bias", false), text, "mlp_bias", "a bias in the feed-forward block");
   Refuse(text.Number("attn_logit_softcapping", 0) != 0, text, "attn_logit_softcapping",
          "a softcap on attention scores");
@@ -74,67 +79,6 @@ void CheckActivation(const JsonFields& text, Activation expected) {
     Require(*found == name, "{}: expected '{}', found '{}'", text.At(key), name, *found);
     return;
   }
-}
-
-RopeConfig ParseRope(const JsonFields& fields, const RopeConfig& otherwise) {
-  struct Rule {
-    std::string_view name;
-    RopeRule rule;
-  };
-  static constexpr Rule kRules[] = {{"default", RopeRule::kDefault},
-                                    {"linear", RopeRule::kLinear},
-                                    {"llama3", RopeRule::kLlama3},
-                                    {"proportional", RopeRule::kProportional}};
-  RopeConfig rope = otherwise;
-  // "type" is what older files call it.
-  for (const char* key : {"rope_type", "type"}) {
-    const auto name = fields.OptionalString(key);
-    if (!name) continue;
-    const auto found =
-        std::find_if(std::begin(kRules), std::end(kRules), [&](const Rule& rule) { return rule.name == *name; });
-    Require(found != std::end(kRules),
-            "{}: rope of type '{}' is not supported; supported are default, linear, llama3, proportional",
-            fields.At(key), *name);
-    rope.rule = found->rule;
-    break;
-  }
-  rope.theta = fields.Number("rope_theta", rope.theta);
-  rope.factor = fields.Number("factor", rope.factor);
-  rope.low = fields.Number("low_freq_factor", rope.low);
-  rope.high = fields.Number("high_freq_factor", rope.high);
-  rope.original = fields.Number("original_max_position_embeddings", rope.original);
-  rope.partial = fields.Number("partial_rotary_factor", rope.partial);
-  Require(rope.rule == RopeRule::kProportional || rope.partial == 1, "{}: rope on a part of each head is not supported",
-          fields.At("partial_rotary_factor"));
-  return rope;
-}
-
-struct Ropes {
-  RopeConfig full, sliding;
-};
-
-// `otherwise` holds the family's defaults. Newer files: "rope_parameters", flat or per layer type. Older ones:
-// "rope_theta" and "rope_scaling" for full layers (for all layers when the family has one rope), "rope_local_base_freq"
-// for sliding ones.
-Ropes ParseRopes(const JsonFields& text, Ropes otherwise, bool one_rope) {
-  otherwise.full.original = text.Int("max_position_embeddings", 1, kMaxPosition, 8192);
-  otherwise.full.theta = text.Number("rope_theta", otherwise.full.theta);
-  otherwise.sliding.theta =
-      one_rope ? otherwise.full.theta : text.Number("rope_local_base_freq", otherwise.sliding.theta);
-  Ropes ropes = otherwise;
-  if (const auto parameters = text.Object("rope_parameters")) {
-    const auto full = parameters->Object("full_attention"), sliding = parameters->Object("sliding_attention");
-    if (full || sliding) {
-      if (full) ropes.full = ParseRope(*full, otherwise.full);
-      if (sliding) ropes.sliding = ParseRope(*sliding, otherwise.sliding);
-    } else {
-      ropes.full = ParseRope(*parameters, otherwise.full);
-    }
-  } else if (const auto scaling = text.Object("rope_scaling")) {
-    ropes.full = ParseRope(*scaling, otherwise.full);
-  }
-  if (one_rope) ropes.sliding = ropes.full;
-  return ropes;
 }
 
 std::optional<std::vector<LayerKind>> ParseLayerTypes(const JsonFields& text, int layers) {
@@ -232,9 +176,12 @@ ModelSpec ParseGemma4(const JsonFields& text, const Architecture& architecture, 
   config.max_position = text.Int("max_position_embeddings", 1, kMaxPosition, 131072);
   config.norm_eps = text.Number("rms_norm_eps", 1e-6);
   config.heads = text.Int("num_attention_heads", 1, kMaxWidth);
+  Refuse(text.Mentions("sliding_window") && !text.Has("sliding_window"), text, "sliding_window",
+         "null, with layers that have a window,");
   config.window = text.Int("sliding_window", 1, kMaxPosition, architecture.unified ? 1024 : 512);
   config.softcap = text.Number("final_logit_softcapping", 0);
   config.tied_head = tied;
+  config.attention_bias = text.Bool("attention_bias", false);
   config.double_wide = text.Bool("use_double_wide_mlp", false);
   if (!architecture.unified) {
     // Stated as null it is off; only a file that does not mention it has the default.
@@ -253,7 +200,7 @@ ModelSpec ParseGemma4(const JsonFields& text, const Architecture& architecture, 
     config.top_k = text.Int("top_k_experts", 1, config.experts);
     config.expert_ffn = text.Int("moe_intermediate_size", 1, kMaxWidth);
   }
-  const Ropes ropes = ParseRopes(text, {config.rope_full, config.rope_sliding}, false);
+  const RopePair ropes = ParseRopes(text, "gemma4", {config.rope_full, config.rope_sliding});
   config.rope_full = ropes.full;
   config.rope_sliding = ropes.sliding;
   Gemma4Layers(text, layers, config);
@@ -264,20 +211,26 @@ ModelSpec ParseGemma4(const JsonFields& text, const Architecture& architecture, 
 // state only what differs from them.
 struct DenseDefaults {
   std::string_view family;
-  int hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, ffn = 0, vocab = 0, positions = 0, window = 0;
+  int positions = 0, kv_heads = 0, head_dim = 0, window = 0;
+  int hidden = 0, layers = 0, heads = 0, ffn = 0, vocab = 0;
   double theta = 1e4;
-  bool local_rope = false;  // sliding layers have a rope of their own, theta 10000
+  bool attention_bias = false;  // whether the family's code reads the key
 };
 constexpr DenseDefaults kDenseDefaults[] = {
-    {.family = "llama"},
-    {.family = "mistral"},
-    {.family = "qwen2"},
-    {.family = "qwen3", .head_dim = 128},
-    {"gemma3", 2304, 26, 8, 4, 256, 9216, 262208, 131072, 4096, 1e6, true},
+    {.family = "llama", .positions = 2048, .attention_bias = true},
+    {.family = "mistral", .positions = 131072, .kv_heads = 8, .window = 4096},
+    {.family = "qwen2", .positions = 32768, .kv_heads = 32, .window = 4096},
+    {.family = "qwen3", .positions = 32768, .kv_heads = 32, .head_dim = 128, .window = 4096, .attention_bias = true},
+    {"gemma3", 131072, 4, 256, 4096, 2304, 26, 8, 9216, 262208, 1e6, true},
 };
 
 int IntOr(const JsonFields& fields, const char* key, int high, int otherwise) {
   return otherwise > 0 ? fields.Int(key, 1, high, otherwise) : fields.Int(key, 1, high);
+}
+
+// An absent key has transformers' default, null means none.
+int WindowOr(const JsonFields& text, int otherwise) {
+  return text.Int("sliding_window", 1, kMaxPosition, text.Mentions("sliding_window") ? 0 : otherwise);
 }
 
 // Mistral: a window is on every layer. Qwen: only when switched on, and from max_window_layers on. Gemma 3: a pattern.
@@ -285,19 +238,23 @@ void DenseKinds(const JsonFields& text, const DenseDefaults& defaults, int layer
   config.kinds.assign(static_cast<std::size_t>(layers), LayerKind::kFull);
   if (config.family == "llama") return;
   const bool qwen = config.family == "qwen2" || config.family == "qwen3";
-  if (qwen && !text.Bool("use_sliding_window", false)) return;
-  config.window = text.Int("sliding_window", 1, kMaxPosition, defaults.window);
+  const bool off = qwen && !text.Bool("use_sliding_window", false);
+  config.window = off ? 0 : WindowOr(text, defaults.window);
   if (config.family == "mistral") {
     if (config.window > 0) std::fill(config.kinds.begin(), config.kinds.end(), LayerKind::kSliding);
   } else if (const auto stated = ParseLayerTypes(text, layers)) {
     config.kinds = *stated;
   } else if (qwen) {
     const auto first = static_cast<std::size_t>(text.Int("max_window_layers", 0, INT_MAX, 28));
-    for (std::size_t l = first; l < config.kinds.size(); ++l) config.kinds[l] = LayerKind::kSliding;
+    for (std::size_t l = first; l < config.kinds.size() && config.window > 0; ++l)
+      config.kinds[l] = LayerKind::kSliding;
   } else {
     const int stated_period = text.Int("_sliding_window_pattern", 1, kMaxLayers, 6);
     config.kinds = EveryNthFull(layers, text.Int("sliding_window_pattern", 1, kMaxLayers, stated_period));
   }
+  const bool slides = std::find(config.kinds.begin(), config.kinds.end(), LayerKind::kSliding) != config.kinds.end();
+  Require(!slides || config.window > 0, "{}: layer_types has sliding_attention, but there is no window{}",
+          text.At("sliding_window"), off ? ": use_sliding_window is not true" : "");
 }
 
 ModelSpec ParseDense(const JsonFields& text, const Architecture& architecture, bool tied, const std::string& name,
@@ -305,15 +262,16 @@ ModelSpec ParseDense(const JsonFields& text, const Architecture& architecture, b
   const DenseDefaults& defaults =
       *std::find_if(std::begin(kDenseDefaults), std::end(kDenseDefaults),
                     [&](const DenseDefaults& row) { return row.family == architecture.family; });
-  const bool gemma3 = defaults.local_rope;
+  const bool gemma3 = architecture.family == "gemma3";
   if (gemma3) CheckCausal(text, "use_bidirectional_attention");
   DenseConfig config;
   config.name = name;
   config.family = architecture.family;
   config.hidden = IntOr(text, "hidden_size", kMaxWidth, defaults.hidden);
   config.heads = IntOr(text, "num_attention_heads", kMaxWidth, defaults.heads);
-  config.kv_heads =
-      IntOr(text, "num_key_value_heads", kMaxWidth, defaults.kv_heads > 0 ? defaults.kv_heads : config.heads);
+  // Null means as many as heads; only a file that does not mention the key has the family's number.
+  const bool kv_default = defaults.kv_heads > 0 && (gemma3 || !text.Mentions("num_key_value_heads"));
+  config.kv_heads = text.Int("num_key_value_heads", 1, kMaxWidth, kv_default ? defaults.kv_heads : config.heads);
   const int even_share = config.hidden / config.heads;
   Require(defaults.head_dim > 0 || text.Has("head_dim") || config.hidden % config.heads == 0,
           "{}: without head_dim, hidden_size {} must be a multiple of num_attention_heads {}", text.where(),
@@ -325,8 +283,9 @@ ModelSpec ParseDense(const JsonFields& text, const Architecture& architecture, b
   config.max_position = IntOr(text, "max_position_embeddings", kMaxPosition, defaults.positions);
   config.norm_eps = text.Number("rms_norm_eps", 1e-6);
   config.tied_head = tied;
-  config.softcap = text.Number("final_logit_softcapping", 0);
+  config.attention_bias = defaults.attention_bias && text.Bool("attention_bias", false);
   if (gemma3) {
+    config.softcap = text.Number("final_logit_softcapping", 0);
     const double scalar = text.Number("query_pre_attn_scalar", 256);
     Require(scalar > 0, "{}: expected a number above 0, found {}", text.At("query_pre_attn_scalar"), scalar);
     config.attn_scale = 1 / std::sqrt(scalar);
@@ -335,7 +294,7 @@ ModelSpec ParseDense(const JsonFields& text, const Architecture& architecture, b
   DenseKinds(text, defaults, layers, config);
   RopeConfig full;
   full.theta = defaults.theta;
-  const Ropes ropes = ParseRopes(text, {full, RopeConfig{}}, !defaults.local_rope);
+  const RopePair ropes = ParseRopes(text, config.family, {full, RopeConfig{}});
   config.rope_full = ropes.full;
   config.rope_sliding = ropes.sliding;
   return DenseSpec(config);
@@ -343,10 +302,11 @@ ModelSpec ParseDense(const JsonFields& text, const Architecture& architecture, b
 
 }  // namespace
 
-ModelSpec SpecFromHfConfig(std::string_view text_of_file, const std::string& where, const std::string& name,
-                           std::optional<int> embedding_rows) {
+HfConfig ReadHfConfig(std::string_view text_of_file, const std::string& where, const std::string& name,
+                      std::optional<int> embedding_rows) {
   const json document = ParseJson(text_of_file, where, {});
-  const JsonFields top(document, where);
+  const auto reads = std::make_shared<std::set<std::string>>();
+  const JsonFields top(document, where, reads);
   const auto outer_type = top.OptionalString("model_type");
   Require(outer_type.has_value(), "{}: the key is missing", top.At("model_type"));
   const Architecture& outer = FindArchitecture(top, *outer_type);
@@ -357,10 +317,14 @@ ModelSpec SpecFromHfConfig(std::string_view text_of_file, const std::string& whe
   RefuseUnsupported(top, text);
   CheckActivation(text, Family(architecture.family).activation);
   const bool tied_default = Family(architecture.family).scaled_embedding;  // both Gemmas
-  const bool tied = text.Bool("tie_word_embeddings", top.Bool("tie_word_embeddings", tied_default));
+  const bool outer_tied = top.Bool("tie_word_embeddings", tied_default);
+  const bool tied = text.Bool("tie_word_embeddings", outer_tied);
   try {
-    return architecture.family == "gemma4" ? ParseGemma4(text, architecture, tied, name, embedding_rows)
-                                           : ParseDense(text, architecture, tied, name, embedding_rows);
+    HfConfig config;
+    config.spec = architecture.family == "gemma4" ? ParseGemma4(text, architecture, tied, name, embedding_rows)
+                                                  : ParseDense(text, architecture, tied, name, embedding_rows);
+    config.unread = UnreadConfigKeys(document, *reads, architecture.family, where);
+    return config;
   } catch (const InputError& error) {
     // The builders' own checks do not know the file.
     if (std::string_view(error.what()).starts_with(where)) throw;

@@ -4,45 +4,27 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
-#include <unordered_map>
 #include <vector>
 
 #include "engine/base/check.h"
 #include "engine/model/families.h"
 #include "engine/weights/digest.h"
 #include "engine/weights/hf_config.h"
-#include "engine/weights/safetensors.h"
+#include "engine/weights/hf_shards.h"
 #include "engine/weights/strict_json.h"
 
 namespace assay {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
-constexpr const char* kIndexName = "model.safetensors.index.json";
-constexpr const char* kSingleName = "model.safetensors";
-constexpr std::size_t kMaxShards = 512;  // each holds a file descriptor
-constexpr JsonLimits kIndexLimits{std::size_t{16} << 20, 8, 250000};
 // The text model's tensors begin with one of these; the first under which the embedding is found is taken.
-constexpr const char* kPrefixes[] = {"model.language_model.", "language_model.model.", "model.", ""};
+constexpr const char* kPrefixes[] = {"model.language_model.", "language_model.model.", "language_model.", "model.", ""};
 
-// One stored tensor: which shard and which entry.
-struct Place {
-  const SafetensorsFile* shard;
-  const SafetensorsEntry* entry;
-};
 // Where a catalogue tensor's bytes are: one place, or one per expert (gate, then up), in the order they are joined.
 using Places = std::vector<Place>;
-
-bool IsPlainShardName(const std::string& name) {
-  constexpr std::string_view kSuffix = ".safetensors";
-  return name.size() > kSuffix.size() && name.size() <= 255 && name.ends_with(kSuffix) && name[0] != '.' &&
-         name.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos && name.find("..") == std::string::npos;
-}
 
 std::string ShapeText(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
@@ -101,59 +83,6 @@ bool IsNorm(Role role) {
   }
 }
 
-// The shards of a folder and which tensor is in which.
-class Shards {
- public:
-  explicit Shards(const std::string& folder) {
-    const fs::path index = fs::path(folder) / kIndexName;
-    if (std::error_code error; fs::exists(index, error)) {
-      ReadIndex(folder, index.string());
-    } else {
-      const fs::path single = fs::path(folder) / kSingleName;
-      Require(fs::exists(single, error), "{}: neither {} nor {} is there", folder, kIndexName, kSingleName);
-      shards_.push_back(std::make_unique<SafetensorsFile>(single.string()));
-      for (const SafetensorsEntry& entry : shards_[0]->entries())
-        by_name_.emplace(entry.name, Place{shards_[0].get(), &entry});
-    }
-  }
-
-  const Place* Find(const std::string& name) const {
-    const auto found = by_name_.find(name);
-    return found == by_name_.end() ? nullptr : &found->second;
-  }
-  const std::vector<std::unique_ptr<SafetensorsFile>>& files() const { return shards_; }
-
- private:
-  void ReadIndex(const std::string& folder, const std::string& path) {
-    const json index = ReadJsonFile(path, kIndexLimits);
-    Require(index.is_object() && index.contains("weight_map") && index["weight_map"].is_object(),
-            "{}: expected an object with the key weight_map", path);
-    std::map<std::string, const SafetensorsFile*> opened;
-    for (const auto& item : index["weight_map"].items()) {
-      Require(item.value().is_string(), "{}: weight_map: '{}' is not mapped to a file name", path,
-              ShortComplaint(item.key()));
-      const auto& name = item.value().get_ref<const std::string&>();
-      const SafetensorsFile*& shard = opened[name];
-      if (shard == nullptr) {
-        Require(IsPlainShardName(name),
-                "{}: weight_map: '{}' is not the plain name of a .safetensors file in this folder", path,
-                ShortComplaint(name));
-        Require(opened.size() <= kMaxShards, "{}: more than {} shards", path, kMaxShards);
-        shards_.push_back(std::make_unique<SafetensorsFile>((fs::path(folder) / name).string()));
-        shard = shards_.back().get();
-      }
-      const SafetensorsEntry* entry = shard->Find(item.key());
-      Require(entry != nullptr, "{}: weight_map: tensor '{}' is not in {}", path, ShortComplaint(item.key()),
-              ShortComplaint(name));
-      by_name_.emplace(entry->name, Place{shard, entry});
-    }
-    Require(!shards_.empty(), "{}: weight_map is empty", path);
-  }
-
-  std::vector<std::unique_ptr<SafetensorsFile>> shards_;
-  std::unordered_map<std::string_view, Place> by_name_;
-};
-
 std::string ReadText(const std::string& path, std::size_t limit) {
   const auto file = InputFile::Open(path);
   Require(file->size() <= limit, "{}: {} bytes, at most {} are accepted", path, file->size(), limit);
@@ -171,7 +100,13 @@ class HuggingFaceStore final : public WeightStore {
     prefix_ = FindPrefix(folder);
     fs::path name = fs::path(folder).lexically_normal();
     if (!name.has_filename()) name = name.parent_path();
-    spec_ = SpecFromHfConfig(config_text_, config_path_, name.filename().string(), EmbeddingRows());
+    HfConfig config = ReadHfConfig(config_text_, config_path_, name.filename().string(), EmbeddingRows());
+    spec_ = std::move(config.spec);
+    unread_ = std::move(config.unread);
+    for (const auto& [tensor, shard] : shards_->absent())
+      notes_.push_back(fmt::format("the index lists {} in {}, which does not hold it", ShortComplaint(tensor),
+                                   ShortComplaint(shard)));
+    UntieOwnHead();
     for (const TensorEntry& entry : Catalogue(spec_)) Locate(entry, folder);
   }
 
@@ -180,6 +115,8 @@ class HuggingFaceStore final : public WeightStore {
   std::string format() const override { return "safetensors"; }
   HostTensor Load(TensorKey key, bool recipe_only) const override;
   std::vector<StoredTensorInfo> Listing() const override;
+  std::vector<UnreadKey> UnreadKeys() const override { return unread_; }
+  std::vector<std::string> Notes() const override { return notes_; }
   std::string Identity() const override;
 
  private:
@@ -189,18 +126,24 @@ class HuggingFaceStore final : public WeightStore {
   };
 
   std::string FindPrefix(const std::string& folder) const;
+  const Place* FindHead(const std::string& prefix) const;
+  const Place* FindEmbedding() const;
+  void UntieOwnHead();
   std::optional<int> EmbeddingRows() const;
   void Locate(const TensorEntry& entry, const std::string& folder);
   Places FindPlaces(const TensorEntry& entry) const;
   Places FindExperts(const TensorEntry& entry) const;
   const Place* FindNamed(const std::string& name) const;
   HostTensor PlusOne(const HostTensor& tensor) const;
+  std::string WhyUnused(const std::string& name) const;
 
   std::string config_path_, config_text_;
   std::optional<Shards> shards_;
   std::string prefix_;
   ModelSpec spec_;
   std::map<TensorKey, Located> located_;
+  std::vector<UnreadKey> unread_;
+  std::vector<std::string> notes_;
 };
 
 std::string HuggingFaceStore::FindPrefix(const std::string& folder) const {
@@ -210,30 +153,58 @@ std::string HuggingFaceStore::FindPrefix(const std::string& folder) const {
     if (shards_->Find(name) != nullptr) return prefix;
     tried += (tried.empty() ? "" : ", ") + name;
   }
+  // Tied weights may be stored under the head's name alone: what stands beside the embedding shows the prefix.
+  for (const char* prefix : kPrefixes)
+    if (shards_->Find(std::string(prefix) + "norm.weight") != nullptr && FindHead(prefix) != nullptr) return prefix;
   // An architecture that is not supported explains it better than a missing name.
   SpecFromHfConfig(config_text_, config_path_, folder, 1);
   Throw("{}: no token embedding: none of {} is there", folder, tried);
 }
 
-std::optional<int> HuggingFaceStore::EmbeddingRows() const {
+const Place* HuggingFaceStore::FindEmbedding() const {
   const Place* place = shards_->Find(prefix_ + "embed_tokens.weight");
+  return place != nullptr ? place : FindHead(prefix_);
+}
+
+std::optional<int> HuggingFaceStore::EmbeddingRows() const {
+  const Place* place = FindEmbedding();
   const std::vector<std::int64_t>& shape = place->entry->shape;
   if (shape.size() != 2 || shape[0] < 1 || shape[0] > INT_MAX) return std::nullopt;
   return static_cast<int>(shape[0]);
 }
 
-// The head stands outside of the text model's prefix in most files.
-const Place* HuggingFaceStore::FindNamed(const std::string& name) const {
-  if (const Place* place = shards_->Find(prefix_ + name)) return place;
-  if (name != "lm_head.weight") return nullptr;
-  for (const char* head : {"lm_head.weight", "language_model.lm_head.weight"})
-    if (const Place* place = shards_->Find(head)) return place;
+const Place* HuggingFaceStore::FindHead(const std::string& prefix) const {
+  // The head stands outside of the text model's prefix in most files.
+  for (const std::string& name : {prefix + "lm_head.weight", std::string("lm_head.weight"),
+                                  std::string("language_model.lm_head.weight"), std::string("model.lm_head.weight")})
+    if (const Place* place = shards_->Find(name)) return place;
   return nullptr;
+}
+
+const Place* HuggingFaceStore::FindNamed(const std::string& name) const {
+  return name == "lm_head.weight" ? FindHead(prefix_) : shards_->Find(prefix_ + name);
+}
+
+// A head that differs from the embedding is the model's, whatever the config says: transformers and vLLM keep it.
+void HuggingFaceStore::UntieOwnHead() {
+  const Place *embedding = shards_->Find(prefix_ + "embed_tokens.weight"), *head = FindHead(prefix_);
+  if (!spec_.tied_head || head == nullptr) return;
+  if (embedding == nullptr) {
+    notes_.push_back(fmt::format("tied: {} is the embedding too, which is not stored itself", head->entry->name));
+  } else if (SameBytes(*embedding, *head)) {
+    notes_.push_back(fmt::format("tied: {} is stored too and equals the embedding", head->entry->name));
+  } else {
+    spec_.tied_head = false;
+    notes_.push_back(fmt::format("the config says tied, but {} differs from the embedding: the stored head is used",
+                                 head->entry->name));
+  }
 }
 
 Places HuggingFaceStore::FindPlaces(const TensorEntry& entry) const {
   for (const std::string& name : HuggingFaceNames(spec_, entry.key))
     if (const Place* place = FindNamed(name)) return {*place};
+  if (entry.key.role == Role::kEmbed && spec_.tied_head)
+    if (const Place* place = FindEmbedding()) return {*place};
   return entry.experts > 1 || entry.key.role == Role::kExpertGateUp || entry.key.role == Role::kExpertDown
              ? FindExperts(entry)
              : Places{};
@@ -267,6 +238,13 @@ void HuggingFaceStore::Locate(const TensorEntry& entry, const std::string& folde
     std::string tried;
     for (const std::string& name : HuggingFaceNames(spec_, entry.key))
       tried += (tried.empty() ? "" : " or ") + prefix_ + name;
+    for (const std::string& name : HuggingFaceNames(spec_, entry.key))
+      if (const auto at = shards_->absent().find(prefix_ + name); at != shards_->absent().end())
+        Throw("{}: the index lists tensor '{}' in {}, which does not hold it", folder, ShortComplaint(at->first),
+              ShortComplaint(at->second));
+    Require(!entry.required || entry.key.role != Role::kHead,
+            "{}: {} is missing: no tensor {} of shape {}; tie_word_embeddings is false", folder, Name(entry.key), tried,
+            ShapeText(FileShape(entry)));
     Require(!entry.required, "{}: {} is missing: no tensor {} of shape {}", folder, Name(entry.key), tried,
             ShapeText(FileShape(entry)));
     return;
@@ -326,6 +304,18 @@ HostTensor HuggingFaceStore::PlusOne(const HostTensor& tensor) const {
   return sum;
 }
 
+std::string HuggingFaceStore::WhyUnused(const std::string& name) const {
+  for (int l = 0; l < spec_.layer_count(); ++l) {
+    const std::string layer = fmt::format("{}layers.{}.self_attn.", prefix_, l);
+    if (!name.starts_with(layer) || spec_.OwnsKv(l)) continue;
+    for (const char* dead : {"k_proj.", "v_proj.", "k_norm."})
+      if (name.compare(layer.size(), std::string_view(dead).size(), dead) == 0)
+        return fmt::format("layer {} reads the keys and values of layer {}", l, spec_.layer(l).kv_source);
+  }
+  if (spec_.tied_head && name.ends_with("lm_head.weight")) return "the head is the embedding";
+  return HarmlessTensor(name);
+}
+
 std::vector<StoredTensorInfo> HuggingFaceStore::Listing() const {
   std::set<const SafetensorsEntry*> used;
   for (const auto& [key, located] : located_)
@@ -334,7 +324,8 @@ std::vector<StoredTensorInfo> HuggingFaceStore::Listing() const {
   for (const auto& shard : shards_->files())
     for (const SafetensorsEntry& entry : shard->entries())
       listing.push_back({entry.name, shard->file().path(), entry.type.value_or(DType::kF32), entry.shape,
-                         static_cast<std::size_t>(entry.bytes), used.contains(&entry), std::string(entry.type_name)});
+                         static_cast<std::size_t>(entry.bytes), used.contains(&entry), std::string(entry.type_name),
+                         used.contains(&entry) ? "" : WhyUnused(entry.name)});
   return listing;
 }
 

@@ -19,19 +19,28 @@ std::string Shown(const json& value) {
 
 }  // namespace
 
-JsonFields::JsonFields(const json& object, std::string where) : object_(&object), where_(std::move(where)) {
+JsonFields::JsonFields(const json& object, std::string where, Reads reads, std::string path)
+    : object_(&object), where_(std::move(where)), reads_(std::move(reads)), path_(std::move(path)) {
   Require(object.is_object(), "{}: expected an object, found {}", where_, Shown(object));
 }
 
 std::string JsonFields::At(const char* key) const { return where_ + ": " + key; }
 
+void JsonFields::Note(const char* key) const {
+  if (reads_) reads_->insert(path_.empty() ? key : path_ + "." + key);
+}
+
 const json* JsonFields::Find(const char* key) const {
+  Note(key);
   const auto found = object_->find(key);
   return found == object_->end() || found->is_null() ? nullptr : &*found;
 }
 
 bool JsonFields::Has(const char* key) const { return Find(key) != nullptr; }
-bool JsonFields::Mentions(const char* key) const { return object_->contains(key); }
+bool JsonFields::Mentions(const char* key) const {
+  Note(key);
+  return object_->contains(key);
+}
 bool JsonFields::IsString(const char* key) const { return Has(key) && Find(key)->is_string(); }
 
 std::optional<int> JsonFields::OptionalInt(const char* key, int low, int high) const {
@@ -76,7 +85,7 @@ std::optional<std::string> JsonFields::OptionalString(const char* key) const {
 std::optional<JsonFields> JsonFields::Object(const char* key) const {
   const json* value = Find(key);
   if (value == nullptr) return std::nullopt;
-  return JsonFields(*value, At(key));
+  return JsonFields(*value, At(key), reads_, path_.empty() ? key : path_ + "." + key);
 }
 
 std::optional<std::vector<std::string>> JsonFields::Strings(const char* key) const {

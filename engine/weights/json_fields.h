@@ -3,9 +3,12 @@
 #pragma once
 
 #include <climits>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace assay {
@@ -14,7 +17,10 @@ namespace assay {
 // range. `object` must outlive the fields.
 class JsonFields {
  public:
-  JsonFields(const nlohmann::json& object, std::string where);  // throws unless `object` is an object
+  // Throws unless `object` is an object. `reads` collects the paths of the keys that were asked for
+  // ("text_config.vocab_size"), because what nobody asks for must be explained or refused (unread_keys.h).
+  using Reads = std::shared_ptr<std::set<std::string>>;
+  JsonFields(const nlohmann::json& object, std::string where, Reads reads = {}, std::string path = "");
 
   const std::string& where() const { return where_; }  // "dir/config.json: text_config"
   std::string At(const char* key) const;               // where() + ": key", for messages
@@ -33,11 +39,16 @@ class JsonFields {
   std::optional<JsonFields> Object(const char* key) const;
   std::optional<std::vector<std::string>> Strings(const char* key) const;
   std::vector<std::string> Keys() const;
+  const nlohmann::json& object() const { return *object_; }
+  const std::string& path() const { return path_; }  // of this object in its document; empty at the top
 
  private:
   const nlohmann::json* Find(const char* key) const;  // null when absent or JSON null
+  void Note(const char* key) const;
   const nlohmann::json* object_;
   std::string where_;
+  Reads reads_;
+  std::string path_;
 };
 
 }  // namespace assay

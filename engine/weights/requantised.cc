@@ -1,6 +1,7 @@
 #include "engine/weights/requantised.h"
 
 #include <algorithm>
+#include <cctype>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -58,6 +59,8 @@ class RequantisedStore final : public WeightStore {
 
   const ModelSpec& spec() const override { return spec_; }
   bool Has(TensorKey key) const override { return base_->Has(key); }
+  std::vector<UnreadKey> UnreadKeys() const override { return base_->UnreadKeys(); }
+  std::vector<std::string> Notes() const override { return base_->Notes(); }
   std::string format() const override { return fmt::format("{} as {}", base_->format(), Name(type_)); }
   std::string Identity() const override {
     return Digest().Add("requantised 1").Add(Name(type_)).Add(base_->Identity()).Hex();
@@ -124,6 +127,14 @@ QuantisedName SplitQuantisedName(const std::string& model) {
     const std::string_view text = suffix.text;
     if (model.size() > text.size() && model.ends_with(text))
       return {model.substr(0, model.size() - text.size()), std::string(text), suffix.type};
+  }
+  // A folder's name may hold an @; what looks like a type of blocks is meant as one.
+  if (const std::size_t at = model.rfind("@q"); at != std::string::npos && at > 0 &&
+                                                model.find('/', at) == model.npos && at + 2 < model.size() &&
+                                                std::isdigit(model[at + 2]) != 0) {
+    std::string known;
+    for (const Suffix& suffix : kSuffixes) known += (known.empty() ? "" : " or ") + std::string(suffix.text);
+    Throw("{}: suffix {}: expected {}", model, model.substr(at), known);
   }
   return {model, "", std::nullopt};
 }

@@ -22,6 +22,7 @@ struct QuantisedName {
   std::string base, suffix;
   std::optional<DType> type;
 };
+// Throws InputError naming the suffixes there are when it ends in another type of blocks ("@q4_k").
 QuantisedName SplitQuantisedName(const std::string& model);
 
 }  // namespace assay

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <string_view>
 
 #include "engine/base/check.h"
 #include "engine/base/parallel.h"
@@ -28,6 +30,13 @@ void RecipeToFloats(const HostTensor& tensor, float* out, std::int64_t first, st
   }
 }
 
+// Content-addressed stores name files by their digest: the first bytes say what a file is.
+bool BeginsAsGguf(const std::string& path) {
+  char magic[4] = {};
+  std::ifstream file(path, std::ios::binary);
+  return file.read(magic, sizeof magic) && std::string_view(magic, sizeof magic) == "GGUF";
+}
+
 }  // namespace
 
 std::unique_ptr<WeightStore> OpenModel(const std::string& model, std::uint64_t seed) {
@@ -40,8 +49,8 @@ std::unique_ptr<WeightStore> OpenModel(const std::string& model, std::uint64_t s
     return OpenHuggingFace(model);
   }
   if (fs::exists(path, error)) {
-    if (path.extension() == ".gguf") return OpenGguf(model);
-    Throw("{}: expected a folder with config.json, a .gguf file or a preset's name", model);
+    if (path.extension() == ".gguf" || BeginsAsGguf(model)) return OpenGguf(model);
+    Throw("{}: expected a folder with config.json, a GGUF file or a preset's name", model);
   }
   if (IsPreset(model)) return OpenSynthetic(Preset(model), seed);
   std::string presets;

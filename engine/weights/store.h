@@ -10,6 +10,7 @@
 #include "engine/base/tensor.h"
 #include "engine/model/spec.h"
 #include "engine/model/tensors.h"
+#include "engine/weights/unread_keys.h"
 
 namespace assay {
 
@@ -21,6 +22,7 @@ struct StoredTensorInfo {
   std::size_t bytes;
   bool used;                // false: in the file but not read (dead K/V, vision tower)
   std::string type_name{};  // as the file spells it; empty: Name(type)
+  std::string reason{};     // why nothing reads it; empty: it is read, or nobody knows
 };
 
 // Thread-safe for concurrent Loads. Opening reads headers only; Load touches the bytes of one tensor.
@@ -34,14 +36,19 @@ class WeightStore {
   // InputError that names file and tensor.
   virtual HostTensor Load(TensorKey key, bool recipe_only = false) const = 0;
   virtual std::vector<StoredTensorInfo> Listing() const = 0;
+  // Keys of the configuration or metadata that nothing was read from. One that may change the arithmetic is refused
+  // when the model is opened.
+  virtual std::vector<UnreadKey> UnreadKeys() const { return {}; }
+  // What was decided about the file that its reader may not expect ("tied by config, but ...").
+  virtual std::vector<std::string> Notes() const { return {}; }
   virtual std::string format() const = 0;  // "safetensors", "gguf", "synthetic"
   // SHA-256 over the headers (names, types, shapes, offsets) and file sizes, or over preset and seed: identity for
   // reports.
   virtual std::string Identity() const = 0;
 };
 
-// Opens `model`: a folder with config.json, a .gguf file, or a preset's name. Presets are synthetic, with `seed`. A
-// suffix @q8_0 or
+// Opens `model`: a folder with config.json, a GGUF file whatever its name, or a preset's name. Presets are synthetic,
+// with `seed`. A suffix @q8_0 or
 // @q4_0 on any of them quantises the matrices when they are loaded (requantised.h).
 // Throws InputError that says what was tried when it is none of these.
 std::unique_ptr<WeightStore> OpenModel(const std::string& model, std::uint64_t seed = 0);

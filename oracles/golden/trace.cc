@@ -1,16 +1,20 @@
 #include "oracles/golden/trace.h"
 
 #include <fmt/core.h>
+#include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <initializer_list>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "engine/base/check.h"
+#include "engine/base/quant.h"
 #include "engine/weights/safetensors.h"
 #include "engine/weights/strict_json.h"
 
@@ -26,27 +30,42 @@ constexpr JsonLimits kJsonLimits{.bytes = std::size_t{1} << 29, .depth = 8, .val
 // The tensors of one safetensors file, each read with the type and shape its part must have.
 class TensorReader {
  public:
-  explicit TensorReader(const std::string& path) : file_(path) {}
+  TensorReader(const std::string& path, int vocab) : file_(path), vocab_(vocab) {}
 
   const SafetensorsFile& file() const { return file_; }
   const std::string& path() const { return file_.file().path(); }
+  DType stored() const { return stored_; }  // of the logits read so far, the narrowest
 
   // [n], or nothing when absent. `expected` 0: any n >= 1.
   std::vector<std::int32_t> Ints(const std::string& key, std::size_t expected) const {
-    const SafetensorsEntry* entry = Find(key, "I32", 1);
+    const SafetensorsEntry* entry = Find(key, {"I32", "I64"}, 1);
     if (entry == nullptr) return {};
     const auto n = static_cast<std::size_t>(entry->shape[0]);
     Require(n >= 1 && (expected == 0 || n == expected), "{}: {}: expected [{}], found [{}]", path(), key,
             expected == 0 ? "n >= 1" : std::to_string(expected), n);
-    return Read<std::int32_t>(*entry);
+    if (entry->type_name == "I32") return Read<std::int32_t>(*entry);
+    // PyTorch's default for tokens.
+    std::vector<std::int32_t> values;
+    for (const std::int64_t value : Read<std::int64_t>(*entry)) {
+      Require(value >= 0 && value < (1 << 24), "{}: {}: element {} is {}", path(), key, values.size(), value);
+      values.push_back(static_cast<std::int32_t>(value));
+    }
+    return values;
   }
 
   // Values of `rank` dimensions, which are written to `shape`; nothing when absent.
   std::vector<float> Floats(const std::string& key, std::size_t rank, std::vector<std::int64_t>& shape) const {
-    const SafetensorsEntry* entry = Find(key, "F32", rank);
+    const SafetensorsEntry* entry = Find(key, {"F32", "F16", "BF16"}, rank);
     if (entry == nullptr) return {};
     shape = entry->shape;
-    std::vector<float> values = Read<float>(*entry);
+    std::vector<float> values(entry->bytes / Info(*entry->type).bytes);
+    const std::vector<std::byte> stored = Read<std::byte>(*entry);
+    if (!values.empty())
+      DequantiseRow(*entry->type, stored.data(), values.data(), static_cast<std::int64_t>(values.size()));
+    if (key.starts_with("logits.") || key.starts_with("greedy_logits.")) {
+      if (entry->type != DType::kF32) stored_ = *entry->type;
+      KeepColumns(values, shape);
+    }
     for (std::size_t i = 0; i < values.size(); ++i)
       Require(std::isfinite(values[i]), "{}: {}: element {} is {}: recorded values must be finite", path(), key, i,
               values[i]);
@@ -54,10 +73,12 @@ class TensorReader {
   }
 
  private:
-  const SafetensorsEntry* Find(const std::string& key, std::string_view type, std::size_t rank) const {
+  const SafetensorsEntry* Find(const std::string& key, std::initializer_list<std::string_view> types,
+                               std::size_t rank) const {
     const SafetensorsEntry* entry = file_.Find(key);
     if (entry == nullptr) return nullptr;
-    Require(entry->type_name == type, "{}: {}: expected type {}, found {}", path(), key, type, entry->type_name);
+    Require(std::find(types.begin(), types.end(), entry->type_name) != types.end(),
+            "{}: {}: expected type {}, found {}", path(), key, fmt::join(types, " or "), entry->type_name);
     Require(entry->shape.size() == rank, "{}: {}: expected {} dimensions, found {}", path(), key, rank,
             entry->shape.size());
     Require(entry->bytes <= kMostBytes, "{}: {}: {} bytes are more than the {} a recorded trace may have", path(), key,
@@ -72,7 +93,19 @@ class TensorReader {
     return values;
   }
 
+  // Drops the columns that are declared as padding.
+  void KeepColumns(std::vector<float>& values, std::vector<std::int64_t>& shape) const {
+    if (vocab_ == 0 || shape[1] <= vocab_) return;
+    const std::int64_t width = shape[1];
+    for (std::int64_t row = 0; row < shape[0]; ++row)
+      std::copy_n(values.begin() + row * width, vocab_, values.begin() + row * vocab_);
+    values.resize(static_cast<std::size_t>(shape[0] * vocab_));
+    shape[1] = vocab_;
+  }
+
   SafetensorsFile file_;
+  int vocab_;
+  mutable DType stored_ = DType::kF32;
 };
 
 void RequireVocabulary(const std::string& file, const std::string& key, std::int64_t found, int& vocab) {
@@ -146,8 +179,8 @@ int SequenceNumber(const std::string& file, const std::string& name) {
   return number;
 }
 
-GoldenTrace ReadSafetensors(const std::string& path) {
-  const TensorReader reader(path);
+GoldenTrace ReadSafetensors(const std::string& path, const GoldenOptions& options) {
+  const TensorReader reader(path, options.vocab);
   std::map<int, GoldenSequence> sequences;
   for (const SafetensorsEntry& entry : reader.file().entries()) {
     const int number = SequenceNumber(path, entry.name);
@@ -161,10 +194,12 @@ GoldenTrace ReadSafetensors(const std::string& path) {
     ReadGreedy(sequence, trace.vocab, reader);
     trace.sequences.push_back(std::move(sequence));
   }
+  if (reader.stored() != DType::kF32)
+    trace.precision = reader.stored() == DType::kF16 ? Precision::kFp16 : Precision::kBf16;
   return trace;
 }
 
-GoldenTrace ReadLogitsJson(const std::string& path) {
+GoldenTrace ReadLogitsJson(const std::string& path, const GoldenOptions& options) {
   const nlohmann::json root = ReadJsonFile(path, kJsonLimits);
   Require(root.is_object() && root.contains("ids") && root.contains("logits"),
           "{}: expected an object with ids and logits", path);
@@ -182,8 +217,11 @@ GoldenTrace ReadLogitsJson(const std::string& path) {
   s.rows = static_cast<int>(rows.size());
   for (const nlohmann::json& row : rows) {
     Require(row.is_array(), "{}: logits: expected rows of numbers", path);
-    RequireVocabulary(path, "logits", static_cast<std::int64_t>(row.size()), trace.vocab);
-    for (const nlohmann::json& logit : row) {
+    const std::size_t padded = row.size(), kept = options.vocab;
+    const std::size_t width = kept > 0 && kept < padded ? kept : padded;
+    RequireVocabulary(path, "logits", static_cast<std::int64_t>(width), trace.vocab);
+    for (std::size_t column = 0; column < width; ++column) {
+      const nlohmann::json& logit = row[column];
       Require(logit.is_number() && std::isfinite(logit.get<float>()), "{}: logits: element {} is not a finite number",
               path, s.logits.size());
       s.logits.push_back(logit.get<float>());
@@ -193,15 +231,69 @@ GoldenTrace ReadLogitsJson(const std::string& path) {
   return trace;
 }
 
+template <class Visit>
+void EachRow(const GoldenTrace& trace, const Visit& visit) {
+  for (const GoldenSequence& s : trace.sequences) {
+    for (int row = 0; row < s.rows; ++row) visit(s.Logits(row, trace.vocab));
+    for (int step = 0; step < s.greedy_steps; ++step) visit(s.GreedyLogits(step, trace.vocab));
+  }
+}
+
+// The 16-bit type of which every logit is a number. Among many computed in float32 that does not happen.
+Precision DetectedPrecision(const GoldenTrace& trace) {
+  constexpr std::size_t kMany = 64;
+  bool bf16 = true, fp16 = true;
+  std::size_t values = 0;
+  EachRow(trace, [&](std::span<const float> row) {
+    for (const float value : row) {
+      // Whole numbers are numbers of every type: made-up recordings hold them.
+      if (value == std::round(value)) continue;
+      ++values;
+      bf16 = bf16 && (std::bit_cast<std::uint32_t>(value) & 0xffffu) == 0;
+      fp16 = fp16 && (std::bit_cast<std::uint32_t>(value) & 0x1fffu) == 0 && std::abs(value) < 65536;
+    }
+  });
+  if (values < kMany) return Precision::kFp32;
+  return bf16 ? Precision::kBf16 : fp16 ? Precision::kFp16 : Precision::kFp32;
+}
+
+double LogSum(std::span<const double> row) {
+  const double largest = *std::max_element(row.begin(), row.end());
+  double sum = 0;
+  for (const double value : row) sum += std::exp(value - largest);
+  return largest + std::log(sum);
+}
+
+bool HoldsLogProbabilities(const GoldenTrace& trace) {
+  // A row of logits would sum to 1 by accident only; rounding of the recording moves the sum a little.
+  const double allowed = trace.precision == Precision::kFp32 ? 1e-4 : 0.05;
+  bool all = trace.vocab > 1;
+  EachRow(trace, [&](std::span<const float> row) {
+    if (all) all = std::abs(LogSum(std::vector<double>(row.begin(), row.end()))) <= allowed;
+  });
+  return all;
+}
+
 }  // namespace
 
-GoldenTrace ReadGolden(const std::string& path) {
-  GoldenTrace trace = path.ends_with(".json") ? ReadLogitsJson(path) : ReadSafetensors(path);
+void Normalise(std::span<double> row) {
+  const double shift = LogSum(row);
+  for (double& value : row) value -= shift;
+}
+
+GoldenTrace ReadGolden(const std::string& path, const GoldenOptions& options) {
+  GoldenTrace trace = path.ends_with(".json") ? ReadLogitsJson(path, options) : ReadSafetensors(path, options);
   Require(!trace.sequences.empty(), "{}: no recorded sequence", path);
   for (const GoldenSequence& s : trace.sequences) {
     RequireTokens(path, path.ends_with(".json") ? "ids" : "tokens." + s.name, s.tokens, trace.vocab);
     RequireTokens(path, "greedy." + s.name, s.greedy, trace.vocab);
   }
+  if (options.precision) {
+    trace.precision = *options.precision;
+  } else if (trace.precision == Precision::kFp32) {
+    trace.precision = DetectedPrecision(trace);
+  }
+  trace.log_probabilities = HoldsLogProbabilities(trace);
   return trace;
 }
 

@@ -4,9 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
+
+#include "engine/ops/precision.h"
 
 namespace assay {
 
@@ -38,16 +41,31 @@ struct GoldenSequence {
   }
 };
 
+// What the file alone does not say about a recording.
+struct GoldenOptions {
+  // What it was computed in. Unstated: the type its logits are stored in, or the 16-bit type which all of many float32
+  // logits happen to be numbers of.
+  std::optional<Precision> precision{};
+  // Columns from here on are declared as padding: dropped, whatever they hold. 0: there is none.
+  int vocab = 0;
+};
+
 struct GoldenTrace {
   std::string file{};
   int vocab = 0;
+  Precision precision = Precision::kFp32;  // the recording's
+  // Every row is a logarithm of probabilities (they sum to 1): logits minus one number of the row.
+  bool log_probabilities = false;
   std::vector<GoldenSequence> sequences{};  // in the order of their numbers
 };
+
+// Adds what makes the probabilities of `row` sum to 1: log-softmax, in place.
+void Normalise(std::span<double> row);
 
 // Reads a goldens.safetensors (tensors tokens.i, logits.i, answer_mask.i, hidden.i, greedy.i, greedy_logits.i) or a
 // *.logits.json ({"ids": [T], "logits": [R][vocab]}, R the last of the T positions). Throws InputError naming file and
 // key when something is missing, misshapen, of another type, outside the vocabulary or not finite, or when there is no
 // sequence.
-GoldenTrace ReadGolden(const std::string& path);
+GoldenTrace ReadGolden(const std::string& path, const GoldenOptions& options = {});
 
 }  // namespace assay

@@ -44,6 +44,10 @@ class ForwardingOps : public Ops {
     Before("Residual");
     inner_.Residual(args);
   }
+  void AddBias(float* x, const float* bias, int rows, int width) override {
+    Before("AddBias");
+    inner_.AddBias(x, bias, rows, width);
+  }
   void Join(const JoinArgs& args) override {
     Before("Join");
     inner_.Join(args);

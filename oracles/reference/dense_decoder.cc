@@ -14,7 +14,7 @@ namespace {
 // Vectors are empty where the family has no such tensor.
 struct Layer {
   std::vector<float> attn_norm, post_attn_norm, ffn_norm, post_ffn_norm;
-  std::vector<float> query_norm, key_norm, query_bias, key_bias, value_bias;
+  std::vector<float> query_norm, key_norm, query_bias, key_bias, value_bias, out_bias;
   Matrix query, key, value, attn_out, gate, up, down;
 };
 
@@ -58,6 +58,7 @@ std::shared_ptr<const Weights> LoadWeights(const WeightStore& store, const Arith
       layer.key_bias = vector(Role::kKeyBias, l);
       layer.value_bias = vector(Role::kValueBias, l);
     }
+    if (w->spec.out_bias) layer.out_bias = vector(Role::kOutBias, l);
     if (w->spec.qk_norm) {
       layer.query_norm = vector(Role::kQueryNorm, l);
       layer.key_norm = vector(Role::kKeyNorm, l);
@@ -131,7 +132,8 @@ class DenseDecoder final : public ReferenceDecoder {
     q = round_.Operand(Rope(std::move(q), rope, length()));
     k = round_.Operand(Rope(std::move(k), rope, length()));
     history.Write(length(), k, round_.Operand(std::move(v)));
-    Vec a = Multiply(w.attn_out, round_.Operand(Attend(q, history, length(), g, s.attn_scale)));
+    const Vec o = round_.Operand(Attend(q, history, length(), g, s.attn_scale));
+    Vec a = Biased(Multiply(w.attn_out, o), w.out_bias);
     if (s.post_norms) a = Rms(std::move(a), w.post_attn_norm, s.norm_eps);
     return Sum(std::move(x), a);
   }
@@ -143,10 +145,6 @@ class DenseDecoder final : public ReferenceDecoder {
     Vec f = Multiply(w.down, round_.Operand(Gated(s.activation, Multiply(w.gate, m), Multiply(w.up, m))));
     if (s.post_norms) f = Rms(std::move(f), w.post_ffn_norm, s.norm_eps);
     return Sum(std::move(h), f);
-  }
-
-  static Vec Biased(Vec x, const std::vector<float>& bias) {
-    return bias.empty() ? std::move(x) : Sum(std::move(x), Widened<Real>(bias));
   }
 
   std::shared_ptr<const Weights> weights_;

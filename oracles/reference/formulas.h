@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "engine/base/activation.h"
@@ -51,6 +52,12 @@ std::vector<Real> Widened(const std::vector<float>& values) {
   return {values.begin(), values.end()};
 }
 
+// x + bias, or x where there is none.
+template <class Real>
+std::vector<Real> Biased(std::vector<Real> x, const std::vector<float>& bias) {
+  return bias.empty() ? std::move(x) : Sum(std::move(x), Widened<Real>(bias));
+}
+
 // silu(x) = x / (1 + e^-x); gelu(x) = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
 template <class Real>
 Real Activate(Activation activation, Real x) {
@@ -68,12 +75,13 @@ std::vector<Real> Gated(Activation activation, std::vector<Real> gate, const std
 
 // Half-split pairs (d, d + head_dim/2) of every head turned by position * inv_freq[d]. The angle is the float32
 // product, which is what transformers trained and evaluates with: it belongs to the model, not to the arithmetic.
+// Cosine and sine have the rope's gain, as YaRN is published.
 template <class Real>
 std::vector<Real> Rope(std::vector<Real> x, const RopeSpec& rope, int position) {
   const std::size_t half = rope.inv_freq.size();
   for (std::size_t d = 0; d < half; ++d) {
     const Real angle = static_cast<float>(position) * rope.inv_freq[d];
-    const Real cosine = std::cos(angle), sine = std::sin(angle);
+    const Real gain = rope.gain, cosine = std::cos(angle) * gain, sine = std::sin(angle) * gain;
     for (std::size_t head = 0; head < x.size(); head += 2 * half) {
       const Real a = x[head + d], b = x[head + d + half];
       x[head + d] = a * cosine - b * sine;

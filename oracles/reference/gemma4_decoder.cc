@@ -20,6 +20,7 @@ struct Experts {
 
 struct Layer {
   std::vector<float> attn_norm, query_norm, key_norm, post_attn_norm, ffn_norm, post_ffn_norm, post_ple_norm;
+  std::vector<float> query_bias, key_bias, value_bias, out_bias;  // empty where the file has none
   Matrix query, key, value, attn_out, gate, up, down, ple_gate, ple_out;
   Experts moe;
   float scalar = 1;
@@ -63,6 +64,12 @@ Layer LoadLayer(const WeightStore& store, int l, const Arithmetic& arithmetic) {
     if (!geometry.value_is_key) layer.value = matrix(Role::kValue);
   }
   layer.attn_out = matrix(Role::kAttnOut);
+  if (spec.qkv_bias) {
+    layer.query_bias = vector(Role::kQueryBias);
+    if (spec.OwnsKv(l)) layer.key_bias = vector(Role::kKeyBias);
+    if (spec.OwnsKv(l) && !geometry.value_is_key) layer.value_bias = vector(Role::kValueBias);
+  }
+  if (spec.out_bias) layer.out_bias = vector(Role::kOutBias);
   layer.post_attn_norm = vector(Role::kPostAttnNorm);
   layer.ffn_norm = vector(Role::kFfnNorm);
   layer.gate = matrix(Role::kGate);
@@ -160,17 +167,19 @@ class Gemma4Decoder final : public ReferenceDecoder {
     const std::size_t dim = g.head_dim;
 
     const Vec n = round_.Operand(Rms(x, w.attn_norm, s.norm_eps));
-    Vec q = Rms(Multiply(w.query, n), w.query_norm, dim, s.norm_eps);
+    Vec q = Rms(Biased(Multiply(w.query, n), w.query_bias), w.query_norm, dim, s.norm_eps);
     q = round_.Operand(Rope(std::move(q), rope, length()));
     if (s.OwnsKv(l)) {
-      Vec k = Multiply(w.key, n);
-      Vec v = g.value_is_key ? k : Multiply(w.value, n);  // the raw projection: before the norm and before the rotation
+      Vec k = Biased(Multiply(w.key, n), w.key_bias);
+      Vec v = g.value_is_key ? k
+                             : Biased(Multiply(w.value, n),
+                                      w.value_bias);  // the raw projection: before the norm and before the rotation
       k = Rope(Rms(std::move(k), w.key_norm, dim, s.norm_eps), rope, length());
       v = Rms(std::move(v), {}, dim, s.norm_eps);
       history_[l].Write(length(), round_.Operand(std::move(k)), round_.Operand(std::move(v)));
     }
     const Vec o = Attend(q, history_[g.kv_source], length(), g, s.attn_scale);
-    const Vec a = Multiply(w.attn_out, round_.Operand(o));
+    const Vec a = Biased(Multiply(w.attn_out, round_.Operand(o)), w.out_bias);
     return Sum(std::move(x), Rms(a, w.post_attn_norm, s.norm_eps));
   }
 

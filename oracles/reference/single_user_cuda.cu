@@ -184,6 +184,7 @@ class SingleUser final : public ReferenceDecoder {
     Attend(g);
     Operand(o_.data(), o_.data(), heads);
     Multiply(a_.data(), weights_->At(Role::kAttnOut, l), o_.data());
+    if (s.out_bias) Add(a_.data(), weights_->Vector(Role::kOutBias, l), s.hidden);
     if (s.post_norms) Norm(a_.data(), a_.data(), weights_->Vector(Role::kPostAttnNorm, l), s.hidden);
     Add(x_.data(), a_.data(), s.hidden);
   }
@@ -304,7 +305,8 @@ class SingleUser final : public ReferenceDecoder {
   }
 
   void Rope(Real* x, const LayerSpec& g, int heads) const {
-    RopeKernel<<<static_cast<unsigned>(heads), 128>>>(x, weights_->inv_freq[g.rope].data(), g.head_dim / 2, length());
+    RopeKernel<<<static_cast<unsigned>(heads), 128>>>(
+        x, weights_->inv_freq[g.rope].data(), static_cast<Real>(spec().ropes[g.rope].gain), g.head_dim / 2, length());
     Launched("rope");
   }
 

@@ -111,13 +111,14 @@ __global__ void RmsKernel(Real* out, const Real* x, const float* weight, int wid
     out[i] = x[i] * (weight == nullptr ? scale : scale * static_cast<Real>(weight[i]));
 }
 
-// Half-split pairs of a head for each block, turned by the float32 angle position * inv_freq.
+// Half-split pairs of a head for each block, turned by the float32 angle position * inv_freq; cosine and sine
+// have the rope's gain (YaRN).
 template <class Real>
-__global__ void RopeKernel(Real* x, const float* inv_freq, int half, int position) {
+__global__ void RopeKernel(Real* x, const float* inv_freq, Real gain, int half, int position) {
   x += std::int64_t{blockIdx.x} * 2 * half;
   for (int d = threadIdx.x; d < half; d += blockDim.x) {
     const Real angle = __fmul_rn(static_cast<float>(position), inv_freq[d]);
-    const Real cosine = cos(angle), sine = sin(angle);
+    const Real cosine = cos(angle) * gain, sine = sin(angle) * gain;
     const Real a = x[d], b = x[d + half];
     x[d] = a * cosine - b * sine;
     x[d + half] = b * cosine + a * sine;

@@ -48,12 +48,16 @@ class GoldenJudge {
     return requests;
   }
 
-  std::span<const double> Row(const GoldenAnswer& answer, int row, const Place& where) const {
+  // The candidate's row in the recording's form: log-probabilities are compared as such.
+  std::vector<double> Row(const GoldenAnswer& answer, int row, const Place& where) const {
     const std::size_t vocab = trace_.vocab, begin = row * vocab;
     Require(answer.capped.size() >= begin + vocab,
             "{}: {}: {} logits of {} are too few for row {} of a vocabulary of {}", trace_.file, where.ToString(),
             answer.capped.size(), answerer_.name(), row, vocab);
-    return std::span(answer.capped).subspan(begin, vocab);
+    const std::span<const double> found = std::span(answer.capped).subspan(begin, vocab);
+    std::vector<double> values(found.begin(), found.end());
+    if (trace_.log_probabilities) Normalise(values);
+    return values;
   }
 
   Place At(const GoldenSequence& s, const char* axis, int value) const {
@@ -64,7 +68,7 @@ class GoldenJudge {
     for (int row = 0; row < s.rows; ++row) {
       const int position = s.first_position() + row;
       const Place where = At(s, "position", position);
-      const std::span<const double> candidate = Row(answer, row, where);
+      const std::vector<double> candidate = Row(answer, row, where);
       const std::vector<double> reference = Widen(s.Logits(row, trace_.vocab));
       forced_.Add({.reference_capped = reference, .candidate_capped = candidate}, where);
       JudgeKnownAnswer(s, position + 1, candidate);
@@ -97,7 +101,7 @@ class GoldenJudge {
     std::vector<double> gaps;
     for (int step = 0; step < s.greedy_steps; ++step) {
       const Place where = At(s, "step", step);
-      const std::span<const double> candidate = Row(answer, step, where);
+      const std::vector<double> candidate = Row(answer, step, where);
       const std::vector<double> reference = Widen(s.GreedyLogits(step, trace_.vocab));
       greedy_.Add({.reference_capped = reference, .candidate_capped = candidate}, where);
       found.push_back(ArgMax(candidate));

@@ -78,6 +78,23 @@ TEST_P(NormTest, Join) {
     }
 }
 
+TEST_P(NormTest, AddBias) {
+  ASSAY_SIDES(sides, GetParam());
+  for (const int width : {1, 7, 64, 5376})
+    for (const int rows : {1, 33}) {
+      sides.Clear();
+      const auto count = static_cast<std::size_t>(rows * width);
+      const auto x = Numbers(11, count, 3.0f), bias = Numbers(12, static_cast<std::size_t>(width));
+      const auto run = [&](Side& side) {
+        float* at = side.InOut(x);
+        side.ops().AddBias(at, side.In(bias), rows, width);
+        side.Check();
+        return side.Read(at, count);
+      };
+      ExpectClose(run(*sides.device), run(*sides.host), 0, 0, "width " + std::to_string(width));
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Modes, NormTest, testing::Values(Precision::kFp32, Precision::kFp16, Precision::kBf16),
                          ModeName);
 

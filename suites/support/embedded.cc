@@ -12,8 +12,10 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string Goldens(const fs::path& model) {
-  fs::path beside =
-      fs::is_directory(model) ? model / "goldens.safetensors" : fs::path(model).replace_extension(".logits.json");
+  if (fs::is_directory(model))
+    return fs::exists(model / "goldens.safetensors") ? (model / "goldens.safetensors").string() : std::string();
+  // Of "m.gguf" it is m.logits.json; a file without an extension keeps its whole name.
+  const fs::path beside = fs::path(model).replace_extension(".logits.json");
   return fs::exists(beside) ? beside.string() : std::string();
 }
 

@@ -35,8 +35,8 @@ const std::vector<Room> kRooms = {
     {"engine/unit/", {"engine/"}},
     {"oracles/verdict/", {}},
     {"oracles/compare/", {"engine/base/", "oracles/verdict/"}},
-    // Traces come in the checkpoints' own container; a second parser for it would be no oracle of anything.
-    {"oracles/golden/", {"engine/base/", "engine/weights/"}},
+    // Traces come in the checkpoints' own container (a second parser would be no oracle of anything) and state a mode.
+    {"oracles/golden/", {"engine/base/", "engine/weights/", "engine/ops/precision.h"}},
     {"oracles/reference/", {"engine/base/", "engine/model/", "engine/memory/", "engine/weights/", "engine/ops/"}},
     {"oracles/probes/", {"engine/base/", "engine/memory/", "engine/ops/", "oracles/compare/"}},
     {"oracles/unit/", {"engine/", "oracles/"}},

@@ -121,7 +121,7 @@ TEST(Workbench, KeepsAnswersWhenItReleasesTheDevice) {
   const ReferenceSession* rows = &bench.references().Rows(target, tokens);
   bench.ReleaseDevice();
   // Had they been forgotten, others would lie in their place now.
-  bench.references().Rows(target, MadeUpTokens(0, 2, 4, bench.Spec(target).vocab));
+  bench.references().Rows(target, RandomTokens(0, 2, 4, bench.Spec(target).vocab));
   EXPECT_EQ(rows, &bench.references().Rows(target, tokens));
 }
 

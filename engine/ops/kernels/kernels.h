@@ -15,6 +15,7 @@ void LaunchEmbed(const KernelContext& ctx, const Ops::EmbedArgs& args);
 void LaunchPleInput(const KernelContext& ctx, const Ops::PleInputArgs& args);
 void LaunchNorm(const KernelContext& ctx, const Ops::NormArgs& args);
 void LaunchResidual(const KernelContext& ctx, const Ops::ResidualArgs& args);
+void LaunchAddBias(const KernelContext& ctx, float* x, const float* bias, int rows, int width);
 void LaunchJoin(const KernelContext& ctx, const Ops::JoinArgs& args);
 void LaunchQkv(const KernelContext& ctx, const Ops::QkvArgs& args);
 void LaunchRoute(const KernelContext& ctx, const Ops::RouteArgs& args);

@@ -68,6 +68,16 @@ __global__ void __launch_bounds__(kThreads)
     operand[i] = RoundTo<T>(Activate(gate[i], activation) * ple[i / width * ple_stride + i % width]);
 }
 
+__global__ void __launch_bounds__(kThreads)
+    AddBiasKernel(float* x, const float* bias, std::int64_t rows, std::int64_t width) {
+  LetSuccessorsStart();
+  WaitForPredecessors();
+  const std::int64_t count = rows * width;
+  for (std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; i < count;
+       i += std::int64_t{gridDim.x} * kThreads)
+    x[i] += bias[i % width];
+}
+
 // Blocks for `count` independent items: enough to fill the device a few times; each takes the rest by stride.
 unsigned Blocks(const KernelContext& ctx, std::int64_t count) {
   const std::int64_t needed = (count + kThreads - 1) / kThreads, most = std::int64_t{16} * ctx.sm_count;
@@ -84,6 +94,11 @@ void Gather(const KernelContext& ctx, void* out, const void* in, const std::int3
 }
 
 }  // namespace
+
+void LaunchAddBias(const KernelContext& ctx, float* x, const float* bias, int rows, int width) {
+  Launch(AddBiasKernel, dim3(Blocks(ctx, std::int64_t{rows} * width)), dim3(kThreads), 0, ctx, x, bias,
+         std::int64_t{rows}, std::int64_t{width});
+}
 
 void LaunchGatherRows(const KernelContext& ctx, void* out, const void* in, const std::int32_t* index, int count,
                       std::int64_t row_bytes) {
