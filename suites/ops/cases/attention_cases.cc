@@ -45,7 +45,8 @@ std::vector<AttentionShape> Shapes() {
       for (int s = 0; s < 70; ++s) shape.segments.push_back({0, 1 + s * 7 % 20, 69 - s, s * 3 % 20});
   for (const int head_dim : {16, 32, 64, 128, 256, 512})
     for (const int group : {1, 2, 4, 8, 16}) {
-      shapes.push_back({"sweep_decode", head_dim, group, 2, 150, 180, {{0, 1, 1, 149}, {0, 1, 0, 150}, {0, 1, 2, 777}}});
+      shapes.push_back(
+          {"sweep_decode", head_dim, group, 2, 150, 180, {{0, 1, 1, 149}, {0, 1, 0, 150}, {0, 1, 2, 777}}});
       shapes.push_back({"sweep_prefill", head_dim, group, 2, 50, 100, {{0, 49, 1, 300}, {0, 20, 0, 0}}});
     }
   return shapes;

@@ -135,7 +135,8 @@ std::vector<float> DeviceFixture::RoundedToOperand(const std::vector<float>& val
   return rounded;
 }
 
-FixtureRows DeviceFixture::MakeRows(std::vector<Segment> segments, int context_bound, const std::vector<std::int32_t>& tokens) {
+FixtureRows DeviceFixture::MakeRows(std::vector<Segment> segments, int context_bound,
+                                    const std::vector<std::int32_t>& tokens) {
   FixtureRows made;
   std::vector<std::int32_t> position, session;
   for (Segment& segment : segments) {

@@ -26,7 +26,8 @@ struct Values {
   std::function<std::vector<float>()> make;
 
   Values() = default;
-  Values(std::size_t count_in, std::function<std::vector<float>()> make_in) : count(count_in), make(std::move(make_in)) {}
+  Values(std::size_t count_in, std::function<std::vector<float>()> make_in)
+      : count(count_in), make(std::move(make_in)) {}
   Values(std::vector<float> values)  // NOLINT: a vector is the plainest kind of values
       : count(values.size()), make([held = std::move(values)] { return held; }) {}
 };

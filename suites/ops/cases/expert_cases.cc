@@ -42,8 +42,9 @@ OpCase ExpertGatedCase(DType stored, const ExpertLayer& layer, const std::shared
   made.prepare = [=](DeviceFixture& fixture) {
     Ops& ops = fixture.ops();
     const auto weight = fixture.Prepared(up);
-    const Ops::ExpertGatedArgs args{fixture.OutOperand(count), weight.get(), fixture.InOperand(x), fixture.In(chosen),
-                                    rows,                      layer.top_k,  Activation::kGeluTanh};
+    const Ops::ExpertGatedArgs args{fixture.OutOperand(count), weight.get(), fixture.InOperand(x),
+                                    fixture.In(chosen),        rows,         layer.top_k,
+                                    Activation::kGeluTanh};
     PreparedOp op;
     op.call = [args, weight, &ops] { ops.ExpertGated(args); };
     const double rounding = RoundingOf(ops.precision());

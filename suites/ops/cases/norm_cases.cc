@@ -95,8 +95,7 @@ OpCase ResidualCase(const ResidualShape& s) {
     };
     op.outputs = {{"x", Output::Type::kFloat, args.x, count, kFloat32}};
     if (s.operand)
-      op.outputs.push_back(
-          {"operand", Output::Type::kOperand, args.operand, count, OperandTolerance(ops.precision())});
+      op.outputs.push_back({"operand", Output::Type::kOperand, args.operand, count, OperandTolerance(ops.precision())});
     op.cost.bytes = static_cast<double>((3 * count + 2 * one) * sizeof(float) + count * fixture.operand_bytes());
     return op;
   };

@@ -53,8 +53,8 @@ OpCase PleGateCase(const ProductShape& s, const WeightsOf& weights_of) {
     Ops& ops = fixture.ops();
     const auto weights = weights_of(fixture);
     void* out = fixture.OutOperand(count);
-    const Ops::PleGateArgs args{out,    weights[0].get(), fixture.InOperand(x), fixture.In(ple) + s.rows_out, stride,
-                                s.rows, Activation::kGeluTanh};
+    const Ops::PleGateArgs args{out,    weights[0].get(), fixture.InOperand(x), fixture.In(ple) + s.rows_out,
+                                stride, s.rows,           Activation::kGeluTanh};
     PreparedOp op;
     op.call = [args, weights, &ops] { ops.PleGate(args); };
     op.outputs = {{"operand", Output::Type::kOperand, out, count, ActivatedTolerance(s, ops.precision())}};
@@ -102,7 +102,8 @@ std::vector<OpCase> ExactIntegers(DType stored) {
   for (const TensorShape& shape : shapes) {
     const auto parts = Parts({IntegerTensor(stored, shape, 11)});
     const int most = shape.cols > 3000 ? 70 : 130;
-    for (int rows = 1; rows <= most; rows += rows < 20 || (rows > 30 && rows < 34) || (rows > 61 && rows < 66) ? 1 : 5) {
+    for (int rows = 1; rows <= most;
+         rows += rows < 20 || (rows > 30 && rows < 34) || (rows > 61 && rows < 66) ? 1 : 5) {
       const Values x = LazyIntegers(12, Elements(rows, shape.cols));
       cases.push_back(MatMulCase({stored, shape.rows, shape.cols, rows, /*exact=*/true}, PreparedFrom(parts), x));
       AddExactFormula(&cases.back(), parts, x, rows);
@@ -117,8 +118,8 @@ std::vector<OpCase> Random(DType stored) {
        {TensorShape{1, 256, 2560}, {1, 2560, 256}, {1, 640, 10240}, {1, 1000, 2112}, {1, 4100, 704}}) {
     const WeightsOf weights = PreparedFrom(Parts({RandomTensor(stored, shape, 21)}));
     for (const int rows : {1, 2, 3, 4, 5, 8, 9, 16, 17, 33, 64, 65, 150})
-      cases.push_back(MatMulCase({stored, shape.rows, shape.cols, rows}, weights,
-                                 LazyNumbers(22, Elements(rows, shape.cols))));
+      cases.push_back(
+          MatMulCase({stored, shape.rows, shape.cols, rows}, weights, LazyNumbers(22, Elements(rows, shape.cols))));
   }
   return cases;
 }
@@ -152,7 +153,8 @@ std::vector<OpCase> PleGate(DType stored) {
   std::vector<OpCase> cases;
   for (const TensorShape& shape : {TensorShape{1, 256, 2560}, {1, 32, 64}, {1, 17, 96}}) {
     const WeightsOf weights = PreparedFrom(Parts({RandomTensor(stored, shape, 51)}));
-    for (const int rows : {1, 5, 16, 40, 66}) cases.push_back(PleGateCase({stored, shape.rows, shape.cols, rows}, weights));
+    for (const int rows : {1, 5, 16, 40, 66})
+      cases.push_back(PleGateCase({stored, shape.rows, shape.cols, rows}, weights));
   }
   return cases;
 }

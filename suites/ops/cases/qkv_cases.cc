@@ -43,8 +43,8 @@ OpCase QkvCase(const QkvShape& c, std::uint64_t key) {
   made.axes = Axes({{"heads", c.heads}, {"kv_heads", c.kv_heads}, {"head_dim", c.head_dim}, {"cache", c.cache}});
   made.prepare = [=](DeviceFixture& fixture) {
     Ops& ops = fixture.ops();
-    const auto kv = std::make_shared<KvView>(KvView{fixture.OutOperand(cache_count), fixture.OutOperand(cache_count),
-                                                    c.slots, c.kv_heads, c.head_dim});
+    const auto kv = std::make_shared<KvView>(
+        KvView{fixture.OutOperand(cache_count), fixture.OutOperand(cache_count), c.slots, c.kv_heads, c.head_dim});
     const auto described = std::make_shared<FixtureRows>(fixture.MakeRows(segments, 131072));
     const Ops::QkvArgs args{fixture.OutOperand(q_count),
                             c.cache ? kv.get() : nullptr,

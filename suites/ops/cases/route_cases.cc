@@ -43,8 +43,8 @@ std::vector<OpCaseList> RouteCases() {
   return {{"Route_fp32", Precision::kFp32, [] {
              // The first one's tiles take 48 KiB of shared memory, to which the kernel adds its own; a larger one
              // before it would have asked for what it needs.
-             return std::vector{RouteCase(40, 1536, 32, 4), RouteCase(1, 2816, 128, 8), RouteCase(7, 2816, 128, 8),
-                                RouteCase(33, 2816, 128, 8), RouteCase(70, 64, 8, 2),   RouteCase(3, 30, 5, 5),
+             return std::vector{RouteCase(40, 1536, 32, 4),  RouteCase(1, 2816, 128, 8), RouteCase(7, 2816, 128, 8),
+                                RouteCase(33, 2816, 128, 8), RouteCase(70, 64, 8, 2),    RouteCase(3, 30, 5, 5),
                                 RouteCase(2, 128, 300, 4)};
            }}};
 }
