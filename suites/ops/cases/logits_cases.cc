@@ -24,12 +24,12 @@ OpCase LogitsCase(int vocab, float cap, bool in_place) {
     op.cost.bytes = static_cast<double>(2 * count * sizeof(float));
     return op;
   };
-  made.formula = [=](const DeviceFixture&) {
+  made.formula = [=] {
     std::vector<float> capped = raw.make();
     if (cap > 0)
       for (float& value : capped)
         value = static_cast<float>(cap * std::tanh(static_cast<double>(value) / static_cast<double>(cap)));
-    return std::vector<std::vector<float>>{capped, {}};  // which of two near ones is best hangs on float32's rounding
+    return OutputValues{capped, {}};  // which of two near ones is best hangs on float32's rounding
   };
   return made;
 }
@@ -52,14 +52,14 @@ OpCase GatherCase(std::int64_t bytes) {
     op.cost.bytes = static_cast<double>(2 * 4 * bytes);
     return op;
   };
-  made.formula = [=](const DeviceFixture&) {
+  made.formula = [=] {
     const std::vector<float> from = in.make();
     std::vector<float> out;
     for (const std::int32_t row : index) {
       const auto begin = from.begin() + row * static_cast<std::ptrdiff_t>(units);
       out.insert(out.end(), begin, begin + static_cast<std::ptrdiff_t>(units));
     }
-    return std::vector{out};
+    return OutputValues{out};
   };
   return made;
 }
@@ -102,7 +102,7 @@ OpCase AdvanceCase(int rows) {
     op.cost.bytes = static_cast<double>(count * (4 * sizeof(std::int32_t) + sizeof(Segment)));
     return op;
   };
-  made.formula = [=](const DeviceFixture&) {
+  made.formula = [=] {
     std::vector<float> history(4 * count, -1.0f), positions, segments, chosen;
     for (std::size_t i = 0; i < count; ++i) {
       chosen.push_back(static_cast<float>(best[i]));
@@ -111,7 +111,7 @@ OpCase AdvanceCase(int rows) {
       for (const float value : {static_cast<float>(i), 1.0f, static_cast<float>(i), positions.back()})
         segments.push_back(value);
     }
-    return std::vector{chosen, positions, std::vector{4.0f}, history, segments};
+    return OutputValues{chosen, positions, std::vector{4.0f}, history, segments};
   };
   return made;
 }

@@ -60,9 +60,7 @@ OpCase NormCase(const NormShape& s) {
     op.cost.bytes = static_cast<double>((count + one) * sizeof(float) + count * fixture.operand_bytes());
     return op;
   };
-  made.formula = [=](const DeviceFixture&) {
-    return std::vector{Floats(RmsTimes(Doubles(x.make()), weight.make(), s.width, s.eps))};
-  };
+  made.formula = [=] { return OutputValues{Floats(RmsTimes(Doubles(x.make()), weight.make(), s.width, s.eps))}; };
   return made;
 }
 
@@ -99,11 +97,11 @@ OpCase ResidualCase(const ResidualShape& s) {
     op.cost.bytes = static_cast<double>((3 * count + 2 * one) * sizeof(float) + count * fixture.operand_bytes());
     return op;
   };
-  made.formula = [=](const DeviceFixture&) {
+  made.formula = [=] {
     std::vector<double> sum = Doubles(x.make()), added = Doubles(delta.make());
     if (s.post_norm) added = RmsTimes(added, post.make(), s.width, s.eps);
     for (std::size_t i = 0; i < count; ++i) sum[i] = (sum[i] + added[i]) * static_cast<double>(s.scale);
-    std::vector<std::vector<float>> outputs = {Floats(sum)};
+    OutputValues outputs = {Floats(sum)};
     if (s.operand) outputs.push_back(Floats(s.next_norm ? RmsTimes(sum, next.make(), s.width, s.eps) : sum));
     return outputs;
   };
@@ -128,11 +126,11 @@ OpCase JoinCase(int rows, int width, SumIs sum) {
     op.cost.bytes = static_cast<double>((3 * count + 2 * one) * sizeof(float));
     return op;
   };
-  made.formula = [=](const DeviceFixture&) {
+  made.formula = [=] {
     std::vector<double> left = RmsTimes(Doubles(a.make()), norm_a.make(), width, kEps);
     const std::vector<double> right = RmsTimes(Doubles(b.make()), norm_b.make(), width, kEps);
     for (std::size_t i = 0; i < count; ++i) left[i] += right[i];
-    return std::vector{Floats(left)};
+    return OutputValues{Floats(left)};
   };
   return made;
 }

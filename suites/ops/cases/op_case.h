@@ -39,6 +39,9 @@ struct Output {
   Tolerance tolerance;
   bool sparse = false;  // the call writes only a part, as Qkv does of a cache
 };
+// One for each output of a call.
+using OutputValues = std::vector<std::vector<float>>;
+
 // Integers as floats, which hold them exactly up to 2^24; larger ones do not occur in an op's outputs.
 std::vector<float> ReadOutput(DeviceFixture& fixture, const Output& output);
 
@@ -61,7 +64,7 @@ struct OpCase {
   std::function<PreparedOp(DeviceFixture&)> prepare;
   // The outputs by their formula in float64 from inputs as the mode rounds them, in the order of PreparedOp::outputs;
   // an output without one is empty. Null where there is no cheap formula.
-  std::function<std::vector<std::vector<float>>(const DeviceFixture&)> formula;
+  std::function<OutputValues()> formula;
   std::string id() const { return op + "/" + axes.ToString(); }
 };
 

@@ -66,7 +66,7 @@ OpCase PleGateCase(const ProductShape& s, const WeightsOf& weights_of) {
 
 // Sums of integers in float64 from what the parts hold; exact in float32 as well.
 void AddExactFormula(OpCase* item, const std::shared_ptr<const WeightParts>& parts, const Values& x, int rows) {
-  item->formula = [=](const DeviceFixture&) {
+  item->formula = [=] {
     const std::vector<float> in = x.make();
     const auto cols = static_cast<std::size_t>(parts->parts[0].cols);
     std::vector<float> weights;
@@ -81,7 +81,7 @@ void AddExactFormula(OpCase* item, const std::shared_ptr<const WeightParts>& par
         for (std::size_t i = 0; i < cols; ++i) sum += static_cast<double>(weights[o + i]) * in[r * cols + i];
         out.push_back(static_cast<float>(sum));
       }
-    return std::vector{out};
+    return OutputValues{out};
   };
 }
 
