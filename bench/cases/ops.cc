@@ -6,87 +6,28 @@
 #include "bench/cases/cases.h"
 #include "bench/support/step_timer.h"
 #include "bench/support/timing.h"
-#include "engine/runtime/batch.h"
-#include "engine/runtime/kv_cache.h"
+#include "engine/model/kv_plan.h"
 #include "engine/runtime/model_weights.h"
+#include "suites/ops/cases/cases.h"
 
 namespace assay {
 namespace {
 
-constexpr double kShare = 0.1;         // of a row's seconds: a model has a dozen ops
-constexpr unsigned char kSome = 0x3c;  // every byte of an input: a small positive number in any type
+constexpr double kShare = 0.1;  // of a row's seconds: a model has a dozen ops
 constexpr int kNormCalls = 32;
 
-// Times recorded replays of calls and keeps the rows.
-class OpsBench {
- public:
-  OpsBench(const BenchCase& item, BenchState& state, StepTimer& ops) : item_(item), state_(state), ops_(ops) {}
-
-  // `body` makes `calls` calls of which each costs `cost`.
-  void Time(const std::string& op, int calls, const StepCost& cost, const std::string& contains,
-            const std::function<void()>& body) {
-    body();  // workspaces grow outside captures
-    ops_.Synchronize();
-    ops_.LogKernels(true);
-    const std::unique_ptr<StepGraph> graph = ops_.Capture(body);
-    TimedRow timed{RowOf(item_), {}};
-    ReportBenchmark& row = timed.row;
-    row.axes.Set("op", op);
-    const auto replay = [&] {
-      constexpr int kReplays = 9;
-      for (int i = 0; i < kReplays; ++i) graph->Launch();
-      TimedSteps steps = ops_.Take();
-      row.counts = steps.counts;
-      return steps.seconds;
-    };
-    const auto sum = [](const std::vector<double>& seconds) {
-      return std::accumulate(seconds.begin(), seconds.end(), 0.0);
-    };
-    replay();
-    ops_.LogKernels(false);
-    timed.kernels = ops_.LoggedKernels();
-    const double budget = kShare * state_.setting.seconds;
-    const double once = WarmUp([&] { return sum(replay()); }, budget);
-    RunTimed(row.id(), RepeatsWithin(budget, once, 12, 4), [&] {
-      state_.activity.Start();
-      std::vector<double> seconds = replay();
-      const double total = sum(seconds);
-      for (double& one : seconds) one /= calls;
-      row.series.push_back({std::move(seconds), state_.activity.Stop()});
-      return total;
-    });
-    FillNeeds(&row, cost, state_.setting.limits, 1);
-    row.counts["calls"] = calls;
-    row.unit = "call";
-    row.contains =
-        fmt::format("one of {} calls of a recorded sequence ({}); counts are of the sequence", calls, contains);
-    rows.push_back(std::move(timed));
-  }
-
-  Buffer Some(std::int64_t elements, std::size_t element_bytes) {
-    Buffer buffer(ops_.memory(), static_cast<std::size_t>(elements) * element_bytes, "op operand");
-    ops_.memory().Fill(buffer.data(), kSome, buffer.bytes());
-    return buffer;
-  }
-  Buffer Operand(std::int64_t elements) { return Some(elements, OperandBytes()); }
-  Buffer Floats(std::int64_t elements) { return Some(elements, sizeof(float)); }
-  std::size_t OperandBytes() const {
-    return static_cast<std::size_t>(Info(OperandType(state_.target.precision)).bytes);
-  }
-
-  std::vector<TimedRow> rows;
-
- private:
-  const BenchCase& item_;
-  BenchState& state_;
-  StepTimer& ops_;
+// An op case to time: the row that it becomes, and what its sequence of calls holds.
+struct TimedCase {
+  std::string row;  // "qkv_64x48"
+  OpCase item;
+  std::string contains;
 };
 
 // The matrices of one role and shape, a layer each: replayed in turn they come from memory, as in a step.
 struct Product {
   std::string name;
   bool gated;
-  std::vector<const Weight*> weights;
+  std::vector<std::shared_ptr<const Weight>> weights;  // owned by the model
 };
 
 std::vector<Product> ProductsOf(const ModelWeights& model) {
@@ -96,7 +37,7 @@ std::vector<Product> ProductsOf(const ModelWeights& model) {
     const std::string name = fmt::format("{}_{}x{}", role, weight->rows, weight->cols);
     auto found = std::find_if(products.begin(), products.end(), [&](const Product& p) { return p.name == name; });
     if (found == products.end()) found = products.insert(products.end(), {name, gated, {}});
-    found->weights.push_back(weight);
+    found->weights.push_back(std::shared_ptr<const Weight>(std::shared_ptr<void>(), weight));
   };
   for (const LayerWeights& layer : model.layers) {
     add("qkv", layer.qkv.get());
@@ -109,84 +50,112 @@ std::vector<Product> ProductsOf(const ModelWeights& model) {
   return products;
 }
 
-void TimeProducts(OpsBench& bench, Ops& ops, const ModelWeights& model, Activation activation, int n) {
+std::vector<TimedCase> ModelProducts(const ModelWeights& model, Activation activation, int n) {
+  std::vector<TimedCase> cases;
   for (const Product& product : ProductsOf(model)) {
     const Weight& first = *product.weights.front();
-    const Buffer x = bench.Operand(n * first.cols), out = bench.Floats(n * first.rows);
-    StepCost cost;
-    for (const Weight* weight : product.weights)
-      cost.weight_bytes += static_cast<double>(weight->bytes()) / static_cast<double>(product.weights.size());
-    cost.linear_flops = 2.0 * n * static_cast<double>(first.rows) * static_cast<double>(first.cols);
-    const int calls = static_cast<int>(product.weights.size());
-    bench.Time(product.name, calls, cost,
-               fmt::format("{}, another layer's each time: {:.3f} GB in all", first.format(),
-                           1e-9 * cost.weight_bytes * calls),
-               [&] {
-                 for (const Weight* weight : product.weights) {
-                   if (product.gated)
-                     ops.GatedMatMul(out.data(), *weight, x.data(), n, activation);
-                   else
-                     ops.MatMul(out.as<float>(), *weight, x.data(), n);
-                 }
-               });
+    const ProductShape shape{.rows_out = first.rows, .cols = first.cols, .rows = n};
+    const WeightsOf weights = [all = product.weights](DeviceFixture&) { return all; };
+    const Values x = LazyNumbers(1, static_cast<std::size_t>(n * first.cols));
+    double bytes = 0;
+    for (const auto& weight : product.weights) bytes += static_cast<double>(weight->bytes());
+    cases.push_back({product.name,
+                     product.gated ? GatedCase(shape, weights, x, activation) : MatMulCase(shape, weights, x),
+                     fmt::format("{}, another layer's each time: {:.3f} GB in all", first.format(), 1e-9 * bytes)});
   }
+  return cases;
 }
 
-void TimeAttention(OpsBench& bench, Ops& ops, const ModelSpec& spec, int n, int context) {
-  using Shape = std::tuple<int, int, int, int>;  // heads, kv heads, head dim, window
+std::vector<TimedCase> ModelAttention(const ModelSpec& spec, int n, int context) {
+  using Key = std::tuple<int, int, int, int>;  // heads, kv heads, head dim, window
   const KvPlan plan = MakeKvPlan(spec, context, 1);
-  const KvCache cache(ops.memory(), plan, OperandType(ops.precision()), n);
-  RowList list;
-  const std::int32_t token = 0;
-  for (int i = 0; i < n; ++i) list.AddSegment(i, context - 1, std::span(&token, 1));
-  DeviceRows device_rows(ops.memory(), n);
-  const Rows rows = device_rows.Set(list);
-  std::map<Shape, std::vector<int>> layers;
+  std::map<Key, AttentionShape> shapes;
+  std::map<Key, std::vector<int>> caches;  // of the plan, in the order in which the layers meet them
   for (int l = 0; l < spec.layer_count(); ++l) {
-    const LayerSpec& layer = spec.layers[l];
-    layers[{layer.heads, layer.kv_heads, layer.head_dim, layer.window}].push_back(l);
-    for (int i = 0; i < n; ++i) {
-      const KvCache::Place place = cache.SessionPlace(i, l);
-      ops.memory().Fill(place.keys, kSome, place.bytes);
-      ops.memory().Fill(place.values, kSome, place.bytes);
+    const LayerSpec& layer = spec.layer(l);
+    const Key key{layer.heads, layer.kv_heads, layer.head_dim, layer.window};
+    const int cache = plan.cache_of_layer[l];
+    auto [at, added] = shapes.try_emplace(key);
+    AttentionShape& shape = at->second;
+    if (added) {
+      shape.head_dim = layer.head_dim;
+      shape.group = layer.heads / layer.kv_heads;
+      shape.kv_heads = layer.kv_heads;
+      shape.window = layer.window;
+      shape.slots = plan.caches[cache].slots;
+      shape.scale = spec.attn_scale;
+      shape.cache_of_call.clear();
+      for (int i = 0; i < n; ++i) shape.segments.push_back({i, 1, i, context - 1});
     }
+    std::vector<int>& known = caches[key];
+    const auto found = std::find(known.begin(), known.end(), cache);
+    shape.cache_of_call.push_back(static_cast<int>(found - known.begin()));
+    if (found == known.end()) known.push_back(cache);
   }
-  for (const auto& [shape, group] : layers) {
-    const auto [heads, kv_heads, head_dim, window] = shape;
-    const std::int64_t width = std::int64_t{heads} * head_dim;
-    const Buffer q = bench.Operand(n * width), out = bench.Operand(n * width);
-    const double keys = window > 0 ? std::min(context, window) : context;
-    StepCost cost;
-    cost.kv_bytes = 2.0 * n * kv_heads * head_dim * keys * static_cast<double>(bench.OperandBytes());
-    cost.attention_flops = 4.0 * n * static_cast<double>(width) * keys;
-    bench.Time(fmt::format("attention_{}q{}kv_d{}{}", heads, kv_heads, head_dim,
-                           window > 0 ? fmt::format("_w{}", window) : ""),
-               static_cast<int>(group.size()), cost, "a layer each; layers that share a cache read the same one", [&] {
-                 for (const int l : group)
-                   ops.Attention({out.data(), q.data(), &cache.Layer(l), &rows, heads, window, spec.attn_scale});
-               });
+  std::vector<TimedCase> cases;
+  for (auto& [key, shape] : shapes) {
+    shape.name = fmt::format("{}q{}kv_d{}{}", shape.group * shape.kv_heads, shape.kv_heads, shape.head_dim,
+                             shape.window > 0 ? fmt::format("_w{}", shape.window) : "");
+    cases.push_back({"attention_" + shape.name, AttentionCase(shape, MakeAttentionInputs(shape, 1)),
+                     "a layer each; layers that share a cache read the same one"});
   }
+  return cases;
 }
 
-void TimeNorms(OpsBench& bench, Ops& ops, const ModelSpec& spec, int n) {
-  const std::int64_t elements = std::int64_t{n} * spec.hidden;
-  const Buffer x = bench.Floats(elements), delta = bench.Floats(elements), weight = bench.Floats(spec.hidden),
-               operand = bench.Operand(elements);
-  const double row_bytes = static_cast<double>(elements) * sizeof(float),
-               operand_bytes = static_cast<double>(operand.bytes()), norm_bytes = static_cast<double>(weight.bytes());
-  StepCost norm, residual;
-  norm.weight_bytes = row_bytes + operand_bytes + norm_bytes;
-  residual.weight_bytes = 3 * row_bytes + operand_bytes + 2 * norm_bytes;
+std::vector<TimedCase> ModelNorms(const ModelSpec& spec, int n) {
   const std::string warm = "rows stay in the cache, as between the ops of a step";
-  bench.Time(fmt::format("norm_{}", spec.hidden), kNormCalls, norm, warm, [&] {
-    for (int i = 0; i < kNormCalls; ++i)
-      ops.Norm({operand.data(), x.as<float>(), weight.as<float>(), n, spec.hidden, spec.norm_eps});
+  return {{fmt::format("norm_{}", spec.hidden),
+           NormCase({.rows = n, .width = spec.hidden, .eps = spec.norm_eps, .calls = kNormCalls}), warm},
+          {fmt::format("residual_{}", spec.hidden),
+           ResidualCase({.rows = n,
+                         .width = spec.hidden,
+                         .post_norm = spec.post_norms,
+                         .next_norm = true,
+                         .scale = 0.5f,
+                         .eps = spec.norm_eps,
+                         .calls = kNormCalls}),
+           warm}};
+}
+
+// Times recorded replays of what `op` calls.
+TimedRow TimeCalls(const TimedCase& timed_case, const PreparedOp& op, const BenchCase& item, BenchState& state,
+                   StepTimer& ops) {
+  op.call();  // workspaces grow outside captures
+  ops.Synchronize();
+  ops.LogKernels(true);
+  const std::unique_ptr<StepGraph> graph = ops.Capture(op.call);
+  TimedRow timed{RowOf(item), {}};
+  ReportBenchmark& row = timed.row;
+  row.axes.Set("op", timed_case.row);
+  const auto replay = [&] {
+    constexpr int kReplays = 9;
+    for (int i = 0; i < kReplays; ++i) graph->Launch();
+    TimedSteps steps = ops.Take();
+    row.counts = steps.counts;
+    return steps.seconds;
+  };
+  const auto sum = [](const std::vector<double>& seconds) {
+    return std::accumulate(seconds.begin(), seconds.end(), 0.0);
+  };
+  replay();
+  ops.LogKernels(false);
+  timed.kernels = ops.LoggedKernels();
+  const double budget = kShare * state.setting.seconds;
+  const double once = WarmUp([&] { return sum(replay()); }, budget);
+  RunTimed(row.id(), RepeatsWithin(budget, once, 12, 4), [&] {
+    state.activity.Start();
+    std::vector<double> seconds = replay();
+    const double total = sum(seconds);
+    for (double& one : seconds) one /= op.calls;
+    row.series.push_back({std::move(seconds), state.activity.Stop()});
+    return total;
   });
-  bench.Time(fmt::format("residual_{}", spec.hidden), kNormCalls, residual, warm, [&] {
-    for (int i = 0; i < kNormCalls; ++i)
-      ops.Residual({x.as<float>(), operand.data(), delta.as<float>(), spec.post_norms ? weight.as<float>() : nullptr,
-                    weight.as<float>(), 0.5f, n, spec.hidden, spec.norm_eps});
-  });
+  FillNeeds(&row, {.weight_bytes = op.cost.bytes, .linear_flops = op.cost.flops}, state.setting.limits, 1);
+  row.counts["calls"] = op.calls;
+  row.unit = "call";
+  row.contains = fmt::format("one of {} calls of a recorded sequence ({}); counts are of the sequence", op.calls,
+                             timed_case.contains);
+  return timed;
 }
 
 }  // namespace
@@ -195,13 +164,18 @@ std::vector<TimedRow> TimeOps(const BenchCase& item, BenchState& state) {
   const int n = item.Number("n"), context = item.Number("context");
   const std::unique_ptr<Ops> own = state.bench.MakeOps(state.target);
   StepTimer ops(*own);
-  OpsBench bench(item, state, ops);
   const WeightStore& store = state.bench.Store(state.target);
   const ModelWeights model(store, ops);
-  TimeProducts(bench, ops, model, store.spec().activation, n);
-  TimeAttention(bench, ops, store.spec(), n, context);
-  TimeNorms(bench, ops, store.spec(), n);
-  return std::move(bench.rows);
+  std::vector<TimedCase> cases = ModelProducts(model, store.spec().activation, n);
+  for (auto& more : {ModelAttention(store.spec(), n, context), ModelNorms(store.spec(), n)})
+    cases.insert(cases.end(), more.begin(), more.end());
+  DeviceFixture fixture(ops, DeviceFixture::Purpose::kTime);
+  std::vector<TimedRow> rows;
+  for (const TimedCase& timed : cases) {
+    fixture.Clear();
+    rows.push_back(TimeCalls(timed, timed.item.prepare(fixture), item, state, ops));
+  }
+  return rows;
 }
 
 }  // namespace assay

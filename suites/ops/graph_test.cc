@@ -2,8 +2,8 @@
 // leave the ops usable.
 #include "engine/base/check.h"
 #include "engine/ops/ops_factory.h"
-#include "suites/ops/side.h"
-#include "suites/ops/tensors.h"
+#include "suites/ops/cases/tensors.h"
+#include "suites/ops/checks.h"
 
 namespace assay {
 namespace {
@@ -18,23 +18,24 @@ struct Chain {
 
 constexpr std::int64_t kHidden = 512, kFfn = 768;
 
-Chain MakeChain(Side& side, int rows, DType up = DType::kBF16, DType down = DType::kBF16, std::int64_t ffn = kFfn) {
+Chain MakeChain(DeviceFixture& fixture, int rows, DType up = DType::kBF16, DType down = DType::kBF16,
+                std::int64_t ffn = kFfn) {
   const auto tensor = [](DType type, const TensorShape& shape, int seed) {
     return IsQuantised(type) ? BlockTensor(type, shape, seed) : RandomTensor(type, shape, seed);
   };
   Chain c;
   c.rows = rows;
-  c.up = side.ops().Prepare({tensor(up, {1, 2 * ffn, kHidden}, 1)}, WeightUse::kGated);
-  c.down = side.ops().Prepare({tensor(down, {1, kHidden, ffn}, 2)}, WeightUse::kMatrix);
-  c.x = side.InOutOperand(Numbers(3, static_cast<std::size_t>(rows * kHidden)));
-  c.middle = side.OutOperand(static_cast<std::size_t>(rows * ffn));
-  c.out = side.Out(static_cast<std::size_t>(rows * kHidden));
+  c.up = fixture.ops().Prepare({tensor(up, {1, 2 * ffn, kHidden}, 1)}, WeightUse::kGated);
+  c.down = fixture.ops().Prepare({tensor(down, {1, kHidden, ffn}, 2)}, WeightUse::kMatrix);
+  c.x = fixture.InOutOperand(Numbers(3, static_cast<std::size_t>(rows * kHidden)));
+  c.middle = fixture.OutOperand(static_cast<std::size_t>(rows * ffn));
+  c.out = fixture.Out(static_cast<std::size_t>(rows * kHidden));
   return c;
 }
 
-void RunChain(Side& side, const Chain& c) {
-  side.ops().GatedMatMul(c.middle, *c.up, c.x, c.rows, Activation::kGeluTanh);
-  side.ops().MatMul(c.out, *c.down, c.middle, c.rows);
+void RunChain(DeviceFixture& fixture, const Chain& c) {
+  fixture.ops().GatedMatMul(c.middle, *c.up, c.x, c.rows, Activation::kGeluTanh);
+  fixture.ops().MatMul(c.out, *c.down, c.middle, c.rows);
 }
 
 OpsLimits ChainLimits(int rows, std::int64_t ffn = kFfn) {
@@ -52,41 +53,41 @@ OpsLimits ChainLimits(int rows, std::int64_t ffn = kFfn) {
 class GraphRowsTest : public testing::TestWithParam<int> {};
 
 TEST_P(GraphRowsTest, ReplayEqualsCalls) {
-  ASSAY_SIDES(sides, Precision::kBf16);
-  Side& side = *sides.device;
+  ASSAY_HOST_AND_DEVICE(both, Precision::kBf16);
+  DeviceFixture& fixture = *both.device;
   const int rows = GetParam();
-  const Chain c = MakeChain(side, rows);
+  const Chain c = MakeChain(fixture, rows);
   const auto count = static_cast<std::size_t>(rows * kHidden);
-  side.ops().Reserve(ChainLimits(rows));
-  RunChain(side, c);
-  const std::vector<float> expected = side.Read(c.out, count);
-  const auto graph = side.ops().Capture([&] { RunChain(side, c); });
-  side.ops().memory().Fill(c.out, 0xff, count * sizeof(float));
-  side.ops().Synchronize();
-  const OpsCounters before = side.ops().counters();
+  fixture.ops().Reserve(ChainLimits(rows));
+  RunChain(fixture, c);
+  const std::vector<float> expected = fixture.Read(c.out, count);
+  const auto graph = fixture.ops().Capture([&] { RunChain(fixture, c); });
+  fixture.ops().memory().Fill(c.out, 0xff, count * sizeof(float));
+  fixture.ops().Synchronize();
+  const OpsCounters before = fixture.ops().counters();
   for (int run = 0; run < 50; ++run) graph->Launch();
-  const OpsCounters after = side.ops().counters();
+  const OpsCounters after = fixture.ops().counters();
   EXPECT_EQ(after.graph_launches - before.graph_launches, 50);
   EXPECT_EQ(after.host_syncs, before.host_syncs);
   EXPECT_EQ(after.kernel_launches, before.kernel_launches);
-  EXPECT_EQ(side.Read(c.out, count), expected);
+  EXPECT_EQ(fixture.Read(c.out, count), expected);
   EXPECT_GE(graph->nodes(), 2);
-  side.Check();
+  ExpectUndamaged(fixture);
 }
 
 INSTANTIATE_TEST_SUITE_P(Rows, GraphRowsTest, testing::Values(1, 4, 16, 40, 90), testing::PrintToStringParamName());
 
 TEST(GraphTest, ClockTimesWhatLiesBetweenMarks) {
-  ASSAY_SIDES(sides, Precision::kBf16);
-  for (Side* side : {sides.host.get(), sides.device.get()}) {
-    const Chain c = MakeChain(*side, 4);
-    RunChain(*side, c);
-    const std::unique_ptr<OpsClock> clock = side->ops().MakeClock();
+  ASSAY_HOST_AND_DEVICE(both, Precision::kBf16);
+  for (DeviceFixture* fixture : {both.host.get(), both.device.get()}) {
+    const Chain c = MakeChain(*fixture, 4);
+    RunChain(*fixture, c);
+    const std::unique_ptr<OpsClock> clock = fixture->ops().MakeClock();
     EXPECT_TRUE(clock->Intervals().empty());
     for (int round = 0; round < 2; ++round) {
       clock->Mark();
       clock->Mark();
-      for (int i = 0; i < 20; ++i) RunChain(*side, c);
+      for (int i = 0; i < 20; ++i) RunChain(*fixture, c);
       clock->Mark();
       const std::vector<double> seconds = clock->Intervals();
       ASSERT_EQ(seconds.size(), 2u);
@@ -98,32 +99,32 @@ TEST(GraphTest, ClockTimesWhatLiesBetweenMarks) {
 }
 
 TEST(GraphTest, ReplayReadsFreshInputs) {
-  ASSAY_SIDES(sides, Precision::kBf16);
-  Side& side = *sides.device;
-  const Chain c = MakeChain(side, 3);
+  ASSAY_HOST_AND_DEVICE(both, Precision::kBf16);
+  DeviceFixture& fixture = *both.device;
+  const Chain c = MakeChain(fixture, 3);
   const auto count = static_cast<std::size_t>(3 * kHidden);
-  side.ops().Reserve(ChainLimits(3));
-  const auto graph = side.ops().Capture([&] { RunChain(side, c); });
-  const Chain other = MakeChain(side, 3);
-  const void* fresh = side.InOutOperand(Numbers(99, count));
-  side.ops().memory().Copy(const_cast<void*>(c.x), fresh, count * 2);
+  fixture.ops().Reserve(ChainLimits(3));
+  const auto graph = fixture.ops().Capture([&] { RunChain(fixture, c); });
+  const Chain other = MakeChain(fixture, 3);
+  const void* fresh = fixture.InOutOperand(Numbers(99, count));
+  fixture.ops().memory().Copy(const_cast<void*>(c.x), fresh, count * 2);
   graph->Launch();
-  side.ops().memory().Copy(const_cast<void*>(other.x), fresh, count * 2);
-  RunChain(side, other);
-  EXPECT_EQ(side.Read(c.out, count), side.Read(other.out, count));
+  fixture.ops().memory().Copy(const_cast<void*>(other.x), fresh, count * 2);
+  RunChain(fixture, other);
+  EXPECT_EQ(fixture.Read(c.out, count), fixture.Read(other.out, count));
 }
 
 // A workspace that would have to grow inside a capture is an error, not a hidden allocation; the ops go on.
 TEST(GraphTest, RefusesToGrowInsideACapture) {
-  ASSAY_SIDES(sides, Precision::kBf16);
-  Side& side = *sides.device;
-  const Chain c = MakeChain(side, 90);  // the library path needs workspace for gate and up
-  EXPECT_THROW((void)side.ops().Capture([&] { RunChain(side, c); }), Error);
-  RunChain(side, c);
-  const std::vector<float> expected = side.Read(c.out, static_cast<std::size_t>(90 * kHidden));
-  const auto graph = side.ops().Capture([&] { RunChain(side, c); });
+  ASSAY_HOST_AND_DEVICE(both, Precision::kBf16);
+  DeviceFixture& fixture = *both.device;
+  const Chain c = MakeChain(fixture, 90);  // the library path needs workspace for gate and up
+  EXPECT_THROW((void)fixture.ops().Capture([&] { RunChain(fixture, c); }), Error);
+  RunChain(fixture, c);
+  const std::vector<float> expected = fixture.Read(c.out, static_cast<std::size_t>(90 * kHidden));
+  const auto graph = fixture.ops().Capture([&] { RunChain(fixture, c); });
   graph->Launch();
-  EXPECT_EQ(side.Read(c.out, expected.size()), expected);
+  EXPECT_EQ(fixture.Read(c.out, expected.size()), expected);
 }
 
 // What Reserve sets aside is enough for a weight that the library needs expanded, whatever it is used for. Expanded,
@@ -132,46 +133,46 @@ TEST(GraphTest, ExpandedWeightsFitWhatIsReserved) {
   constexpr int kRows = 70;
   constexpr std::int64_t kWide = 16384;
   for (const auto& [up, down] : {std::pair{DType::kQ8_0, DType::kBF16}, std::pair{DType::kBF16, DType::kQ8_0}}) {
-    ASSAY_SIDES(sides, Precision::kBf16);
-    Side& side = *sides.device;
-    const Chain c = MakeChain(side, kRows, up, down, kWide);
-    side.ops().Reserve(ChainLimits(kRows, kWide));
-    const auto graph = side.ops().Capture([&] { RunChain(side, c); });
+    ASSAY_HOST_AND_DEVICE(both, Precision::kBf16);
+    DeviceFixture& fixture = *both.device;
+    const Chain c = MakeChain(fixture, kRows, up, down, kWide);
+    fixture.ops().Reserve(ChainLimits(kRows, kWide));
+    const auto graph = fixture.ops().Capture([&] { RunChain(fixture, c); });
     graph->Launch();
-    const std::vector<float> recorded = side.Read(c.out, static_cast<std::size_t>(kRows * kHidden));
-    RunChain(side, c);
-    EXPECT_EQ(side.Read(c.out, recorded.size()), recorded);
+    const std::vector<float> recorded = fixture.Read(c.out, static_cast<std::size_t>(kRows * kHidden));
+    RunChain(fixture, c);
+    EXPECT_EQ(fixture.Read(c.out, recorded.size()), recorded);
   }
 }
 
 TEST(GraphTest, ABodyThatThrowsLeavesTheOpsUsable) {
-  ASSAY_SIDES(sides, Precision::kBf16);
-  Side& side = *sides.device;
-  const Chain c = MakeChain(side, 2);
-  side.ops().Reserve(ChainLimits(2));
-  EXPECT_THROW((void)side.ops().Capture([&] {
-    RunChain(side, c);
+  ASSAY_HOST_AND_DEVICE(both, Precision::kBf16);
+  DeviceFixture& fixture = *both.device;
+  const Chain c = MakeChain(fixture, 2);
+  fixture.ops().Reserve(ChainLimits(2));
+  EXPECT_THROW((void)fixture.ops().Capture([&] {
+    RunChain(fixture, c);
     throw InputError("half-way");
   }),
                InputError);
-  RunChain(side, c);
-  side.Check();
+  RunChain(fixture, c);
+  ExpectUndamaged(fixture);
 }
 
 TEST(GraphTest, OutOfMemoryNamesNeedAndFree) {
-  ASSAY_SIDES(sides, Precision::kBf16);
-  Side& side = *sides.device;
+  ASSAY_HOST_AND_DEVICE(both, Precision::kBf16);
+  DeviceFixture& fixture = *both.device;
   try {
-    const Buffer huge(side.ops().memory(), std::size_t{1} << 50, "a petabyte");
+    const Buffer huge(fixture.ops().memory(), std::size_t{1} << 50, "a petabyte");
     FAIL() << "a petabyte was allocated";
   } catch (const OutOfMemory& error) {
     EXPECT_EQ(error.needed, std::size_t{1} << 50);
     EXPECT_GT(error.free, 0u);
     EXPECT_NE(std::string(error.what()).find("a petabyte"), std::string::npos) << error.what();
   }
-  const Chain c = MakeChain(side, 2);
-  RunChain(side, c);
-  side.Check();
+  const Chain c = MakeChain(fixture, 2);
+  RunChain(fixture, c);
+  ExpectUndamaged(fixture);
 }
 
 TEST(GraphTest, UnknownDeviceIsRefusedByName) { EXPECT_THROW((void)ResolveDevice("tpu"), InputError); }

@@ -1,4 +1,4 @@
-#include "suites/ops/tensors.h"
+#include "suites/ops/cases/tensors.h"
 
 #include <cmath>
 #include <cstring>
@@ -7,7 +7,7 @@
 #include "engine/base/half.h"
 #include "engine/base/quant.h"
 #include "engine/base/random.h"
-#include "suites/ops/side.h"
+#include "suites/ops/cases/device_fixture.h"
 
 namespace assay {
 namespace {
