@@ -29,16 +29,21 @@ CaseOutcome CaseState::Finish() const {
   return outcome;
 }
 
+double RoughSeconds(Workbench& bench, const Case& item) {
+  return kSecondsPerCase +
+         kSecondsPerTokenAndWeight * item.tokens * static_cast<double>(WeightCount(bench.Spec(item.target)));
+}
+
 std::vector<CaseGroup> GroupCases(Workbench& bench, std::vector<Case> cases) {
   std::vector<CaseGroup> groups;
   for (Case& item : cases) {
     const std::string model = item.axes.Text("model"), device = item.target.device.kind_name();
-    auto group = std::find_if(groups.begin(), groups.end(),
-                              [&](const CaseGroup& g) { return g.model == model && g.device == device; });
-    if (group == groups.end()) group = groups.insert(groups.end(), {model, device, {}, 0, 0});
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const CaseGroup& g) {
+      return g.model == model && g.device == device && g.seed == item.target.seed;
+    });
+    if (group == groups.end()) group = groups.insert(groups.end(), {model, device, item.target.seed, {}, 0, 0});
     group->memory_bytes = std::max(group->memory_bytes, MemoryOf(bench, item.target));
-    group->seconds += kSecondsPerCase + kSecondsPerTokenAndWeight * item.tokens *
-                                            static_cast<double>(WeightCount(bench.Spec(item.target)));
+    group->seconds += RoughSeconds(bench, item);
     group->cases.push_back(std::move(item));
   }
   return groups;
@@ -60,8 +65,10 @@ std::vector<Target> TargetsOf(Workbench& bench, const SuiteInputs& inputs) {
   std::vector<Target> targets;
   for (const std::string& model : inputs.models)
     for (const Device& device : inputs.devices)
-      for (const Precision precision : inputs.dtypes)
-        targets.push_back({model, device, precision, inputs.seed, inputs.batch_invariant, labels.at(model)});
+      for (int i = 0; i < inputs.seeds; ++i)
+        for (const Precision precision : inputs.dtypes)
+          targets.push_back({model, device, precision, inputs.seed + i, inputs.batch_invariant, labels.at(model),
+                             inputs.seeds > 1});
   return targets;
 }
 

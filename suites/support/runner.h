@@ -47,11 +47,16 @@ struct RunOptions {
   std::function<std::string(const Case&)> replay;
   std::function<void(const Case&)> before;       // may be null
   std::function<void(const ReportCase&)> after;  // may be null
+  std::function<bool()> stop{};                  // may be null; asked after each case
 };
 // Group after group; what belongs to the models of one group is freed before the next.
 std::vector<ReportCase> RunGroups(Workbench& bench, const std::vector<CaseGroup>& groups, const RunOptions& options);
 
 // The cases whose id equals `pattern`, or matches it where it has wildcards (* and ?). An empty pattern selects all.
 std::vector<Case> SelectCases(std::vector<Case> cases, const std::string& pattern);
+// The cases that any of `patterns` selects (all when there is none), without those that any of `excluded` names by
+// their id or by their suite.
+std::vector<Case> SelectCases(std::vector<Case> cases, const std::vector<std::string>& patterns,
+                              const std::vector<std::string>& excluded = {});
 
 }  // namespace assay
