@@ -33,10 +33,11 @@ int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation
   CaseRun run;
   run.kind = "golden";
   run.listed = cases.size();
-  run.cases = SelectCases(std::move(cases), arguments.pattern);
+  run.cases = SelectCases(std::move(cases), arguments.patterns, arguments.excluded);
   run.device = device;
   run.seed = arguments.seed;
   run.report = arguments.report;
+  run.control = arguments.control;
   run.replay = [&](const Case& item) {
     std::string line = ReplayLine(item);
     line.replace(0, std::string_view("assay run").size(), "assay golden --goldens " + Quoted(trace));

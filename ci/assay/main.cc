@@ -19,11 +19,23 @@
 namespace assay {
 namespace {
 
+// An option that may be given several times, one argument each: what follows is the next option or a model.
+template <class Value>
+CLI::Option* AddList(CLI::App* command, const char* name, std::vector<Value>* values, const std::string& about) {
+  return command->add_option(name, *values, about)->allow_extra_args(false);
+}
+
+template <class Arguments>
+void AddPatterns(CLI::App* command, Arguments* arguments) {
+  AddList(command, "--case", &arguments->patterns, "id of a case; * and ? match several");
+  AddList(command, "--exclude", &arguments->excluded, "id of a case, or suite, to leave out; * and ? match several");
+}
+
 void AddSelection(CLI::App* command, RunArguments* arguments) {
-  command->add_option("--model", arguments->models,
-                      "checkpoint folder, .gguf file, embedded model or preset; * and ? match names");
-  command->add_option("--suite", arguments->suites, "suite; default: all");
-  command->add_option("--case", arguments->pattern, "id of a case; * and ? match several");
+  AddList(command, "models,--model", &arguments->models,
+          "checkpoint folder, .gguf file, embedded model or preset; commas separate, * and ? match names");
+  AddList(command, "--suite", &arguments->suites, "suites; default: all")->delimiter(',');
+  AddPatterns(command, arguments);
   command->add_flag("--batch-invariant", arguments->batch_invariant,
                     "the engine's results must not depend on the batch");
 }
@@ -58,14 +70,29 @@ void AddRunning(CLI::App* command, Arguments* arguments) {
   command->add_option("--device", arguments->device, "where the engine runs: auto, host, cuda or cuda:N")
       ->capture_default_str()
       ->check(DeviceName);
-  command
-      ->add_option("--dtype", arguments->dtypes,
-                   arguments->dtypes.empty() ? "mode of the engine; default: all" : "mode of the engine")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"fp32", "fp16", "bf16"}));
+  AddList(command, "--dtype", &arguments->dtypes,
+          std::string("modes of the engine: fp32, fp16, bf16") + (arguments->dtypes.empty() ? "; default: all" : ""))
+      ->delimiter(',')
+      ->capture_default_str();
   command->add_option("--seed", arguments->seed, "seed of made-up tokens and synthetic weights")
       ->capture_default_str()
       ->check(Seed);
+}
+
+// How commands that judge cases go about it.
+void AddControl(CLI::App* command, RunControl* control) {
+  command->add_option("--require", control->require, "exit 4 unless a case ran on this device: host, cuda or cuda:N")
+      ->check(DeviceName);
+  CLI::Option* most = command->add_option("--max-failures", control->max_failures, "end after so many failures")
+                          ->check(CLI::Range(1, 1 << 30));
+  command
+      ->add_flag_callback("--fail-fast", [control] { control->max_failures = 1; }, "end after the first failure")
+      ->excludes(most);
+  command->add_option("--timeout", control->timeout_s, "seconds that a case may take; one that takes more ends the run")
+      ->check(Seconds);
+  command->add_option("--durations", control->durations, "list so many of the slowest cases")
+      ->check(CLI::Range(1, 1 << 30));
+  command->add_flag("--quiet,-q", control->quiet, "print failures and the last line alone");
 }
 
 std::string VersionText() {
@@ -85,7 +112,11 @@ int Main(int argc, char** argv) {
   CLI::App* run_command = app.add_subcommand("run", "run oracle suites; write a report");
   AddSelection(run_command, &run);
   AddRunning(run_command, &run);
-  run_command->add_option("--report", run.report, "file to write");
+  AddControl(run_command, &run.control);
+  run_command->add_option("--repeat", run.repeat, "seeds to run, from --seed on; what flipped between them is listed")
+      ->check(CLI::Range(1, 1 << 20));
+  run_command->add_option("--rerun-failed", run.rerun, "report whose failed cases are run again");
+  run_command->add_option("--report", run.report, "file to write; .gz compresses");
   run_command->callback([&] { code = RunCommand(run, invocation); });
 
   GoldenArguments golden;
@@ -93,33 +124,33 @@ int Main(int argc, char** argv) {
   golden_command->add_option("model,--model", golden.model, "checkpoint")->required();
   golden_command->add_option("--goldens", golden.goldens,
                              "goldens.safetensors or .logits.json; default: beside the model");
-  golden_command->add_option("--case", golden.pattern, "id of a case; * and ? match several");
+  AddPatterns(golden_command, &golden);
   AddRunning(golden_command, &golden);
+  AddControl(golden_command, &golden.control);
   golden_command->add_option("--report", golden.report, "file to write");
   golden_command->callback([&] { code = GoldenCommand(golden, invocation); });
 
   BenchArguments bench;
   CLI::App* bench_command =
       app.add_subcommand("bench", "time what parity has verified, against the measured limits of the device");
-  bench_command
-      ->add_option("--model", bench.models,
-                   "checkpoint folder, .gguf file, embedded model or preset; * and ? match names")
+  AddList(bench_command, "models,--model", &bench.models,
+          "checkpoint folder, .gguf file, embedded model or preset; commas separate, * and ? match names")
       ->capture_default_str();
-  std::vector<std::string> names, abouts;
-  for (const BenchEntry& entry : Benchmarks()) {
-    names.emplace_back(entry.name);
-    abouts.push_back(fmt::format("{}: {}", entry.name, entry.about));
-  }
-  bench_command->add_option("--what", bench.what, fmt::format("{}", fmt::join(abouts, "; ")))
-      ->capture_default_str()
-      ->check(CLI::IsMember(names));
-  bench_command->add_option("--n", bench.sessions, "sessions decoded together")
+  std::vector<std::string> abouts;
+  for (const BenchEntry& entry : Benchmarks()) abouts.push_back(fmt::format("{}: {}", entry.name, entry.about));
+  AddList(bench_command, "--what", &bench.what, fmt::format("{}", fmt::join(abouts, "; ")))
+      ->delimiter(',')
+      ->capture_default_str();
+  AddList(bench_command, "--n", &bench.sessions, "sessions decoded together")
+      ->delimiter(',')
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 16));
-  bench_command->add_option("--ctx", bench.contexts, "tokens in each session's cache when a step starts")
+  AddList(bench_command, "--ctx", &bench.contexts, "tokens in each session's cache when a step starts")
+      ->delimiter(',')
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 24));
-  bench_command->add_option("--prompt", bench.prompts, "shape of a prefill: tokens (2048) or prompts x tokens (32x64)")
+  AddList(bench_command, "--prompt", &bench.prompts, "shape of a prefill: tokens (2048) or prompts x tokens (32x64)")
+      ->delimiter(',')
       ->capture_default_str();
   AddRunning(bench_command, &bench);
   bench_command->add_flag("--batch-invariant", bench.batch_invariant,
@@ -136,11 +167,13 @@ int Main(int argc, char** argv) {
   CLI::Option* cases = list_command->add_flag("--cases", list_cases, "print case ids");
   list_command->add_flag("--groups", list_groups, "print groups of cases that share a loaded model: what a scheduler may place")
       ->excludes(cases);
+  list_command->add_flag("--json", list.json, "as JSON: ids, axes and rough seconds");
   AddSelection(list_command, &list);
   AddRunning(list_command, &list);
   std::vector<const CLI::Option*> selections;
   for (const CLI::Option* option : list_command->get_options())
-    if (option->get_name() != "--cases" && option->get_name() != "--groups" && option->get_name() != "--help")
+    if (const std::string name = option->get_name();
+        name != "--cases" && name != "--groups" && name != "--help" && name != "--json")
       selections.push_back(option);
   list_command->callback([&] {
     for (const CLI::Option* option : selections)
@@ -154,8 +187,10 @@ int Main(int argc, char** argv) {
   InspectArguments inspect;
   CLI::App* inspect_command =
       app.add_subcommand("inspect", "geometry, KV plan and tensors of a model; reads headers only");
-  inspect_command->add_option("model", inspect.model, "checkpoint folder, .gguf file, embedded model or preset")
+  AddList(inspect_command, "models,--model", &inspect.models,
+          "checkpoint folder, .gguf file, embedded model or preset; commas separate, * and ? match names")
       ->required();
+  inspect_command->add_flag("--json", inspect.json, "a line of JSON a model");
   inspect_command->add_option("--context", inspect.context, "positions per session; default: the model's, at most 4096")
       ->check(CLI::Range(1, 1 << 24));
   inspect_command->add_option("--max-chunk", inspect.max_chunk, "most rows of a session in a step")
@@ -165,7 +200,9 @@ int Main(int argc, char** argv) {
 
   ValidateArguments validate;
   CLI::App* validate_command = app.add_subcommand("validate", "check a report's shape and that it agrees with itself");
-  validate_command->add_option("report", validate.file, "file")->required();
+  validate_command->add_option("reports", validate.files, "files; - is standard input")->required();
+  validate_command->add_flag("--require-pass", validate.require_pass,
+                             "exit as the run did: 1 FAIL, 3 INCONCLUSIVE, 4 INCOMPLETE");
   validate_command->add_option("--comparable", validate.comparable,
                                "another report, or 'here' for this machine: exit 5 unless numbers may be compared");
   validate_command->callback([&] { code = ValidateCommand(validate); });
