@@ -88,6 +88,9 @@ struct ValidateArguments {
 };
 int ValidateCommand(const ValidateArguments& arguments);
 
+// What this machine can run, and what is missing.
+int DoctorCommand();
+
 int RenderHistoryCommand(const std::string& folder);
 
 }  // namespace assay

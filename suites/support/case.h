@@ -8,10 +8,18 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/check.h"
 #include "suites/support/checker.h"
 #include "suites/support/workbench.h"
 
 namespace assay {
+
+// Thrown by a body whose question this model cannot answer, whatever the system does: the case is skipped with the
+// reason.
+class CannotBeSeen : public Error {
+ public:
+  using Error::Error;
+};
 
 // What a case works with while it runs.
 class CaseState {

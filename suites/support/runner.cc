@@ -53,6 +53,8 @@ CaseOutcome CaseRunner::Guarded(const Case& item) {
     CaseState state(bench_, item.target);
     item.body(state);
     return Validated(state.Finish());
+  } catch (const CannotBeSeen& error) {
+    return Outcome(Status::kSkip, error.what());
   } catch (const OutOfMemory& error) {
     return Outcome(item.may_not_fit ? Status::kSkip : Status::kError, error.what());
   } catch (const DeviceError& error) {

@@ -22,7 +22,7 @@ class CaseRunner {
 
   // Never throws. What the case's checks say, except that
   //   - a case whose device is not there, or that needs what the system under test lacks, is skipped with the reason,
-  //   - so is one that may not fit and does not,
+  //   - so is one that may not fit and does not, and one that throws CannotBeSeen,
   //   - any other exception is status kError with its text; after a lost device every further case of that device is
   //     kError too,
   //   - a pass without judgements, or with a VOID or WRONG one, proves nothing or lies: kFail,
