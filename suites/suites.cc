@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <set>
 
 #include "engine/model/presets.h"
@@ -141,17 +142,24 @@ std::vector<Case> ListCases(Workbench& bench, const SuiteInputs& inputs, const s
 
 std::vector<std::string> EmptySuites(Workbench& bench, const SuiteInputs& inputs,
                                      const std::vector<std::string>& named) {
+  constexpr std::size_t kMostNamed = 5;
   std::vector<std::string> notes;
   const std::vector<std::string> suites = MatchNames("suite", named, SuiteNames());
   for (const SuiteEntry& suite : Suites()) {
     if (std::find(suites.begin(), suites.end(), suite.name) == suites.end()) continue;
+    std::map<std::string, std::vector<std::string>> models;  // by reason
     for (const Target& target : TargetsOf(bench, inputs)) {
-      if (!suite.cases(bench, {target}).empty()) continue;
-      const std::string why = suite.why_none == nullptr ? "it lists none" : suite.why_none(bench, target);
-      const std::string note = fmt::format("{}: 0 cases for {} in {} on {}: {}", suite.name,
-                                           target.axes().Text("model"), Name(target.precision),
-                                           target.device.kind_name(), why);
-      if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+      if (target.seed != inputs.seed || !suite.cases(bench, {target}).empty()) continue;
+      const std::string model = target.axes().Text("model");
+      std::vector<std::string>& same =
+          models[suite.why_none == nullptr ? "it lists none" : suite.why_none(bench, target)];
+      if (std::find(same.begin(), same.end(), model) == same.end()) same.push_back(model);
+    }
+    for (auto& [why, names] : models) {
+      const std::size_t more = names.size() - std::min(names.size(), kMostNamed);
+      names.resize(names.size() - more);
+      notes.push_back(fmt::format("{}: 0 cases for {}{}: {}", suite.name, Joined(names),
+                                  more > 0 ? fmt::format(" and {} more", more) : "", why));
     }
   }
   return notes;

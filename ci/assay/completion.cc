@@ -22,7 +22,7 @@ std::vector<const CLI::App*> Commands(const CLI::App& app) {
 Words Options(const CLI::App& command) {
   Words options;
   for (const CLI::Option* option : command.get_options())
-    for (const std::string& name : option->get_lnames()) options.push_back("--" + name);
+    for (const std::string& name : option->get_lnames()) options.push_back(fmt::format("--{}", name));
   return options;
 }
 
@@ -46,7 +46,7 @@ std::string Bash(const CLI::App& app) {
   }
   for (const auto& [option, words] : Values())
     values += fmt::format("    {}) words=\"{}\" ;;\n", option, fmt::join(words, " "));
-  return fmt::format(R"(# bash completion for assay: eval "$(assay completion bash)"
+  return fmt::format(R"BASH(# bash completion for assay: eval "$(assay completion bash)"
 _assay() {{
   local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} words= front=
   COMPREPLY=()
@@ -70,14 +70,18 @@ _assay() {{
   case $word in -*) COMPREPLY=($(compgen -W "$words" -- "$word")) ;; *) COMPREPLY=($(compgen -f -- "$word")) ;; esac
 }}
 complete -o filenames -o bashdefault -F _assay assay
-)",
+)BASH",
                      commands, values, options);
 }
 
 // Between single quotes of fish and zsh.
-std::string Escaped(std::string text) {
-  for (std::size_t at = 0; (at = text.find_first_of("'\\", at)) != std::string::npos; at += 2) text.insert(at, "\\");
-  return text;
+std::string Escaped(const std::string& text) {
+  std::string escaped;
+  for (const char c : text) {
+    if (c == '\'' || c == '\\') escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
 }
 
 std::string Fish(const CLI::App& app) {
@@ -88,7 +92,7 @@ std::string Fish(const CLI::App& app) {
                           Escaped(command->get_description()));
     for (const CLI::Option* option : command->get_options())
       for (const std::string& name : option->get_lnames()) {
-        const auto known = values.find("--" + name);
+        const auto known = values.find(fmt::format("--{}", name));
         script += fmt::format("complete -c assay -n '__fish_seen_subcommand_from {}' -l {} -d '{}'{}\n",
                               command->get_name(), name, Escaped(option->get_description()),
                               known == values.end()

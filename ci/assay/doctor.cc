@@ -39,7 +39,7 @@ int DoctorCommand() {
   const HostInfo host = ThisHost();
   row("build", true,
       fmt::format("assay {} {}, {}", build.version, build.build_type,
-                  build.cuda.empty() ? "without CUDA" : "CUDA " + build.cuda + " for " + build.architectures),
+                  build.cuda.empty() ? "without CUDA" : "CUDA " + build.cuda + " for " + build.cuda_architectures),
       "");
   row("host", true, fmt::format("{} of memory", HumanBytes(static_cast<double>(host.memory_bytes))), "");
   const char* threads = std::getenv("OMP_NUM_THREADS");
