@@ -37,7 +37,7 @@ expect 4 "did you mean 'tiny-llama'?" run tiny-lama
 expect 2 "did you mean 'fp16'?" run tiny-llama --dtype f16
 expect 2 'there is no such file or folder' run ./no/such/folder
 expect 2 'there is no such file or folder' golden absent.gguf
-expect 4 'it has no window' run tiny-llama --suite RingWrap --dtype fp32 --device host
+expect 4 'tiny-llama: no window' run tiny-llama --suite RingWrap --dtype fp32 --device host
 
 # A device that was promised.
 expect 0 'PASS' run "${quick[@]}" --require host

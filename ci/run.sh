@@ -82,11 +82,13 @@ run_tests() {
   export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
   mkdir -p "$(dirname "$log")"
   ctest --preset "$preset" -j "$jobs" | tee "$log" || code=$?
-  # CTest says "100% tests passed" where all were skipped.
   local skipped failed passed
   skipped=$(grep -cE '\*\*\*(Skipped|Not Run)' "$log" || true)
   failed=$(grep -cE '\*\*\*(Failed|Timeout|Exception|Not Run)|\*\*\*.*(SegFault|Subprocess aborted)' "$log" || true)
   passed=$(grep -cE ' Passed +[0-9.]+ sec' "$log" || true)
+  # CTest says neither why a test was skipped nor that all were.
+  grep -hE '^all skipped: ' "build/$preset/Testing/Temporary/LastTest.log" 2>/dev/null | sort | uniq -c |
+    sed 's/^ *\([0-9]*\) all skipped: /skipped \1: /' || true
   echo "ci/run.sh test: $passed passed, $failed failed, $skipped skipped"
   [ "$passed" -gt 0 ] || [ "$code" -ne 0 ] || fail "no test ran" 4
   return "$code"

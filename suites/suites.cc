@@ -29,25 +29,25 @@ std::vector<Case> ForEachTarget(Workbench& bench, const std::vector<Target>& tar
   return cases;
 }
 
-std::string NoGoldens(Workbench&, const Target&) { return "no recorded answers lie beside it"; }
+std::string NoGoldens(Workbench&, const Target&) { return "no recorded answers"; }
 
 std::string NoRing(Workbench& bench, const Target& target) {
   const int window = SmallestWindow(bench.Spec(target));
-  return window == 0 ? "it has no window" : fmt::format("its window of {} is too long for a test to wrap", window);
+  return window == 0 ? "no window" : fmt::format("a window of {} is too long for a test to wrap", window);
 }
 
 std::string NoExperts(Workbench& bench, const Target& target) {
-  return HasExperts(bench.Spec(target)) ? "routing is judged in 16-bit modes" : "it has no experts";
+  return HasExperts(bench.Spec(target)) ? "routing is judged in 16-bit modes" : "no experts";
 }
 
-std::string NoSmallModel(Workbench&, const Target&) { return "it is too large for the host's reference"; }
+std::string NoSmallModel(Workbench&, const Target&) { return "too large for the host's reference"; }
 
 std::string NoLargeDevice(Workbench&, const Target& target) {
-  return target.device.on_host() ? "the suite asks for a device" : "it is small enough for the other suites";
+  return target.device.on_host() ? "the suite asks for a device" : "small enough for the other suites";
 }
 
 std::string NoDeviceReference(Workbench& bench, const Target& target) {
-  return IsLarge(bench.Spec(target)) ? "it is too large for the host's reference" : "the suite asks for a device";
+  return IsLarge(bench.Spec(target)) ? "too large for the host's reference" : "the suite asks for a device";
 }
 
 constexpr SuiteEntry kSuites[] = {
@@ -152,7 +152,7 @@ std::vector<std::string> EmptySuites(Workbench& bench, const SuiteInputs& inputs
       if (target.seed != inputs.seed || !suite.cases(bench, {target}).empty()) continue;
       const std::string model = target.axes().Text("model");
       std::vector<std::string>& same =
-          models[suite.why_none == nullptr ? "it lists none" : suite.why_none(bench, target)];
+          models[suite.why_none == nullptr ? "the suite lists none" : suite.why_none(bench, target)];
       if (std::find(same.begin(), same.end(), model) == same.end()) same.push_back(model);
     }
     for (auto& [why, names] : models) {

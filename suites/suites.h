@@ -24,7 +24,7 @@ std::span<const SuiteEntry> Suites();
 // models' headers. Throws InputError that lists the suites when a name is unknown.
 std::vector<Case> ListCases(Workbench& bench, const SuiteInputs& inputs, const std::vector<std::string>& suites = {});
 
-// Which of the suites named list no case for which models, and why: "RingWrap: 0 cases: qwen3-nano has no window".
+// Which of the suites named list no case for which models, and why: "RingWrap: 0 cases for qwen3-nano: no window".
 std::vector<std::string> EmptySuites(Workbench& bench, const SuiteInputs& inputs,
                                      const std::vector<std::string>& suites);
 

@@ -21,6 +21,9 @@ std::vector<ModelInfo> ModelsOf(Workbench& bench, const std::vector<Target>& tar
 // On stdout, when the case failed or broke off: the cause, one comparison a line, and the line that replays it.
 void PrintFailure(const ReportCase& item, const std::string& replay);
 
+// Why the device that must be there is not; empty when it is, or when none must be.
+std::string RequiredMissing(const RunControl& control);
+
 struct CaseRun {
   std::string kind;         // of the report
   std::vector<Case> cases;  // selected

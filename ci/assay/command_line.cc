@@ -53,6 +53,15 @@ std::string Seconds(const std::string& text) {
   return ok ? "" : fmt::format("'{}': expected more than 0 and at most 86400", text);
 }
 
+std::string RequiredDevice(const std::string& text) {
+  try {
+    Device::FromName(text);
+    return "";
+  } catch (const InputError& error) {
+    return error.what();
+  }
+}
+
 std::string DeviceName(const std::string& text) {
   try {
     ResolveDevice(text);
@@ -80,7 +89,7 @@ void AddRunning(CLI::App* command, Arguments* arguments) {
 // How commands that judge cases go about it.
 void AddControl(CLI::App* command, RunControl* control) {
   command->add_option("--require", control->require, "exit 4 unless a case ran on this device: host, cuda or cuda:N")
-      ->check(DeviceName);
+      ->check(RequiredDevice);
   CLI::Option* most = command->add_option("--max-failures", control->max_failures, "end after so many failures")
                           ->check(CLI::Range(1, 1 << 30));
   command

@@ -189,7 +189,10 @@ int LiveRun::FinishLocked(bool whole) {
     const bool ran = std::any_of(report_.cases.begin(), report_.cases.end(), [&](const ReportCase& item) {
       return item.status != Status::kSkip && item.axes.Text("device") == kind;
     });
-    if (!ran) report_.problems.push_back(fmt::format("no case ran on {}, which is required", control_.require));
+    const std::string why = RequiredMissing(control_);
+    if (!ran)
+      report_.problems.push_back(fmt::format("no case ran on {}, which is required{}{}", control_.require,
+                                             why.empty() ? "" : ": ", why));
   }
   report_.complete = report_.problems.empty();
   const ReportSummary summary = Summarise(report_);
