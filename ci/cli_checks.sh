@@ -74,10 +74,12 @@ json.dump(config, open(sys.argv[1], "w"))
 PY
 (cd "$work" && "$assay" run llama3 --suite Golden,Prefill --dtype fp32 --device host --report failed.json >failed.txt 2>&1)
 [ $? -eq 1 ] || bad 'a model with another norm does not fail its goldens'
-[ "$(grep -v 'replay:' "$work/failed.txt" | awk 'length > 200' | wc -l)" -eq 0 ] || bad 'a failure has lines beyond 200 columns'
+[ "$(grep -v 'replay:' "$work/failed.txt" | awk 'length > 200' | wc -l)" -eq 0 ] ||
+  bad 'a failure has lines beyond 200 columns'
 replay=$(sed -n 's/^  replay: //p' "$work/failed.txt" | head -1)
 (cd / && eval "$replay") >"$work/replayed.txt" 2>&1
-[ $? -eq 1 ] && grep -q '1 failed' "$work/replayed.txt" || bad "the replay line does not run as pasted: $replay"
+[ $? -eq 1 ] && grep -q '1 failed' "$work/replayed.txt" ||
+  bad "the replay line does not run as pasted: $replay"
 grep -q "$work" "$work/failed.json" && grep -o '"replay": "[^"]*"' "$work/failed.json" | grep -q "$work" &&
   bad 'the report holds a path of this machine'
 (cd "$work" && "$assay" run --rerun-failed failed.json --report again.json) >"$work/again.txt" 2>&1
@@ -112,7 +114,8 @@ expect 2 'this machine has' run gemma4-31b --suite Decode --dtype fp32 --device 
 expect 0 'embedded models' doctor
 for shell in bash zsh fish; do expect 0 'rerun-failed' completion "$shell"; done
 "$assay" completion bash >"$work/assay.bash"
-bash -c "source '$work/assay.bash'; COMP_WORDS=(assay run --suite Pre); COMP_CWORD=3; _assay; [ \"\${COMPREPLY[*]}\" = Prefill ]" ||
+bash -c "source '$work/assay.bash'; COMP_WORDS=(assay run --suite Pre); COMP_CWORD=3; _assay
+         [ \"\${COMPREPLY[*]}\" = Prefill ]" ||
   bad 'bash does not complete a suite'
 expect 0 '.SH "ASSAY run"' manual
 exit $failed

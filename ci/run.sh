@@ -14,8 +14,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(build-essential cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libvalijson-dev libssl-dev libgtest-dev
-          libbenchmark-dev zlib1g-dev)
+packages=(build-essential cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libvalijson-dev libssl-dev
+          libgtest-dev libbenchmark-dev zlib1g-dev)
 jobs=${JOBS:-$(nproc)}
 # Threads that spin while they wait starve their neighbours on a busy machine.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
@@ -23,7 +23,10 @@ export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 fail() { echo "ci/run.sh: $1" >&2; exit "${2:-1}"; }
 
 setup() {
-  command -v dpkg-query >/dev/null || { echo "ci/run.sh: no dpkg here: make sure these are installed: ${packages[*]}" >&2; return 0; }
+  if ! command -v dpkg-query >/dev/null; then
+    echo "ci/run.sh: no dpkg here: make sure these are installed: ${packages[*]}" >&2
+    return 0
+  fi
   local missing=() package
   for package in "${packages[@]}"; do
     dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
@@ -73,7 +76,7 @@ build() {
     [ "$preset" = cuda ] && launcher+=(-DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
   fi
   cmake --preset "$preset" ${launcher[@]+"${launcher[@]}"}
-  if [ $# -gt 0 ]; then cmake --build --preset "$preset" -j "$jobs" --target "$@"; else cmake --build --preset "$preset" -j "$jobs"; fi
+  cmake --build --preset "$preset" -j "$jobs" ${1:+--target "$@"}
 }
 
 # Tests run side by side, so each gets two threads: one would hide races.
@@ -152,9 +155,12 @@ case "${1:-}" in
   test) test_here ;;
   nightly) nightly ;;
   package) package ;;
-  asan) ASAN_OPTIONS=detect_leaks=1:${ASAN_OPTIONS:-} UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-} test_with asan ;;
+  asan)
+    export ASAN_OPTIONS=detect_leaks=1:${ASAN_OPTIONS:-} UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-}
+    test_with asan
+    ;;
   tsan) test_with tsan ;;
   device-sanitizers) device_sanitizers ;;
   format) format ;;
-  *) sed -n '2,14p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+  *) sed -n '2,13p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
 esac

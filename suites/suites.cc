@@ -51,7 +51,8 @@ std::string NoDeviceReference(Workbench& bench, const Target& target) {
 }
 
 constexpr SuiteEntry kSuites[] = {
-    {"Golden", "reference and system against recorded logits, hidden states, greedy text and answers", GoldenCases, NoGoldens},
+    {"Golden", "reference and system against recorded logits, hidden states, greedy text and answers", GoldenCases,
+     NoGoldens},
     {"Prefill", "whole, chunked, packed and tail-skipped prefill against the reference and each other",
      ForEachTarget<PrefillCases>},
     {"Decode", "one token at a time against prefill; recorded steps against single steps", ForEachTarget<DecodeCases>},
@@ -70,7 +71,8 @@ constexpr SuiteEntry kSuites[] = {
     {"CudaReference", "the single-user CUDA reference and its twins against the host's",
      ForEachTarget<CudaReferenceCases>, NoDeviceReference},
     {"Failure", "steps that fail half-way, allocations that are refused", ForEachTarget<FailureCases>},
-    {"Shapes", "the very steps that benchmarks time, long contexts among them", ForEachTarget<ShapeCases>, NoSmallModel},
+    {"Shapes", "the very steps that benchmarks time, long contexts among them", ForEachTarget<ShapeCases>,
+     NoSmallModel},
     {"RealGeometry", "large models on a device: windows passed, rings wrapped, up to 64 sessions",
      ForEachTarget<RealGeometryCases>, NoLargeDevice},
 };
@@ -190,8 +192,8 @@ std::vector<std::string> MatchModels(const std::vector<std::string>& patterns) {
     if (found.empty() && std::filesystem::exists(wanted.base, error)) found.push_back(pattern);
     Require(!found.empty() || !LooksLikePath(wanted.base), "model '{}': there is no such file or folder", pattern);
     Require<NoSuchModel>(!found.empty(),
-                         "model '{}' matches nothing{}: expected a checkpoint folder, a .gguf file or one of {}", pattern,
-                         DidYouMean(wanted.base, known), Joined(known));
+                         "model '{}' matches nothing{}: expected a checkpoint folder, a .gguf file or one of {}",
+                         pattern, DidYouMean(wanted.base, known), Joined(known));
     for (const std::string& name : found) {
       if (std::find(models.begin(), models.end(), name) == models.end()) models.push_back(name);
     }

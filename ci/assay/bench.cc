@@ -40,9 +40,11 @@ std::vector<Group> GroupsOf(Workbench& bench, const BenchArguments& arguments, c
   const std::vector<std::string> what = MatchNames("benchmark", arguments.what, BenchmarkNames());
   for (const std::string& prompt : arguments.prompts) inputs.prompts.push_back(PrefillShapeFrom(prompt));
   std::vector<Group> groups;
-  for (const Target& target :
-       TargetsOf(bench, {MatchModels(arguments.models), PrecisionsOf(arguments.dtypes), {device}, arguments.seed,
-                         arguments.batch_invariant}))
+  for (const Target& target : TargetsOf(bench, {MatchModels(arguments.models),
+                                                PrecisionsOf(arguments.dtypes),
+                                                {device},
+                                                arguments.seed,
+                                                arguments.batch_invariant}))
     groups.push_back({target, ListBenchmarks(target, inputs, what)});
   return groups;
 }
@@ -50,8 +52,7 @@ std::vector<Group> GroupsOf(Workbench& bench, const BenchArguments& arguments, c
 BenchTable TableFor(const std::vector<Group>& groups) {
   std::size_t width = 4;
   for (const Group& group : groups)
-    for (const BenchCase& item : group.cases)
-      width = std::max(width, item.id().size() + (item.name == "ops" ? 28 : 0));
+    for (const BenchCase& item : group.cases) width = std::max(width, item.id().size() + (item.name == "ops" ? 28 : 0));
   return BenchTable(width);
 }
 

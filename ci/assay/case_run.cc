@@ -41,9 +41,10 @@ void RequireHostMemory(const std::vector<CaseGroup>& groups) {
   const auto memory = static_cast<double>(ThisHost().memory_bytes);
   for (const CaseGroup& group : groups) {
     const auto needed = static_cast<double>(group.memory_bytes);
-    Require(group.device != "host" || memory <= 0 || needed <= memory,
-            "model '{}': an engine on the host needs {}, this machine has {}; a smaller --dtype or --device cuda may do",
-            group.model, HumanBytes(needed), HumanBytes(memory));
+    Require(
+        group.device != "host" || memory <= 0 || needed <= memory,
+        "model '{}': an engine on the host needs {}, this machine has {}; a smaller --dtype or --device cuda may do",
+        group.model, HumanBytes(needed), HumanBytes(memory));
   }
 }
 
@@ -51,7 +52,8 @@ void RequireHostMemory(const std::vector<CaseGroup>& groups) {
 
 std::vector<Precision> PrecisionsOf(const std::vector<std::string>& names) {
   std::vector<Precision> precisions;
-  for (const std::string& name : MatchNames("dtype", names, {"fp32", "fp16", "bf16"})) precisions.push_back(PrecisionFromName(name));
+  for (const std::string& name : MatchNames("dtype", names, {"fp32", "fp16", "bf16"}))
+    precisions.push_back(PrecisionFromName(name));
   return precisions;
 }
 

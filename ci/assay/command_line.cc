@@ -31,7 +31,7 @@ void AddPatterns(CLI::App* command, Arguments* arguments) {
 
 void AddSelection(CLI::App* command, RunArguments* arguments) {
   ListOption(command, "models,--model", &arguments->models,
-          "checkpoint folder, .gguf file, embedded model or preset; commas separate, * and ? match names");
+             "checkpoint folder, .gguf file, embedded model or preset; commas separate, * and ? match names");
   ListOption(command, "--suite", &arguments->suites, "suites; default: all")->delimiter(',');
   AddPatterns(command, arguments);
   command->add_flag("--batch-invariant", arguments->batch_invariant,
@@ -78,7 +78,7 @@ void AddRunning(CLI::App* command, Arguments* arguments) {
       ->capture_default_str()
       ->check(DeviceName);
   ListOption(command, "--dtype", &arguments->dtypes,
-          std::string("modes of the engine: fp32, fp16, bf16") + (arguments->dtypes.empty() ? "; default: all" : ""))
+             std::string("modes of the engine: fp32, fp16, bf16") + (arguments->dtypes.empty() ? "; default: all" : ""))
       ->delimiter(',')
       ->capture_default_str();
   command->add_option("--seed", arguments->seed, "seed of made-up tokens and synthetic weights")
@@ -93,7 +93,8 @@ void AddControl(CLI::App* command, RunControl* control) {
   CLI::Option* most = command->add_option("--max-failures", control->max_failures, "end after so many failures")
                           ->check(CLI::Range(1, 1 << 30));
   command
-      ->add_flag_callback("--fail-fast", [control] { control->max_failures = 1; }, "end after the first failure")
+      ->add_flag_callback(
+          "--fail-fast", [control] { control->max_failures = 1; }, "end after the first failure")
       ->excludes(most);
   command->add_option("--timeout", control->timeout_s, "seconds that a case may take; one that takes more ends the run")
       ->check(Seconds);
@@ -170,7 +171,7 @@ void CommandLine::AddBench() {
   CLI::App* bench_command =
       app_.add_subcommand("bench", "time what parity has verified, against the measured limits of the device");
   ListOption(bench_command, "models,--model", &bench_.models,
-          "checkpoint folder, .gguf file, embedded model or preset; commas separate, * and ? match names")
+             "checkpoint folder, .gguf file, embedded model or preset; commas separate, * and ? match names")
       ->capture_default_str();
   std::vector<std::string> abouts;
   for (const BenchEntry& entry : Benchmarks()) abouts.push_back(fmt::format("{}: {}", entry.name, entry.about));
@@ -185,7 +186,8 @@ void CommandLine::AddBench() {
       ->delimiter(',')
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 24));
-  ListOption(bench_command, "--prompt", &bench_.prompts, "shape of a prefill: tokens (2048) or prompts x tokens (32x64)")
+  ListOption(bench_command, "--prompt", &bench_.prompts,
+             "shape of a prefill: tokens (2048) or prompts x tokens (32x64)")
       ->delimiter(',')
       ->capture_default_str();
   AddRunning(bench_command, &bench_);
@@ -201,7 +203,9 @@ void CommandLine::AddBench() {
 void CommandLine::AddList() {
   CLI::App* list_command = app_.add_subcommand("list", "suites, models and devices, or the cases a selection has");
   CLI::Option* cases = list_command->add_flag("--cases", list_cases_, "print case ids");
-  list_command->add_flag("--groups", list_groups_, "print groups of cases that share a loaded model: what a scheduler may place")
+  list_command
+      ->add_flag("--groups", list_groups_,
+                 "print groups of cases that share a loaded model: what a scheduler may place")
       ->excludes(cases);
   list_command->add_flag("--json", list_.json, "as JSON: ids, axes and rough seconds");
   AddSelection(list_command, &list_);
@@ -215,9 +219,7 @@ void CommandLine::AddList() {
     for (const CLI::Option* option : selections)
       if (!option->empty() && !list_cases_ && !list_groups_)
         throw CLI::RequiresError(option->get_name(), "--cases or --groups");
-    code_ = ListCommand(list_, list_groups_  ? ListWhat::kGroups
-                             : list_cases_ ? ListWhat::kCases
-                                          : ListWhat::kOverview);
+    code_ = ListCommand(list_, list_groups_ ? ListWhat::kGroups : list_cases_ ? ListWhat::kCases : ListWhat::kOverview);
   });
 }
 
@@ -225,10 +227,11 @@ void CommandLine::AddInspect() {
   CLI::App* inspect_command =
       app_.add_subcommand("inspect", "geometry, KV plan and tensors of a model; reads headers only");
   ListOption(inspect_command, "models,--model", &inspect_.models,
-          "checkpoint folder, .gguf file, embedded model or preset; commas separate, * and ? match names")
+             "checkpoint folder, .gguf file, embedded model or preset; commas separate, * and ? match names")
       ->required();
   inspect_command->add_flag("--json", inspect_.json, "a line of JSON a model");
-  inspect_command->add_option("--context", inspect_.context, "positions per session; default: the model's, at most 4096")
+  inspect_command
+      ->add_option("--context", inspect_.context, "positions per session; default: the model's, at most 4096")
       ->check(CLI::Range(1, 1 << 24));
   inspect_command->add_option("--max-chunk", inspect_.max_chunk, "most rows of a session in a step")
       ->capture_default_str()
@@ -258,8 +261,11 @@ void CommandLine::AddSetup() {
   app_.add_subcommand("doctor", "what this machine can run, and what is missing")->callback([this] {
     code_ = DoctorCommand();
   });
-  CLI::App* completion = app_.add_subcommand("completion", "print a completion script: eval \"$(assay completion bash)\"");
-  completion->add_option("shell", shell_, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  CLI::App* completion =
+      app_.add_subcommand("completion", "print a completion script: eval \"$(assay completion bash)\"");
+  completion->add_option("shell", shell_, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   completion->callback([this] {
     fmt::print("{}", CompletionScript(shell_, app_));
     code_ = kExitPass;

@@ -69,7 +69,8 @@ struct BenchArguments {
 };
 int BenchCommand(const BenchArguments& arguments, const Invocation& invocation);
 
-// Suites, models, presets and devices; or the ids of the cases that `arguments` select; or the groups that may be placed.
+// Suites, models, presets and devices; or the ids of the cases that `arguments` select; or the groups that may be
+// placed.
 enum class ListWhat { kOverview, kCases, kGroups };
 int ListCommand(const RunArguments& arguments, ListWhat what);
 

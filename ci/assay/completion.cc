@@ -33,8 +33,12 @@ std::map<std::string, Words> Values() {
   for (const EmbeddedModel& model : EmbeddedModels()) models.push_back(model.name);
   for (const std::string& preset : PresetNames()) models.push_back(preset);
   const Words devices{"auto", "host", "cuda", "cuda:0"};
-  return {{"--suite", suites},    {"--exclude", suites},  {"--model", models},
-          {"--device", devices},  {"--require", devices}, {"--dtype", {"fp32", "fp16", "bf16"}},
+  return {{"--suite", suites},
+          {"--exclude", suites},
+          {"--model", models},
+          {"--device", devices},
+          {"--require", devices},
+          {"--dtype", {"fp32", "fp16", "bf16"}},
           {"--what", {"decode", "prefill", "load", "ops"}}};
 }
 
@@ -95,9 +99,8 @@ std::string Fish(const CLI::App& app) {
         const auto known = values.find(fmt::format("--{}", name));
         script += fmt::format("complete -c assay -n '__fish_seen_subcommand_from {}' -l {} -d '{}'{}\n",
                               command->get_name(), name, Escaped(option->get_description()),
-                              known == values.end()
-                                  ? std::string(option->get_expected_min() > 0 ? " -r" : "")
-                                  : fmt::format(" -r -a '{}'", fmt::join(known->second, " ")));
+                              known == values.end() ? std::string(option->get_expected_min() > 0 ? " -r" : "")
+                                                    : fmt::format(" -r -a '{}'", fmt::join(known->second, " ")));
       }
   }
   return script;

@@ -43,8 +43,10 @@ int DoctorCommand() {
       "");
   row("host", true, fmt::format("{} of memory", HumanBytes(static_cast<double>(host.memory_bytes))), "");
   const char* threads = std::getenv("OMP_NUM_THREADS");
-  row("threads", true, threads == nullptr ? fmt::format("{} processors, all used", ::sysconf(_SC_NPROCESSORS_ONLN))
-                                          : fmt::format("OMP_NUM_THREADS={}", threads), "");
+  row("threads", true,
+      threads == nullptr ? fmt::format("{} processors, all used", ::sysconf(_SC_NPROCESSORS_ONLN))
+                         : fmt::format("OMP_NUM_THREADS={}", threads),
+      "");
   const std::size_t models = EmbeddedModels().size();
   row("embedded models", models > 0,
       models > 0 ? fmt::format("{} in {}", models, FixtureRoot())
@@ -53,7 +55,8 @@ int DoctorCommand() {
   for (int i = 0; i < std::max(1, CudaDeviceCount()); ++i) {
     const Device device = Device::Cuda(i);
     const Support support = DeviceAvailable(device);
-    row(device.name(), support.ok, support.ok ? MakeOps(device, Precision::kFp32)->device() : support.reason, "missing");
+    row(device.name(), support.ok, support.ok ? MakeOps(device, Precision::kFp32)->device() : support.reason,
+        "missing");
   }
   for (const char* tool : {"nvidia-smi", "compute-sanitizer"})
     row(tool, OnPath(tool), OnPath(tool) ? "on PATH" : "not on PATH: only GPU jobs want it", "missing");

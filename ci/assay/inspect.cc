@@ -118,10 +118,8 @@ Json ModelJson(const std::string& model, const WeightStore& store, const KvPlan&
                       {"top_k", layer.top_k}});
   }
   for (const KvCacheSpec& cache : plan.caches)
-    caches.push_back({{"writer", cache.writer},
-                      {"slots", cache.slots},
-                      {"kv_heads", cache.kv_heads},
-                      {"head_dim", cache.head_dim}});
+    caches.push_back(
+        {{"writer", cache.writer}, {"slots", cache.slots}, {"kv_heads", cache.kv_heads}, {"head_dim", cache.head_dim}});
   double used = 0, unused = 0;
   for (const StoredTensorInfo& tensor : store.Listing())
     (tensor.used ? used : unused) += static_cast<double>(tensor.bytes);

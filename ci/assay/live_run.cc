@@ -85,7 +85,8 @@ LiveRun::LiveRun(const CaseRun& run, Report report, double seconds)
 // What remains is estimated from the cost of what has finished: suites differ by more than their numbers of cases.
 std::string LiveRun::Progress() const {
   const double elapsed = Seconds(Clock::now() - start_);
-  std::string text = fmt::format("[{}/{}] {}", std::min(report_.cases.size() + 1, selected_), selected_, Clocked(elapsed));
+  std::string text =
+      fmt::format("[{}/{}] {}", std::min(report_.cases.size() + 1, selected_), selected_, Clocked(elapsed));
   if (done_seconds_ > 0 && elapsed > 2)
     text += fmt::format(", about {} left", Clocked(elapsed / done_seconds_ * std::max(0.0, seconds_ - done_seconds_)));
   if (failures_ > 0) text += fmt::format(", {} failed", failures_);
@@ -191,8 +192,8 @@ int LiveRun::FinishLocked(bool whole) {
     });
     const std::string why = RequiredMissing(control_);
     if (!ran)
-      report_.problems.push_back(fmt::format("no case ran on {}, which is required{}{}", control_.require,
-                                             why.empty() ? "" : ": ", why));
+      report_.problems.push_back(
+          fmt::format("no case ran on {}, which is required{}{}", control_.require, why.empty() ? "" : ": ", why));
   }
   report_.complete = report_.problems.empty();
   const ReportSummary summary = Summarise(report_);

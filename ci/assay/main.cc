@@ -48,8 +48,8 @@ int CodeOf(const std::exception_ptr& thrown) {
 }
 
 // Threads that spin while they wait take the processor from those that work when a machine is busy: a run took five
-// times as long beside others. OpenMP reads the variable when it is loaded, so the program starts itself anew. Timed rows
-// keep what the user's environment says.
+// times as long beside others. OpenMP reads the variable when it is loaded, so the program starts itself anew. Timed
+// rows keep what the user's environment says.
 void WaitPassively(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || argv[0] == nullptr || argv[1] == nullptr) return;
   const std::string command = argv[1];

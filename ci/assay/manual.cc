@@ -5,7 +5,8 @@
 namespace assay {
 namespace {
 
-// roff takes a dash for a hyphen, a backslash for an escape and a dot or quote at the beginning of a line for a request.
+// roff takes a dash for a hyphen, a backslash for an escape and a dot or quote at the beginning of a line for a
+// request.
 std::string Roff(const std::string& text) {
   std::string escaped;
   for (const char c : text) {

@@ -60,7 +60,8 @@ std::vector<Case> GoldenCases(Workbench& bench, const std::vector<Target>& targe
   for (const Target& target : targets) {
     const std::string trace = GoldensOf(target.model);
     if (trace.empty()) continue;
-    if (referenced.insert({target.model, target.seed}).second) cases.push_back(GoldenReferenceCase(bench, target, trace));
+    if (referenced.insert({target.model, target.seed}).second)
+      cases.push_back(GoldenReferenceCase(bench, target, trace));
     std::vector<Case> more = GoldenSystemCases(bench, target, trace);
     std::move(more.begin(), more.end(), std::back_inserter(cases));
   }

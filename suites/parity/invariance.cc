@@ -25,8 +25,7 @@ std::vector<Rows> Run(CaseState& state, const std::vector<Tokens>& tokens, const
       feeds.push_back({sessions[i], Slice(tokens[i], static_cast<int>(tokens[i].size()) - kSteps + step, 1)});
     const StepResult result = system->Step(feeds);
     Rows rows(tokens.size());
-    for (int at = 0; at < std::ssize(order); ++at)
-      rows[order[at]].assign(result.Raw(at).begin(), result.Raw(at).end());
+    for (int at = 0; at < std::ssize(order); ++at) rows[order[at]].assign(result.Raw(at).begin(), result.Raw(at).end());
     steps.push_back(std::move(rows));
   }
   return steps;

@@ -55,9 +55,8 @@ std::vector<Target> TargetsOf(Workbench& bench, const SuiteInputs& inputs) {
   std::map<std::string, std::string> labels, taken;
   for (const auto& [label, models] : by_label)
     for (const std::string& model : models) {
-      labels[model] = models.size() == 1
-                          ? label
-                          : fmt::format("{}#{:.8}", label, bench.Store(model, inputs.seed).Identity());
+      labels[model] =
+          models.size() == 1 ? label : fmt::format("{}#{:.8}", label, bench.Store(model, inputs.seed).Identity());
       const auto [other, fresh] = taken.emplace(labels[model], model);
       Require(fresh, "model '{}' is there twice: '{}' holds the same weights under the same name", model,
               other->second);
@@ -67,8 +66,8 @@ std::vector<Target> TargetsOf(Workbench& bench, const SuiteInputs& inputs) {
     for (const Device& device : inputs.devices)
       for (int i = 0; i < inputs.seeds; ++i)
         for (const Precision precision : inputs.dtypes)
-          targets.push_back({model, device, precision, inputs.seed + i, inputs.batch_invariant, labels.at(model),
-                             inputs.seeds > 1});
+          targets.push_back(
+              {model, device, precision, inputs.seed + i, inputs.batch_invariant, labels.at(model), inputs.seeds > 1});
   return targets;
 }
 

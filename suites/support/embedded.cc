@@ -60,8 +60,8 @@ std::string ResolveModel(const std::string& model) {
   const fs::path root = FixtureRoot();
   std::error_code none;
   if (name.base.empty() || name.base.find("..") != std::string::npos || name.base.front() == '/') return model;
-  for (const fs::path& path : {root / "models" / name.base, root / "goldens" / name.base,
-                               root / "goldens" / (name.base + ".gguf")})
+  for (const fs::path& path :
+       {root / "models" / name.base, root / "goldens" / name.base, root / "goldens" / (name.base + ".gguf")})
     if (fs::exists(path, none) && IsCheckpoint(path)) return path.string() + name.suffix;
   return model;
 }

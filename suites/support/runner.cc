@@ -82,9 +82,9 @@ std::string ReplayLine(const Case& item) {
     if (axis != "seed") axes.Set(axis, value);  // one seed is an option, no axis
   const std::string label = ModelLabel(target.model);
   if (axes.Text("model") != label) axes.Set("model", label + "*");
-  return fmt::format("assay run --case {} --model {} --dtype {} --device {} --seed {}{}", Quoted(PrintId(item.suite, item.name, axes)),
-                     Quoted(target.model), Name(target.precision), target.device.name(), target.seed,
-                     target.batch_invariant ? " --batch-invariant" : "");
+  return fmt::format("assay run --case {} --model {} --dtype {} --device {} --seed {}{}",
+                     Quoted(PrintId(item.suite, item.name, axes)), Quoted(target.model), Name(target.precision),
+                     target.device.name(), target.seed, target.batch_invariant ? " --batch-invariant" : "");
 }
 
 ReportCase ToReport(const Case& item, const CaseOutcome& outcome, std::string replay) {
