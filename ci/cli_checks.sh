@@ -72,7 +72,8 @@ config = json.load(open(sys.argv[1]))
 config["rms_norm_eps"] = 0.5
 json.dump(config, open(sys.argv[1], "w"))
 PY
-(cd "$work" && "$assay" run llama3 --suite Golden,Prefill --dtype fp32 --device host --report failed.json >failed.txt 2>&1)
+(cd "$work" &&
+  "$assay" run llama3 --suite Golden,Prefill --dtype fp32 --device host --report failed.json >failed.txt 2>&1)
 [ $? -eq 1 ] || bad 'a model with another norm does not fail its goldens'
 [ "$(grep -v 'replay:' "$work/failed.txt" | awk 'length > 200' | wc -l)" -eq 0 ] ||
   bad 'a failure has lines beyond 200 columns'
