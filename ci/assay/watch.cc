@@ -11,10 +11,11 @@ namespace {
 
 constexpr std::chrono::milliseconds kTick{50};
 
-volatile std::sig_atomic_t caught = 0;
+std::atomic<int> caught = 0;  // a signal may come to any thread
+static_assert(std::atomic<int>::is_always_lock_free);
 
 extern "C" void Catch(int signal) {
-  if (caught != 0) ::_exit(128 + signal);
+  if (caught.load() != 0) ::_exit(128 + signal);
   caught = signal;
 }
 
