@@ -67,7 +67,7 @@ expect 2 'requires --cases' list --suite Prefill
 expect 2 'expected a number from 0' run "${quick[@]}" --seed -1
 expect 2 'expected a number from 0' run "${quick[@]}" --seed 9223372036854775808
 expect 2 'expected more than 0' bench --seconds nan
-expect 2 'not in' bench --what lunch
+expect 2 'expected one of decode' bench --what lunch
 expect 2 "'cuda:x'" run "${anywhere[@]}" --device cuda:x
 expect 0 'valid, PASS' validate "$work/r.json"
 "$assay" list >/dev/full 2>&1 && { echo 'a list that cannot be written is no success'; failed=1; }

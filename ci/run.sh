@@ -1,24 +1,33 @@
 #!/usr/bin/env bash
-# The jobs of CI, the same by hand: ci/run.sh setup|parity|test|asan|tsan|device-sanitizers|format
+# The jobs of CI, the same by hand: ci/run.sh setup|parity|test|nightly|asan|tsan|device-sanitizers|package|format
 #   setup   install the Debian packages that are missing (as root), or print the command and stop with 2
 #   parity  build the assay command, run the oracle suites on the embedded models on the best device, write the report
-#   test    build everything, run all tests with CTest
+#   test    build everything, run all tests with CTest; the last line counts passed, failed and skipped
+#   nightly 60 seeds of the suites that are exact, over all tiny models: no case may flip
 #   asan    test under AddressSanitizer and UBSan; tsan: under ThreadSanitizer
 #   device-sanitizers  on a GPU machine: op tests and nano suites under memcheck, synccheck, initcheck and racecheck
+#   package a Debian package of the command and its models in build/PRESET
 #   format  check formatting
-# Environment: ASSAY_PRESET (default: cuda when nvcc is found, else host), ASSAY_REPORT (default: build/reports/parity.json),
-# JOBS (default: the number of cores), ASSAY_PARITY_ARGS (arguments of `assay run` instead of the default selection).
+# Environment: ASSAY_PRESET (default: cuda where nvcc is found and a driver answers, for `test` where nvcc is found, else
+# host; cuda promises a GPU, and parity fails without one), ASSAY_REPORT (default: build/reports/parity.json),
+# JOBS (default: the number of cores), ASSAY_PARITY_ARGS (arguments of `assay run` instead of the default selection),
+# ASSAY_NIGHTLY_SEEDS (default: 60).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(build-essential cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libvalijson-dev libssl-dev libgtest-dev
-          libbenchmark-dev zlib1g-dev)
+packages=(build-essential cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libvalijson-dev libssl-dev
+          libgtest-dev libbenchmark-dev zlib1g-dev)
 jobs=${JOBS:-$(nproc)}
+# Threads that spin while they wait starve their neighbours on a busy machine.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
 fail() { echo "ci/run.sh: $1" >&2; exit "${2:-1}"; }
 
 setup() {
-  command -v dpkg-query >/dev/null || { echo "ci/run.sh: no dpkg here: make sure these are installed: ${packages[*]}" >&2; return 0; }
+  if ! command -v dpkg-query >/dev/null; then
+    echo "ci/run.sh: no dpkg here: make sure these are installed: ${packages[*]}" >&2
+    return 0
+  fi
   local missing=() package
   for package in "${packages[@]}"; do
     dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
@@ -28,14 +37,37 @@ setup() {
     fail "missing packages; run: sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}" 2
   fi
   echo "installing: ${missing[*]}"
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  # -qq still draws progress of dpkg piece by piece; a log wants it only when something went wrong.
+  local log
+  log=$(mktemp)
+  if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Dpkg::Use-Pty=0 \
+      --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    cat "$log" >&2
+    fail "apt-get could not install them" 2
+  fi
+  rm -f "$log"
 }
 
 nvcc_found() { command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] || [ -n "${CUDACXX:-}" ]; }
 
-default_preset() {
-  if [ -n "${ASSAY_PRESET:-}" ]; then echo "$ASSAY_PRESET"; elif nvcc_found; then echo cuda; else echo host; fi
+driver_answers() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q '^GPU'; }
+
+# choose_preset JOB: sets preset and says why. Tests compile all that this machine can compile; a toolkit without a driver,
+# as in most build containers, would make the other jobs build kernels that nobody runs.
+choose_preset() {
+  local why
+  if [ -n "${ASSAY_PRESET:-}" ]; then
+    preset=$ASSAY_PRESET why="ASSAY_PRESET asks for it"
+  elif ! nvcc_found; then
+    preset=host why="no nvcc was found"
+  elif ! driver_answers && [ "$1" = test ]; then
+    preset=cuda why="nvcc was found; no NVIDIA driver answers, so that what needs a GPU is compiled and its tests are skipped"
+  elif ! driver_answers; then
+    preset=host why="nvcc was found, but no NVIDIA driver answers; ASSAY_PRESET=cuda builds for CUDA all the same"
+  else
+    preset=cuda why="nvcc was found and $(nvidia-smi -L | grep -c '^GPU') GPU(s) answer"
+  fi
+  echo "ci/run.sh: preset $preset: $why"
 }
 
 # build PRESET [TARGET...]
@@ -47,12 +79,23 @@ build() {
     [ "$preset" = cuda ] && launcher+=(-DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
   fi
   cmake --preset "$preset" ${launcher[@]+"${launcher[@]}"}
-  if [ $# -gt 0 ]; then cmake --build --preset "$preset" -j "$jobs" --target "$@"; else cmake --build --preset "$preset" -j "$jobs"; fi
+  cmake --build --preset "$preset" -j "$jobs" ${1:+--target "$@"}
 }
 
 run_tests() {
-  local preset=$1
-  ctest --preset "$preset" -j "$jobs"
+  local preset=$1 log=build/$1/Testing/summary.txt code=0
+  mkdir -p "$(dirname "$log")"
+  ctest --preset "$preset" -j "$jobs" | tee "$log" || code=$?
+  local skipped failed passed
+  skipped=$(grep -cE '\*\*\*Skipped' "$log" || true)
+  failed=$(grep -cE '\*\*\*(Failed|Timeout|Exception|Not Run)|\*\*\*.*(SegFault|Subprocess aborted)' "$log" || true)
+  passed=$(grep -cE ' Passed +[0-9.]+ sec' "$log" || true)
+  # CTest says neither why a test was skipped nor that all were.
+  grep -hE '^all skipped: ' "build/$preset/Testing/Temporary/LastTest.log" 2>/dev/null | sort | uniq -c |
+    sed 's/^ *\([0-9]*\) all skipped: /skipped \1: /' || true
+  echo "ci/run.sh test: $passed passed, $failed failed, $skipped skipped"
+  [ "$passed" -gt 0 ] || [ "$code" -ne 0 ] || fail "no test ran" 4
+  return "$code"
 }
 
 test_with() {
@@ -61,16 +104,39 @@ test_with() {
   run_tests "$1"
 }
 
+test_here() {
+  choose_preset test
+  test_with "$preset"
+}
+
 parity() {
   setup
-  local preset report arguments
-  preset=$(default_preset)
+  choose_preset parity
+  local report arguments
   report=${ASSAY_REPORT:-build/reports/parity.json}
   build "$preset" assay
   mkdir -p "$(dirname "$report")"
-  arguments=(--model '*-nano' --model 'hf-tiny/*' --model 'gguf-tiny/*' --dtype fp32)
+  arguments=(--model '*-nano,hf-tiny/*,gguf-tiny/*' --dtype fp32)
   [ -n "${ASSAY_PARITY_ARGS:-}" ] && read -r -a arguments <<<"$ASSAY_PARITY_ARGS"
+  # A GPU that was promised and is not there must not pass on the host in silence.
+  [ "${ASSAY_PRESET:-}" = cuda ] && arguments+=(--require cuda)
   exec "build/$preset/bin/assay" run "${arguments[@]}" --report "$report"
+}
+
+nightly() {
+  setup
+  choose_preset nightly
+  build "$preset" assay
+  mkdir -p build/reports
+  exec "build/$preset/bin/assay" run 'tiny-*,hf-tiny/*,gguf-tiny/*' --suite CacheAliasing,RingWrap,Schedule,Invariance \
+    --device host --repeat "${ASSAY_NIGHTLY_SEEDS:-60}" --report build/reports/nightly.json.gz
+}
+
+package() {
+  setup
+  choose_preset package
+  build "$preset" assay
+  (cd "build/$preset" && cpack -G DEB)
 }
 
 device_sanitizers() {
@@ -87,10 +153,15 @@ format() {
 case "${1:-}" in
   setup) setup ;;
   parity) parity ;;
-  test) test_with "$(default_preset)" ;;
-  asan) ASAN_OPTIONS=detect_leaks=1:${ASAN_OPTIONS:-} UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-} test_with asan ;;
+  test) test_here ;;
+  nightly) nightly ;;
+  package) package ;;
+  asan)
+    export ASAN_OPTIONS=detect_leaks=1:${ASAN_OPTIONS:-} UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-}
+    test_with asan
+    ;;
   tsan) test_with tsan ;;
   device-sanitizers) device_sanitizers ;;
   format) format ;;
-  *) sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+  *) sed -n '2,14p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
 esac

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <set>
 
 #include "engine/model/presets.h"
@@ -12,6 +13,7 @@
 #include "suites/golden/golden_suite.h"
 #include "suites/parity/parity.h"
 #include "suites/support/embedded.h"
+#include "suites/support/names.h"
 
 namespace assay {
 namespace {
@@ -27,8 +29,30 @@ std::vector<Case> ForEachTarget(Workbench& bench, const std::vector<Target>& tar
   return cases;
 }
 
+std::string NoGoldens(Workbench&, const Target&) { return "no recorded answers"; }
+
+std::string NoRing(Workbench& bench, const Target& target) {
+  const int window = SmallestWindow(bench.Spec(target));
+  return window == 0 ? "no window" : fmt::format("a window of {} is too long for a test to wrap", window);
+}
+
+std::string NoExperts(Workbench& bench, const Target& target) {
+  return HasExperts(bench.Spec(target)) ? "routing is judged in 16-bit modes" : "no experts";
+}
+
+std::string NoSmallModel(Workbench&, const Target&) { return "too large for the host's reference"; }
+
+std::string NoLargeDevice(Workbench&, const Target& target) {
+  return target.device.on_host() ? "the suite asks for a device" : "small enough for the other suites";
+}
+
+std::string NoDeviceReference(Workbench& bench, const Target& target) {
+  return IsLarge(bench.Spec(target)) ? "too large for the host's reference" : "the suite asks for a device";
+}
+
 constexpr SuiteEntry kSuites[] = {
-    {"Golden", "reference and system against recorded logits, hidden states, greedy text and answers", GoldenCases},
+    {"Golden", "reference and system against recorded logits, hidden states, greedy text and answers", GoldenCases,
+     NoGoldens},
     {"Prefill", "whole, chunked, packed and tail-skipped prefill against the reference and each other",
      ForEachTarget<PrefillCases>},
     {"Decode", "one token at a time against prefill; recorded steps against single steps", ForEachTarget<DecodeCases>},
@@ -36,26 +60,59 @@ constexpr SuiteEntry kSuites[] = {
      ForEachTarget<BatchedDecodeCases>},
     {"CacheAliasing", "donors, writers, poisoned unused places, neighbours untouched",
      ForEachTarget<CacheAliasingCases>},
-    {"RingWrap", "lengths around the window and the ring", ForEachTarget<RingWrapCases>},
+    {"RingWrap", "lengths around the window and the ring", ForEachTarget<RingWrapCases>, NoRing},
     {"Schedule", "sessions that join, leave, fork and go back", ForEachTarget<ScheduleCases>},
     {"Invariance", "relations without tolerance: permutation, filler, duplicates, window locality",
      ForEachTarget<InvarianceCases>},
     {"KnownAnswers", "recorded text whose answers follow from earlier text, in batches",
-     ForEachTarget<KnownAnswerCases>},
+     ForEachTarget<KnownAnswerCases>, NoGoldens},
     {"Experts", "routing in 16-bit modes within the router's error, logits under the engine's own choices",
-     ForEachTarget<ExpertsCases>},
+     ForEachTarget<ExpertsCases>, NoExperts},
     {"CudaReference", "the single-user CUDA reference and its twins against the host's",
-     ForEachTarget<CudaReferenceCases>},
+     ForEachTarget<CudaReferenceCases>, NoDeviceReference},
     {"Failure", "steps that fail half-way, allocations that are refused", ForEachTarget<FailureCases>},
-    {"Shapes", "the very steps that benchmarks time, long contexts among them", ForEachTarget<ShapeCases>},
+    {"Shapes", "the very steps that benchmarks time, long contexts among them", ForEachTarget<ShapeCases>,
+     NoSmallModel},
     {"RealGeometry", "large models on a device: windows passed, rings wrapped, up to 64 sessions",
-     ForEachTarget<RealGeometryCases>},
+     ForEachTarget<RealGeometryCases>, NoLargeDevice},
 };
 
 std::vector<std::string> KnownModels() {
   std::vector<std::string> names;
   for (const EmbeddedModel& model : EmbeddedModels()) names.push_back(model.name);
   for (const std::string& preset : PresetNames()) names.push_back(preset);
+  return names;
+}
+
+std::vector<std::string> SuiteNames() {
+  std::vector<std::string> names;
+  for (const SuiteEntry& suite : kSuites) names.emplace_back(suite.name);
+  return names;
+}
+
+// A path rather than a name that is spelt wrong: what exists, or looks like nothing else.
+bool LooksLikePath(const std::string& name) {
+  if (name.find_first_of("*?[") != std::string::npos) return false;
+  if (name.starts_with("hf-tiny/") || name.starts_with("gguf-tiny/")) return false;
+  return name.find('/') != std::string::npos || name.starts_with('.') || name.starts_with('~') ||
+         name.ends_with(".gguf");
+}
+
+// The parts between commas; a path that has commas of its own and exists stays whole.
+std::vector<std::string> SplitModels(const std::vector<std::string>& lists) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const std::string& list : lists) {
+    if (std::filesystem::exists(SplitQuantisedName(list).base, error)) {
+      names.push_back(list);
+      continue;
+    }
+    for (std::size_t at = 0; at <= list.size();) {
+      const std::size_t comma = std::min(list.find(',', at), list.size());
+      names.push_back(list.substr(at, comma - at));
+      at = comma + 1;
+    }
+  }
   return names;
 }
 
@@ -70,13 +127,8 @@ std::string Joined(const Names& names) {
 
 std::span<const SuiteEntry> Suites() { return kSuites; }
 
-std::vector<Case> ListCases(Workbench& bench, const SuiteInputs& inputs, const std::vector<std::string>& suites) {
-  for (const std::string& name : suites) {
-    std::vector<std::string> known;
-    for (const SuiteEntry& suite : Suites()) known.emplace_back(suite.name);
-    Require(std::find(known.begin(), known.end(), name) != known.end(), "suite '{}': expected one of {}", name,
-            Joined(known));
-  }
+std::vector<Case> ListCases(Workbench& bench, const SuiteInputs& inputs, const std::vector<std::string>& named) {
+  const std::vector<std::string> suites = MatchNames("suite", named, SuiteNames());
   const std::vector<Target> targets = TargetsOf(bench, inputs);
   std::vector<Case> cases;
   std::set<std::string> ids;
@@ -88,6 +140,31 @@ std::vector<Case> ListCases(Workbench& bench, const SuiteInputs& inputs, const s
     }
   }
   return cases;
+}
+
+std::vector<std::string> EmptySuites(Workbench& bench, const SuiteInputs& inputs,
+                                     const std::vector<std::string>& named) {
+  constexpr std::size_t kMostNamed = 5;
+  std::vector<std::string> notes;
+  const std::vector<std::string> suites = MatchNames("suite", named, SuiteNames());
+  for (const SuiteEntry& suite : Suites()) {
+    if (std::find(suites.begin(), suites.end(), suite.name) == suites.end()) continue;
+    std::map<std::string, std::vector<std::string>> models;  // by reason
+    for (const Target& target : TargetsOf(bench, inputs)) {
+      if (target.seed != inputs.seed || !suite.cases(bench, {target}).empty()) continue;
+      const std::string model = target.axes().Text("model");
+      std::vector<std::string>& same =
+          models[suite.why_none == nullptr ? "the suite lists none" : suite.why_none(bench, target)];
+      if (std::find(same.begin(), same.end(), model) == same.end()) same.push_back(model);
+    }
+    for (auto& [why, names] : models) {
+      const std::size_t more = names.size() - std::min(names.size(), kMostNamed);
+      names.resize(names.size() - more);
+      notes.push_back(fmt::format("{}: 0 cases for {}{}: {}", suite.name, Joined(names),
+                                  more > 0 ? fmt::format(" and {} more", more) : "", why));
+    }
+  }
+  return notes;
 }
 
 std::vector<std::string> DefaultModels() {
@@ -104,7 +181,7 @@ std::vector<Precision> DefaultDtypes() { return {Precision::kFp32, Precision::kB
 std::vector<std::string> MatchModels(const std::vector<std::string>& patterns) {
   const std::vector<std::string> known = KnownModels();
   std::vector<std::string> models;
-  for (const std::string& pattern : patterns) {
+  for (const std::string& pattern : SplitModels(patterns)) {
     const QuantisedName wanted = SplitQuantisedName(pattern);
     std::vector<std::string> found;
     for (const std::string& name : known) {
@@ -113,9 +190,10 @@ std::vector<std::string> MatchModels(const std::vector<std::string>& patterns) {
     }
     std::error_code error;
     if (found.empty() && std::filesystem::exists(wanted.base, error)) found.push_back(pattern);
+    Require(!found.empty() || !LooksLikePath(wanted.base), "model '{}': there is no such file or folder", pattern);
     Require<NoSuchModel>(!found.empty(),
-                         "model '{}' matches nothing: expected a checkpoint folder, a .gguf file or one of {}", pattern,
-                         Joined(known));
+                         "model '{}' matches nothing{}: expected a checkpoint folder, a .gguf file or one of {}",
+                         pattern, DidYouMean(wanted.base, known), Joined(known));
     for (const std::string& name : found) {
       if (std::find(models.begin(), models.end(), name) == models.end()) models.push_back(name);
     }

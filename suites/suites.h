@@ -15,12 +15,18 @@ struct SuiteEntry {
   const char* name;   // Case::suite of its cases
   const char* about;  // one line
   std::vector<Case> (*cases)(Workbench& bench, const std::vector<Target>& targets);
+  // Why there is none for a target that it lists none for; null: it lists some for every target.
+  std::string (*why_none)(Workbench& bench, const Target& target) = nullptr;
 };
 std::span<const SuiteEntry> Suites();
 
-// Cases of the suites named (all when empty), in table order, with ids that are unique. Opens models' headers. Throws
-// InputError that lists the suites when a name is unknown.
+// Cases of the suites named (all when empty; * and ? match several), in table order, with ids that are unique. Opens
+// models' headers. Throws InputError that lists the suites when a name is unknown.
 std::vector<Case> ListCases(Workbench& bench, const SuiteInputs& inputs, const std::vector<std::string>& suites = {});
+
+// Which of the suites named list no case for which models, and why: "RingWrap: 0 cases for qwen3-nano: no window".
+std::vector<std::string> EmptySuites(Workbench& bench, const SuiteInputs& inputs,
+                                     const std::vector<std::string>& suites);
 
 // What is covered when nothing is asked for: every embedded model and every tiny preset, every type; embedded
 // models but GGUF files, which have quantised types of their own, in Q8_0 as well.
@@ -32,8 +38,9 @@ class NoSuchModel : public InputError {
   using InputError::InputError;
 };
 
-// The models that `patterns` name: embedded names and presets, also by wildcard, and paths that exist. Throws
-// NoSuchModel that lists what there is for a pattern that matches nothing. In order, each once.
+// The models that `patterns` name: embedded names and presets, also by wildcard, and paths that exist; commas separate
+// several. Throws NoSuchModel that lists what there is for a pattern that matches nothing, InputError for a path that
+// does not exist. In order, each once.
 std::vector<std::string> MatchModels(const std::vector<std::string>& patterns);
 
 }  // namespace assay

@@ -16,6 +16,7 @@
 #include "engine/ops/ops_factory.h"
 #include "reports/environment/begin.h"
 #include "suites/suites.h"
+#include "suites/support/names.h"
 
 namespace assay {
 namespace {
@@ -28,8 +29,15 @@ struct Group {
   std::vector<BenchCase> cases;
 };
 
+std::vector<std::string> BenchmarkNames() {
+  std::vector<std::string> names;
+  for (const BenchEntry& entry : Benchmarks()) names.emplace_back(entry.name);
+  return names;
+}
+
 std::vector<Group> GroupsOf(Workbench& bench, const BenchArguments& arguments, const Device& device) {
   BenchInputs inputs{arguments.sessions, arguments.contexts, {}};
+  const std::vector<std::string> what = MatchNames("benchmark", arguments.what, BenchmarkNames());
   for (const std::string& prompt : arguments.prompts) inputs.prompts.push_back(PrefillShapeFrom(prompt));
   std::vector<Group> groups;
   for (const Target& target : TargetsOf(bench, {MatchModels(arguments.models),
@@ -37,7 +45,7 @@ std::vector<Group> GroupsOf(Workbench& bench, const BenchArguments& arguments, c
                                                 {device},
                                                 arguments.seed,
                                                 arguments.batch_invariant}))
-    groups.push_back({target, ListBenchmarks(target, inputs, arguments.what)});
+    groups.push_back({target, ListBenchmarks(target, inputs, what)});
   return groups;
 }
 
@@ -101,7 +109,7 @@ class BenchRun {
     if (available_) setting->limits = LimitsOf(group.target);
     CoverageRunner runner(bench_, [&](const ReportCase& outcome) {
       progress_.Clear();
-      PrintFailure(outcome);
+      PrintFailure(outcome, outcome.replay);
       report_.cases.push_back(outcome);
       Update();
     });

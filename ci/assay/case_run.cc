@@ -3,54 +3,57 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
-#include <map>
+#include <filesystem>
 #include <set>
 
 #include "ci/assay/environment.h"
-#include "ci/assay/report_sink.h"
+#include "ci/assay/live_run.h"
 #include "ci/assay/terminal.h"
+#include "ci/assay/watch.h"
+#include "engine/ops/ops_factory.h"
+#include "engine/weights/requantised.h"
 #include "reports/environment/begin.h"
-#include "reports/render/summary.h"
+#include "reports/environment/host.h"
+#include "suites/support/embedded.h"
+#include "suites/support/names.h"
 #include "suites/support/runner.h"
 
 namespace assay {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+constexpr std::size_t kDetail = 300;  // characters of a comparison's detail: the report has it whole
 
-// How much of a run may be lost when it dies.
-constexpr std::chrono::seconds kUpdateEvery{5};
-
-double Since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-// A line for each suite and device.
-void PrintTable(const Report& report) {
-  const std::vector<std::vector<std::string>> rows = SuiteTable(report);
-  Table table("<<>>>>><>>>", rows.front());
-  for (std::size_t i = 1; i < rows.size(); ++i) table.Add(rows[i]);
-  table.Print(stdout);
+// What the replay line of a report keeps portable made to run as pasted: this very program, and a path for the model.
+std::string PastedReplay(const Case& item, const std::function<std::string(const Case&)>& replay) {
+  Case here = item;
+  const QuantisedName name = SplitQuantisedName(item.target.model);
+  std::error_code error;
+  if (ResolveModel(item.target.model) == item.target.model && std::filesystem::exists(name.base, error))
+    here.target.model = std::filesystem::absolute(name.base, error).string() + name.suffix;
+  std::string line = replay(here);
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (!error && line.starts_with("assay ")) line.replace(0, 5, Quoted(program.string()));
+  return line;
 }
 
-// Why cases were skipped, one line a reason: the report has the ledger case by case.
-void PrintSkips(const ReportSummary& summary) {
-  for (const auto& [reason, ids] : summary.skips)
-    fmt::print("{} {} case{}: {}\n", Colorized("skip", "skipped", stdout), ids.size(), ids.size() == 1 ? "" : "s",
-               reason);
+// A model that a host cannot hold would be made for minutes and then end the process.
+void RequireHostMemory(const std::vector<CaseGroup>& groups) {
+  const auto memory = static_cast<double>(ThisHost().memory_bytes);
+  for (const CaseGroup& group : groups) {
+    const auto needed = static_cast<double>(group.memory_bytes);
+    Require(
+        group.device != "host" || memory <= 0 || needed <= memory,
+        "model '{}': an engine on the host needs {}, this machine has {}; a smaller --dtype or --device cuda may do",
+        group.model, HumanBytes(needed), HumanBytes(memory));
+  }
 }
 
 }  // namespace
 
-std::vector<std::string> Distinct(const std::vector<std::string>& names) {
-  std::vector<std::string> distinct;
-  for (const std::string& name : names)
-    if (std::find(distinct.begin(), distinct.end(), name) == distinct.end()) distinct.push_back(name);
-  return distinct;
-}
-
 std::vector<Precision> PrecisionsOf(const std::vector<std::string>& names) {
   std::vector<Precision> precisions;
-  for (const std::string& name : Distinct(names)) precisions.push_back(PrecisionFromName(name));
+  for (const std::string& name : MatchNames("dtype", names, {"fp32", "fp16", "bf16"}))
+    precisions.push_back(PrecisionFromName(name));
   return precisions;
 }
 
@@ -65,68 +68,61 @@ std::vector<ModelInfo> ModelsOf(Workbench& bench, const std::vector<Target>& tar
   return models;
 }
 
-void PrintFailure(const ReportCase& item) {
+void PrintFailure(const ReportCase& item, const std::string& replay) {
   if (item.status == Status::kPass || item.status == Status::kSkip) return;
   const std::string status(Name(item.status));
-  fmt::print("{} {}\n  {}\n", Colorized(status, status, stdout), item.id(), item.reason);
+  fmt::print("{} {}\n{}", Colorized(status, status, stdout), item.id(), Wrapped(item.reason, 2));
   for (const Judgement& judgement : item.judgements) {
     if (judgement.verdict == Verdict::kMatch) continue;
     std::string first;
     if (judgement.first_outside && *judgement.first_outside != judgement.worst)
       first = fmt::format("; first at {}", judgement.first_outside->ToString());
-    fmt::print("  {}{}; {} comparison{}; {}\n", Describe(judgement), first, judgement.comparisons,
-               judgement.comparisons == 1 ? "" : "s", judgement.bound.from);
-    if (!judgement.detail.empty()) fmt::print("    {}\n", judgement.detail);
+    fmt::print("{}", Wrapped(fmt::format("{}{}; {} comparison{}; {}", Describe(judgement), first, judgement.comparisons,
+                                         judgement.comparisons == 1 ? "" : "s", judgement.bound.from),
+                             2));
+    const std::string& detail = judgement.detail;
+    if (!detail.empty())
+      fmt::print("{}", Wrapped(detail.size() <= kDetail ? detail : detail.substr(0, kDetail) + " ...", 4));
   }
-  fmt::print("  replay: {}\n", item.replay);
+  fmt::print("  replay: {}\n", replay);
+}
+
+std::string RequiredMissing(const RunControl& control) {
+  return control.require.empty() ? "" : DeviceAvailable(Device::FromName(control.require)).reason;
 }
 
 int RunAndReport(Workbench& bench, CaseRun run, const Invocation& invocation) {
   Report report = BeginReport(run.kind, invocation.argc, invocation.argv);
   report.seed = run.seed;
   report.listed = static_cast<std::int64_t>(run.listed);
-  const std::size_t selected = run.cases.size();
-  report.selected = static_cast<std::int64_t>(selected);
+  report.selected = static_cast<std::int64_t>(run.cases.size());
   std::vector<Target> targets;
-  for (const Case& item : run.cases) targets.push_back(item.target);
+  double seconds = 0;
+  for (const Case& item : run.cases) {
+    targets.push_back(item.target);
+    seconds += RoughSeconds(bench, item);
+  }
   report.models = ModelsOf(bench, targets);
   DescribeDevice(run.device, bench, &report.environment);
-  ReportSink sink(run.report, report);
 
-  const auto start = Clock::now();
-  ProgressLine progress;
-  RunOptions options;
-  options.replay = run.replay;
-  options.before = [&](const Case& item) {
-    progress.Show(fmt::format("[{}/{}] {}", report.cases.size() + 1, selected, item.id()));
-  };
-  auto written = start;
-  options.after = [&](const ReportCase& item) {
-    if (item.status >= Status::kFail) progress.Clear();
-    PrintFailure(item);
-    std::fflush(stdout);
-    report.cases.push_back(item);
-    if (Clock::now() - written < kUpdateEvery) return;
-    report.duration_s = Since(start);
-    sink.Update(report);
-    written = Clock::now();
-  };
-  RunGroups(bench, GroupCases(bench, std::move(run.cases)), options);
-  progress.Clear();
-  CountErrorsAfter(&report.environment);
-  report.duration_s = Since(start);
-  report.finished = Now();
-  report.complete = true;
-
-  const ReportSummary summary = Summarise(report);
-  PrintTable(report);
-  PrintSkips(summary);
-  const auto count = [&](Status status) { return summary.statuses.at(status); };
-  fmt::print("{}: {} of {} cases passed, {} failed, {} errored, {} skipped in {:.1f} s\n",
-             Colorized(summary.verdict, summary.verdict, stdout), count(Status::kPass), report.cases.size(),
-             count(Status::kFail), count(Status::kError), count(Status::kSkip), report.duration_s);
-  if (report.cases.empty()) fmt::print("no case was selected of {} listed\n", report.listed);
-  return sink.Finish(report, summary);
+  LiveRun live(run, std::move(report), seconds);
+  const std::vector<CaseGroup> groups = GroupCases(bench, std::move(run.cases));
+  RequireHostMemory(groups);
+  {
+    const RunWatch watch([&] { live.Tick(); }, [&](int signal) { live.Interrupted(signal); });
+    RunOptions options;
+    const Case* running = nullptr;
+    options.replay = run.replay;
+    options.before = [&](const Case& item) {
+      running = &item;
+      live.Begin(item, RoughSeconds(bench, item));
+    };
+    options.after = [&](const ReportCase& item) { live.End(item, PastedReplay(*running, run.replay)); };
+    options.stop = [&] { return live.Stopped(); };
+    // Where a promised device is not there, hours on another prove nothing: Finish says so.
+    if (RequiredMissing(run.control).empty()) RunGroups(bench, groups, options);
+  }
+  return live.Finish();
 }
 
 }  // namespace assay

@@ -12,16 +12,17 @@
 
 namespace assay {
 
-// Each name once, in the order given.
-std::vector<std::string> Distinct(const std::vector<std::string>& names);
-// The modes of these names, each once.
+// The modes of these names, each once; * and ? match several. Throws InputError.
 std::vector<Precision> PrecisionsOf(const std::vector<std::string>& names);
 
 // Where the models' weights come from, each once. Opens their headers.
 std::vector<ModelInfo> ModelsOf(Workbench& bench, const std::vector<Target>& targets);
 
 // On stdout, when the case failed or broke off: the cause, one comparison a line, and the line that replays it.
-void PrintFailure(const ReportCase& item);
+void PrintFailure(const ReportCase& item, const std::string& replay);
+
+// Why the device that must be there is not; empty when it is, or when none must be.
+std::string RequiredMissing(const RunControl& control);
 
 struct CaseRun {
   std::string kind;         // of the report
@@ -31,6 +32,9 @@ struct CaseRun {
   std::uint64_t seed = 0;
   std::string report;  // file; empty: none
   std::function<std::string(const Case&)> replay;
+  RunControl control{};
+  std::vector<std::string> notes{};  // for people, behind the table: suites that list no case, and why
+  bool seeds = false;                // they are an axis: what flipped between them is said
 };
 
 // Runs the cases, prints failures and the table on stdout, writes the report, returns the exit code.

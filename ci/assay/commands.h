@@ -23,13 +23,26 @@ struct Invocation {  // as typed, for provenance
   const char* const* argv = nullptr;
 };
 
+// How cases are run and what is said about it, whichever command selects them.
+struct RunControl {
+  std::string require;   // a device on which some case must have run; empty: none
+  int max_failures = 0;  // so many end the run; 0: none do
+  int durations = 0;     // so many of the slowest cases are listed
+  double timeout_s = 0;  // of a case; 0: none
+  bool quiet = false;    // failures and the last line alone
+};
+
 struct RunArguments {
   std::vector<std::string> models, suites, dtypes;
-  std::string pattern;  // of case ids
+  std::vector<std::string> patterns, excluded;  // of case ids
   std::string device = "auto";
   std::uint64_t seed = 0;
+  int repeat = 1;  // seeds, from `seed` on
   bool batch_invariant = false;
+  std::string rerun;   // report whose failed cases are selected; empty: none
   std::string report;  // file to write; empty: none
+  bool json = false;   // of list
+  RunControl control;
 };
 int RunCommand(const RunArguments& arguments, const Invocation& invocation);
 
@@ -38,10 +51,11 @@ struct GoldenArguments {
   std::string recorded_in;     // what the recording was computed in; empty: as its logits say
   bool padding = false;        // columns of the recording beyond the model's vocabulary are padding
   std::vector<std::string> dtypes;
-  std::string pattern;
+  std::vector<std::string> patterns, excluded;
   std::string device = "auto";
   std::uint64_t seed = 0;
   std::string report;
+  RunControl control;
 };
 int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation);
 
@@ -63,17 +77,22 @@ enum class ListWhat { kOverview, kCases, kGroups };
 int ListCommand(const RunArguments& arguments, ListWhat what);
 
 struct InspectArguments {
-  std::string model;
+  std::vector<std::string> models;
+  bool json = false;
   int context = 0;  // positions a session may hold; 0: what the model supports, at most 4096
   int max_chunk = 256;
 };
 int InspectCommand(const InspectArguments& arguments);
 
 struct ValidateArguments {
-  std::string file;
+  std::vector<std::string> files;  // "-": standard input
+  bool require_pass = false;
   std::string comparable;  // another report, or "here": must the two be comparable? Empty: not asked
 };
 int ValidateCommand(const ValidateArguments& arguments);
+
+// What this machine can run, and what is missing.
+int DoctorCommand();
 
 int RenderHistoryCommand(const std::string& folder);
 

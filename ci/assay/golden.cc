@@ -1,5 +1,7 @@
 #include <fmt/core.h>
 
+#include <filesystem>
+
 #include "ci/assay/case_run.h"
 #include "ci/assay/commands.h"
 #include "engine/base/check.h"
@@ -37,13 +39,14 @@ int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation
   CaseRun run;
   run.kind = "golden";
   run.listed = cases.size();
-  run.cases = SelectCases(std::move(cases), arguments.pattern);
+  run.cases = SelectCases(std::move(cases), arguments.patterns, arguments.excluded);
   run.device = device;
   run.seed = arguments.seed;
   run.report = arguments.report;
+  run.control = arguments.control;
   run.replay = [&](const Case& item) {
     std::string line = ReplayLine(item);
-    std::string command = "assay golden --goldens " + Quoted(trace);
+    std::string command = "assay golden --goldens " + Quoted(std::filesystem::absolute(trace).string());
     if (!arguments.recorded_in.empty()) command += " --recorded-in " + arguments.recorded_in;
     if (arguments.padding) command += " --padding";
     line.replace(0, std::string_view("assay run").size(), command);

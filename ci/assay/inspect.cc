@@ -11,6 +11,7 @@
 #include "engine/base/check.h"
 #include "engine/model/kv_plan.h"
 #include "engine/weights/store.h"
+#include "reports/format/json.h"
 #include "suites/suites.h"
 #include "suites/support/embedded.h"
 
@@ -121,17 +122,68 @@ void PrintUnread(const WeightStore& store) {
   }
 }
 
+// One line a model, so that several are read one by one.
+Json ModelJson(const std::string& model, const WeightStore& store, const KvPlan& plan) {
+  const ModelSpec& spec = store.spec();
+  Json layers = Json::array(), caches = Json::array();
+  for (int i = 0; i < spec.layer_count(); ++i) {
+    const LayerSpec& layer = spec.layers[i];
+    layers.push_back({{"kind", layer.kind == LayerKind::kFull ? "full" : "sliding"},
+                      {"window", layer.window},
+                      {"heads", layer.heads},
+                      {"kv_heads", layer.kv_heads},
+                      {"head_dim", layer.head_dim},
+                      {"rope_theta", spec.ropes[layer.rope].theta},
+                      {"kv_source", layer.kv_source},
+                      {"ffn", layer.ffn},
+                      {"experts", layer.experts},
+                      {"top_k", layer.top_k}});
+  }
+  for (const KvCacheSpec& cache : plan.caches)
+    caches.push_back(
+        {{"writer", cache.writer}, {"slots", cache.slots}, {"kv_heads", cache.kv_heads}, {"head_dim", cache.head_dim}});
+  double used = 0, unused = 0;
+  for (const StoredTensorInfo& tensor : store.Listing())
+    (tensor.used ? used : unused) += static_cast<double>(tensor.bytes);
+  Json unread = Json::object();
+  for (const UnreadKey& key : store.UnreadKeys()) unread[key.key] = key.reason;
+  return {{"model", model},
+          {"name", spec.name},
+          {"family", spec.family},
+          {"format", store.format()},
+          {"identity", store.Identity()},
+          {"hidden", spec.hidden},
+          {"vocab", spec.vocab},
+          {"max_position", spec.max_position},
+          {"layers", std::move(layers)},
+          {"capacity", plan.capacity},
+          {"caches", std::move(caches)},
+          {"bytes_per_session_16_bit", plan.BytesPerSession(DType::kBF16)},
+          {"bytes_per_session_fp32", plan.BytesPerSession(DType::kF32)},
+          {"notes", store.Notes()},
+          {"unread_keys", std::move(unread)},
+          {"bytes_read", used},
+          {"bytes_not_read", unused}};
+}
+
 int Inspect(const std::string& model, const InspectArguments& arguments) {
   std::unique_ptr<WeightStore> store;
   try {
     store = OpenModel(ResolveModel(model));
   } catch (const InputError& error) {
-    fmt::print("{}: cannot be run: {}\n", model, error.what());
+    if (arguments.json)
+      fmt::print("{}\n", Json{{"model", model}, {"error", error.what()}}.dump());
+    else
+      fmt::print("{}: cannot be run: {}\n", model, error.what());
     return kExitUsage;
   }
   const ModelSpec& spec = store->spec();
   const int context = arguments.context > 0 ? arguments.context : std::clamp(spec.max_position, 1, kDefaultContext);
   const KvPlan plan = MakeKvPlan(spec, context, std::min(context, arguments.max_chunk));
+  if (arguments.json) {
+    fmt::print("{}\n", ModelJson(model, *store, plan).dump());
+    return kExitPass;
+  }
   PrintModel(spec, *store);
   PrintLayers(spec, plan);
   PrintPlan(plan);
@@ -144,9 +196,9 @@ int Inspect(const std::string& model, const InspectArguments& arguments) {
 
 int InspectCommand(const InspectArguments& arguments) {
   int code = kExitPass;
-  const std::vector<std::string> models = MatchModels({arguments.model});
+  const std::vector<std::string> models = MatchModels(arguments.models);
   for (const std::string& model : models) {
-    if (model != models.front()) fmt::print("\n");
+    if (model != models.front() && !arguments.json) fmt::print("\n");
     code = std::max(code, Inspect(model, arguments));
   }
   return code;

@@ -1,190 +1,21 @@
 // assay: runs oracle suites on checkpoints, judges recorded answers, inspects models, checks reports.
-#include <fmt/format.h>
+#include <fmt/core.h>
+#include <unistd.h>
 
-#include <CLI/CLI.hpp>
-#include <charconv>
-#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <string>
 #include <system_error>
 
-#include "bench/cases/cases.h"
+#include "ci/assay/command_line.h"
 #include "ci/assay/commands.h"
 #include "engine/base/check.h"
-#include "engine/ops/ops_factory.h"
-#include "reports/environment/build.h"
 #include "reports/format/report.h"
 #include "suites/suites.h"
 
 namespace assay {
 namespace {
-
-void AddSelection(CLI::App* command, RunArguments* arguments) {
-  command->add_option("--model", arguments->models,
-                      "checkpoint folder, .gguf file, embedded model or preset; * and ? match names");
-  command->add_option("--suite", arguments->suites, "suite; default: all");
-  command->add_option("--case", arguments->pattern, "id of a case; * and ? match several");
-  command->add_flag("--batch-invariant", arguments->batch_invariant,
-                    "the engine's results must not depend on the batch");
-}
-
-// The largest is what JSON readers take for an integer.
-std::string Seed(const std::string& text) {
-  std::uint64_t seed = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
-  const bool ok = error == std::errc() && end == text.data() + text.size() && seed <= std::uint64_t{INT64_MAX};
-  return ok ? "" : fmt::format("'{}': expected a number from 0 to {}", text, INT64_MAX);
-}
-
-std::string Seconds(const std::string& text) {
-  double seconds = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  const bool ok = error == std::errc() && end == text.data() + text.size() && seconds > 0 && seconds <= 86400;
-  return ok ? "" : fmt::format("'{}': expected more than 0 and at most 86400", text);
-}
-
-std::string DeviceName(const std::string& text) {
-  try {
-    ResolveDevice(text);
-    return "";
-  } catch (const InputError& error) {
-    return error.what();
-  }
-}
-
-// Options that every command which runs cases takes alike.
-template <class Arguments>
-void AddRunning(CLI::App* command, Arguments* arguments) {
-  command->add_option("--device", arguments->device, "where the engine runs: auto, host, cuda or cuda:N")
-      ->capture_default_str()
-      ->check(DeviceName);
-  command
-      ->add_option("--dtype", arguments->dtypes,
-                   arguments->dtypes.empty() ? "mode of the engine; default: all" : "mode of the engine")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"fp32", "fp16", "bf16"}));
-  command->add_option("--seed", arguments->seed, "seed of made-up tokens and synthetic weights")
-      ->capture_default_str()
-      ->check(Seed);
-}
-
-std::string VersionText() {
-  const BuildInfo build = ThisBuild();
-  return fmt::format("assay {} commit {}{} {} {}{}", build.version, build.commit, build.dirty ? " (dirty)" : "",
-                     build.compiler, build.build_type, build.cuda.empty() ? " without CUDA" : " CUDA " + build.cuda);
-}
-
-int Main(int argc, char** argv) {
-  CLI::App app{"Assay: does batched serving compute what one user alone would get, and how close to the hardware?"};
-  app.require_subcommand(1);
-  app.set_version_flag("--version", VersionText);
-  const Invocation invocation{argc, argv};
-  int code = kExitInternal;
-
-  RunArguments run;
-  CLI::App* run_command = app.add_subcommand("run", "run oracle suites; write a report");
-  AddSelection(run_command, &run);
-  AddRunning(run_command, &run);
-  run_command->add_option("--report", run.report, "file to write");
-  run_command->callback([&] { code = RunCommand(run, invocation); });
-
-  GoldenArguments golden;
-  CLI::App* golden_command = app.add_subcommand("golden", "judge reference and engine against recorded logits");
-  golden_command->add_option("model,--model", golden.model, "checkpoint")->required();
-  golden_command->add_option("--goldens", golden.goldens,
-                             "goldens.safetensors or .logits.json; default: beside the model");
-  golden_command->add_option("--recorded-in", golden.recorded_in, "fp32, fp16 or bf16; default: as its logits say");
-  golden_command->add_flag("--padding", golden.padding, "recorded columns beyond the model's vocabulary are padding");
-  golden_command->add_option("--case", golden.pattern, "id of a case; * and ? match several");
-  AddRunning(golden_command, &golden);
-  golden_command->add_option("--report", golden.report, "file to write");
-  golden_command->callback([&] { code = GoldenCommand(golden, invocation); });
-
-  BenchArguments bench;
-  CLI::App* bench_command =
-      app.add_subcommand("bench", "time what parity has verified, against the measured limits of the device");
-  bench_command
-      ->add_option("--model", bench.models,
-                   "checkpoint folder, .gguf file, embedded model or preset; * and ? match names")
-      ->capture_default_str();
-  std::vector<std::string> names, abouts;
-  for (const BenchEntry& entry : Benchmarks()) {
-    names.emplace_back(entry.name);
-    abouts.push_back(fmt::format("{}: {}", entry.name, entry.about));
-  }
-  bench_command->add_option("--what", bench.what, fmt::format("{}", fmt::join(abouts, "; ")))
-      ->capture_default_str()
-      ->check(CLI::IsMember(names));
-  bench_command->add_option("--n", bench.sessions, "sessions decoded together")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 16));
-  bench_command->add_option("--ctx", bench.contexts, "tokens in each session's cache when a step starts")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 24));
-  bench_command->add_option("--prompt", bench.prompts, "shape of a prefill: tokens (2048) or prompts x tokens (32x64)")
-      ->capture_default_str();
-  AddRunning(bench_command, &bench);
-  bench_command->add_flag("--batch-invariant", bench.batch_invariant,
-                          "the mode in which a row's results do not depend on its batch");
-  bench_command->add_option("--seconds", bench.seconds, "timed repeats of a row; as long again at most to warm up")
-      ->capture_default_str()
-      ->check(Seconds);
-  bench_command->add_option("--report", bench.report, "file to write");
-  bench_command->callback([&] { code = BenchCommand(bench, invocation); });
-
-  RunArguments list;
-  bool list_cases = false, list_groups = false;
-  CLI::App* list_command = app.add_subcommand("list", "suites, models and devices, or the cases a selection has");
-  CLI::Option* cases = list_command->add_flag("--cases", list_cases, "print case ids");
-  list_command
-      ->add_flag("--groups", list_groups, "print groups of cases that share a loaded model: what a scheduler may place")
-      ->excludes(cases);
-  AddSelection(list_command, &list);
-  AddRunning(list_command, &list);
-  std::vector<const CLI::Option*> selections;
-  for (const CLI::Option* option : list_command->get_options())
-    if (option->get_name() != "--cases" && option->get_name() != "--groups" && option->get_name() != "--help")
-      selections.push_back(option);
-  list_command->callback([&] {
-    for (const CLI::Option* option : selections)
-      if (!option->empty() && !list_cases && !list_groups)
-        throw CLI::RequiresError(option->get_name(), "--cases or --groups");
-    code = ListCommand(list, list_groups ? ListWhat::kGroups : list_cases ? ListWhat::kCases : ListWhat::kOverview);
-  });
-
-  InspectArguments inspect;
-  CLI::App* inspect_command =
-      app.add_subcommand("inspect", "geometry, KV plan and tensors of a model; reads headers only");
-  inspect_command->add_option("model", inspect.model, "checkpoint folder, .gguf file, embedded model or preset")
-      ->required();
-  inspect_command->add_option("--context", inspect.context, "positions per session; default: the model's, at most 4096")
-      ->check(CLI::Range(1, 1 << 24));
-  inspect_command->add_option("--max-chunk", inspect.max_chunk, "most rows of a session in a step")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 24));
-  inspect_command->callback([&] { code = InspectCommand(inspect); });
-
-  ValidateArguments validate;
-  CLI::App* validate_command = app.add_subcommand("validate", "check a report's shape and that it agrees with itself");
-  validate_command->add_option("report", validate.file, "file")->required();
-  validate_command->add_option("--comparable", validate.comparable,
-                               "another report, or 'here' for this machine: exit 5 unless numbers may be compared");
-  validate_command->callback([&] { code = ValidateCommand(validate); });
-
-  std::string folder;
-  CLI::App* history_command = app.add_subcommand("history", "the folder of kept reports");
-  history_command->require_subcommand(1);
-  CLI::App* render_command = history_command->add_subcommand("render", "print its page, made of the reports alone");
-  render_command->add_option("folder", folder, "folder of reports, with a preface.md or without")->required();
-  render_command->callback([&] { code = RenderHistoryCommand(folder); });
-
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitPass : kExitUsage;
-  }
-  return code;
-}
 
 // Never throws: standard error may be what cannot be written.
 void Complain(const std::string& text) { std::fputs(("assay: " + text + "\n").c_str(), stderr); }
@@ -216,13 +47,25 @@ int CodeOf(const std::exception_ptr& thrown) {
   return kExitInternal;
 }
 
+// Threads that spin while they wait take the processor from those that work when a machine is busy: a run took five
+// times as long beside others. OpenMP reads the variable when it is loaded, so the program starts itself anew. Timed
+// rows keep what the user's environment says.
+void WaitPassively(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || argv[0] == nullptr || argv[1] == nullptr) return;
+  const std::string command = argv[1];
+  if (command != "run" && command != "golden") return;
+  ::setenv("OMP_WAIT_POLICY", "passive", 1);
+  ::execv("/proc/self/exe", argv);  // returns where it is refused: then threads spin
+}
+
 }  // namespace
 }  // namespace assay
 
 int main(int argc, char** argv) {
   int code = assay::kExitInternal;
   try {
-    code = assay::Main(argc, argv);
+    assay::WaitPassively(argv);
+    code = assay::CommandLine({argc, argv}).Run();
   } catch (...) {
     code = assay::CodeOf(std::current_exception());
   }

@@ -29,9 +29,12 @@ bool IsName(std::string_view text) {
 bool MayColour(std::FILE* stream) {
   const char* no_color = std::getenv("NO_COLOR");
   const char* term = std::getenv("TERM");
-  const bool refused =
-      (no_color != nullptr && *no_color != '\0') || (term != nullptr && std::string_view(term) == "dumb");
-  return !refused && ::isatty(::fileno(stream)) != 0;
+  if (no_color != nullptr && *no_color != '\0') return false;
+  for (const char* name : {"FORCE_COLOR", "CLICOLOR_FORCE"}) {
+    const char* forced = std::getenv(name);
+    if (forced != nullptr && *forced != '\0') return std::string_view(forced) != "0";
+  }
+  return (term == nullptr || std::string_view(term) != "dumb") && ::isatty(::fileno(stream)) != 0;
 }
 
 // Columns on a terminal: bytes that continue a UTF-8 sequence take none.
@@ -47,9 +50,9 @@ std::string Colorized(std::string_view name, const std::string& text, std::FILE*
   return fmt::format(fmt::fg(ColourOf(name)), "{}", text);
 }
 
-ProgressLine::ProgressLine() {
+ProgressLine::ProgressLine(bool wanted) {
   winsize size{};
-  if (::isatty(STDERR_FILENO) == 0) return;
+  if (!wanted || ::isatty(STDERR_FILENO) == 0) return;
   width_ = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1u : 79u;
 }
 
@@ -69,22 +72,44 @@ void ProgressLine::Clear() {
 
 Table::Table(std::string align, std::vector<std::string> header) : align_(std::move(align)) { Add(std::move(header)); }
 
-void Table::Add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+void Table::Add(std::vector<std::string> cells, std::vector<std::string> colours) {
+  if (colours.empty()) colours = rows_.empty() ? std::vector<std::string>(cells.size()) : cells;
+  rows_.push_back(std::move(cells));
+  colours_.push_back(std::move(colours));
+}
 
 void Table::Print(std::FILE* out) const {
   std::vector<std::size_t> widths(rows_.front().size(), 0);
   for (const auto& row : rows_) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], Columns(row[i]));
   }
-  for (const auto& row : rows_) {
+  for (std::size_t at = 0; at < rows_.size(); ++at) {
+    const auto& row = rows_[at];
     std::string line;
     for (std::size_t i = 0; i < row.size(); ++i) {
-      const std::string fill(widths[i] - Columns(row[i]), ' '), cell = Colorized(row[i], row[i], out);
+      const std::string fill(widths[i] - Columns(row[i]), ' '), cell = Colorized(colours_[at][i], row[i], out);
       line += (i == 0 ? "" : "  ") + (align_[i] == '>' ? fill + cell : cell + fill);
     }
     line.erase(line.find_last_not_of(' ') + 1);
     fmt::print(out, "{}\n", line);
   }
+}
+
+std::string Wrapped(const std::string& text, std::size_t indent) {
+  constexpr std::size_t kColumns = 160;
+  std::string lines;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t room = kColumns - indent, newline = text.find('\n', at);
+    std::size_t end = std::min({text.size(), at + room, newline});
+    if (end < text.size() && text[end] != '\n') {
+      const std::size_t space = text.rfind(' ', end);
+      if (space != std::string::npos && space > at) end = space;
+    }
+    lines += std::string(indent, ' ') + text.substr(at, end - at) + "\n";
+    at = end;
+    while (at < text.size() && (text[at] == ' ' || text[at] == '\n')) ++at;
+  }
+  return lines;
 }
 
 std::string HumanBytes(double bytes) {

@@ -1,5 +1,8 @@
 #include <fmt/core.h>
 
+#include <iostream>
+#include <iterator>
+
 #include "ci/assay/commands.h"
 #include "ci/assay/environment.h"
 #include "ci/assay/terminal.h"
@@ -22,21 +25,23 @@ Environment OtherEnvironment(const std::string& comparable, const Environment& e
 }
 
 // Every field that differs; numbers may be compared when there is none.
-int Compare(const ValidateArguments& arguments, const Environment& environment) {
+int Compare(const ValidateArguments& arguments, const std::string& file, const Environment& environment) {
   const auto differences = ComparabilityDifferences(environment, OtherEnvironment(arguments.comparable, environment));
   for (const std::string& difference : differences) fmt::print("  differs: {}\n", difference);
   if (!differences.empty())
-    fmt::print("{}: not comparable with {}\n", arguments.file, arguments.comparable);
+    fmt::print("{}: not comparable with {}\n", file, arguments.comparable);
   else
-    fmt::print("{}: comparable with {}\n", arguments.file, arguments.comparable);
+    fmt::print("{}: comparable with {}\n", file, arguments.comparable);
   return differences.empty() ? kExitPass : kExitNotComparable;
 }
 
-}  // namespace
+std::string TextOf(const std::string& file) {
+  if (file != "-") return ReadFile(file);
+  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+}
 
-int ValidateCommand(const ValidateArguments& arguments) {
-  const std::string& file = arguments.file;
-  const std::string text = ReadFile(file);
+int Validate(const std::string& file, const ValidateArguments& arguments) {
+  const std::string text = TextOf(file);
   const Report report = FromJson(text);
   std::vector<std::string> problems = SchemaProblems(text);
   // Contradictions are only looked for in a report of the right shape.
@@ -49,8 +54,40 @@ int ValidateCommand(const ValidateArguments& arguments) {
              Colorized(summary.verdict, summary.verdict, stdout), report.cases.size(), report.benchmarks.size(),
              summary.argmax.judged, summary.argmax.rows, build.commit, build.dirty ? " (dirty)" : "");
   for (const std::string& problem : report.problems) fmt::print("  not complete: {}\n", problem);
+  if (arguments.require_pass && summary.verdict != "PASS") {
+    fmt::print("{}: {}, and a pass is required\n", file, summary.verdict);
+    return ExitCode(summary.verdict);
+  }
   if (!report.complete) return kExitIncomplete;
-  return arguments.comparable.empty() ? kExitPass : Compare(arguments, report.environment);
+  return arguments.comparable.empty() ? kExitPass : Compare(arguments, file, report.environment);
+}
+
+// What several reports come to: a lie or a failure is worse than what could not be told.
+int Worse(int a, int b) {
+  for (const int code : {kExitFailure, kExitUsage, kExitNotComparable, kExitIncomplete, kExitInconclusive})
+    if (a == code || b == code) return code;
+  return kExitPass;
+}
+
+}  // namespace
+
+int ValidateCommand(const ValidateArguments& arguments) {
+  if (arguments.files.size() == 1) return Validate(arguments.files.front(), arguments);
+  int code = kExitPass;
+  for (const std::string& file : arguments.files) {
+    int found = kExitPass;
+    try {
+      found = Validate(file, arguments);
+    } catch (const ReportVersionError& error) {
+      fmt::print("{}: {}\n", file, error.what());
+      found = kExitNotComparable;
+    } catch (const ReportError& error) {
+      fmt::print("{}: {}\n", file, error.what());
+      found = kExitUsage;
+    }
+    code = Worse(code, found);
+  }
+  return code;
 }
 
 }  // namespace assay

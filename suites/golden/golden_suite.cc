@@ -82,6 +82,7 @@ Case GoldenReferenceCase(Workbench& bench, const Target& target, const std::stri
     JudgeGolden(recorded, answerer, tolerance, state.check);
   });
   item.axes = Axes({{"model", reference.axes().Text("model")}, {"device", reference.device.kind_name()}});
+  if (target.seed_is_axis) item.axes.Set("seed", static_cast<std::int64_t>(target.seed));
   return item;
 }
 
@@ -89,22 +90,24 @@ std::vector<Case> GoldenSystemCases(Workbench& bench, const Target& target, cons
                                     const GoldenOptions& options) {
   if (!bench.references().Bounds(target)) return {};
   using enum Capability;
-  return {MakeCase("Golden", "SystemMatches", target, {}, {kLogits, kBatch, kMixed}, [trace, options](CaseState& state) {
-    const GoldenTrace recorded = ReadGolden(trace, options);
-    RequireSameVocabulary(recorded, state.spec());
-    const GoldenTolerance tolerance = GoldenToleranceOf(state.bench, state.target, recorded);
-    SystemAnswerer system(state, recorded);
-    JudgeGolden(recorded, system, tolerance, state.check);
-  })};
+  return {
+      MakeCase("Golden", "SystemMatches", target, {}, {kLogits, kBatch, kMixed}, [trace, options](CaseState& state) {
+        const GoldenTrace recorded = ReadGolden(trace, options);
+        RequireSameVocabulary(recorded, state.spec());
+        const GoldenTolerance tolerance = GoldenToleranceOf(state.bench, state.target, recorded);
+        SystemAnswerer system(state, recorded);
+        JudgeGolden(recorded, system, tolerance, state.check);
+      })};
 }
 
 std::vector<Case> GoldenCases(Workbench& bench, const std::vector<Target>& targets) {
   std::vector<Case> cases;
-  std::set<std::string> referenced;
+  std::set<std::pair<std::string, std::uint64_t>> referenced;
   for (const Target& target : targets) {
     const std::string trace = GoldensOf(target.model);
     if (trace.empty()) continue;
-    if (referenced.insert(target.model).second) cases.push_back(GoldenReferenceCase(bench, target, trace));
+    if (referenced.insert({target.model, target.seed}).second)
+      cases.push_back(GoldenReferenceCase(bench, target, trace));
     std::vector<Case> more = GoldenSystemCases(bench, target, trace);
     std::move(more.begin(), more.end(), std::back_inserter(cases));
   }

@@ -160,6 +160,7 @@ void WindowLocality(CaseState& state) {
   };
   const StepResult clean = next_with_poison_at(-1), outside = next_with_poison_at(length - window);
   state.check.Bits(clean.Raw(0), outside.Raw(0), {{"key at distance", window}});
+  RequireVisible(state, clean.Raw(0), tokens);
   if (window == 1) return;  // the only key in sight is the step's own
   const StepResult inside = next_with_poison_at(length - window + 1);
   state.check.True(!std::equal(clean.raw.begin(), clean.raw.end(), inside.raw.begin()), "in sight",

@@ -63,6 +63,7 @@ void FillerIndependence(CaseState& state) {
   std::vector<Tokens> others = Sessions(state, 940);
   others[2] = tokens[2];
   const auto mine = Run(state, tokens, InOrder()), again = Run(state, others, InOrder());
+  RequireVisible(state, mine.back()[1], tokens[1]);
   for (int step = 0; step < kSteps; ++step) {
     state.check.Bits(mine[step][2], again[step][2], {{"session", 2}, {"step", step}});
     state.check.True(mine[step][1] != again[step][1], "neighbours differ", {{"step", step}},
@@ -92,6 +93,7 @@ void Causality(CaseState& state) {
   const StepResult before = system->Prefill(system->Open(), tokens, Want::kAll);
   tokens[changed] = (tokens[changed] + 1) % system->vocab();
   const StepResult after = system->Prefill(system->Open(), tokens, Want::kAll);
+  RequireVisible(state, after.Raw(length - 1), tokens);
   for (int row = 0; row < changed; ++row) state.check.Bits(before.Raw(row), after.Raw(row), {{"position", row}});
   state.check.True(!std::equal(before.Raw(changed).begin(), before.Raw(changed).end(), after.Raw(changed).begin()),
                    "moves", {{"position", changed}}, "expected the changed token to change its own row");

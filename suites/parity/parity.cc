@@ -39,6 +39,16 @@ void CheckPackedKernel(Checker& check, SystemUnderTest& system, std::int64_t lea
              fmt::format("expected {} of them in one launch, found {}", least, together));
 }
 
+void RequireVisible(CaseState& state, std::span<const float> row, const Tokens& tokens) {
+  const auto constant = [](const auto& values) {
+    return std::all_of(values.begin(), values.end(), [&](auto value) { return value == values.front(); });
+  };
+  if (!constant(row) || !state.references().Bounds(state.target)) return;
+  const int last = static_cast<int>(tokens.size()) - 1;
+  Require<CannotBeSeen>(!constant(state.references().Rows(state.target, tokens, last).Raw(last)),
+                        "all logits of this model are equal: a change that should move them cannot be seen");
+}
+
 LogitChecker::LogitChecker(CaseState& state)
     : state_(state),
       tolerance_(state.references().Bounds(state.target) ? &state.references().Tolerance(state.target) : nullptr) {

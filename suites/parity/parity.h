@@ -60,6 +60,11 @@ StepResult AloneRows(SystemUnderTest& system, const Tokens& tokens, int prompt =
 // be seen.
 void CheckPackedKernel(Checker& check, SystemUnderTest& system, std::int64_t least, const Place& where);
 
+// For relations that a change must show: throws CannotBeSeen when `row`, which the system computed after `tokens`, is
+// one number throughout and the reference says so too. Where the reference has another opinion, or none can be asked,
+// a row that shows nothing is the system's own.
+void RequireVisible(CaseState& state, std::span<const float> row, const Tokens& tokens);
+
 // Compares rows of results with the reference at the row's position of `tokens`. Nothing for targets that the reference
 // does not bound.
 class LogitChecker {

@@ -31,12 +31,20 @@ Footprint FootprintOf(Workbench& bench, const Target& target) {
           static_cast<double>(WeightCount(store.spec()))};
 }
 
+double RoughSeconds(const Case& item, double weights) {
+  return kSecondsPerCase + kSecondsPerTokenAndWeight * item.tokens * weights;
+}
+
 }  // namespace
 
 CaseOutcome CaseState::Finish() const {
   CaseOutcome outcome = check.Finish();
   outcome.kernels.assign(kernels_.begin(), kernels_.end());
   return outcome;
+}
+
+double RoughSeconds(Workbench& bench, const Case& item) {
+  return RoughSeconds(item, static_cast<double>(WeightCount(bench.Spec(item.target))));
 }
 
 std::vector<CaseGroup> GroupCases(Workbench& bench, std::vector<Case> cases) {
@@ -49,11 +57,12 @@ std::vector<CaseGroup> GroupCases(Workbench& bench, std::vector<Case> cases) {
     if (fresh) known->second = FootprintOf(bench, target);
     const Footprint& footprint = known->second;
     const std::string model = item.axes.Text("model"), device = item.target.device.kind_name();
-    auto group = std::find_if(groups.begin(), groups.end(),
-                              [&](const CaseGroup& g) { return g.model == model && g.device == device; });
-    if (group == groups.end()) group = groups.insert(groups.end(), {model, device, {}, 0, 0});
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const CaseGroup& g) {
+      return g.model == model && g.device == device && g.seed == target.seed;
+    });
+    if (group == groups.end()) group = groups.insert(groups.end(), {model, device, target.seed, {}, 0, 0});
     group->memory_bytes = std::max(group->memory_bytes, footprint.memory_bytes);
-    group->seconds += kSecondsPerCase + kSecondsPerTokenAndWeight * item.tokens * footprint.weights;
+    group->seconds += RoughSeconds(item, footprint.weights);
     group->cases.push_back(std::move(item));
   }
   return groups;
@@ -74,8 +83,10 @@ std::vector<Target> TargetsOf(Workbench& bench, const SuiteInputs& inputs) {
   std::vector<Target> targets;
   for (const std::string& model : inputs.models)
     for (const Device& device : inputs.devices)
-      for (const Precision precision : inputs.dtypes)
-        targets.push_back({model, device, precision, inputs.seed, inputs.batch_invariant, labels.at(model)});
+      for (int i = 0; i < inputs.seeds; ++i)
+        for (const Precision precision : inputs.dtypes)
+          targets.push_back(
+              {model, device, precision, inputs.seed + i, inputs.batch_invariant, labels.at(model), inputs.seeds > 1});
   return targets;
 }
 

@@ -8,11 +8,19 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/check.h"
 #include "engine/base/random.h"
 #include "suites/support/checker.h"
 #include "suites/support/workbench.h"
 
 namespace assay {
+
+// Thrown by a body whose question this model cannot answer, whatever the system does: the case is skipped with the
+// reason.
+class CannotBeSeen : public Error {
+ public:
+  using Error::Error;
+};
 
 // What a case works with while it runs.
 class CaseState {
@@ -47,10 +55,14 @@ struct Case {
   std::string id() const { return PrintId(suite, name, axes); }
 };
 
-// The cases that share a loaded model on a device.
+// What a case costs on two cores of a host, roughly: for orders and estimates.
+double RoughSeconds(Workbench& bench, const Case& item);
+
+// The cases that share a loaded model on a device: another seed is another model.
 struct CaseGroup {
   std::string model;   // label
   std::string device;  // kind: "host", "cuda"
+  std::uint64_t seed = 0;
   std::vector<Case> cases;
   std::size_t memory_bytes = 0;  // of the device: weights and an engine of ordinary sizes
   double seconds = 0;            // rough
@@ -65,6 +77,7 @@ struct SuiteInputs {
   std::vector<Device> devices;
   std::uint64_t seed = 0;
   bool batch_invariant = false;
+  int seeds = 1;  // seed, seed + 1, ...: several are an axis
 };
 // The product, labelled. Two models of one name get the beginning of their identity behind it; two of one name and
 // identity are refused (InputError naming both). Opens models' headers.

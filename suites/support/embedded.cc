@@ -47,7 +47,11 @@ std::vector<EmbeddedModel> EmbeddedModels() {
 
 std::string FixtureRoot() {
   const char* from_environment = std::getenv("ASSAY_FIXTURES");
-  return from_environment != nullptr && *from_environment != '\0' ? from_environment : ASSAY_FIXTURES;
+  if (from_environment != nullptr && *from_environment != '\0') return from_environment;
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  const fs::path installed = program.parent_path().parent_path() / "share" / "assay";
+  return !error && fs::is_directory(installed / "models", error) ? installed.string() : std::string(ASSAY_FIXTURES);
 }
 
 std::string ResolveModel(const std::string& model) {

@@ -6,7 +6,8 @@
 
 namespace assay {
 
-// Root of the fixtures: the environment variable ASSAY_FIXTURES, else where they were at build time.
+// Root of the fixtures: the environment variable ASSAY_FIXTURES, else ../share/assay beside the folder of the running
+// program, where an installation puts them, else where they were at build time.
 std::string FixtureRoot();
 
 struct EmbeddedModel {

@@ -53,6 +53,8 @@ CaseOutcome CaseRunner::Guarded(const Case& item) {
     CaseState state(bench_, item.target);
     item.body(state);
     return Validated(state.Finish());
+  } catch (const CannotBeSeen& error) {
+    return Outcome(Status::kSkip, error.what());
   } catch (const OutOfMemory& error) {
     return Outcome(item.may_not_fit ? Status::kSkip : Status::kError, error.what());
   } catch (const DeviceError& error) {
@@ -75,7 +77,9 @@ CaseOutcome CaseRunner::Run(const Case& item) {
 std::string ReplayLine(const Case& item) {
   const Target& target = item.target;
   // Alone in a run a model needs no identity behind its name.
-  Axes axes = item.axes;
+  Axes axes;
+  for (const auto& [axis, value] : item.axes.all())
+    if (axis != "seed") axes.Set(axis, value);  // one seed is an option, no axis
   const std::string label = ModelLabel(target.model);
   if (axes.Text("model") != label) axes.Set("model", label + "*");
   return fmt::format("assay run --case {} --model {} --dtype {} --device {} --seed {}{}",
@@ -105,6 +109,7 @@ std::vector<ReportCase> RunGroups(Workbench& bench, const std::vector<CaseGroup>
       if (options.before) options.before(item);
       results.push_back(ToReport(item, runner.Run(item), options.replay(item)));
       if (options.after) options.after(results.back());
+      if (options.stop && options.stop()) return results;
     }
     bench.Forget();
   }
@@ -112,10 +117,19 @@ std::vector<ReportCase> RunGroups(Workbench& bench, const std::vector<CaseGroup>
 }
 
 std::vector<Case> SelectCases(std::vector<Case> cases, const std::string& pattern) {
-  if (pattern.empty()) return cases;
+  return pattern.empty() ? cases : SelectCases(std::move(cases), std::vector<std::string>{pattern});
+}
+
+std::vector<Case> SelectCases(std::vector<Case> cases, const std::vector<std::string>& patterns,
+                              const std::vector<std::string>& excluded) {
+  const auto any = [](const std::vector<std::string>& among, const std::string& name) {
+    return std::any_of(among.begin(), among.end(), [&](const std::string& pattern) {
+      return name == pattern || ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+    });
+  };
   std::erase_if(cases, [&](const Case& item) {
     const std::string id = item.id();
-    return id != pattern && ::fnmatch(pattern.c_str(), id.c_str(), 0) != 0;
+    return (!patterns.empty() && !any(patterns, id)) || any(excluded, id) || any(excluded, item.suite);
   });
   return cases;
 }

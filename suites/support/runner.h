@@ -22,7 +22,7 @@ class CaseRunner {
 
   // Never throws. What the case's checks say, except that
   //   - a case whose device is not there, or that needs what the system under test lacks, is skipped with the reason,
-  //   - so is one that may not fit and does not,
+  //   - so is one that may not fit and does not, and one that throws CannotBeSeen,
   //   - any other exception is status kError with its text; after a lost device every further case of that device is
   //     kError too,
   //   - a pass without judgements, or with a VOID or WRONG one, proves nothing or lies: kFail,
@@ -47,11 +47,16 @@ struct RunOptions {
   std::function<std::string(const Case&)> replay;
   std::function<void(const Case&)> before;       // may be null
   std::function<void(const ReportCase&)> after;  // may be null
+  std::function<bool()> stop{};                  // may be null; asked after each case
 };
 // Group after group; what belongs to the models of one group is freed before the next.
 std::vector<ReportCase> RunGroups(Workbench& bench, const std::vector<CaseGroup>& groups, const RunOptions& options);
 
 // The cases whose id equals `pattern`, or matches it where it has wildcards (* and ?). An empty pattern selects all.
 std::vector<Case> SelectCases(std::vector<Case> cases, const std::string& pattern);
+// The cases that any of `patterns` selects (all when there is none), without those that any of `excluded` names by
+// their id or by their suite.
+std::vector<Case> SelectCases(std::vector<Case> cases, const std::vector<std::string>& patterns,
+                              const std::vector<std::string>& excluded = {});
 
 }  // namespace assay

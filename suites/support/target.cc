@@ -13,6 +13,7 @@ Axes Target::axes() const {
   axes.Set("dtype", Name(precision));
   axes.Set("device", device.kind_name());
   if (batch_invariant) axes.Set("mode", "batch-invariant");
+  if (seed_is_axis) axes.Set("seed", static_cast<std::int64_t>(seed));
   return axes;
 }
 

@@ -21,10 +21,11 @@ struct Target {
   std::uint64_t seed = 0;        // of made-up tokens and synthetic weights
   bool batch_invariant = false;  // the mode in which a row's arithmetic is the same in every batch
   std::string label{};           // the model axis; empty: ModelLabel(model)
+  bool seed_is_axis = false;     // where several seeds are judged side by side
 
   // One arithmetic for every batch shape: equality is bit for bit.
   bool exact() const { return device.on_host(); }
-  // model, dtype, device and, where it is on, mode=batch-invariant.
+  // model, dtype, device and, where they tell targets apart, mode=batch-invariant and the seed.
   Axes axes() const;
 };
 

@@ -1,0 +1,281 @@
+#include "ci/assay/command_line.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cstdint>
+#include <system_error>
+
+#include "bench/cases/cases.h"
+#include "ci/assay/completion.h"
+#include "ci/assay/manual.h"
+#include "engine/base/check.h"
+#include "engine/ops/ops_factory.h"
+#include "reports/environment/build.h"
+#include "suites/support/names.h"
+
+namespace assay {
+namespace {
+
+// An option that may be given several times, one argument each: what follows is the next option or a model.
+template <class Value>
+CLI::Option* ListOption(CLI::App* command, const char* name, std::vector<Value>* values, const std::string& about) {
+  return command->add_option(name, *values, about)->allow_extra_args(false);
+}
+
+template <class Arguments>
+void AddPatterns(CLI::App* command, Arguments* arguments) {
+  ListOption(command, "--case", &arguments->patterns, "id of a case; * and ? match several");
+  ListOption(command, "--exclude", &arguments->excluded, "id of a case, or suite, to leave out; * and ? match several");
+}
+
+void AddSelection(CLI::App* command, RunArguments* arguments) {
+  ListOption(command, "models,--model", &arguments->models,
+             "checkpoint folder, GGUF file, embedded model or preset; commas separate, * and ? match names");
+  ListOption(command, "--suite", &arguments->suites, "suites; default: all")->delimiter(',');
+  AddPatterns(command, arguments);
+  command->add_flag("--batch-invariant", arguments->batch_invariant,
+                    "the engine's results must not depend on the batch");
+}
+
+// The largest is what JSON readers take for an integer.
+std::string Seed(const std::string& text) {
+  std::uint64_t seed = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  const bool ok = error == std::errc() && end == text.data() + text.size() && seed <= std::uint64_t{INT64_MAX};
+  return ok ? "" : fmt::format("'{}': expected a number from 0 to {}", text, INT64_MAX);
+}
+
+std::string Seconds(const std::string& text) {
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  const bool ok = error == std::errc() && end == text.data() + text.size() && seconds > 0 && seconds <= 86400;
+  return ok ? "" : fmt::format("'{}': expected more than 0 and at most 86400", text);
+}
+
+std::string RequiredDevice(const std::string& text) {
+  try {
+    Device::FromName(text);
+    return "";
+  } catch (const InputError& error) {
+    return error.what();
+  }
+}
+
+std::string DeviceName(const std::string& text) {
+  try {
+    ResolveDevice(text);
+    return "";
+  } catch (const InputError& error) {
+    return error.what();
+  }
+}
+
+// Options that every command which runs cases takes alike.
+template <class Arguments>
+void AddRunning(CLI::App* command, Arguments* arguments) {
+  command->add_option("--device", arguments->device, "where the engine runs: auto, host, cuda or cuda:N")
+      ->capture_default_str()
+      ->check(DeviceName);
+  ListOption(command, "--dtype", &arguments->dtypes,
+             std::string("modes of the engine: fp32, fp16, bf16") + (arguments->dtypes.empty() ? "; default: all" : ""))
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--seed", arguments->seed, "seed of made-up tokens and synthetic weights")
+      ->capture_default_str()
+      ->check(Seed);
+}
+
+// How commands that judge cases go about it.
+void AddControl(CLI::App* command, RunControl* control) {
+  command->add_option("--require", control->require, "exit 4 unless a case ran on this device: host, cuda or cuda:N")
+      ->check(RequiredDevice);
+  CLI::Option* most = command->add_option("--max-failures", control->max_failures, "end after so many failures")
+                          ->check(CLI::Range(1, 1 << 30));
+  command
+      ->add_flag_callback(
+          "--fail-fast", [control] { control->max_failures = 1; }, "end after the first failure")
+      ->excludes(most);
+  command->add_option("--timeout", control->timeout_s, "seconds that a case may take; one that takes more ends the run")
+      ->check(Seconds);
+  command->add_option("--durations", control->durations, "list so many of the slowest cases")
+      ->check(CLI::Range(1, 1 << 30));
+  command->add_flag("--quiet,-q", control->quiet, "print failures and the last line alone");
+}
+
+std::string VersionText() {
+  const BuildInfo build = ThisBuild();
+  return fmt::format("assay {} commit {}{} {} {}{}", build.version, build.commit, build.dirty ? " (dirty)" : "",
+                     build.compiler, build.build_type, build.cuda.empty() ? " without CUDA" : " CUDA " + build.cuda);
+}
+
+}  // namespace
+
+CommandLine::CommandLine(const Invocation& invocation)
+    : invocation_(invocation),
+      app_("Assay: does batched serving compute what one user alone would get, and how close to the hardware?",
+           "assay") {
+  app_.require_subcommand(1);
+  app_.set_version_flag("--version", VersionText);
+  AddRun();
+  AddGolden();
+  AddBench();
+  AddList();
+  AddInspect();
+  AddValidate();
+  AddHistory();
+  AddSetup();
+}
+
+int CommandLine::Run() {
+  // CLI11 would say that a word was not expected, or that a subcommand is required.
+  if (invocation_.argc > 1 && invocation_.argv[1][0] != '-') {
+    std::vector<std::string> commands;
+    for (const CLI::App* command : app_.get_subcommands([](const CLI::App*) { return true; }))
+      commands.push_back(command->get_name());
+    MatchNames("command", {invocation_.argv[1]}, commands);
+  }
+  try {
+    app_.parse(invocation_.argc, invocation_.argv);
+  } catch (const CLI::ParseError& error) {
+    return app_.exit(error) == 0 ? kExitPass : kExitUsage;
+  }
+  return code_;
+}
+
+void CommandLine::AddRun() {
+  CLI::App* run_command = app_.add_subcommand("run", "run oracle suites; write a report");
+  AddSelection(run_command, &run_);
+  AddRunning(run_command, &run_);
+  AddControl(run_command, &run_.control);
+  run_command->add_option("--repeat", run_.repeat, "seeds to run, from --seed on; what flipped between them is listed")
+      ->check(CLI::Range(1, 1 << 20));
+  run_command->add_option("--rerun-failed", run_.rerun, "report whose failed cases are run again");
+  run_command->add_option("--report", run_.report, "file to write; .gz compresses");
+  run_command->callback([this] { code_ = RunCommand(run_, invocation_); });
+}
+
+void CommandLine::AddGolden() {
+  CLI::App* golden_command = app_.add_subcommand("golden", "judge reference and engine against recorded logits");
+  golden_command->add_option("model,--model", golden_.model, "checkpoint")->required();
+  golden_command->add_option("--goldens", golden_.goldens,
+                             "goldens.safetensors or .logits.json; default: beside the model");
+  golden_command->add_option("--recorded-in", golden_.recorded_in, "fp32, fp16 or bf16; default: as its logits say");
+  golden_command->add_flag("--padding", golden_.padding, "recorded columns beyond the model's vocabulary are padding");
+  AddPatterns(golden_command, &golden_);
+  AddRunning(golden_command, &golden_);
+  AddControl(golden_command, &golden_.control);
+  golden_command->add_option("--report", golden_.report, "file to write");
+  golden_command->callback([this] { code_ = GoldenCommand(golden_, invocation_); });
+}
+
+void CommandLine::AddBench() {
+  CLI::App* bench_command =
+      app_.add_subcommand("bench", "time what parity has verified, against the measured limits of the device");
+  ListOption(bench_command, "models,--model", &bench_.models,
+             "checkpoint folder, GGUF file, embedded model or preset; commas separate, * and ? match names")
+      ->capture_default_str();
+  std::vector<std::string> abouts;
+  for (const BenchEntry& entry : Benchmarks()) abouts.push_back(fmt::format("{}: {}", entry.name, entry.about));
+  ListOption(bench_command, "--what", &bench_.what, fmt::format("{}", fmt::join(abouts, "; ")))
+      ->delimiter(',')
+      ->capture_default_str();
+  ListOption(bench_command, "--n", &bench_.sessions, "sessions decoded together")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 16));
+  ListOption(bench_command, "--ctx", &bench_.contexts, "tokens in each session's cache when a step starts")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 24));
+  ListOption(bench_command, "--prompt", &bench_.prompts,
+             "shape of a prefill: tokens (2048) or prompts x tokens (32x64)")
+      ->delimiter(',')
+      ->capture_default_str();
+  AddRunning(bench_command, &bench_);
+  bench_command->add_flag("--batch-invariant", bench_.batch_invariant,
+                          "the mode in which a row's results do not depend on its batch");
+  bench_command->add_option("--seconds", bench_.seconds, "timed repeats of a row; as long again at most to warm up")
+      ->capture_default_str()
+      ->check(Seconds);
+  bench_command->add_option("--report", bench_.report, "file to write");
+  bench_command->callback([this] { code_ = BenchCommand(bench_, invocation_); });
+}
+
+void CommandLine::AddList() {
+  CLI::App* list_command = app_.add_subcommand("list", "suites, models and devices, or the cases a selection has");
+  CLI::Option* cases = list_command->add_flag("--cases", list_cases_, "print case ids");
+  list_command
+      ->add_flag("--groups", list_groups_,
+                 "print groups of cases that share a loaded model: what a scheduler may place")
+      ->excludes(cases);
+  list_command->add_flag("--json", list_.json, "as JSON: ids, axes and rough seconds");
+  AddSelection(list_command, &list_);
+  AddRunning(list_command, &list_);
+  std::vector<const CLI::Option*> selections;
+  for (const CLI::Option* option : list_command->get_options())
+    if (const std::string name = option->get_name();
+        name != "--cases" && name != "--groups" && name != "--help" && name != "--json")
+      selections.push_back(option);
+  list_command->callback([this, selections] {
+    for (const CLI::Option* option : selections)
+      if (!option->empty() && !list_cases_ && !list_groups_)
+        throw CLI::RequiresError(option->get_name(), "--cases or --groups");
+    code_ = ListCommand(list_, list_groups_ ? ListWhat::kGroups : list_cases_ ? ListWhat::kCases : ListWhat::kOverview);
+  });
+}
+
+void CommandLine::AddInspect() {
+  CLI::App* inspect_command =
+      app_.add_subcommand("inspect", "geometry, KV plan and tensors of a model; reads headers only");
+  ListOption(inspect_command, "models,--model", &inspect_.models,
+             "checkpoint folder, GGUF file, embedded model or preset; commas separate, * and ? match names")
+      ->required();
+  inspect_command->add_flag("--json", inspect_.json, "a line of JSON a model");
+  inspect_command
+      ->add_option("--context", inspect_.context, "positions per session; default: the model's, at most 4096")
+      ->check(CLI::Range(1, 1 << 24));
+  inspect_command->add_option("--max-chunk", inspect_.max_chunk, "most rows of a session in a step")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 24));
+  inspect_command->callback([this] { code_ = InspectCommand(inspect_); });
+}
+
+void CommandLine::AddValidate() {
+  CLI::App* validate_command = app_.add_subcommand("validate", "check a report's shape and that it agrees with itself");
+  validate_command->add_option("reports", validate_.files, "files; - is standard input")->required();
+  validate_command->add_flag("--require-pass", validate_.require_pass,
+                             "exit as the run did: 1 FAIL, 3 INCONCLUSIVE, 4 INCOMPLETE");
+  validate_command->add_option("--comparable", validate_.comparable,
+                               "another report, or 'here' for this machine: exit 5 unless numbers may be compared");
+  validate_command->callback([this] { code_ = ValidateCommand(validate_); });
+}
+
+void CommandLine::AddHistory() {
+  CLI::App* history_command = app_.add_subcommand("history", "the folder of kept reports");
+  history_command->require_subcommand(1);
+  CLI::App* render_command = history_command->add_subcommand("render", "print its page, made of the reports alone");
+  render_command->add_option("folder", folder_, "folder of reports, with a preface.md or without")->required();
+  render_command->callback([this] { code_ = RenderHistoryCommand(folder_); });
+}
+
+void CommandLine::AddSetup() {
+  app_.add_subcommand("doctor", "what this machine can run, and what is missing")->callback([this] {
+    code_ = DoctorCommand();
+  });
+  CLI::App* completion =
+      app_.add_subcommand("completion", "print a completion script: eval \"$(assay completion bash)\"");
+  completion->add_option("shell", shell_, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  completion->callback([this] {
+    fmt::print("{}", CompletionScript(shell_, app_));
+    code_ = kExitPass;
+  });
+  app_.add_subcommand("manual", "print assay(1), the manual page, as roff")->callback([this] {
+    fmt::print("{}", ManualPage(app_, ThisBuild().version));
+    code_ = kExitPass;
+  });
+}
+
+}  // namespace assay

@@ -1,0 +1,39 @@
+// The options of every command, and what they are called with. Help, completion and the manual page come from here.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "ci/assay/commands.h"
+
+namespace assay {
+
+class CommandLine {
+ public:
+  explicit CommandLine(const Invocation& invocation);
+  // Parses and runs; the exit code. Bad input is thrown.
+  int Run();
+
+ private:
+  void AddRun();
+  void AddGolden();
+  void AddBench();
+  void AddList();
+  void AddInspect();
+  void AddValidate();
+  void AddHistory();
+  void AddSetup();
+
+  const Invocation invocation_;
+  CLI::App app_;
+  int code_ = kExitInternal;
+  RunArguments run_, list_;
+  bool list_cases_ = false, list_groups_ = false;
+  GoldenArguments golden_;
+  BenchArguments bench_;
+  InspectArguments inspect_;
+  ValidateArguments validate_;
+  std::string folder_, shell_;
+};
+
+}  // namespace assay
