@@ -75,7 +75,6 @@ function(assay_tests name)
     list(FILTER sources INCLUDE REGEX "_test\\.cc$")
   endif()
   assay_executable(${name} "${sources}" ${ARGN} GTest::gtest GTest::gtest_main)
-  target_compile_definitions(${name} PRIVATE ASSAY_FIXTURES="${PROJECT_SOURCE_DIR}/suites/fixtures")
   # Without pretty values: they are addresses where a parameter has no text, and a test's name must not change.
   gtest_discover_tests(${name} NO_PRETTY_VALUES DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
 endfunction()

@@ -1,5 +1,6 @@
 // Weights that are no numbers, or none in the type they are multiplied in.
 #include "engine/weights/finite.h"
+#include "engine/testing/fixtures.h"
 
 #include <gtest/gtest.h>
 
@@ -19,7 +20,7 @@ namespace {
 
 // A checkpoint with one value that is no number: said by name before anything is computed with it.
 TEST(Engine, RefusesWeightsThatAreNotNumbers) {
-  const std::string fixture = std::string(ASSAY_FIXTURES) + "/goldens/gguf-tiny/qwen2.gguf";
+  const std::string fixture = Fixture("goldens/gguf-tiny/qwen2.gguf");
   for (const char* name : {"blk.1.ffn_up.weight", "blk.0.attn_norm.weight", "token_embd.weight", "blk.0.attn_k.bias"}) {
     for (const float value : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
       GgufImage image = GgufImage::Read(fixture);
@@ -39,7 +40,7 @@ TEST(Engine, RefusesWeightsThatAreNotNumbers) {
 // What fits the file but not the type of products would be infinite without a word. Vectors stay in float32.
 TEST(Engine, RefusesWeightsTooLargeForTheModesType) {
   const auto complaint = [](Precision precision, const char* name, float value) {
-    GgufImage image = GgufImage::Read(std::string(ASSAY_FIXTURES) + "/goldens/gguf-tiny/qwen2.gguf");
+    GgufImage image = GgufImage::Read(Fixture("goldens/gguf-tiny/qwen2.gguf"));
     std::memcpy(image.TensorAt(name).data.data() + 4, &value, sizeof value);
     const ScratchFolder folder;
     const auto store = OpenModel(folder.Put("model.gguf", image.Bytes()));

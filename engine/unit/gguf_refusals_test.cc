@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "engine/base/check.h"
+#include "engine/testing/fixtures.h"
 #include "engine/testing/gguf_fixture.h"
 
 namespace assay {
 namespace {
 
-const std::string kFolder = ASSAY_FIXTURES "/goldens/gguf-tiny/";
+const std::string kFolder = Fixture("goldens/gguf-tiny/");
 
 GgufImage Fixture(const std::string& name) { return GgufFixture(kFolder, name); }
 

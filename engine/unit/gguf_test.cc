@@ -1,5 +1,6 @@
 // GGUF files: what the loader reads off the fixtures, and what it makes of valid ones changed in one place.
 #include "engine/weights/gguf.h"
+#include "engine/testing/fixtures.h"
 
 #include <gtest/gtest.h>
 
@@ -17,7 +18,7 @@
 namespace assay {
 namespace {
 
-const std::string kFolder = ASSAY_FIXTURES "/goldens/gguf-tiny/";
+const std::string kFolder = Fixture("goldens/gguf-tiny/");
 
 GgufImage Fixture(const std::string& name) { return GgufFixture(kFolder, name); }
 using Opened = OpenedGguf;

@@ -13,8 +13,6 @@
 namespace assay {
 namespace {
 
-const std::string kFixtures = ASSAY_FIXTURES;
-
 ModelSpec Parse(const std::string& text, std::optional<int> rows = std::nullopt) {
   return SpecFromHfConfig(text, "c.json", "test", rows);
 }

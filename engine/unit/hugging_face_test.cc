@@ -1,6 +1,7 @@
 // Hugging Face folders: prefixes, shards, split experts, dead tensors, "1 + w" norms, misshapen and missing tensors,
 // size of an open.
 #include "engine/weights/hugging_face.h"
+#include "engine/testing/fixtures.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -20,7 +21,7 @@
 namespace assay {
 namespace {
 
-const std::string kFixtures = ASSAY_FIXTURES;
+const std::string kFixtures = Fixture("");
 
 bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 

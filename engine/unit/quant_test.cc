@@ -15,6 +15,7 @@
 #include "engine/base/check.h"
 #include "engine/base/half.h"
 #include "engine/base/random.h"
+#include "engine/testing/fixtures.h"
 
 namespace assay {
 namespace {
@@ -26,7 +27,7 @@ struct GoldenBlocks {
 };
 
 std::vector<GoldenBlocks> ReadGoldens() {
-  std::ifstream file(ASSAY_FIXTURES "/goldens/ggml-blocks.bin", std::ios::binary);
+  std::ifstream file(Fixture("goldens/ggml-blocks.bin"), std::ios::binary);
   const std::vector<char> all{std::istreambuf_iterator<char>(file), {}};
   std::vector<GoldenBlocks> goldens;
   std::size_t at = 0;

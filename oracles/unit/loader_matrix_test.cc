@@ -13,6 +13,7 @@
 #include "engine/base/quant.h"
 #include "engine/testing/checkpoint_files.h"
 #include "engine/testing/complaint.h"
+#include "engine/testing/fixtures.h"
 #include "engine/testing/gguf_image.h"
 #include "engine/weights/safetensors.h"
 #include "engine/weights/store.h"
@@ -24,7 +25,7 @@ namespace {
 
 using nlohmann::json;
 
-const std::string kFolder = std::string(ASSAY_FIXTURES) + "/loader_matrix/";
+const std::string kFolder = Fixture("loader_matrix/");
 
 bool Has(const std::string& words, const std::string& word) {
   return fmt::format(" {} ", words).find(fmt::format(" {} ", word)) != std::string::npos;

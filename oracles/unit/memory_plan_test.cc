@@ -9,6 +9,7 @@
 #include "engine/model/presets.h"
 #include "engine/model/tensors.h"
 #include "engine/ops/host_ops.h"
+#include "engine/testing/fixtures.h"
 #include "engine/testing/gguf_image.h"
 #include "engine/testing/scratch_folder.h"
 #include "oracles/probes/forwarding_memory.h"
@@ -178,7 +179,7 @@ TEST(MemoryPlan, ADeviceKeepsRowsOfAMultipleOf32) {
 
 // Queries, keys and values become one weight; a device keeps parts of different types in the mode's.
 TEST(MemoryPlan, StackedPartsOfDifferentTypesCountInTheModesType) {
-  GgufImage image = GgufImage::Read(std::string(ASSAY_FIXTURES) + "/goldens/gguf-tiny/qwen2.gguf");
+  GgufImage image = GgufImage::Read(Fixture("goldens/gguf-tiny/qwen2.gguf"));
   const ScratchFolder folder;
   const auto matrices = [&](const char* name) {
     return PlanMemory(*OpenModel(folder.Put(name, image.Bytes())), Precision::kBf16, Options(1), false).matrices;

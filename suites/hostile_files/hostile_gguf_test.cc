@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "engine/testing/fixtures.h"
 #include "engine/testing/gguf_image.h"
 #include "engine/testing/scratch_folder.h"
 #include "suites/hostile_files/hostile_files.h"
@@ -11,7 +12,7 @@
 namespace assay {
 namespace {
 
-const std::string kGguf = ASSAY_FIXTURES "/goldens/gguf-tiny/";
+const std::string kGguf = Fixture("goldens/gguf-tiny/");
 
 TEST(HostileGguf, TruncatedAtEveryField) {
   ScratchFolder folder;

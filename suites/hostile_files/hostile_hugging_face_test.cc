@@ -4,14 +4,15 @@
 #include <filesystem>
 #include <functional>
 
+#include "engine/testing/fixtures.h"
 #include "engine/testing/scratch_folder.h"
 #include "suites/hostile_files/hostile_files.h"
 
 namespace assay {
 namespace {
 
-const std::string kGguf = ASSAY_FIXTURES "/goldens/gguf-tiny/";
-const std::string kHuggingFace = ASSAY_FIXTURES "/goldens/hf-tiny/";
+const std::string kGguf = Fixture("goldens/gguf-tiny/");
+const std::string kHuggingFace = Fixture("goldens/hf-tiny/");
 
 // A Hugging Face folder whose files are given as bytes.
 class HfFolder {
