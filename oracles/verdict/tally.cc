@@ -45,9 +45,9 @@ std::vector<Judgement> Tally::Finish() const {
   for (const Metric& metric : metrics_) all.push_back(metric.worst);
   for (const Metric& metric : metrics_) {
     if (metric.soft == 0) continue;
-    const int allowed = PoissonQuantile(metric.expected, kCalibrationQuantile);
+    const int allowed = PoissonQuantile(metric.expected, kBudgetConfidence);
     all.push_back(Judged(metric.worst.metric + "_budget", metric.soft,
-                         Bound::Fixed(allowed, "Poisson Q_0.999 of the expected number"), {},
+                         Bound::Fixed(allowed, "Poisson quantile 1 - 1e-6 of the expected number"), {},
                          fmt::format("{} in {} comparisons, {:.3g} expected, at most {} allowed", metric.soft,
                                      metric.worst.comparisons, metric.expected, allowed)));
   }
