@@ -36,6 +36,7 @@ struct KvView {
   int slots = 0;
   int kv_heads = 0;
   int head_dim = 0;
+  int sessions = 0;  // how many there is room for; 0: not said
   ASSAY_HD std::int64_t session_stride() const { return std::int64_t{slots} * kv_heads * head_dim; }  // elements
   // First element of a head's vector at `position` of `session`.
   ASSAY_HD std::int64_t Offset(int session, int kv_head, int position) const {

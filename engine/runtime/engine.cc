@@ -128,7 +128,7 @@ SessionId Engine::Fork(SessionId session) {
           session.index);
   const SessionId copy = impl_->sessions.Open();
   try {
-    impl_->Guarded([&] { impl_->cache.CopySession(copy.index, session.index); });
+    impl_->Guarded([&] { impl_->cache.CopySession(copy.index, session.index, impl_->sessions.HighWater(session)); });
   } catch (...) {
     impl_->sessions.Close(copy);
     throw;

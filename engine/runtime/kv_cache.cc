@@ -1,5 +1,7 @@
 #include "engine/runtime/kv_cache.h"
 
+#include <algorithm>
+
 #include "engine/base/check.h"
 
 namespace assay {
@@ -21,16 +23,23 @@ KvCache::KvCache(Memory& memory, const KvPlan& plan, DType type, int sessions)
                       .values = values_.back().data(),
                       .slots = cache.slots,
                       .kv_heads = cache.kv_heads,
-                      .head_dim = cache.head_dim});
+                      .head_dim = cache.head_dim,
+                      .sessions = sessions});
   }
 }
 
-void KvCache::CopySession(int to, int from) {
+void KvCache::CopySession(int to, int from, int high_water) {
   for (const KvView& view : views_) {
-    const std::size_t bytes = SessionBytes(view);
+    const std::size_t session = SessionBytes(view), head = session / view.kv_heads;
+    const std::size_t used = head / view.slots * std::min(high_water, view.slots);
     for (void* data : {view.keys, view.values}) {
-      auto* base = static_cast<std::byte*>(data);
-      memory_.Copy(base + to * bytes, base + from * bytes, bytes);
+      std::byte *target = static_cast<std::byte*>(data) + to * session,
+                *source = static_cast<std::byte*>(data) + from * session;
+      if (used == head) {
+        memory_.Copy(target, source, session);
+        continue;
+      }
+      for (std::size_t at = 0; at < session && used > 0; at += head) memory_.Copy(target + at, source + at, used);
     }
   }
 }

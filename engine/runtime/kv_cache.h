@@ -17,8 +17,9 @@ class KvCache {
   KvCache(Memory& memory, const KvPlan& plan, DType type, int sessions);
 
   const KvView& Layer(int layer) const { return views_[plan_.cache_of_layer[layer]]; }
-  // Copies every key and value of session `from` to session `to`.
-  void CopySession(int to, int from);
+  // Copies the keys and values of session `from` that stand at positions below `high_water`, the most that was ever
+  // written of it, to session `to`: not the whole capacity.
+  void CopySession(int to, int from, int high_water);
   std::size_t bytes() const;
 
   // Where the keys and values of one session lie.

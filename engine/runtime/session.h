@@ -21,6 +21,7 @@ class SessionTable {
   Support IsOpen(SessionId id) const;  // names the session when it is not
   void RequireOpen(SessionId id) const;
   int Length(SessionId id) const { return At(id).length; }
+  int HighWater(SessionId id) const { return At(id).high_water; }  // no position from here on was ever written
   Support CanTruncate(SessionId id, int length) const;
   void Truncate(SessionId id, int length);
   // Positions below `high_water` may now have been written, whether the step succeeds or not: rings can no longer go
