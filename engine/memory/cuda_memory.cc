@@ -38,6 +38,10 @@ void CudaMemory::CopyIn(void* to, const void* host_from, std::size_t bytes) {
   if (bytes == 0) return;
   const DeviceScope scope(device_);
   ASSAY_CUDA(cudaMemcpyAsync(to, host_from, bytes, cudaMemcpyHostToDevice, stream_));
+  // The call itself waits until pageable memory has been read; pinned memory is read later.
+  cudaPointerAttributes attributes = {};
+  ASSAY_CUDA(cudaPointerGetAttributes(&attributes, host_from));
+  if (attributes.type != cudaMemoryTypeUnregistered) ASSAY_CUDA(cudaStreamSynchronize(stream_));
 }
 
 void CudaMemory::CopyOut(void* host_to, const void* from, std::size_t bytes) {
@@ -45,6 +49,7 @@ void CudaMemory::CopyOut(void* host_to, const void* from, std::size_t bytes) {
   if (bytes != 0) ASSAY_CUDA(cudaMemcpyAsync(host_to, from, bytes, cudaMemcpyDeviceToHost, stream_));
   ASSAY_CUDA(cudaStreamSynchronize(stream_));
   ++*host_syncs_;
+  if (faults_ != nullptr) faults_->Check();
 }
 
 void CudaMemory::Copy(void* to, const void* from, std::size_t bytes) {

@@ -8,17 +8,18 @@
 #include <string>
 
 #include "engine/memory/cuda_check.h"
+#include "engine/memory/cuda_fault.h"
 #include "engine/memory/memory.h"
 
 namespace assay {
 
 // Memory of CUDA device `device`, whatever device is current. Copies and fills are ordered on `stream` of that device,
-// which must outlive this object; CopyOut waits for it and counts one host synchronisation. CopyIn returns when
-// host_from may be reused (pageable memory only).
+// which must outlive this object; CopyOut waits for it, counts one host synchronisation and throws what a kernel has
+// reported in `faults` (null: nothing reports). CopyIn returns when host_from may be reused.
 class CudaMemory final : public Memory {
  public:
-  CudaMemory(int device, cudaStream_t stream, std::int64_t* host_syncs)
-      : device_(device), stream_(stream), host_syncs_(host_syncs) {}
+  CudaMemory(int device, cudaStream_t stream, std::int64_t* host_syncs, FaultWord* faults = nullptr)
+      : device_(device), stream_(stream), host_syncs_(host_syncs), faults_(faults) {}
   void* Allocate(std::size_t bytes, const std::string& what) override;
   void Free(void* data) noexcept override;
   void CopyIn(void* to, const void* host_from, std::size_t bytes) override;
@@ -31,6 +32,7 @@ class CudaMemory final : public Memory {
   int device_;
   cudaStream_t stream_;
   std::int64_t* host_syncs_;
+  FaultWord* faults_;
 };
 
 // Whether `device` can run this build, or why not in the driver's own words: no driver, driver too old, no such device,

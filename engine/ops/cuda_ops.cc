@@ -77,14 +77,23 @@ Support CudaOpsAvailable(int device) {
 
 std::unique_ptr<Ops> MakeCudaOps(const CudaOptions& options) { return std::make_unique<CudaOps>(options); }
 
-void PoisonWorkspace(Ops& ops) {
+namespace {
+
+CudaOps& Poisonable(Ops& ops) {
   auto* cuda = dynamic_cast<CudaOps*>(&ops);
-  Require(cuda != nullptr, "only CUDA ops have a workspace to poison, these run on {}", ops.device());
-  cuda->PoisonWorkspace();
+  Require(cuda != nullptr, "only CUDA ops have memory of their own to poison, these run on {}", ops.device());
+  return *cuda;
 }
 
+}  // namespace
+
+void PoisonWorkspace(Ops& ops) { Poisonable(ops).PoisonWorkspace(); }
+void PoisonArrivals(Ops& ops) { Poisonable(ops).PoisonArrivals(); }
+
 CudaOps::CudaOps(const CudaOptions& options)
-    : stream_(StreamOn(options.device)), memory_(options.device, stream_.get(), &counters_.host_syncs) {
+    : stream_(StreamOn(options.device)),
+      faults_(options.device),
+      memory_(options.device, stream_.get(), &counters_.host_syncs, &faults_) {
   const DeviceScope scope(options.device);
   cudaDeviceProp properties = {};
   ASSAY_CUDA(cudaGetDeviceProperties(&properties, options.device));
@@ -100,6 +109,8 @@ CudaOps::CudaOps(const CudaOptions& options)
   forced_path_ = options.gemm_path;
   ctx_.workspace_source = this;
   ctx_.counters = &counters_;
+  ctx_.fault = faults_.on_device();
+  ctx_.semaphores_used = &semaphores_used_;
   semaphores_ = Buffer(memory_, kSemaphores * sizeof(std::uint32_t), "split-K semaphores");
   memory_.Fill(semaphores_.data(), 0, semaphores_.bytes());
   ctx_.semaphores = semaphores_.as<std::uint32_t>();
@@ -130,6 +141,7 @@ std::unique_ptr<Weight> CudaOps::Prepare(const std::vector<HostTensor>& parts, W
   Call("Prepare", [&] {
     if (!staging_) staging_ = Buffer(memory_, kStaging, "upload staging");
     weight = std::make_unique<CudaWeight>(ctx_, memory_, staging_, parts, use);
+    LaunchFence(ctx_);
   });
   library_needs_scratch_ = library_needs_scratch_ || (use != WeightUse::kTable && LibraryScratch(weight->view()) != 0);
   return weight;
@@ -148,6 +160,11 @@ void* CudaOps::Workspace(std::size_t bytes) {
 
 void CudaOps::PoisonWorkspace() {
   if (workspace_) memory_.Fill(workspace_.data(), 0xff, workspace_.bytes());
+}
+
+void CudaOps::PoisonArrivals() {
+  const std::vector<std::uint32_t> ones(kSemaphores, 1);
+  memory_.CopyIn(semaphores_.data(), ones.data(), semaphores_.bytes());
 }
 
 template <auto launch, class Args>
@@ -199,6 +216,7 @@ void CudaOps::Synchronize() {
   const DeviceScope scope(ctx_.device);
   ++counters_.host_syncs;
   ASSAY_CUDA(cudaStreamSynchronize(stream_.get()));
+  faults_.Check();
 }
 
 }  // namespace assay

@@ -31,4 +31,7 @@ std::unique_ptr<Ops> MakeCudaOps(const CudaOptions& options);
 // Fills the scratch memory of `ops` (made by MakeCudaOps) with NaNs: nothing may read what it did not write. For tests.
 void PoisonWorkspace(Ops& ops);
 
+// Leaves every arrival counter of split sums at 1, as a kernel that was stopped half-way would. For tests.
+void PoisonArrivals(Ops& ops);
+
 }  // namespace assay

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/memory/cuda_device.h"
+#include "engine/memory/cuda_fault.h"
 #include "engine/memory/cuda_memory.h"
 #include "engine/memory/cuda_stream.h"
 #include "engine/ops/cuda_ops.h"
@@ -52,6 +53,7 @@ class CudaOps final : public Ops, public WorkspaceSource {
   // Scratch of at least `bytes`. Grows outside captures; recorded graphs keep the buffer they were recorded with.
   void* Workspace(std::size_t bytes) override;
   void PoisonWorkspace();
+  void PoisonArrivals();
 
  private:
   // Runs `body` as one call of the seam: on this ops' device, counted, and a failure says in which op and where in the
@@ -77,6 +79,7 @@ class CudaOps final : public Ops, public WorkspaceSource {
 
   CudaStream stream_;
   OpsCounters counters_;
+  FaultWord faults_;
   CudaMemory memory_;
   std::string name_;
   Buffer semaphores_, library_workspace_, staging_, workspace_;
@@ -85,6 +88,7 @@ class CudaOps final : public Ops, public WorkspaceSource {
   KernelContext ctx_;
   KernelLog log_;
   GemmPath forced_path_ = GemmPath::kAuto;
+  int semaphores_used_ = 0;
   bool capturing_ = false;
   bool library_needs_scratch_ = false;  // for some weight
 };

@@ -91,10 +91,13 @@ void CudaOps::LibraryProduct(float* raw, const WeightView& w, const void* x, int
     }
     // Row-major [rows, out] is column-major [out, rows]: out = W^T x with W column-major [cols, out].
     const float one = 1.0f, zero = 0.0f;
+    // Environment variables may make the library compute float32 from lower types, but not the pedantic kind.
+    const cublasComputeType_t compute =
+        ctx_.precision == Precision::kFp32 ? CUBLAS_COMPUTE_32F_PEDANTIC : CUBLAS_COMPUTE_32F;
     ASSAY_CUBLAS(cublasGemmEx(cublas_.get(), CUBLAS_OP_T, CUBLAS_OP_N, static_cast<int>(count), rows,
                               static_cast<int>(w.cols), &one, data, type, static_cast<int>(w.stride), x, type,
-                              static_cast<int>(w.cols), &zero, raw + row, CUDA_R_32F, static_cast<int>(w.rows),
-                              CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+                              static_cast<int>(w.cols), &zero, raw + row, CUDA_R_32F, static_cast<int>(w.rows), compute,
+                              CUBLAS_GEMM_DEFAULT));
     ++counters_.kernel_launches;
     if (ctx_.log != nullptr)
       ctx_.log->names.insert(fmt::format("cublas {}x{}x{} {}", count, rows, w.cols, Name(ctx_.precision)));

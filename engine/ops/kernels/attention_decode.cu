@@ -5,6 +5,7 @@
 // that is known when a step is captured. Merging is a kernel of its own: a last-arriving block would read all partials
 // of long contexts at one multiprocessor's bandwidth.
 #include "engine/ops/kernels/attention.cuh"
+#include "engine/ops/kernels/fault.cuh"
 #include "engine/ops/kernels/flash.cuh"
 #include "engine/ops/split_keys.h"
 
@@ -21,6 +22,16 @@ struct Partials {
     return (row * heads + head) * capacity + chunk;
   }
 };
+
+// Chunks of a row that this launch has room for: all, unless the context bound is wrong, which is reported. Rows of
+// padding (session < 0) move on with every step of a recorded loop and mean nothing.
+__device__ __forceinline__ int ChunksOf(const KeySpan& span, const Partials& partials, std::int32_t session,
+                                        std::uint64_t* fault) {
+  if (span.chunks <= partials.capacity) return span.chunks;
+  if (session >= 0 && blockIdx.y == 0 && blockIdx.z == 0 && threadIdx.x == 0)
+    Report(fault, KernelFault::kContextBound, span.chunks, partials.capacity);
+  return partials.capacity;
+}
 
 constexpr int kHeadTile = 16;  // query heads of a block: the rows of one tensor-core fragment
 constexpr int kMergeThreads = 512;
@@ -43,7 +54,7 @@ constexpr int kDecodeBlocks = kManyBlocks ? kManyBlocksPerSm + 1 : 1;
 template <class T, int kHeadDim, bool kManyBlocks>
 __global__ void __launch_bounds__(128, (kDecodeBlocks<kManyBlocks>))
     DecodeKernel(T* out, const T* q, KvView kv, const std::int32_t* position, const std::int32_t* session,
-                 Partials partials, AttentionShape shape) {
+                 Partials partials, AttentionShape shape, std::uint64_t* fault) {
   using Tile = DecodeFlash<T, kHeadDim, kManyBlocks>;
   extern __shared__ uint4 shared16[];
   auto* shared = reinterpret_cast<unsigned char*>(shared16);
@@ -52,7 +63,7 @@ __global__ void __launch_bounds__(128, (kDecodeBlocks<kManyBlocks>))
   const KeySpan span = SpanOf(position[row], shape.window);
   WaitForPredecessors();
   LetSuccessorsStart();
-  const int chunks = min(span.chunks, partials.capacity);
+  const int chunks = ChunksOf(span, partials, session[row], fault);
   if (static_cast<int>(blockIdx.z) >= chunks) return;
   const int tiles = (shape.group + kHeadTile - 1) / kHeadTile;
   const int kv_head = static_cast<int>(blockIdx.y) / tiles, tile = static_cast<int>(blockIdx.y) % tiles;
@@ -109,7 +120,7 @@ constexpr int kGenericThreads = 32 * kGenericHeads;  // a warp per head in the s
 template <class T>
 __global__ void __launch_bounds__(kGenericThreads)
     GenericKernel(T* out, const T* q, KvView kv, const std::int32_t* position, const std::int32_t* session,
-                  Partials partials, AttentionShape shape) {
+                  Partials partials, AttentionShape shape, std::uint64_t* fault) {
   extern __shared__ float floats[];
   const int head_dim = kv.head_dim, thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   float* queries = floats;                               // [kGenericHeads, head_dim]
@@ -124,7 +135,7 @@ __global__ void __launch_bounds__(kGenericThreads)
     span.length = span.end - span.first;
     span.chunks = 1;
   }
-  const int chunks = min(span.chunks, partials.capacity);
+  const int chunks = ChunksOf(span, partials, session[row], fault);
   if (static_cast<int>(blockIdx.z) >= chunks) return;
   const int tiles = (shape.group + kGenericHeads - 1) / kGenericHeads;
   const int kv_head = static_cast<int>(blockIdx.y) / tiles, tile = static_cast<int>(blockIdx.y) % tiles;
@@ -321,7 +332,7 @@ void LaunchAttentionGeneric(const KernelContext& ctx, const Ops::AttentionArgs& 
            dim3(U(args.rows->count), U(blocks),
                 ChunkBlocks(ctx, std::int64_t{args.rows->count} * blocks, partials.capacity)),
            dim3(kGenericThreads), shared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv,
-           args.rows->position, args.rows->session, partials, shape);
+           args.rows->position, args.rows->session, partials, shape, ctx.fault);
     Merge<T>(ctx, args, partials);
   });
 }
@@ -340,7 +351,7 @@ void LaunchAttentionDecode(const KernelContext& ctx, const Ops::AttentionArgs& a
         Launch(DecodeKernel<T, kHeadDim, decltype(many_blocks)::value>,
                dim3(U(args.rows->count), U(blocks), ChunkBlocks(ctx, others, partials.capacity)), dim3(Tile::kThreads),
                Tile::kShared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv,
-               args.rows->position, args.rows->session, partials, shape);
+               args.rows->position, args.rows->session, partials, shape, ctx.fault);
       };
       // Tiles of another length round differently: in batch-invariant mode the number of rows must not decide.
       const bool many_blocks =

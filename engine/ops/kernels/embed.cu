@@ -1,4 +1,5 @@
 // Looks up the embedding row of a token, and makes the per-layer input of a projected context and a table row.
+#include "engine/ops/kernels/fault.cuh"
 #include "engine/ops/kernels/kernels.h"
 #include "engine/ops/kernels/reduce.cuh"
 #include "engine/ops/kernels/weight_view.cuh"
@@ -10,13 +11,20 @@ constexpr int kEmbedThreads = 256;
 constexpr int kPleWarps = 8;
 constexpr float kRootHalf = 0.70710678118654752440f;
 
+// Nothing outside the table is read.
+__device__ __forceinline__ std::int64_t RowOf(std::int32_t token, const WeightView& table) {
+  return token >= 0 && token < table.rows ? token : 0;
+}
+
 template <class T>
 __global__ void __launch_bounds__(kEmbedThreads)
-    EmbedKernel(float* x, T* operand, WeightView table, const std::int32_t* token, float scale) {
+    EmbedKernel(float* x, T* operand, WeightView table, const std::int32_t* token, float scale, std::uint64_t* fault) {
   LetSuccessorsStart();
   WaitForPredecessors();
   const std::int64_t row = blockIdx.x, cols = table.cols;
-  const std::int64_t id = token[row];
+  const std::int64_t id = RowOf(token[row], table);
+  if (id != token[row] && blockIdx.y == 0 && threadIdx.x == 0)
+    Report(fault, KernelFault::kToken, token[row], table.rows);
   for (std::int64_t i = blockIdx.y * std::int64_t{kEmbedThreads} + threadIdx.x; i < cols;
        i += std::int64_t{gridDim.y} * kEmbedThreads) {
     const float v = WeightElement(table, id, i) * scale;
@@ -34,7 +42,8 @@ __global__ void __launch_bounds__(kPleWarps * 32)
   const std::int64_t task = std::int64_t{blockIdx.x} * kPleWarps + threadIdx.x / 32;
   if (task >= std::int64_t{rows} * layers) return;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const std::int64_t row = task / layers, layer = task % layers, at = task * width, id = token[row];
+  const std::int64_t row = task / layers, layer = task % layers, at = task * width,
+                     id = RowOf(token[row], table);  // reported by EmbedKernel
   float sum = 0.0f;
   for (int i = lane; i < width; i += 32) {
     const float v = context[at + i] * context_scale;
@@ -56,7 +65,8 @@ void LaunchEmbed(const KernelContext& ctx, const Ops::EmbedArgs& args) {
   WithOperand(ctx.precision, [&](auto type) {
     using T = decltype(type);
     Launch(EmbedKernel<T>, dim3(static_cast<unsigned>(args.rows->count), args.rows->count > 64 ? 1u : blocks),
-           dim3(kEmbedThreads), 0, ctx, args.x, static_cast<T*>(args.operand), table, args.rows->token, args.scale);
+           dim3(kEmbedThreads), 0, ctx, args.x, static_cast<T*>(args.operand), table, args.rows->token, args.scale,
+           ctx.fault);
   });
 }
 

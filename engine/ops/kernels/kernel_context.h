@@ -40,8 +40,10 @@ struct KernelContext {
   int compute_capability = 0;     // 90
   std::size_t shared_memory = 0;  // the most a block can have
   WorkspaceSource* workspace_source = nullptr;
-  std::uint32_t* semaphores =
-      nullptr;  // [kSemaphores] of split-K sums; zero between kernels, because who counts in one resets it
+  // [kSemaphores] of split-K sums; zero between kernels, because who counts in one resets it.
+  std::uint32_t* semaphores = nullptr;
+  int* semaphores_used = nullptr;  // how many of them some launch has counted in so far
+  std::uint64_t* fault = nullptr;  // where kernels report: fault.cuh; null: nowhere
   OpsCounters* counters = nullptr;
   KernelLog* log = nullptr;  // null: launches are not logged
 

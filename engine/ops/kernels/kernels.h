@@ -11,6 +11,8 @@
 
 namespace assay {
 
+// Nothing enqueued behind it starts before all ahead of it has ended and is visible, early starters included.
+void LaunchFence(const KernelContext& ctx);
 void LaunchEmbed(const KernelContext& ctx, const Ops::EmbedArgs& args);
 void LaunchPleInput(const KernelContext& ctx, const Ops::PleInputArgs& args);
 void LaunchNorm(const KernelContext& ctx, const Ops::NormArgs& args);

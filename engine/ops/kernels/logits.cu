@@ -1,5 +1,6 @@
 // Final soft cap and argmax. Blocks reduce slices of the vocabulary, then one block for each row reduces the slices.
 // Keys are unique and the largest wins, so the result does not depend on any order.
+#include "engine/ops/kernels/fault.cuh"
 #include "engine/ops/kernels/kernels.h"
 #include "engine/ops/kernels/reduce.cuh"
 
@@ -34,14 +35,30 @@ __device__ __forceinline__ Key BlockMax(Key key, Key* scratch) {
 
 __device__ __forceinline__ float Capped(float raw, float cap) { return cap > 0.0f ? cap * tanhf(raw / cap) : raw; }
 
+// Arrival counters of split sums, which are zero when no product runs. What is not is reported and put right.
+struct Arrivals {
+  std::uint32_t* counters;
+  int count;
+  std::uint64_t* fault;
+  __device__ void Check() const {
+    for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) {
+      const std::uint32_t held = counters[i];
+      if (held == 0) continue;
+      Report(fault, KernelFault::kArrivals, held, 0);
+      counters[i] = 0;
+    }
+  }
+};
+
 template <int kVector>
 __global__ void __launch_bounds__(kThreads)
-    CapKernel(float* capped, Key* partial, const float* raw, int vocab, float cap) {
+    CapKernel(float* capped, Key* partial, const float* raw, int vocab, float cap, Arrivals arrivals) {
   __shared__ Key scratch[kThreads / 32];
   LetSuccessorsStart();
   WaitForPredecessors();
   const std::int64_t row = blockIdx.x;
   const int first = static_cast<int>(blockIdx.y) * kSlice;
+  if (blockIdx.x == 0 && blockIdx.y == 0) arrivals.Check();  // every step ends with this kernel
   Key best = 0;
 #pragma unroll
   for (int i = 0; i < kSlice / kThreads / kVector; ++i) {
@@ -102,7 +119,8 @@ void LaunchLogits(const KernelContext& ctx, const Ops::LogitsArgs& args) {
   if (args.best != nullptr) partial = static_cast<Key*>(ctx.Workspace(std::int64_t{args.rows} * slices * sizeof(Key)));
   const bool quads = args.vocab % 4 == 0 && Aligned16(args.raw) && Aligned16(args.capped);
   Launch(quads ? CapKernel<4> : CapKernel<1>, dim3(static_cast<unsigned>(args.rows), static_cast<unsigned>(slices)),
-         dim3(kThreads), 0, ctx, args.capped, partial, args.raw, args.vocab, args.cap);
+         dim3(kThreads), 0, ctx, args.capped, partial, args.raw, args.vocab, args.cap,
+         Arrivals{ctx.semaphores, ctx.semaphores_used == nullptr ? 0 : *ctx.semaphores_used, ctx.fault});
   if (partial != nullptr)
     Launch(BestKernel, dim3(static_cast<unsigned>(args.rows)), dim3(kThreads), 0, ctx, args.best, partial, slices);
 }

@@ -78,6 +78,8 @@ __global__ void __launch_bounds__(kThreads)
     x[i] += bias[i % width];
 }
 
+__global__ void FenceKernel() {}
+
 // Blocks for `count` independent items: enough to fill the device a few times; each takes the rest by stride.
 unsigned Blocks(const KernelContext& ctx, std::int64_t count) {
   const std::int64_t needed = (count + kThreads - 1) / kThreads, most = std::int64_t{16} * ctx.sm_count;
@@ -94,6 +96,13 @@ void Gather(const KernelContext& ctx, void* out, const void* in, const std::int3
 }
 
 }  // namespace
+
+void LaunchFence(const KernelContext& ctx) {
+  // Launched the ordinary way it starts when its predecessors have ended, and its successors wait for it.
+  KernelContext ordinary = ctx;
+  ordinary.pdl = false;
+  Launch(FenceKernel, dim3(1), dim3(1), 0, ordinary);
+}
 
 void LaunchAddBias(const KernelContext& ctx, float* x, const float* bias, int rows, int width) {
   Launch(AddBiasKernel, dim3(Blocks(ctx, std::int64_t{rows} * width)), dim3(kThreads), 0, ctx, x, bias,

@@ -1,5 +1,6 @@
 // Adds the bias, norms each head, rotates, and writes q and the cache. A block works on one (row, head), a thread on
 // one pair of dimensions.
+#include "engine/ops/kernels/fault.cuh"
 #include "engine/ops/kernels/kernels.h"
 #include "engine/ops/kernels/reduce.cuh"
 
@@ -13,6 +14,7 @@ struct QkvShape {
   int head_dim;
   bool value_is_key, v_norm;
   float eps;
+  int context_bound;  // 0: none
 };
 
 // Dimensions d and d + head_dim / 2, which a half-split rotation turns together.
@@ -35,7 +37,8 @@ __device__ __forceinline__ void StorePair(T* head, int d, int half, Pair v) {
 template <class T>
 __global__ void __launch_bounds__(kMaxHeadDim / 2)
     QkvKernel(T* q, KvView kv, const float* qkv, const float* bias, const float* q_norm, const float* k_norm,
-              const float* inv_freq, const std::int32_t* position, const std::int32_t* session, QkvShape shape) {
+              const float* inv_freq, const std::int32_t* position, const std::int32_t* session, QkvShape shape,
+              std::uint64_t* fault) {
   __shared__ float scratch[kMaxHeadDim / 2 / 32];
   LetSuccessorsStart();
   const int task = static_cast<int>(blockIdx.y), tasks = static_cast<int>(gridDim.y);
@@ -69,8 +72,19 @@ __global__ void __launch_bounds__(kMaxHeadDim / 2)
     const Pair v = norm != nullptr ? Scaled(x, inverse, weight) : x;
     return frequency == 0.0f ? v : Pair{v.low * cosine - v.high * sine, v.high * cosine + v.low * sine};
   };
+  if (task == 0 && d == 0 && shape.context_bound > 0 && at >= shape.context_bound && owner >= 0)
+    Report(fault, KernelFault::kContextBound, at + std::int64_t{1}, shape.context_bound);
   if (query) return StorePair(q + (row * shape.heads + task) * shape.head_dim, d, half, rotated());
   if (owner < 0) return;  // padding
+  // Nothing outside the cache is written.
+  if (kv.sessions > 0 && owner >= kv.sessions) {
+    if (d == 0) Report(fault, KernelFault::kSession, owner, kv.sessions);
+    return;
+  }
+  if (at < 0) {
+    if (d == 0) Report(fault, KernelFault::kPosition, at, 0);
+    return;
+  }
   const int kv_head = (task - shape.heads) % shape.kv_heads;
   const std::int64_t to = kv.Offset(owner, kv_head, at);
   if (values) StorePair(static_cast<T*>(kv.values) + to, d, half, shape.v_norm ? Scaled(x, inverse, {1.0f, 1.0f}) : x);
@@ -82,8 +96,13 @@ __global__ void __launch_bounds__(kMaxHeadDim / 2)
 void LaunchQkv(const KernelContext& ctx, const Ops::QkvArgs& args) {
   Require(args.head_dim % 2 == 0 && args.head_dim <= kMaxHeadDim, "qkv: head_dim {} must be even and at most {}",
           args.head_dim, kMaxHeadDim);
-  const QkvShape shape = {
-      args.heads, args.kv != nullptr ? args.kv_heads : 0, args.head_dim, args.value_is_key, args.v_norm, args.eps};
+  const QkvShape shape = {args.heads,
+                          args.kv != nullptr ? args.kv_heads : 0,
+                          args.head_dim,
+                          args.value_is_key,
+                          args.v_norm,
+                          args.eps,
+                          args.rows->context_bound};
   const int tasks = shape.heads + shape.kv_heads * (args.value_is_key ? 1 : 2),
             threads = (args.head_dim / 2 + 31) / 32 * 32;
   WithOperand(ctx.precision, [&](auto type) {
@@ -91,7 +110,7 @@ void LaunchQkv(const KernelContext& ctx, const Ops::QkvArgs& args) {
     Launch(QkvKernel<T>, dim3(static_cast<unsigned>(args.rows->count), static_cast<unsigned>(tasks)),
            dim3(static_cast<unsigned>(threads)), 0, ctx, static_cast<T*>(args.q),
            args.kv != nullptr ? *args.kv : KvView{}, args.qkv, args.bias, args.q_norm, args.k_norm, args.inv_freq,
-           args.rows->position, args.rows->session, shape);
+           args.rows->position, args.rows->session, shape, ctx.fault);
   });
 }
 
