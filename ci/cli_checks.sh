@@ -94,19 +94,23 @@ expect 1 'valid, PASS' validate "$work/seeds.json" "$work/failed.json" --require
 "$assay" validate - <"$work/seeds.json" | grep -q 'valid, PASS' || bad 'validate does not read standard input'
 
 # Ends that nobody wanted: what has finished is in the report.
-for signal in INT TERM; do
-  "$assay" run '*-nano' --device host --report "$work/$signal.json" >"$work/$signal.txt" 2>&1 &
+interrupt() {  # SIGNAL EXIT_CODE ARGUMENTS...
+  local signal=$1 wanted=$2 name=$1-$3 pid code
+  shift 2
+  "$assay" "$@" --device host --report "$work/$name.json" >"$work/$name.txt" 2>&1 &
   pid=$!
-  for _ in $(seq 300); do [ -e "$work/$signal.json" ] && break; sleep 0.1; done
+  for _ in $(seq 300); do [ -e "$work/$name.json" ] && break; sleep 0.1; done
   sleep 0.5
   kill -"$signal" "$pid"
   wait "$pid"
   code=$?
-  [ $code -eq "$([ $signal = INT ] && echo 130 || echo 143)" ] ||
-    bad "after SIG$signal the exit code is $code"
-  grep -q 'INCOMPLETE:' "$work/$signal.txt" || bad "after SIG$signal there is no last line"
-  expect 4 "interrupted by SIG$signal" validate "$work/$signal.json"
-done
+  [ "$code" -eq "$wanted" ] || bad "$1 after SIG$signal: the exit code is $code"
+  grep -q 'INCOMPLETE:' "$work/$name.txt" || bad "$1 after SIG$signal: there is no last line"
+  expect 4 "interrupted by SIG$signal" validate "$work/$name.json"
+}
+interrupt INT 130 run '*-nano'
+interrupt TERM 143 run '*-nano'
+interrupt INT 130 bench gemma4-nano --n 1,8,32 --seconds 60
 expect 4 'took more than 0.001 s' run "${quick[@]}" --timeout 0.001 --report "$work/timeout.json"
 expect 4 'took more than 0.001 s' validate "$work/timeout.json"
 expect 2 'this machine has' run gemma4-31b --suite Decode --dtype fp32 --device host

@@ -3,7 +3,8 @@
 #   setup   install the Debian packages that are missing (as root), or print the command and stop with 2
 #   parity  build the assay command, run the oracle suites on the embedded models on the best device, write the report
 #   test    build everything, run all tests with CTest; the last line counts passed, failed and skipped
-#   nightly 60 seeds of the suites that are exact, over all tiny models: no case may flip
+#   nightly the recipe of suites/README.md in a scratch copy; 60 seeds of the suites that are exact, over all tiny
+#           models: no case may flip
 #   asan    test under AddressSanitizer and UBSan; tsan: under ThreadSanitizer
 #   device-sanitizers  on a GPU machine: op tests and nano suites under memcheck, synccheck, initcheck and racecheck
 #   package a Debian package of the command and its models in build/PRESET
@@ -126,6 +127,7 @@ parity() {
 nightly() {
   setup
   choose_preset nightly
+  ci/recipes.sh
   build "$preset" assay
   mkdir -p build/reports
   exec "build/$preset/bin/assay" run 'tiny-*,hf-tiny/*,gguf-tiny/*' --suite CacheAliasing,RingWrap,Schedule,Invariance \
@@ -163,5 +165,5 @@ case "${1:-}" in
   tsan) test_with tsan ;;
   device-sanitizers) device_sanitizers ;;
   format) format ;;
-  *) sed -n '2,14p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+  *) sed -n '2,15p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
 esac

@@ -1,8 +1,11 @@
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <map>
+#include <mutex>
 
 #include "bench/cases/cases.h"
 #include "bench/support/coverage.h"
@@ -13,6 +16,7 @@
 #include "ci/assay/environment.h"
 #include "ci/assay/report_sink.h"
 #include "ci/assay/terminal.h"
+#include "ci/assay/watch.h"
 #include "engine/ops/ops_factory.h"
 #include "reports/environment/begin.h"
 #include "suites/suites.h"
@@ -22,6 +26,8 @@ namespace assay {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kHeartbeat{30};  // where no progress line can be rewritten
 
 // The benchmarks of one target.
 struct Group {
@@ -56,7 +62,7 @@ BenchTable TableFor(const std::vector<Group>& groups) {
   return BenchTable(width);
 }
 
-// Covers and times group after group; prints and reports as it goes.
+// Covers and times group after group; prints and reports as it goes. Tick and Interrupted come from another thread.
 class BenchRun {
  public:
   BenchRun(Workbench& bench, Report report, const Device& device, const std::string& file, double seconds,
@@ -76,8 +82,10 @@ class BenchRun {
     const std::vector<Coverage> coverages = Cover(group, &setting);
     BenchState state{bench_, group.target, setting, activity_};
     for (std::size_t i = 0; i < group.cases.size(); ++i) {
-      progress_.Show(fmt::format("timing {}", group.cases[i].id()));
-      for (ReportBenchmark& row : TimeIfRight(group.cases[i], coverages[i], state)) {
+      Show(fmt::format("timing {}", group.cases[i].id()));
+      std::vector<ReportBenchmark> rows = TimeIfRight(group.cases[i], coverages[i], state);
+      const std::lock_guard lock(mutex_);
+      for (ReportBenchmark& row : rows) {
         progress_.Clear();
         table_.Row(row, report_.limits);
         report_.benchmarks.push_back(std::move(row));
@@ -87,11 +95,42 @@ class BenchRun {
     bench_.Forget();
   }
 
+  void Tick() {
+    const std::lock_guard lock(mutex_);
+    const Clock::time_point now = Clock::now();
+    if (progress_.on_terminal() || now - said_ < kHeartbeat) return;
+    fmt::print(stderr, "{} rows in {:.0f} s, {}\n", report_.benchmarks.size(),
+               std::chrono::duration<double>(now - start_).count(), doing_);
+    said_ = now;
+  }
+
+  // Rows so far, their report, then the end of the process: another thread is busy with a case or a row.
+  [[noreturn]] void Interrupted(int signal) {
+    const std::lock_guard lock(mutex_);
+    report_.problems.push_back(fmt::format("interrupted by {}, {}", signal == SIGINT ? "SIGINT" : "SIGTERM", doing_));
+    try {
+      FinishLocked(false);
+    } catch (const std::exception& error) {
+      fmt::print(stderr, "assay: {}\n", error.what());
+    }
+    std::fflush(stdout);
+    // Not exit: destructors would wait for what still computes.
+    ::_exit(128 + signal);
+  }
+
   int Finish() {
-    CountErrorsAfter(&report_.environment);
+    const std::lock_guard lock(mutex_);
+    return FinishLocked(true);
+  }
+
+ private:
+  int FinishLocked(bool whole) {
+    progress_.Clear();
+    if (whole) CountErrorsAfter(&report_.environment);
     Update();
-    report_.finished = Now();
-    report_.complete = true;
+    if (whole) report_.finished = Now();
+    report_.complete = whole;
+    for (const std::string& problem : report_.problems) fmt::print("not complete: {}\n", problem);
     const ReportSummary summary = Summarise(report_);
     const auto timed = std::count_if(report_.benchmarks.begin(), report_.benchmarks.end(),
                                      [](const ReportBenchmark& row) { return row.status == Status::kPass; });
@@ -101,13 +140,19 @@ class BenchRun {
     return sink_.Finish(report_, summary);
   }
 
- private:
+  void Show(const std::string& doing) {
+    const std::lock_guard lock(mutex_);
+    doing_ = doing;
+    progress_.Show(doing);
+  }
+
   // Runs the cases that cover the group, then frees what they hold on a device: engines need the room.
   std::vector<Coverage> Cover(const Group& group, BenchSetting* setting) {
     // First of all: where large models have come and gone, what is left of a device's memory was seen to copy 14 %
     // slower.
     if (available_) setting->limits = LimitsOf(group.target);
     CoverageRunner runner(bench_, [&](const ReportCase& outcome) {
+      const std::lock_guard lock(mutex_);
       progress_.Clear();
       PrintFailure(outcome, outcome.replay);
       report_.cases.push_back(outcome);
@@ -115,7 +160,7 @@ class BenchRun {
     });
     std::vector<Coverage> coverages;
     for (const BenchCase& item : group.cases) {
-      progress_.Show(fmt::format("covering {}", item.id()));
+      Show(fmt::format("covering {}", item.id()));
       coverages.push_back(runner.Run(item));
     }
     const auto passes = [](const Coverage& coverage) { return coverage.status == Status::kPass; };
@@ -134,7 +179,9 @@ class BenchRun {
   HardwareLimits LimitsOf(const Target& target) {
     const auto known = limits_.find(target.precision);
     if (known != limits_.end()) return known->second;
+    Show("measuring the device's limits");
     const HardwareLimits limits = MeasureHardwareLimits(target.device, target.precision);
+    const std::lock_guard lock(mutex_);
     progress_.Clear();
     table_.Print(limits);
     if (limits_.empty()) table_.Header();
@@ -153,7 +200,9 @@ class BenchRun {
   bool available_;
   double seconds_;
   BenchTable table_;
-  Clock::time_point start_;
+  std::mutex mutex_;   // of what follows
+  std::string doing_;  // "timing bench.decode/..."
+  Clock::time_point start_, said_ = Clock::now();
   ActivitySampler activity_;
   ReportSink sink_;
   std::map<Precision, HardwareLimits> limits_;
@@ -173,7 +222,10 @@ int BenchCommand(const BenchArguments& arguments, const Invocation& invocation) 
   report.models = ModelsOf(bench, targets);
   DescribeDevice(device, bench, &report.environment);
   BenchRun run(bench, std::move(report), device, arguments.report, arguments.seconds, TableFor(groups));
-  for (const Group& group : groups) run.Run(group);
+  {
+    const RunWatch watch([&] { run.Tick(); }, [&](int signal) { run.Interrupted(signal); });
+    for (const Group& group : groups) run.Run(group);
+  }
   return run.Finish();
 }
 
