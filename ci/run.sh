@@ -16,20 +16,24 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(build-essential cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libvalijson-dev libssl-dev
-          libgtest-dev libbenchmark-dev zlib1g-dev)
+          libgtest-dev libbenchmark-dev libtinyxml2-dev zlib1g-dev)
+# Programs that read exports of reports in tests: compare.py of Google Benchmark needs SciPy and does not say so.
+readers=(python3 python3-junitparser libbenchmark-tools python3-scipy)
 jobs=${JOBS:-$(nproc)}
 # Threads that spin while they wait starve their neighbours on a busy machine.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
 fail() { echo "ci/run.sh: $1" >&2; exit "${2:-1}"; }
 
+# setup [PACKAGE...]: what builds need, and these.
 setup() {
+  local wanted=("${packages[@]}" "$@")
   if ! command -v dpkg-query >/dev/null; then
-    echo "ci/run.sh: no dpkg here: make sure these are installed: ${packages[*]}" >&2
+    echo "ci/run.sh: no dpkg here: make sure these are installed: ${wanted[*]}" >&2
     return 0
   fi
   local missing=() package
-  for package in "${packages[@]}"; do
+  for package in "${wanted[@]}"; do
     dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
   done
   [ ${#missing[@]} -eq 0 ] && return 0
@@ -99,7 +103,7 @@ run_tests() {
 }
 
 test_with() {
-  setup
+  setup "${readers[@]}"
   build "$1"
   run_tests "$1"
 }
@@ -151,7 +155,7 @@ format() {
 }
 
 case "${1:-}" in
-  setup) setup ;;
+  setup) setup "${readers[@]}" ;;
   parity) parity ;;
   test) test_here ;;
   nightly) nightly ;;
