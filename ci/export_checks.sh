@@ -143,6 +143,17 @@ expect 0 'JUnit: ' bench tiny-llama --what decode --n 1 --ctx 8 --dtype fp32 --d
   --junit "$work/timed.xml" --github
 expect 0 '::notice' golden hf-tiny/llama3 --dtype fp32 --device host --github
 
+# A run that is killed leaves no green file of an earlier one.
+cp "$work/pass.xml" "$work/killed.xml"
+"$assay" run '*-nano' --device host --report "$work/killed.json" --junit "$work/killed.xml" \
+  --summary "$work/killed.md" >/dev/null 2>&1 &
+pid=$!
+for _ in $(seq 300); do [ -e "$work/killed.md" ] && break; sleep 0.1; done
+kill -KILL $pid
+wait $pid 2>/dev/null
+grep -q '<error message="the run did not finish"' "$work/killed.xml" || bad 'a killed run leaves an earlier JUnit file'
+grep -q '^## assay run: INCOMPLETE' "$work/killed.md" || bad 'a killed run leaves no summary that says so'
+
 # What cannot be exported, or not be written.
 expect 2 'annotations' export annotations "$work/pass.json"
 expect 2 'cannot open' export csv "$work/absent.json"

@@ -192,8 +192,11 @@ TEST(Markdown, SaysWhatIsWrongWorstFirst) {
 std::int64_t Bars(const std::string& line) { return Count(line, "|") - Count(line, "\\|"); }
 
 TEST(Markdown, NamesDoNotBreakTables) {
-  const std::string text = ExportMarkdown(Hostile()).text;
+  Report report = Hostile();
+  report.cases.push_back(MakeCase("bar|name", Status::kError));
+  const std::string text = ExportMarkdown(report).text;
   EXPECT_FALSE(HoldsControls(text));
+  EXPECT_NE(text.find("`Suite.bar\\|name/nano/fp32/host/n=8`"), std::string::npos);
   EXPECT_EQ(text.find("<b"), std::string::npos);
   std::int64_t columns = 0, rows = 0;
   for (const std::string& line : Lines(text)) {
