@@ -122,5 +122,8 @@ for shell in bash zsh fish; do expect 0 'rerun-failed' completion "$shell"; done
 bash -c "source '$work/assay.bash'; COMP_WORDS=(assay run --suite Pre); COMP_CWORD=3; _assay
          [ \"\${COMPREPLY[*]}\" = Prefill ]" ||
   bad 'bash does not complete a suite'
+bash -c "source '$work/assay.bash'; COMP_WORDS=(assay export goo); COMP_CWORD=2; _assay
+         [ \"\${COMPREPLY[*]}\" = google-benchmark ]" ||
+  bad 'bash does not complete a format'
 expect 0 '.SH "ASSAY run"' manual
 exit $failed

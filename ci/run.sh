@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The jobs of CI, the same by hand: ci/run.sh setup|parity|test|nightly|asan|tsan|device-sanitizers|package|format
+# The jobs of CI, the same by hand: ci/run.sh JOB, which is one of
 #   setup   install the Debian packages that are missing (as root), or print the command and stop with 2
 #   parity  build the assay command, run the oracle suites on the embedded models on the best device, write the report
 #   test    build everything, run all tests with CTest; the last line counts passed, failed and skipped
+#   bench   time rows on the best device, write the report
 #   nightly the recipe of suites/README.md in a scratch copy; 60 seeds of the suites that are exact, over all tiny
 #           models: no case may flip
 #   asan    test under AddressSanitizer and UBSan; tsan: under ThreadSanitizer
@@ -12,25 +13,30 @@
 # Environment: ASSAY_PRESET (default: cuda where nvcc is found and a driver answers, for `test` where nvcc is found, else
 # host; cuda promises a GPU, and parity fails without one), ASSAY_REPORT (default: build/reports/parity.json),
 # JOBS (default: the number of cores), ASSAY_PARITY_ARGS (arguments of `assay run` instead of the default selection),
-# ASSAY_NIGHTLY_SEEDS (default: 60).
+# ASSAY_BENCH_ARGS (arguments of `assay bench`), ASSAY_NIGHTLY_SEEDS (default: 60). In GitHub Actions parity and bench
+# add to the step's summary and annotate what did not pass.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(build-essential cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libvalijson-dev libssl-dev
-          libgtest-dev libbenchmark-dev zlib1g-dev)
+          libgtest-dev libbenchmark-dev libtinyxml2-dev zlib1g-dev)
+# Programs that read exports of reports in tests: compare.py of Google Benchmark needs SciPy and does not say so.
+readers=(python3 python3-junitparser libbenchmark-tools python3-scipy)
 jobs=${JOBS:-$(nproc)}
 # Threads that spin while they wait starve their neighbours on a busy machine.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
 fail() { echo "ci/run.sh: $1" >&2; exit "${2:-1}"; }
 
+# setup [PACKAGE...]: what builds need, and these.
 setup() {
+  local wanted=("${packages[@]}" "$@")
   if ! command -v dpkg-query >/dev/null; then
-    echo "ci/run.sh: no dpkg here: make sure these are installed: ${packages[*]}" >&2
+    echo "ci/run.sh: no dpkg here: make sure these are installed: ${wanted[*]}" >&2
     return 0
   fi
   local missing=() package
-  for package in "${packages[@]}"; do
+  for package in "${wanted[@]}"; do
     dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
   done
   [ ${#missing[@]} -eq 0 ] && return 0
@@ -100,7 +106,7 @@ run_tests() {
 }
 
 test_with() {
-  setup
+  setup "${readers[@]}"
   build "$1"
   run_tests "$1"
 }
@@ -110,18 +116,38 @@ test_here() {
   test_with "$preset"
 }
 
+# written_to REPORT: sets outputs to the options that write it, and what CI systems read beside it.
+written_to() {
+  mkdir -p "$(dirname "$1")"
+  local stem=${1%.gz}
+  outputs=(--report "$1" --junit "${stem%.json}.xml")
+  [ "${GITHUB_ACTIONS:-}" != true ] || outputs+=(--github ${GITHUB_STEP_SUMMARY:+--summary "$GITHUB_STEP_SUMMARY"})
+}
+
 parity() {
   setup
   choose_preset parity
   local report arguments
   report=${ASSAY_REPORT:-build/reports/parity.json}
   build "$preset" assay
-  mkdir -p "$(dirname "$report")"
+  written_to "$report"
   arguments=(--model '*-nano,hf-tiny/*,gguf-tiny/*' --dtype fp32)
   [ -n "${ASSAY_PARITY_ARGS:-}" ] && read -r -a arguments <<<"$ASSAY_PARITY_ARGS"
   # A GPU that was promised and is not there must not pass on the host in silence.
   [ "${ASSAY_PRESET:-}" = cuda ] && arguments+=(--require cuda)
-  exec "build/$preset/bin/assay" run "${arguments[@]}" --report "$report"
+  exec "build/$preset/bin/assay" run "${arguments[@]}" "${outputs[@]}"
+}
+
+bench() {
+  setup
+  choose_preset bench
+  build "$preset" assay
+  written_to build/reports/bench.json.gz
+  local arguments
+  read -r -a arguments <<<"${ASSAY_BENCH_ARGS:-}"
+  # As for parity: speeds of the host are not what was promised.
+  [ "${ASSAY_PRESET:-}" = cuda ] && arguments+=(--device cuda)
+  exec "build/$preset/bin/assay" bench ${arguments[@]+"${arguments[@]}"} "${outputs[@]}"
 }
 
 nightly() {
@@ -153,9 +179,10 @@ format() {
 }
 
 case "${1:-}" in
-  setup) setup ;;
+  setup) setup "${readers[@]}" ;;
   parity) parity ;;
   test) test_here ;;
+  bench) bench ;;
   nightly) nightly ;;
   package) package ;;
   asan)
@@ -165,5 +192,5 @@ case "${1:-}" in
   tsan) test_with tsan ;;
   device-sanitizers) device_sanitizers ;;
   format) format ;;
-  *) sed -n '2,15p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+  *) sed -n '2,17p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
 esac

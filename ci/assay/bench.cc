@@ -65,16 +65,15 @@ BenchTable TableFor(const std::vector<Group>& groups) {
 // Covers and times group after group; prints and reports as it goes. Tick and Interrupted come from another thread.
 class BenchRun {
  public:
-  BenchRun(Workbench& bench, Report report, const Device& device, const std::string& file, double seconds,
-           BenchTable table)
+  BenchRun(Workbench& bench, Report report, const Device& device, const BenchArguments& arguments, BenchTable table)
       : bench_(bench),
         report_(std::move(report)),
         available_(DeviceAvailable(device).ok),
-        seconds_(seconds),
+        seconds_(arguments.seconds),
         table_(table),
         start_(Clock::now()),
         activity_(available_ ? device : Device::Host()),
-        sink_(file, report_) {}
+        sink_(arguments.report, arguments.exports, report_) {}
 
   void Run(const Group& group) {
     BenchSetting setting;
@@ -221,7 +220,7 @@ int BenchCommand(const BenchArguments& arguments, const Invocation& invocation) 
   report.seed = arguments.seed;
   report.models = ModelsOf(bench, targets);
   DescribeDevice(device, bench, &report.environment);
-  BenchRun run(bench, std::move(report), device, arguments.report, arguments.seconds, TableFor(groups));
+  BenchRun run(bench, std::move(report), device, arguments, TableFor(groups));
   {
     const RunWatch watch([&] { run.Tick(); }, [&](int signal) { run.Interrupted(signal); });
     for (const Group& group : groups) run.Run(group);

@@ -12,6 +12,7 @@
 #include "engine/base/check.h"
 #include "engine/ops/ops_factory.h"
 #include "reports/environment/build.h"
+#include "reports/render/export.h"
 #include "suites/support/names.h"
 
 namespace assay {
@@ -103,6 +104,14 @@ void AddControl(CLI::App* command, RunControl* control) {
   command->add_flag("--quiet,-q", control->quiet, "print failures and the last line alone");
 }
 
+// The report of a run as a CI system reads it.
+void AddExports(CLI::App* command, ExportArguments* exports) {
+  command->add_option("--junit", exports->junit, "JUnit XML to write: a CI system's list of tests");
+  command->add_option("--summary", exports->summary,
+                      "Markdown to write; the file that GITHUB_STEP_SUMMARY names is appended to");
+  command->add_flag("--github", exports->github, "print GitHub annotations of what did not pass");
+}
+
 std::string VersionText() {
   const BuildInfo build = ThisBuild();
   return fmt::format("assay {} commit {}{} {} {}{}", build.version, build.commit, build.dirty ? " (dirty)" : "",
@@ -123,6 +132,7 @@ CommandLine::CommandLine(const Invocation& invocation)
   AddList();
   AddInspect();
   AddValidate();
+  AddExport();
   AddHistory();
   AddSetup();
 }
@@ -152,6 +162,7 @@ void CommandLine::AddRun() {
       ->check(CLI::Range(1, 1 << 20));
   run_command->add_option("--rerun-failed", run_.rerun, "report whose failed cases are run again");
   run_command->add_option("--report", run_.report, "file to write; .gz compresses");
+  AddExports(run_command, &run_.exports);
   run_command->callback([this] { code_ = RunCommand(run_, invocation_); });
 }
 
@@ -166,6 +177,7 @@ void CommandLine::AddGolden() {
   AddRunning(golden_command, &golden_);
   AddControl(golden_command, &golden_.control);
   golden_command->add_option("--report", golden_.report, "file to write");
+  AddExports(golden_command, &golden_.exports);
   golden_command->callback([this] { code_ = GoldenCommand(golden_, invocation_); });
 }
 
@@ -199,6 +211,7 @@ void CommandLine::AddBench() {
       ->capture_default_str()
       ->check(Seconds);
   bench_command->add_option("--report", bench_.report, "file to write");
+  AddExports(bench_command, &bench_.exports);
   bench_command->callback([this] { code_ = BenchCommand(bench_, invocation_); });
 }
 
@@ -249,6 +262,18 @@ void CommandLine::AddValidate() {
   validate_command->add_option("--comparable", validate_.comparable,
                                "another report, or 'here' for this machine: exit 5 unless numbers may be compared");
   validate_command->callback([this] { code_ = ValidateCommand(validate_); });
+}
+
+void CommandLine::AddExport() {
+  CLI::App* export_command = app_.add_subcommand("export", "a report as text that other programs read");
+  std::vector<std::string> formats;
+  for (const ExportFormat& format : ExportFormats()) formats.emplace_back(format.name);
+  export_command->add_option("format", export_format_, fmt::format("{}", fmt::join(formats, ", ")))
+      ->required()
+      ->check(CLI::IsMember(formats));
+  export_command->add_option("report", export_report_, "file; - is standard input")->required();
+  export_command->add_option("--out", export_out_, "file to write; default: standard output");
+  export_command->callback([this] { code_ = ExportCommand(export_format_, export_report_, export_out_); });
 }
 
 void CommandLine::AddHistory() {

@@ -21,6 +21,7 @@ class CommandLine {
   void AddList();
   void AddInspect();
   void AddValidate();
+  void AddExport();
   void AddHistory();
   void AddSetup();
 
@@ -34,6 +35,7 @@ class CommandLine {
   InspectArguments inspect_;
   ValidateArguments validate_;
   std::string folder_, shell_;
+  std::string export_format_, export_report_, export_out_;
 };
 
 }  // namespace assay

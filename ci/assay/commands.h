@@ -32,6 +32,12 @@ struct RunControl {
   bool quiet = false;    // failures and the last line alone
 };
 
+// A run's report for other programs, beside the report itself.
+struct ExportArguments {
+  std::string junit, summary;  // files; empty: none
+  bool github = false;         // annotations on stdout
+};
+
 struct RunArguments {
   std::vector<std::string> models, suites, dtypes;
   std::vector<std::string> patterns, excluded;  // of case ids
@@ -41,7 +47,8 @@ struct RunArguments {
   bool batch_invariant = false;
   std::string rerun;   // report whose failed cases are selected; empty: none
   std::string report;  // file to write; empty: none
-  bool json = false;   // of list
+  ExportArguments exports;
+  bool json = false;  // of list
   RunControl control;
 };
 int RunCommand(const RunArguments& arguments, const Invocation& invocation);
@@ -55,6 +62,7 @@ struct GoldenArguments {
   std::string device = "auto";
   std::uint64_t seed = 0;
   std::string report;
+  ExportArguments exports;
   RunControl control;
 };
 int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation);
@@ -68,6 +76,7 @@ struct BenchArguments {
   double seconds = 5;  // of a row
   std::uint64_t seed = 0;
   std::string report;
+  ExportArguments exports;
 };
 int BenchCommand(const BenchArguments& arguments, const Invocation& invocation);
 
@@ -90,6 +99,9 @@ struct ValidateArguments {
   std::string comparable;  // another report, or "here": must the two be comparable? Empty: not asked
 };
 int ValidateCommand(const ValidateArguments& arguments);
+
+// A report that holds, as another program's text.
+int ExportCommand(const std::string& format, const std::string& report, const std::string& out);
 
 // What this machine can run, and what is missing.
 int DoctorCommand();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/model/presets.h"
+#include "reports/render/export.h"
 #include "suites/suites.h"
 #include "suites/support/embedded.h"
 
@@ -44,10 +45,12 @@ std::map<std::string, Words> Values() {
 
 std::string Bash(const CLI::App& app) {
   std::string commands, options, values;
+  Words formats;
   for (const CLI::App* command : Commands(app)) {
     commands += command->get_name() + " ";
     options += fmt::format("    {}) words=\"{}\" ;;\n", command->get_name(), fmt::join(Options(*command), " "));
   }
+  for (const ExportFormat& format : ExportFormats()) formats.emplace_back(format.name);
   for (const auto& [option, words] : Values())
     values += fmt::format("    {}) words=\"{}\" ;;\n", option, fmt::join(words, " "));
   return fmt::format(R"BASH(# bash completion for assay: eval "$(assay completion bash)"
@@ -61,6 +64,7 @@ _assay() {{
   case $before in
 {}    completion) words="bash zsh fish" ;;
     history) words=render ;;
+    export) words="{}" ;;
   esac
   if [ -n "$words" ]; then
     # Behind a comma the next word of the list begins.
@@ -75,7 +79,7 @@ _assay() {{
 }}
 complete -o filenames -o bashdefault -F _assay assay
 )BASH",
-                     commands, values, options);
+                     commands, values, fmt::join(formats, " "), options);
 }
 
 // Between single quotes of fish and zsh.

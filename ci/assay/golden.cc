@@ -43,6 +43,7 @@ int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation
   run.device = device;
   run.seed = arguments.seed;
   run.report = arguments.report;
+  run.exports = arguments.exports;
   run.control = arguments.control;
   run.replay = [&](const Case& item) {
     std::string line = ReplayLine(item);

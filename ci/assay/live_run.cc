@@ -79,7 +79,7 @@ LiveRun::LiveRun(const CaseRun& run, Report report, double seconds)
       selected_(run.cases.size()),
       seconds_(seconds),
       report_(std::move(report)),
-      sink_(run.report, report_),
+      sink_(run.report, run.exports, report_),
       progress_(!run.control.quiet) {}
 
 // What remains is estimated from the cost of what has finished: suites differ by more than their numbers of cases.

@@ -2,12 +2,31 @@
 
 #include <fmt/core.h>
 
-#include "ci/assay/commands.h"
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "reports/render/export.h"
 
 namespace assay {
+namespace {
 
-ReportSink::ReportSink(const std::string& path, const Report& begun) : path_(path) {
+// The summaries of all commands of a step of a GitHub job are one file.
+bool IsShared(const std::string& path) {
+  const char* shared = std::getenv("GITHUB_STEP_SUMMARY");
+  return shared != nullptr && path == shared;
+}
+
+}  // namespace
+
+ReportSink::ReportSink(const std::string& path, const ExportArguments& exports, const Report& begun)
+    : path_(path), exports_(exports) {
+  if (std::error_code error;
+      !exports.summary.empty() && IsShared(exports.summary) && std::filesystem::exists(exports.summary, error))
+    before_ = ReadFile(exports.summary);
   if (!path.empty()) file_.emplace(path, begun);
+  WriteJunit(begun);
+  WriteSummary(begun);
 }
 
 void ReportSink::Update(const Report& so_far) {
@@ -21,15 +40,37 @@ void ReportSink::Update(const Report& so_far) {
 
 int ReportSink::Finish(const Report& report, const ReportSummary& summary) {
   const int code = ExitCode(summary.verdict);
-  try {
-    if (!file_) return code;
-    file_->Finish(report);
-    fmt::print("report: {}\n", path_);
-  } catch (const ReportError& error) {
-    if (code != kExitFailure) throw;
-    fmt::print(stderr, "assay: {}\n", error.what());
-  }
+  std::string complaints;
+  // One file that cannot be written does not cost the others.
+  const auto attempt = [&](const char* what, const std::string& path, const auto& write) {
+    if (path.empty()) return;
+    try {
+      write();
+      fmt::print("{}: {}\n", what, path);
+    } catch (const ReportError& error) {
+      complaints += (complaints.empty() ? "" : "; ") + std::string(error.what());
+    }
+  };
+  // As a reader of the report's file sees it: what is exported later is the same.
+  const Report written = AsWritten(report);
+  if (exports_.github) fmt::print("{}", ExportGithub(written).text);
+  attempt("report", path_, [&] { file_->Finish(report); });
+  attempt("JUnit", exports_.junit, [&] { WriteJunit(written); });
+  attempt("summary", exports_.summary, [&] { WriteSummary(written); });
+  if (complaints.empty()) return code;
+  if (code != kExitFailure) throw ReportError(complaints);
+  fmt::print(stderr, "assay: {}\n", complaints);
   return code;
+}
+
+void ReportSink::WriteJunit(const Report& report) const {
+  if (!exports_.junit.empty()) WriteFileAtomically(exports_.junit, ExportJunit(report).text);
+}
+
+void ReportSink::WriteSummary(const Report& report) const {
+  if (exports_.summary.empty()) return;
+  const std::size_t room = kSummaryBytes - std::min(kSummaryBytes, before_.size());
+  WriteFileAtomically(exports_.summary, before_ + ExportMarkdown(report, room).text);
 }
 
 }  // namespace assay

@@ -1,9 +1,10 @@
-// The report file of a run, or none.
+// The report file of a run and its exports, or none.
 #pragma once
 
 #include <optional>
 #include <string>
 
+#include "ci/assay/commands.h"
 #include "reports/format/report.h"
 #include "reports/format/writer.h"
 
@@ -13,15 +14,21 @@ namespace assay {
 // run.
 class ReportSink {
  public:
-  // Throws ReportError when `path` cannot be written. Empty: nothing is.
-  ReportSink(const std::string& path, const Report& begun);
+  // Writes everything as it stands: a run that dies leaves no export of an earlier one for its own. Throws ReportError
+  // when one cannot be written. Empty paths: nothing is.
+  ReportSink(const std::string& path, const ExportArguments& exports, const Report& begun);
   void Update(const Report& so_far);
-  // Says where the report is and returns the exit code of the verdict. Throws ReportError when it cannot be written,
-  // but for a run that failed: that is said, and the code stays.
+  // Says where the files are, prints annotations and returns the exit code of the verdict. Throws ReportError when one
+  // cannot be written, but for a run that failed: that is said, and the code stays.
   int Finish(const Report& report, const ReportSummary& summary);
 
  private:
-  std::string path_;
+  void WriteJunit(const Report& report) const;
+  void WriteSummary(const Report& report) const;
+
+  const std::string path_;
+  const ExportArguments exports_;
+  std::string before_;  // what the summary's file holds of others
   std::optional<ReportFile> file_;
   bool complained_ = false;
 };

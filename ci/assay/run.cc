@@ -28,6 +28,7 @@ int RunCommand(const RunArguments& asked, const Invocation& invocation) {
   run.device = inputs.devices.front();
   run.seed = arguments.seed;
   run.report = arguments.report;
+  run.exports = arguments.exports;
   run.replay = ReplayLine;
   run.control = arguments.control;
   run.notes = EmptySuites(bench, inputs, arguments.suites);

@@ -1,14 +1,11 @@
 #include <fmt/core.h>
 
-#include <iostream>
-#include <iterator>
-
+#include "ci/assay/checked_report.h"
 #include "ci/assay/commands.h"
 #include "ci/assay/environment.h"
 #include "ci/assay/terminal.h"
 #include "engine/ops/ops_factory.h"
 #include "reports/environment/begin.h"
-#include "reports/format/check.h"
 #include "reports/format/report.h"
 #include "reports/format/writer.h"
 
@@ -35,17 +32,8 @@ int Compare(const ValidateArguments& arguments, const std::string& file, const E
   return differences.empty() ? kExitPass : kExitNotComparable;
 }
 
-std::string TextOf(const std::string& file) {
-  if (file != "-") return ReadFile(file);
-  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
-}
-
 int Validate(const std::string& file, const ValidateArguments& arguments) {
-  const std::string text = TextOf(file);
-  const Report report = FromJson(text);
-  std::vector<std::string> problems = SchemaProblems(text);
-  // Contradictions are only looked for in a report of the right shape.
-  if (problems.empty()) problems = ConsistencyProblems(text);
+  const auto [report, problems] = ReadChecked(file);
   for (const std::string& problem : problems) fmt::print("{}: {}\n", file, problem);
   if (!problems.empty()) return kExitFailure;
   const ReportSummary summary = Summarise(report);

@@ -1,0 +1,136 @@
+#include "reports/render/export_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#include "reports/render/summary.h"
+
+namespace assay {
+namespace {
+
+constexpr const char* kReplacement = "\xEF\xBF\xBD";
+
+struct Character {
+  std::uint32_t code = 0;
+  std::size_t bytes = 1;
+  bool valid = false;
+};
+
+// The first character of `text`, which is not empty. Overlong forms, surrogates and what is beyond Unicode are not
+// valid.
+Character FirstOf(std::string_view text) {
+  const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
+  if (byte(0) < 0x80) return {byte(0), 1, true};
+  const std::size_t bytes = byte(0) >= 0xF0 ? 4 : byte(0) >= 0xE0 ? 3 : 2;
+  if (byte(0) < 0xC2 || byte(0) > 0xF4 || text.size() < bytes) return {};
+  std::uint32_t code = byte(0) & (0x7Fu >> bytes);
+  for (std::size_t i = 1; i < bytes; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return {};
+    code = code << 6 | (byte(i) & 0x3Fu);
+  }
+  constexpr std::uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
+  if (code < kLeast[bytes] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return {};
+  return {code, bytes, true};
+}
+
+bool IsControl(std::uint32_t code) { return code < 0x20 || (code >= 0x7F && code < 0xA0); }
+
+}  // namespace
+
+std::string WellFormed(std::string_view text) {
+  std::string formed;
+  formed.reserve(text.size());
+  while (!text.empty()) {
+    const Character first = FirstOf(text);
+    const std::string_view bytes = text.substr(0, first.bytes);
+    if (!first.valid || first.code == 0xFFFE || first.code == 0xFFFF) {
+      formed += kReplacement;
+    } else if (first.code == '\r') {
+      if (!text.starts_with("\r\n")) formed += '\n';
+    } else if (first.code == '\n' || first.code == '\t' || !IsControl(first.code)) {
+      formed += bytes;
+    } else {
+      formed += fmt::format("\\x{:02X}", first.code);
+    }
+    text.remove_prefix(first.bytes);
+  }
+  return formed;
+}
+
+std::string OneLine(std::string_view text) {
+  std::string line = WellFormed(text);
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
+  return line;
+}
+
+std::string Cut(std::string text, std::size_t most) {
+  constexpr std::string_view kMore = "...";
+  if (text.size() <= most) return text;
+  if (most < kMore.size()) return "";
+  std::size_t end = most - kMore.size();
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return text.substr(0, end).append(kMore);
+}
+
+std::vector<Trouble> Troubles(const Report& report) {
+  std::vector<const ReportCase*> cases;
+  for (const ReportCase& item : report.cases)
+    if (item.status == Status::kFail || item.status == Status::kError) cases.push_back(&item);
+  std::stable_sort(cases.begin(), cases.end(), [](const ReportCase* a, const ReportCase* b) {
+    if (a->status != b->status) return b->status < a->status;
+    const Judgement *one = Worst(*a), *other = Worst(*b);
+    return one != nullptr && (other == nullptr || IsWorse(*one, *other));
+  });
+  std::vector<Trouble> troubles;
+  for (const std::string& problem : report.problems) troubles.push_back({"not complete", "", problem, "", ""});
+  if (!report.complete && troubles.empty()) troubles.push_back({"not complete", "", "the run did not finish", "", ""});
+  for (const ReportCase* item : cases) {
+    const Judgement* worst = Worst(*item);
+    troubles.push_back({std::string(Name(item->status)), item->id(), item->reason,
+                        worst == nullptr ? "" : fmt::format("{:.3g}", Headroom(*worst)), item->replay});
+  }
+  std::vector<const ReportBenchmark*> rows;
+  for (const ReportBenchmark& row : report.benchmarks)
+    if (row.status != Status::kPass && row.status != Status::kSkip) rows.push_back(&row);
+  std::stable_sort(rows.begin(), rows.end(), [](const auto* a, const auto* b) { return b->status < a->status; });
+  for (const ReportBenchmark* row : rows)
+    troubles.push_back({std::string(Name(row->status)), row->id(), row->reason, "", ""});
+  // Nothing went wrong, and still it is no pass: nothing was selected, or all was skipped.
+  const std::string verdict = Summarise(report).verdict;
+  if (troubles.empty() && verdict != "PASS") {
+    const bool empty = report.cases.empty() && report.benchmarks.empty();
+    troubles.push_back({"not complete", "", empty ? "nothing ran" : "the run is " + verdict, "", ""});
+  }
+  return troubles;
+}
+
+std::string CountsLine(const Report& report) {
+  const ReportSummary summary = Summarise(report);
+  const auto count = [&](Status status) { return summary.statuses.at(status); };
+  std::string line =
+      fmt::format("{} of {} cases passed, {} failed, {} errored, {} skipped", count(Status::kPass), report.cases.size(),
+                  count(Status::kFail), count(Status::kError), count(Status::kSkip));
+  if (!report.benchmarks.empty()) {
+    const auto timed = std::count_if(report.benchmarks.begin(), report.benchmarks.end(),
+                                     [](const ReportBenchmark& row) { return row.status == Status::kPass; });
+    line += fmt::format("; {} of {} rows timed", timed, report.benchmarks.size());
+  }
+  return line;
+}
+
+std::string CommitName(const Report& report) {
+  const BuildInfo& build = report.environment.build;
+  return build.commit.substr(0, 7) + (build.dirty ? " (dirty)" : "");
+}
+
+std::string DeviceNames(const Report& report) {
+  std::vector<std::string> names;
+  for (const GpuInfo& gpu : report.environment.gpus)
+    if (std::find(names.begin(), names.end(), gpu.name) == names.end()) names.push_back(gpu.name);
+  return names.empty() ? report.environment.host.cpu : fmt::format("{}", fmt::join(names, ", "));
+}
+
+}  // namespace assay
