@@ -1,6 +1,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "ci/assay/checked_report.h"
 #include "ci/assay/commands.h"
@@ -10,6 +11,8 @@
 namespace assay {
 
 int ExportCommand(const std::string& format, const std::string& file, const std::string& out) {
+  if (std::error_code error; !out.empty() && std::filesystem::equivalent(file, out, error))
+    throw ReportError(fmt::format("{}: an export does not replace its report", out));
   const auto [report, problems] = ReadChecked(file);
   // Standard output is the export's.
   for (const std::string& problem : problems) fmt::print(stderr, "{}: {}\n", file, problem);

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <initializer_list>
+#include <set>
 
 #include "reports/render/export.h"
 
@@ -17,10 +19,22 @@ bool IsShared(const std::string& path) {
   return shared != nullptr && path == shared;
 }
 
+// One file cannot hold two things: the last one written would be all that is left.
+void RequireDifferent(std::initializer_list<std::string> paths) {
+  std::set<std::filesystem::path> seen;
+  for (const std::string& path : paths) {
+    std::error_code error;
+    const std::filesystem::path file = std::filesystem::weakly_canonical(path, error);
+    if (!path.empty() && !seen.insert(error ? std::filesystem::path(path) : file).second)
+      throw ReportError(fmt::format("{}: asked for twice: report, JUnit XML and summary are different files", path));
+  }
+}
+
 }  // namespace
 
 ReportSink::ReportSink(const std::string& path, const ExportArguments& exports, const Report& begun)
     : path_(path), exports_(exports) {
+  RequireDifferent({path, exports.junit, exports.summary});
   if (std::error_code error;
       !exports.summary.empty() && IsShared(exports.summary) && std::filesystem::exists(exports.summary, error))
     before_ = ReadFile(exports.summary);
