@@ -28,10 +28,8 @@ std::string FaultText(std::uint64_t word) {
     case KernelFault::kSession:
       return fmt::format("a row of session {} in a cache of {} sessions", found, limit);
     case KernelFault::kArrivals:
-      return fmt::format(
-          "an arrival counter of split sums held {} between kernels, expected 0: products before it may "
-          "be wrong",
-          found);
+      return fmt::format("an arrival counter of split sums held {}, expected at most {}: products may be wrong", found,
+                         limit);
   }
   return fmt::format("an unknown fault, word {:#x}", word);
 }

@@ -14,7 +14,7 @@ enum class KernelFault : std::uint32_t {
   kToken,         // value: token id; limit: rows of the table
   kPosition,      // value: position; limit: 0
   kSession,       // value: session; limit: sessions of the cache
-  kArrivals,      // value: an arrival counter's content between kernels; limit: 0
+  kArrivals,      // value: an arrival counter's content; limit: the most it may hold then, 0 between kernels
 };
 
 // Values and limits are cut to 28 bits, which positions, tokens and sessions fit.

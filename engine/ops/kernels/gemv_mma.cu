@@ -58,6 +58,7 @@ void LaunchSkinny(const KernelContext& ctx, const Product& all) {
               Require<Error>(reductions <= kSemaphores, "{} tiles of a split product: too many", reductions);
               split.partial = static_cast<float4*>(ctx.Workspace(sizeof(float4) * reductions * splits * MT * NT * 32));
               split.semaphores = ctx.semaphores;
+              split.fault = ctx.fault;
               if (ctx.semaphores_used != nullptr) *ctx.semaphores_used = std::max(*ctx.semaphores_used, reductions);
             }
             const int blocks =

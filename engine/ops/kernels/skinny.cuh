@@ -6,6 +6,7 @@
 #pragma once
 
 #include "engine/ops/kernels/epilogue.cuh"
+#include "engine/ops/kernels/fault.cuh"
 
 namespace assay {
 
@@ -15,8 +16,9 @@ constexpr int kGroupBytes = 64;  // of a weight row: see fragments.cuh
 // Where the blocks that split one product over k add their sums; unused when gridDim.z == 1.
 struct SplitSums {
   float4* partial = nullptr;  // [token tiles][row tiles][splits][NT * 32]
-  std::uint32_t* semaphores =
-      nullptr;  // [token tiles][row tiles] blocks that have stored theirs; zeros before and after
+  // [token tiles][row tiles] blocks that have stored theirs; zeros before and after.
+  std::uint32_t* semaphores = nullptr;
+  std::uint64_t* fault = nullptr;
 };
 
 // The 16 weight rows of a block: lane row g and its partner, which is g + 8, or the up row of gate row g.
@@ -121,7 +123,10 @@ __device__ __forceinline__ bool ReduceSplits(float4& v, const SplitSums& split, 
   __syncthreads();
   __shared__ bool last;
   if (item == 0) {
-    last = atomicAdd(split.semaphores + tile, 1u) == static_cast<std::uint32_t>(splits - 1);
+    const std::uint32_t before = atomicAdd(split.semaphores + tile, 1u);
+    last = before == static_cast<std::uint32_t>(splits - 1);
+    // A counter that did not begin at zero: the sum was taken too early. What this leaves behind, Logits looks for.
+    if (before >= static_cast<std::uint32_t>(splits)) Report(split.fault, KernelFault::kArrivals, before, splits - 1);
     if (last) split.semaphores[tile] = 0;
   }
   __syncthreads();
