@@ -16,7 +16,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(build-essential cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libvalijson-dev libssl-dev
-          libgtest-dev libbenchmark-dev zlib1g-dev)
+          libgtest-dev libbenchmark-dev libboost-math-dev zlib1g-dev)
 jobs=${JOBS:-$(nproc)}
 # Threads that spin while they wait starve their neighbours on a busy machine.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}

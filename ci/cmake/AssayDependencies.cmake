@@ -11,6 +11,7 @@ set(ZLIB_USE_STATIC_LIBS ON)
 find_package(ZLIB REQUIRED)
 find_package(GTest REQUIRED)
 find_package(benchmark REQUIRED)
+find_package(Boost 1.74 REQUIRED CONFIG)  # headers: quantiles of Boost.Math
 find_path(VALIJSON_INCLUDE_DIR valijson/validator.hpp REQUIRED)
 
 set(ASSAY_HAS_CUDA OFF)

@@ -41,6 +41,9 @@ const std::vector<Room> kRooms = {
     {"oracles/probes/", {"engine/base/", "engine/memory/", "engine/ops/", "oracles/compare/"}},
     {"oracles/unit/", {"engine/", "oracles/"}},
     // A report is read, checked and rendered where nothing of the engine is; of the oracles it knows what a verdict is.
+    // Statistics and decisions on numbers alone.
+    {"reports/gate/", {}},
+    {"reports/policy/", {"oracles/verdict/", "reports/format/", "reports/gate/"}},
     {"reports/format/", {"oracles/verdict/", "reports/"}},
     {"reports/environment/", {"oracles/verdict/", "reports/"}},
     {"reports/render/", {"oracles/verdict/", "reports/"}},
