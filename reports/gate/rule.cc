@@ -42,6 +42,11 @@ double LevelOf(std::size_t family, const GateRule& rule) {
 
 int MostSpoilt(int rounds) { return rounds / 3; }
 
+void LimitRounds(int rounds, GateRule* rule) {
+  std::erase_if(rule->looks, [&](int look) { return look > rounds; });
+  if (rule->looks.empty()) rule->looks = {rounds};
+}
+
 std::string_view RuleProblem(const GateRule& rule) {
   if (!(rule.alpha > 0 && rule.alpha < 0.5)) return "alpha: expected more than 0 and less than 0.5";
   if (!(rule.threshold >= kLeastThreshold && rule.threshold <= 1)) return "threshold: expected 1 to 100 percent";

@@ -39,6 +39,9 @@ int MostSpoilt(int rounds);
 // Empty, or what is wrong with the rule: a level outside (0, 0.5), looks that do not ascend, ...
 std::string_view RuleProblem(const GateRule& rule);
 
+// Keeps the looks that `rounds` reach; without one, a single look there.
+void LimitRounds(int rounds, GateRule* rule);
+
 enum class CellVerdict : std::uint8_t {
   kPass,          // shown to be less than the threshold slower
   kRegression,    // shown to be slower, by at least the minimum effect

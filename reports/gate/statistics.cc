@@ -12,7 +12,7 @@ namespace assay {
 namespace {
 
 constexpr std::size_t kMostSigns = 40;
-constexpr double kClip = 1.5;           // sizes beyond so many medians count as that
+constexpr double kClip = 1.5;          // sizes beyond so many medians count as that
 constexpr double kHuber = 1.5;         // Huber's k
 constexpr int kScaleIterations = 200;  // each takes a constant share of what is left
 constexpr double kScaleTolerance = 1e-9;

@@ -12,9 +12,9 @@ namespace assay {
 // One-sided p of the sign-flip test (Fisher's randomisation test of paired differences): on how many of all 2^n
 // choices of signs the sum is at least the one observed. Exact whatever the noise is like, as long as the order within
 // each pair was drawn by a coin: then a pair's ratio is as likely as its inverse where nothing changed. The sum is of
-// ratios clipped at one and a half of their median size, so that one outlier does not outweigh all others; clipping looks at
-// sizes only, which leaves the test exact. At most 40 numbers: both halves are enumerated, sorted and counted together
-// (Horowitz and Sahni's split).
+// ratios clipped at one and a half of their median size, so that one outlier does not outweigh all others; clipping
+// looks at sizes only, which leaves the test exact. At most 40 numbers: both halves are enumerated, sorted and counted
+// together (Horowitz and Sahni's split).
 double SignFlipP(const std::vector<double>& ratios);
 
 // The median of the means of all pairs, each number with itself included (Hodges and Lehmann 1963).
