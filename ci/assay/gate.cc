@@ -15,6 +15,8 @@
 #include "ci/assay/terminal.h"
 #include "ci/assay/watch.h"
 #include "reports/environment/begin.h"
+#include "reports/format/writer.h"
+#include "reports/policy/policy.h"
 
 namespace assay {
 namespace {
@@ -50,12 +52,35 @@ double Percent(const std::string& text) {
   return percent / 100;
 }
 
-GateRule RuleFrom(const GateArguments& arguments) {
-  GateRule rule;
+std::optional<Policy> PolicyOf(const GateArguments& arguments) {
+  if (arguments.policy.empty()) return std::nullopt;
+  return PolicyFrom(ReadFile(arguments.policy), arguments.policy, Now().substr(0, 10));
+}
+
+template <class Value>
+void TakeUnlessSaid(std::vector<Value>* said, const std::vector<Value>& by_policy) {
+  if (said->empty()) *said = by_policy;
+}
+
+// What the command line leaves open is the policy's.
+GateArguments Completed(GateArguments arguments, const std::optional<Policy>& policy) {
+  if (!policy) return arguments;
+  TakeUnlessSaid(&arguments.models, policy->models);
+  TakeUnlessSaid(&arguments.what, policy->what);
+  TakeUnlessSaid(&arguments.dtypes, policy->dtypes);
+  TakeUnlessSaid(&arguments.prompts, policy->prompts);
+  TakeUnlessSaid(&arguments.sessions, policy->sessions);
+  TakeUnlessSaid(&arguments.contexts, policy->contexts);
+  if (arguments.device.empty() && policy->devices.size() == 1) arguments.device = policy->devices.front();
+  return arguments;
+}
+
+GateRule RuleFrom(const GateArguments& arguments, const std::optional<Policy>& policy) {
+  GateRule rule = policy ? policy->rule : GateRule{};
   if (arguments.threshold == "auto")
-    rule.automatic = true;
+    rule.automatic = true, rule.threshold = GateRule{}.threshold;
   else if (!arguments.threshold.empty())
-    rule.threshold = Percent(arguments.threshold);
+    rule.automatic = false, rule.threshold = Percent(arguments.threshold);
   if (arguments.rounds > 0) LimitRounds(arguments.rounds, &rule);
   return rule;
 }
@@ -92,7 +117,10 @@ std::string WithoutFolders(const std::string& argument) {
 class Gate {
  public:
   Gate(const GateArguments& arguments, const Invocation& invocation)
-      : arguments_(arguments), report_(Begun(arguments, invocation)), sink_(arguments.report, report_) {}
+      : policy_(PolicyOf(arguments)),
+        arguments_(Completed(arguments, policy_)),
+        report_(Begun(arguments_, policy_, invocation)),
+        sink_(arguments.report, report_) {}
 
   int Run() {
     RunWatch watch([] {}, [this](int signal) { stop_.Stop(signal); });
@@ -101,6 +129,10 @@ class Gate {
                             FindBuild(arguments_.candidate, preset, &stop_)};
     GateRounds rounds(SelectionFrom(arguments_), builds, folder_.path(), &stop_, &report_, [this] { Changed(); });
     report_.complete = Measure(rounds);
+    if (policy_ && report_.complete) {
+      report_.problems = Unmet(*policy_, report_);
+      report_.complete = report_.problems.empty();
+    }
     report_.finished = Now();
     report_.duration_s = Seconds();
     progress_.Clear();
@@ -111,10 +143,11 @@ class Gate {
   }
 
  private:
-  static Report Begun(const GateArguments& arguments, const Invocation& invocation) {
+  static Report Begun(const GateArguments& arguments, const std::optional<Policy>& policy,
+                      const Invocation& invocation) {
     Report report = BeginReport("gate", invocation.argc, invocation.argv);
     GateRecord& record = report.gate.emplace();
-    record.rule = RuleFrom(arguments);
+    record.rule = RuleFrom(arguments, policy);
     record.coin_seed = arguments.seed ? *arguments.seed : std::random_device()() & 0x7fffffff;
     record.baseline.argument = WithoutFolders(arguments.baseline);
     record.candidate.argument = WithoutFolders(arguments.candidate);
@@ -159,7 +192,8 @@ class Gate {
 
   double Seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
-  const GateArguments& arguments_;
+  const std::optional<Policy> policy_;
+  const GateArguments arguments_;
   Report report_;
   ReportSink sink_;
   ScratchFolder folder_;

@@ -28,7 +28,11 @@ Json Parse(std::string_view text) {
 }  // namespace
 
 std::vector<std::string> SchemaProblems(std::string_view report_text) {
-  const Json document = Parse(report_text), schema_document = Parse(ReportSchema());
+  return SchemaProblemsOf(report_text, ReportSchema());
+}
+
+std::vector<std::string> SchemaProblemsOf(std::string_view text, std::string_view schema_text) {
+  const Json document = Parse(text), schema_document = Parse(schema_text);
   valijson::Schema schema;
   valijson::SchemaParser parser;
   parser.populateSchema(valijson::adapters::NlohmannJsonAdapter(schema_document), schema);

@@ -70,6 +70,13 @@ void CompareSpeeds(const Report& older, const Report& newer, ParityChanges* chan
 
 }  // namespace
 
+void SetVerdict(ParityChanges* changes) {
+  if (!changes->broken.empty() || !changes->crept.empty() || !changes->coverage.empty())
+    changes->verdict = "FAIL";
+  else
+    changes->verdict = changes->lost.empty() && changes->compared > 0 ? "PASS" : "INCOMPLETE";
+}
+
 ParityChanges CompareParity(const Report& older, const Report& newer) {
   ParityChanges changes;
   const CasesById before = ById(older), after = ById(newer);
@@ -103,10 +110,8 @@ ParityChanges CompareParity(const Report& older, const Report& newer) {
     changes.lost.push_back("the newer report is not complete: " + problem);
   if (!newer.complete && newer.problems.empty()) changes.lost.emplace_back("the newer report is not complete");
   CompareSpeeds(older, newer, &changes);
-  if (!changes.broken.empty() || !changes.crept.empty() || !changes.coverage.empty())
-    changes.verdict = "FAIL";
-  else
-    changes.verdict = changes.lost.empty() && compared > 0 ? "PASS" : "INCOMPLETE";
+  changes.compared = compared;
+  SetVerdict(&changes);
   return changes;
 }
 

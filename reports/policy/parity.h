@@ -16,6 +16,7 @@ struct ParityChanges {
   std::vector<std::string> added;     // not in the older report: said, never judged
   std::vector<std::string> mended;    // did not pass and does now
   std::vector<std::string> slower;    // rows of comparable reports: may warn alone, since they are not paired
+  std::size_t compared = 0;           // cases that pass in both
   std::string verdict;  // "PASS", "FAIL" (broken, crept, coverage), "INCOMPLETE" (lost, nothing to compare)
 };
 
@@ -26,6 +27,9 @@ inline constexpr double kLeastCreep = 0.05;
 inline constexpr double kSpreadsOfCreep = 3;
 // From here on a stored speed is worth a warning.
 inline constexpr double kWarnedSlowdown = 0.05;
+
+// From what is left of the lists.
+void SetVerdict(ParityChanges* changes);
 
 ParityChanges CompareParity(const Report& older, const Report& newer);
 
