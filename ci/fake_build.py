@@ -4,6 +4,7 @@
 Usage: fake_build.py MODE ASSAY FOLDER ARGUMENTS... ; FOLDER holds run.json and bench.json, or MODE is slow: then ASSAY
 runs and its samples are made 10 % longer, the figures with them.
 """
+import hashlib
 import json
 import math
 import os
@@ -69,6 +70,12 @@ if command == "bench":
         report["run"]["id"] = "00000000-0000-4000-8000-000000000000"
     if mode == "other_key":
         report["environment"]["host"]["cpu"] = "another"
+    if mode == "other_host":  # consistently so
+        facts = report["environment"]["comparability"]
+        old, report["environment"]["host"]["cpu"] = report["environment"]["host"]["cpu"], "another"
+        facts["fields"] = {name: "another" if value == old else value for name, value in facts["fields"].items()}
+        text = "".join(f"{name}\0{value}\0" for name, value in facts["fields"].items())
+        facts["key"] = hashlib.sha256(text.encode()).hexdigest()
     if mode == "rebuilt" and calls >= 2:
         report["environment"]["build"]["build_id"] = "feed"
     if mode == "lies":

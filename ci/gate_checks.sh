@@ -64,6 +64,7 @@ gate 4 'contradicts itself' lies
 gate 4 'the clock went backwards' backwards
 gate 5 'models: ' other_model
 gate 4 'contradicts itself' other_key
+gate 5 'another' other_host
 gate 5 'the candidate is another build than before' rebuilt
 gate 5 'report version 9.0.0' version
 printf 'no program' >text && chmod +x text
