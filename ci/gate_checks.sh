@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ways in which a gate may have no answer: each has its exit code, and none of them is 0. Then a build against itself and
-# against one that is 10 % slower, really run. Usage: ci/gate_checks.sh ASSAY
+# Ways in which a gate may have no answer: each has its exit code, and none of them is 0. Then a build against itself
+# and against one that is 10 % slower, really run. Usage: ci/gate_checks.sh ASSAY
 set -u
 assay=$(realpath "$1")
 here=$(cd "$(dirname "$0")" && pwd)
@@ -46,7 +46,8 @@ gate() {
 gate 0 'PASS: 2 cells' good2 --report good.json
 "$assay" validate --require-pass good.json >/dev/null || { echo 'the report of a gate does not hold'; failed=1; }
 gate 1 'REGRESSION: 2 cells' slow10 --report slow.json
-"$assay" validate slow.json | grep -q 'valid, REGRESSION' || { echo 'the report of a regression does not hold'; failed=1; }
+"$assay" validate slow.json | grep -q 'valid, REGRESSION' ||
+  { echo 'the report of a regression does not hold'; failed=1; }
 expect 0 'faster' --baseline "$(fake slow10)" --candidate "$good" "${cells[@]}"
 
 # What has none.
