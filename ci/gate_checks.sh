@@ -53,6 +53,7 @@ expect 0 'faster' --baseline "$(fake slow10)" --candidate "$good" "${cells[@]}"
 # What has none.
 gate 1 'error: Prefill' parity_fails
 gate 3 'INCONCLUSIVE' noisy --rounds 8
+gate 3 'the last look is at 8' slow10 --budget 0.1
 gate 4 'parity of the candidate: was killed by signal 9' dies_at_once
 gate 4 'was killed by signal 9' dies_later
 gate 4 'took more than 1 s' hangs --timeout 1
@@ -68,6 +69,11 @@ gate 4 'contradicts itself' other_key
 gate 5 'another' other_host
 gate 5 'the candidate is another build than before' rebuilt
 gate 5 'report version 9.0.0' version
+"$assay" gate --baseline "$good" --candidate "$(fake hangs)" "${cells[@]}" --report ended.json >said 2>&1 &
+sleep 3; kill -TERM $!; wait $!
+[ $? -eq 143 ] || { echo 'SIGTERM does not end a gate with 143'; failed=1; }
+"$assay" validate ended.json >/dev/null
+[ $? -eq 4 ] || { echo 'the report of a gate that was ended is not incomplete'; failed=1; }
 printf 'no program' >text && chmod +x text
 expect 4 'did not start' --baseline "$good" --candidate ./text "${cells[@]}"
 expect 2 'a file that cannot be run' --baseline "$good" --candidate run.json "${cells[@]}"

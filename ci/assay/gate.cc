@@ -151,6 +151,8 @@ class Gate {
     record.coin_seed = arguments.seed ? *arguments.seed : std::random_device()() & 0x7fffffff;
     record.baseline.argument = WithoutFolders(arguments.baseline);
     record.candidate.argument = WithoutFolders(arguments.candidate);
+    // Until their own reports say so.
+    record.baseline.build.commit = record.candidate.build.commit = "unknown";
     report.seed = record.coin_seed;
     return report;
   }

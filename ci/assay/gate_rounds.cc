@@ -142,7 +142,7 @@ bool GateRounds::CheckSides(const Report& baseline, const Report& candidate) {
   if (UuidsOf(candidate) != UuidsOf(*report_)) differs.push_back("another GPU than in the first round");
   GateSide& first = record().baseline;
   const BuildInfo& build = baseline.environment.build;
-  if (first.build.commit.empty()) first.build = build;
+  if (run_ids_.size() == 1) first.build = build;
   if (first.build.build_id != build.build_id) differs.push_back("the baseline is another build than before");
   if (record().candidate.build.build_id != candidate.environment.build.build_id)
     differs.push_back("the candidate is another build than before");
