@@ -129,6 +129,7 @@ CommandLine::CommandLine(const Invocation& invocation)
   AddRun();
   AddGolden();
   AddBench();
+  AddGate();
   AddList();
   AddInspect();
   AddValidate();
@@ -213,6 +214,51 @@ void CommandLine::AddBench() {
   bench_command->add_option("--report", bench_.report, "file to write");
   AddExports(bench_command, &bench_.exports);
   bench_command->callback([this] { code_ = BenchCommand(bench_, invocation_); });
+}
+
+void CommandLine::AddGate() {
+  CLI::App* gate =
+      app_.add_subcommand("gate", "is a build as right and as fast as another? Paired rounds of fresh processes");
+  CLI::Option* baseline =
+      gate->add_option("--baseline", gate_.baseline, "an assay program, a build folder or a git revision");
+  CLI::Option* candidate = gate->add_option("--candidate", gate_.candidate, "what is judged, given alike");
+  CLI::Option* reports =
+      gate->add_option("--reports", gate_.reports, "two kept reports, old and new, whose parity is compared")
+          ->expected(2)
+          ->excludes(baseline)
+          ->excludes(candidate);
+  baseline->needs(candidate);
+  candidate->needs(baseline);
+  ListOption(gate, "models,--model", &gate_.models, "models, as bench takes them; default: gemma4-nano");
+  ListOption(gate, "--suite", &gate_.suites, "suites of the candidate's parity; default: all")->delimiter(',');
+  ListOption(gate, "--dtype", &gate_.dtypes, "modes of the engine; default: bf16")->delimiter(',');
+  ListOption(gate, "--what", &gate_.what, "benchmarks; default: decode")->delimiter(',');
+  ListOption(gate, "--n", &gate_.sessions, "sessions decoded together")->delimiter(',')->check(CLI::Range(1, 1 << 16));
+  ListOption(gate, "--ctx", &gate_.contexts, "tokens in each session's cache")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1 << 24));
+  ListOption(gate, "--prompt", &gate_.prompts, "shapes of a prefill")->delimiter(',');
+  gate->add_option("--device", gate_.device, "where both run: auto, host, cuda or cuda:N; default: auto");
+  gate->add_option("--seconds", gate_.seconds, "timed repeats of a row in each process")
+      ->capture_default_str()
+      ->check(Seconds);
+  gate->add_option("--timeout", gate_.timeout_s, "seconds that a process may take; one that takes more ends the gate")
+      ->capture_default_str()
+      ->check(Seconds);
+  gate->add_option("--rounds", gate_.rounds, "most fresh rounds of a cell that the screen did not pass; default: 24")
+      ->check(CLI::Range(8, 40));
+  gate->add_option("--budget", gate_.budget_s, "seconds that all rounds may take; says what can be found in them")
+      ->check(Seconds);
+  gate->add_option(
+      "--threshold", gate_.threshold,
+      "percent that a cell must be shown not to be slower by, or auto: from each cell's spread; default: 3");
+  gate->add_option("--seed", gate_.seed, "of the coin that draws the order; default: a random one")->check(Seed);
+  gate->add_option("--policy", gate_.policy, "file: what must be there and pass, thresholds, waivers");
+  gate->add_option("--report", gate_.report, "file to write; .gz compresses");
+  gate->callback([this, baseline, reports] {
+    if (baseline->empty() && reports->empty()) throw CLI::RequiredError("--baseline and --candidate, or --reports");
+    code_ = gate_.reports.empty() ? GateCommand(gate_, invocation_) : GateReportsCommand(gate_);
+  });
 }
 
 void CommandLine::AddList() {

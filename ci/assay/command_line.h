@@ -18,6 +18,7 @@ class CommandLine {
   void AddRun();
   void AddGolden();
   void AddBench();
+  void AddGate();
   void AddList();
   void AddInspect();
   void AddValidate();
@@ -32,6 +33,7 @@ class CommandLine {
   bool list_cases_ = false, list_groups_ = false;
   GoldenArguments golden_;
   BenchArguments bench_;
+  GateArguments gate_;
   InspectArguments inspect_;
   ValidateArguments validate_;
   std::string folder_, shell_;

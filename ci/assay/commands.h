@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -79,6 +80,25 @@ struct BenchArguments {
   ExportArguments exports;
 };
 int BenchCommand(const BenchArguments& arguments, const Invocation& invocation);
+
+struct GateArguments {
+  std::string baseline, candidate;   // programs, build folders or git revisions
+  std::vector<std::string> reports;  // two kept reports instead of two builds
+  std::vector<std::string> models, suites, dtypes, what, prompts;
+  std::vector<int> sessions, contexts;
+  std::string device;                 // empty: the policy's, or auto
+  double seconds = 1;                 // of a row in each process
+  double timeout_s = 600;             // of a process
+  int rounds = 0;                     // most fresh rounds of a cell that the screen did not pass; 0: the rule's
+  double budget_s = 0;                // of all rounds; 0: none
+  std::string threshold;              // percent, or "auto"; empty: the policy's, or 3
+  std::optional<std::uint64_t> seed;  // of the coin; absent: a random one
+  std::string policy;                 // file; empty: none
+  std::string report;
+};
+int GateCommand(const GateArguments& arguments, const Invocation& invocation);
+// The parity of two kept reports.
+int GateReportsCommand(const GateArguments& arguments);
 
 // Suites, models, presets and devices; or the ids of the cases that `arguments` select; or the groups that may be
 // placed.

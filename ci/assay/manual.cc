@@ -40,7 +40,7 @@ constexpr const char* kEnd = R"(.SH EXIT STATUS
 pass
 .TP
 .B 1
-a case failed or errored; validate: the report contradicts itself
+a case failed or errored; gate: a regression; validate: the report contradicts itself
 .TP
 .B 2
 command line, configuration, unreadable or unsupported input

@@ -28,7 +28,11 @@ Json Parse(std::string_view text) {
 }  // namespace
 
 std::vector<std::string> SchemaProblems(std::string_view report_text) {
-  const Json document = Parse(report_text), schema_document = Parse(ReportSchema());
+  return SchemaProblemsOf(report_text, ReportSchema());
+}
+
+std::vector<std::string> SchemaProblemsOf(std::string_view text, std::string_view schema_text) {
+  const Json document = Parse(text), schema_document = Parse(schema_text);
   valijson::Schema schema;
   valijson::SchemaParser parser;
   parser.populateSchema(valijson::adapters::NlohmannJsonAdapter(schema_document), schema);
@@ -59,6 +63,10 @@ std::vector<std::string> ConsistencyProblems(std::string_view report_text) {
           fmt::format("{}: found {}, but the cases say {}", key, found.at(key).dump(), derived.at(key).dump()));
     }
   }
+  if ((report.kind == "gate") != report.gate.has_value())
+    problems.push_back(fmt::format("gate: {} of kind {}", report.gate ? "there" : "absent", report.kind));
+  if (found.value("gate", Json()) != derived.value("gate", Json()))
+    problems.push_back("gate: decisions do not follow from the rounds");
   if (found.at("environment").at("comparability") != derived.at("environment").at("comparability"))
     problems.push_back("environment.comparability: key or fields do not follow from the environment");
   if (found.at("bounds") != derived.at("bounds"))

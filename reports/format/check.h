@@ -14,6 +14,9 @@ std::string_view ReportSchema();
 // One line per violation of the schema, with the path of the field; empty: the shape is right.
 std::vector<std::string> SchemaProblems(std::string_view report_text);
 
+// The same of any text against any schema (draft-07), such as a policy's.
+std::vector<std::string> SchemaProblemsOf(std::string_view text, std::string_view schema);
+
 // One line per contradiction inside a report of the right shape. Re-derived are: the verdict of each judgement from its
 // value, bound, fault and comparisons; budgets; rows on which the argmax was judged; figures, floor and parity of each
 // timed row, and whether it may have a speed; the comparability key; counts, skip ledger, bounds and the run's verdict.

@@ -108,13 +108,25 @@ GpuInfo GpuFrom(const Json& json) {
 
 }  // namespace
 
+Json BuildJson(const BuildInfo& build) {
+  Json json = Write(kBuild, build);
+  json["dirty"] = build.dirty;
+  return json;
+}
+
+BuildInfo BuildFrom(const Json& json) {
+  BuildInfo build;
+  Read(kBuild, json, &build);
+  build.dirty = json.at("dirty");
+  return build;
+}
+
 Json EnvironmentJson(const Environment& environment) {
   Json json;
   Json fields = Json::object();
   for (const auto& [name, value] : ComparabilityFields(environment)) fields[name] = value;
   json["comparability"] = {{"key", ComparabilityKey(environment)}, {"fields", std::move(fields)}};
-  json["build"] = Write(kBuild, environment.build);
-  json["build"]["dirty"] = environment.build.dirty;
+  json["build"] = BuildJson(environment.build);
   json["host"] = Write(kHost, environment.host);
   json["device"] = Json::object();
   PutText(&json["device"], "asked", environment.device_asked);
@@ -131,8 +143,7 @@ Json EnvironmentJson(const Environment& environment) {
 
 Environment EnvironmentFrom(const Json& json) {
   Environment environment;
-  Read(kBuild, json.at("build"), &environment.build);
-  environment.build.dirty = json.at("build").at("dirty");
+  environment.build = BuildFrom(json.at("build"));
   Read(kHost, json.at("host"), &environment.host);
   environment.device_asked = json.at("device").value("asked", "");
   environment.device_unavailable = json.at("device").value("unavailable", "");

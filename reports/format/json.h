@@ -38,6 +38,13 @@ ReportBenchmark BenchmarkFrom(const Json& json);
 Json LimitsJson(const HardwareLimits& limits);
 HardwareLimits LimitsFrom(const Json& json);
 
+Json BuildJson(const BuildInfo& build);
+BuildInfo BuildFrom(const Json& json);
+
+// A gate with its decisions, which are derived and not read.
+Json GateJson(const GateRecord& record);
+GateRecord GateFrom(const Json& json);
+
 Json AxesJson(const Axes& axes);
 Axes AxesFrom(const Json& json);
 Status StatusFrom(const Json& object);

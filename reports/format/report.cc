@@ -23,7 +23,11 @@ std::string RunVerdict(const Report& report, const ReportSummary& summary) {
     return row.status == Status::kFail || row.status == Status::kError || row.parity == Verdict::kWrong;
   };
   if (summary.statuses.at(Status::kFail) + summary.statuses.at(Status::kError) > 0 || bench(failed)) return "FAIL";
+  if (report.gate && !report.gate->not_comparable.empty()) return "NOT_COMPARABLE";
   if (!report.complete) return "INCOMPLETE";
+  // The speed of a build of which nothing was shown to be right is worth nothing.
+  if (report.gate)
+    return summary.statuses.at(Status::kPass) == 0 ? std::string("INCOMPLETE") : Decide(*report.gate).verdict;
   // A row that has no speed because the device was slowed down may have one when it is timed again.
   if (bench([](const ReportBenchmark& row) { return row.status == Status::kUnstable; })) return "INCONCLUSIVE";
   // Nothing ran where it was to run: in all, or on one of the devices.
@@ -113,10 +117,12 @@ ReportSummary Summarise(const Report& report) {
 
 int ExitCode(std::string_view run_verdict) {
   if (run_verdict == "PASS") return 0;
-  if (run_verdict == "FAIL") return 1;
+  if (run_verdict == "FAIL" || run_verdict == "REGRESSION") return 1;
   if (run_verdict == "INCONCLUSIVE") return 3;
   if (run_verdict == "INCOMPLETE") return 4;
-  throw ReportError(fmt::format("run verdict '{}': expected PASS, FAIL, INCONCLUSIVE or INCOMPLETE", run_verdict));
+  if (run_verdict == "NOT_COMPARABLE") return 5;
+  throw ReportError(fmt::format(
+      "run verdict '{}': expected PASS, FAIL, REGRESSION, INCONCLUSIVE, INCOMPLETE or NOT_COMPARABLE", run_verdict));
 }
 
 Report AsWritten(Report report) {

@@ -18,12 +18,15 @@
 #include "oracles/verdict/verdict.h"
 #include "reports/format/axes.h"
 #include "reports/format/environment.h"
+#include "reports/format/gate.h"
 #include "reports/format/status.h"
 
 namespace assay {
 
 inline constexpr const char* kReportSchemaName = "assay.report";
 inline constexpr const char* kReportSchemaVersion = "2.0.0";
+// What a report with a gate states: one without is of the shape that readers of 2.0 know.
+inline constexpr const char* kGateSchemaVersion = "2.1.0";
 
 // A report that cannot be read or written. The message names the file or the field.
 class ReportError : public std::runtime_error {
@@ -129,7 +132,7 @@ struct ModelInfo {
 
 struct Report {
   std::string run_id;
-  std::string kind;  // "run", "golden", "bench"
+  std::string kind;  // "run", "golden", "bench", "gate"
   std::vector<std::string> argv;
   std::string started, finished;  // RFC 3339; finished is empty while the run is not
   double duration_s = 0;
@@ -140,6 +143,7 @@ struct Report {
   std::int64_t listed = 0, selected = 0;  // cases that exist for these inputs; cases asked for
   std::vector<ReportCase> cases;
   std::vector<ReportBenchmark> benchmarks;
+  std::optional<GateRecord> gate;  // of kind "gate": cases are those of the candidate's parity
   bool complete = false;
   std::vector<std::string> problems;  // why it is not complete
   // The version this was converted from; empty when it was written as it stands. What that version did not record is
@@ -153,11 +157,11 @@ struct ReportSummary {
   std::map<Verdict, std::int64_t> verdicts;                             // of cases; every verdict, also with 0
   ArgmaxRows argmax;                                                    // of all cases
   std::vector<std::pair<std::string, std::vector<std::string>>> skips;  // reason, ids; cases, then rows
-  std::string verdict;                                                  // "PASS", "FAIL", "INCONCLUSIVE", "INCOMPLETE"
+  std::string verdict;  // "PASS", "FAIL", "INCONCLUSIVE", "INCOMPLETE"; of a gate REGRESSION, NOT_COMPARABLE
 };
 ReportSummary Summarise(const Report& report);
 
-// 0 PASS, 1 FAIL, 3 INCONCLUSIVE, 4 INCOMPLETE.
+// 0 PASS, 1 FAIL and REGRESSION, 3 INCONCLUSIVE, 4 INCOMPLETE, 5 NOT_COMPARABLE.
 int ExitCode(std::string_view run_verdict);
 
 // The report as a reader of its text sees it. Numbers of judgements keep 6 significant digits, or all when rounding

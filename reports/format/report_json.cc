@@ -239,7 +239,7 @@ std::string ToJson(const Report& as_measured) {
   for (const ModelInfo& model : report.models)
     models.push_back({{"name", model.name}, {"format", model.format}, {"identity", model.identity}});
   Json json;
-  json["schema"] = {{"name", kReportSchemaName}, {"version", kReportSchemaVersion}};
+  json["schema"] = {{"name", kReportSchemaName}, {"version", report.gate ? kGateSchemaVersion : kReportSchemaVersion}};
   json["verdict"] = summary.verdict;
   json["run"] = RunJson(report);
   json["counts"] = CountsJson(report, summary);
@@ -252,6 +252,7 @@ std::string ToJson(const Report& as_measured) {
   json["bounds"] = bounds.json();
   json["cases"] = std::move(cases);
   json["benchmarks"] = std::move(rows);
+  if (report.gate) json["gate"] = GateJson(*report.gate);
   return Printed(json);
 }
 
@@ -270,6 +271,7 @@ Report FromJson(std::string_view text) {
     const std::vector<Bound> bounds = BoundsFrom(json.at("bounds"));
     for (const Json& item : json.at("cases")) report.cases.push_back(CaseFrom(item, bounds));
     for (const Json& row : json.at("benchmarks")) report.benchmarks.push_back(BenchmarkFrom(row));
+    if (json.contains("gate")) report.gate = GateFrom(json["gate"]);
     report.complete = json.at("integrity").at("complete");
     report.problems = json.at("integrity").at("problems").get<std::vector<std::string>>();
   } catch (const Json::exception& error) {

@@ -41,6 +41,9 @@ const std::vector<Room> kRooms = {
     {"oracles/probes/", {"engine/base/", "engine/memory/", "engine/ops/", "oracles/compare/"}},
     {"oracles/unit/", {"engine/", "oracles/"}},
     // A report is read, checked and rendered where nothing of the engine is; of the oracles it knows what a verdict is.
+    // Statistics and decisions on numbers alone.
+    {"reports/gate/", {}},
+    {"reports/policy/", {"oracles/verdict/", "reports/format/", "reports/gate/"}},
     {"reports/format/", {"oracles/verdict/", "reports/"}},
     {"reports/environment/", {"oracles/verdict/", "reports/"}},
     {"reports/render/", {"oracles/verdict/", "reports/"}},
@@ -66,6 +69,9 @@ const std::vector<ForbiddenInclude> kForbiddenIncludes = {
     {"suites/support/", "suites/testing/", "what plants faults serves tests"},
     {"bench/support/", "suites/testing/", "what plants faults serves tests"},
     {"bench/cases/", "suites/testing/", "what plants faults serves tests"},
+    {"ci/assay/gate", "engine/", "the gate sees builds as processes"},
+    {"ci/assay/gate", "suites/", "the gate sees builds as processes"},
+    {"ci/assay/gate", "bench/", "the gate sees builds as processes"},
     {"ci/assay/", "suites/testing/", "what plants faults serves tests"},
 };
 
@@ -173,6 +179,8 @@ INSTANTIATE_TEST_SUITE_P(
         Planted{"suite_includes_benchmark", "suites/parity/a.cc", "#include \"bench/support/timing.h\""},
         Planted{"bench_includes_command", "bench/cases/a.cc", "#include \"ci/assay/commands.h\""},
         Planted{"command_plants_faults", "ci/assay/a.cc", "#include \"suites/testing/planted.h\""},
+        Planted{"gate_includes_engine", "ci/assay/gate_rounds.cc", "#include \"engine/base/check.h\""},
+        Planted{"statistics_include_report", "reports/gate/a.cc", "#include \"reports/format/report.h\""},
         Planted{"not_rooted", "engine/base/a.h", "#include \"check.h\""},
         Planted{"family_in_runtime", "engine/runtime/trunk.cc", "if (name == \"Gemma4\") {}"},
         Planted{"family_in_kernel", "engine/ops/kernels/a.cu", "// as llama does"}),

@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# Ways in which a gate may have no answer: each has its exit code, and none of them is 0. Then a build against itself
+# and against one that is 10 % slower, really run. Usage: ci/gate_checks.sh ASSAY
+set -u
+assay=$(realpath "$1")
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failed=0
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} OMP_WAIT_POLICY=passive
+
+# expect CODE TEXT ARGS...: the gate ends with CODE and says TEXT.
+expect() {
+  local code=$1 text=$2 said found
+  shift 2
+  said=$("$assay" gate "$@" 2>&1)
+  found=$?
+  [ "$found" -eq "$code" ] && grep -qF -- "$text" <<<"$said" && return
+  echo "assay gate $*: expected exit $code and '$text', found exit $found and:"
+  tail -15 <<<"$said"
+  failed=1
+}
+
+# fake MODE: a program that behaves so.
+fake() {
+  printf '#!/bin/sh\nexec python3 %q %q %q %q "$@"\n' "$here/fake_build.py" "$1" "$assay" "$work" >"$work/$1"
+  chmod +x "$work/$1"
+  rm -f "$work/$1.count"
+  echo "$work/$1"
+}
+
+cells=(--model tiny-llama --dtype fp32 --device host --n 1 --n 4 --ctx 64 --seconds 0.1)
+"$assay" run tiny-llama --suite Prefill,Decode --dtype fp32 --device host --report run.json >/dev/null || exit 1
+"$assay" bench "${cells[@]}" --report bench.json >/dev/null || exit 1
+good=$(fake good)
+# gate MODE ARGS...: of that candidate against a good build.
+gate() {
+  local code=$1 text=$2 mode=$3
+  shift 3
+  expect "$code" "$text" --baseline "$good" --candidate "$(fake "$mode")" "${cells[@]}" --seed 1 "$@"
+}
+
+# What has an answer.
+gate 0 'PASS: 2 cells' good2 --report good.json
+"$assay" validate --require-pass good.json >/dev/null || { echo 'the report of a gate does not hold'; failed=1; }
+gate 1 'REGRESSION: 2 cells' slow10 --report slow.json
+"$assay" validate slow.json | grep -q 'valid, REGRESSION' ||
+  { echo 'the report of a regression does not hold'; failed=1; }
+expect 0 'faster' --baseline "$(fake slow10)" --candidate "$good" "${cells[@]}"
+
+# What has none.
+gate 1 'error: Prefill' parity_fails
+gate 3 'INCONCLUSIVE' noisy --rounds 8
+gate 3 'the last look is at 8' slow10 --budget 0.1
+gate 4 'parity of the candidate: was killed by signal 9' dies_at_once
+gate 4 'was killed by signal 9' dies_later
+gate 4 'took more than 1 s' hangs --timeout 1
+gate 4 'left no report and ended with 7' no_report
+gate 4 'it ended with 7' wrong_code
+gate 4 'candidate' part
+gate 4 'the candidate has no such row' row_missing
+gate 4 'which was reported before' same_run
+gate 4 'contradicts itself' lies
+gate 4 'the clock went backwards' backwards
+gate 5 'models: ' other_model
+gate 4 'contradicts itself' other_key
+gate 5 'another' other_host
+gate 5 'the candidate is another build than before' rebuilt
+gate 5 'report version 9.0.0' version
+"$assay" gate --baseline "$good" --candidate "$(fake hangs)" "${cells[@]}" --report ended.json >said 2>&1 &
+sleep 3; kill -TERM $!; wait $!
+[ $? -eq 143 ] || { echo 'SIGTERM does not end a gate with 143'; failed=1; }
+"$assay" validate ended.json >/dev/null
+[ $? -eq 4 ] || { echo 'the report of a gate that was ended is not incomplete'; failed=1; }
+printf 'no program' >text && chmod +x text
+expect 4 'did not start' --baseline "$good" --candidate ./text "${cells[@]}"
+expect 2 'a file that cannot be run' --baseline "$good" --candidate run.json "${cells[@]}"
+expect 2 'no git revision' --baseline "$good" --candidate no-such-build "${cells[@]}"
+mkdir empty
+expect 2 'a folder without bin/assay' --baseline "$good" --candidate empty "${cells[@]}"
+expect 4 'parity of the candidate' --baseline "$assay" --candidate "$assay" --model no-such-model --device host
+gate 2 'expected 1 to 100 percent' good2 --threshold 0.1
+"$assay" gate --baseline "$good" --candidate "$good" "${cells[@]}" --report /dev/full >said 2>&1
+[ $? -eq 2 ] || { echo "a report that cannot be written: $(tail -1 said)"; failed=1; }
+
+# Policies.
+policy() { # policy NAME TEXT: a policy with these members
+  printf '{"schema":{"name":"assay.policy","version":"1.0.0"},"name":"%s",%s}' "$1" "$2" >"$1.json"
+}
+policy vanished '"require":{"suites":["Golden"]}'
+gate 4 'no case of suite Golden passed' good2 --policy vanished.json
+policy cell '"require":{"cells":["bench.prefill/*"]}'
+gate 4 'no cell bench.prefill/* was timed' good2 --policy cell.json
+policy expired '"require":{"devices":["host"]},"waivers":[{"id":"*","reason":"old","expires":"2020-01-01"}]'
+gate 2 'expired on 2020-01-01' good2 --policy expired.json
+policy unknown '"require":{"devices":["host"]},"colour":1'
+gate 2 'colour' good2 --policy unknown.json
+policy empty_policy '"require":{}'
+gate 2 'policy empty_policy.json' good2 --policy empty_policy.json
+for sample in host h100; do
+  expect 4 "policy $sample" --reports run.json run.json --policy "$root/reports/policy/$sample.json"
+done
+
+# Kept reports.
+expect 0 'PASS: ' --reports run.json run.json
+"$assay" run tiny-llama --suite Prefill --dtype fp32 --device host --report fewer.json >/dev/null
+expect 4 'vanished; was pass' --reports run.json fewer.json
+expect 0 'new: Decode' --reports fewer.json run.json
+"$assay" run tiny-llama --suite RingWrap --dtype fp32 --device host --report skipped.json >/dev/null
+expect 4 'INCOMPLETE' --reports skipped.json skipped.json
+head -c 3000 run.json >cut.json
+expect 2 'cut.json' --reports run.json cut.json
+sed 's/"version":"2\./"version":"9./' run.json >major.json
+expect 5 'major.json' --reports run.json major.json
+
+# Really run: one build against itself, and against one that is slower.
+real=(--model tiny-llama --dtype fp32 --device host --n 4 --ctx 64 --seconds 0.1 --suite Decode --threshold 8)
+"$assay" gate --baseline "$assay" --candidate "$assay" "${real[@]}" >said 2>&1
+case $? in 0 | 3) ;; *) echo 'a build differs from itself:'; cat said; failed=1 ;; esac
+expect 1 'REGRESSION' --baseline "$assay" --candidate "$(fake slow)" "${real[@]}"
+exit $failed

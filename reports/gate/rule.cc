@@ -1,0 +1,139 @@
+#include "reports/gate/rule.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
+#include "reports/gate/statistics.h"
+
+namespace assay {
+namespace {
+
+// Of the minimum detectable effect: 2.5 of 100 are left to the last look and as many to a pass at an earlier one.
+constexpr double kPower = 0.975;
+
+double Fraction(double log_ratio) { return std::expm1(log_ratio); }
+
+// What the numbers say, without a verdict.
+CellDecision Described(const std::vector<double>& ratios, double threshold, const GateRule& rule) {
+  CellDecision decision;
+  const double estimate = HodgesLehmann(ratios), scale = HuberScale(ratios, estimate);
+  const double freedom = static_cast<double>(ratios.size()) - 1;
+  const double reach = StudentQuantile(rule.confidence, freedom) * EstimateScale(scale, ratios.size());
+  decision.rounds = static_cast<int>(ratios.size());
+  decision.threshold = threshold;
+  decision.estimate = Fraction(estimate);
+  decision.low = Fraction(estimate - reach);
+  decision.high = Fraction(estimate + reach);
+  decision.spread = scale;
+  decision.faster = decision.high < 0 && estimate <= -std::log1p(rule.MinimumEffect(threshold));
+  return decision;
+}
+
+bool Passes(const CellDecision& decision, const GateRule& rule) {
+  return decision.high < decision.threshold && decision.estimate < rule.PassEstimate(decision.threshold);
+}
+
+double LevelOf(std::size_t family, const GateRule& rule) {
+  return rule.alpha / static_cast<double>(std::max<std::size_t>(family, 1) * rule.looks.size());
+}
+
+}  // namespace
+
+int MostSpoilt(int rounds) { return rounds / 3; }
+
+void LimitRounds(int rounds, GateRule* rule) {
+  std::erase_if(rule->looks, [&](int look) { return look > rounds; });
+  if (rule->looks.empty()) rule->looks = {rounds};
+}
+
+std::string_view RuleProblem(const GateRule& rule) {
+  if (!(rule.alpha > 0 && rule.alpha < 0.5)) return "alpha: expected more than 0 and less than 0.5";
+  if (!(rule.threshold >= kLeastThreshold && rule.threshold <= 1)) return "threshold: expected 1 to 100 percent";
+  if (!(rule.confidence > 0.5 && rule.confidence < 1)) return "confidence: expected more than 0.5 and less than 1";
+  if (rule.screen_rounds < 4 || rule.screen_rounds > 24) return "screen_rounds: expected 4 to 24";
+  if (rule.looks.empty()) return "looks: expected at least one";
+  if (rule.looks.front() < 4 || rule.looks.back() > 40) return "looks: expected 4 to 40 rounds";
+  if (std::adjacent_find(rule.looks.begin(), rule.looks.end(), std::greater_equal<>()) != rule.looks.end())
+    return "looks: expected to ascend";
+  return "";
+}
+
+std::string_view Name(CellVerdict verdict) {
+  switch (verdict) {
+    case CellVerdict::kPass:
+      return "pass";
+    case CellVerdict::kRegression:
+      return "regression";
+    case CellVerdict::kInconclusive:
+      return "inconclusive";
+    case CellVerdict::kUnstable:
+      return "unstable";
+    case CellVerdict::kMissing:
+      break;
+  }
+  return "missing";
+}
+
+std::optional<CellVerdict> CellVerdictFromName(std::string_view name) {
+  const auto found = std::find_if(std::begin(kCellVerdicts), std::end(kCellVerdicts),
+                                  [&](CellVerdict verdict) { return Name(verdict) == name; });
+  return found == std::end(kCellVerdicts) ? std::nullopt : std::optional(*found);
+}
+
+double ThresholdOf(const std::vector<double>& screen, const GateRule& rule) {
+  if (!rule.automatic || screen.size() < 2) return rule.threshold;
+  const double spread = HuberScale(screen, HodgesLehmann(screen));
+  return std::clamp(kSpreadsOfThreshold * spread, kLeastThreshold, rule.threshold);
+}
+
+CellDecision Screen(const std::vector<double>& ratios, const GateRule& rule) {
+  CellDecision decision = Described(ratios, ThresholdOf(ratios, rule), rule);
+  decision.detectable = DetectableEffect(decision.spread, decision.threshold, 1, rule);
+  if (Passes(decision, rule)) decision.verdict = CellVerdict::kPass;
+  return decision;
+}
+
+CellDecision Confirm(const std::vector<double>& fresh, double threshold, std::size_t family, const GateRule& rule) {
+  CellDecision decision;
+  decision.threshold = threshold;
+  decision.level = LevelOf(family, rule);
+  for (const int look : rule.looks) {
+    if (look > static_cast<int>(fresh.size())) break;
+    const std::vector<double> seen(fresh.begin(), fresh.begin() + look);
+    decision = Described(seen, threshold, rule);
+    decision.level = LevelOf(family, rule);
+    decision.detectable = DetectableEffect(decision.spread, threshold, family, rule);
+    if (decision.estimate >= rule.MinimumEffect(threshold)) {
+      decision.p = SignFlipP(seen);
+      if (decision.p <= decision.level) decision.verdict = CellVerdict::kRegression;
+    } else if (Passes(decision, rule)) {
+      decision.verdict = CellVerdict::kPass;
+    }
+    if (decision.verdict) return decision;
+  }
+  if (static_cast<int>(fresh.size()) >= rule.looks.back()) decision.verdict = CellVerdict::kInconclusive;
+  return decision;
+}
+
+double DetectableEffect(double spread, double threshold, std::size_t family, const GateRule& rule) {
+  const int rounds = rule.looks.back();
+  const double noise = EstimateScale(spread, static_cast<std::size_t>(rounds)), freedom = rounds - 1;
+  const double critical = StudentQuantile(1 - LevelOf(family, rule), freedom) * noise;
+  return Fraction(std::max(critical, std::log1p(rule.MinimumEffect(threshold))) +
+                  StudentQuantile(kPower, freedom) * noise);
+}
+
+Symmetry SymmetryOf(const std::vector<CellDecision>& screens, const GateRule& rule) {
+  Symmetry symmetry;
+  for (const CellDecision& screen : screens) {
+    const double beyond = std::log1p(rule.PassEstimate(screen.threshold)), estimate = std::log1p(screen.estimate);
+    if (screen.rounds == 0) continue;
+    if (estimate >= beyond) ++symmetry.slower;
+    if (estimate <= -beyond) ++symmetry.faster;
+  }
+  symmetry.p = BinomialP(symmetry.slower, symmetry.faster);
+  return symmetry;
+}
+
+}  // namespace assay
