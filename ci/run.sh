@@ -161,6 +161,7 @@ nightly() {
 }
 
 package() {
+  packages+=(file dpkg-dev)  # by which CPack finds what the program links
   setup
   choose_preset package
   build "$preset" assay
