@@ -2,26 +2,10 @@
 # What the assay command answers to bad and good input: exit codes, messages, and what it leaves behind.
 # Usage: ci/checks.sh PATH_TO_ASSAY [SANITIZERS it was built with]
 set -u
-assay=$1
+. "$(dirname "$0")/expect.sh"
 sanitizers=${2:-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 fixtures=$(dirname "$0")/../suites/fixtures
 history=$(dirname "$0")/../reports/history
-failed=0
-
-# expect CODE TEXT ARGS...: the command ends with CODE and says TEXT.
-expect() {
-  local code=$1 text=$2 said found
-  shift 2
-  said=$("$assay" "$@" 2>&1)
-  found=$?
-  if [ "$found" -ne "$code" ] || ! grep -qF -- "$text" <<<"$said"; then
-    echo "assay $*: expected exit $code and '$text', found exit $found and:"
-    echo "$said" | head -20
-    failed=1
-  fi
-}
 anywhere=(--model tiny-llama --suite Prefill --dtype fp32)
 quick=("${anywhere[@]}" --device host)
 

@@ -1,23 +1,8 @@
 #!/usr/bin/env bash
 # The everyday command line: lists, hints, stops, seeds, interrupts, colours, completion. Usage: ci/cli_checks.sh ASSAY
 set -u
-assay=$(realpath "$1")
+. "$(dirname "$0")/expect.sh"
 here=$(cd "$(dirname "$0")" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-bad() { echo "$1"; failed=1; }
-
-# expect CODE TEXT ARGS...: the command ends with CODE and says TEXT.
-expect() {
-  local code=$1 text=$2 said found
-  shift 2
-  said=$("$assay" "$@" 2>&1)
-  found=$?
-  [ "$found" -eq "$code" ] && grep -qF -- "$text" <<<"$said" && return
-  bad "assay $*: expected exit $code and '$text', found exit $found and:"
-  head -20 <<<"$said"
-}
 quick=(tiny-llama --suite Prefill --dtype fp32 --device host)
 
 # Lists: commas, wildcards, options given twice, a model with its option or without.

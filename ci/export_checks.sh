@@ -3,15 +3,10 @@
 # csv. And the command around them: what it refuses, what it leaves behind. Installs nothing; where a reader is missing
 # it says which and ends with 77, which CTest counts as skipped. Usage: ci/export_checks.sh ASSAY
 set -u
-assay=$(realpath "$1")
+. "$(dirname "$0")/expect.sh"
 here=$(cd "$(dirname "$0")" && pwd)
 history=$here/../reports/history
 compare=${ASSAY_COMPARE_PY:-/usr/share/benchmark/compare.py}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-bad() { echo "$1"; failed=1; }
-
 missing() { echo "all skipped: no $1 here: ci/run.sh setup installs it"; exit 77; }
 # Debian's modules are those of Debian's Python, which need not be the first on the path.
 python=
@@ -20,17 +15,6 @@ for candidate in python3 /usr/bin/python3; do
 done
 [ -n "$python" ] || missing 'python3 with junitparser, and with scipy, which compare.py needs,'
 [ -f "$compare" ] || missing "$compare of libbenchmark-tools"
-
-# expect CODE TEXT ARGS...: the command ends with CODE and says TEXT.
-expect() {
-  local code=$1 text=$2 said found
-  shift 2
-  said=$("$assay" "$@" 2>&1)
-  found=$?
-  [ "$found" -eq "$code" ] && grep -qF -- "$text" <<<"$said" && return
-  bad "assay $*: expected exit $code and '$text', found exit $found and:"
-  head -20 <<<"$said"
-}
 
 # Reports to export: one that passed, one that failed with a hostile name, one with speeds, one that nobody finished.
 quick=(tiny-llama --suite Prefill --dtype fp32 --device host)

@@ -2,26 +2,11 @@
 # Ways in which a gate may have no answer: each has its exit code, and none of them is 0. Then a build against itself
 # and against one that is 10 % slower, really run. Usage: ci/gate_checks.sh ASSAY
 set -u
-assay=$(realpath "$1")
+. "$(dirname "$0")/expect.sh"
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/.." && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-failed=0
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} OMP_WAIT_POLICY=passive
-
-# expect CODE TEXT ARGS...: the gate ends with CODE and says TEXT.
-expect() {
-  local code=$1 text=$2 said found
-  shift 2
-  said=$("$assay" gate "$@" 2>&1)
-  found=$?
-  [ "$found" -eq "$code" ] && grep -qF -- "$text" <<<"$said" && return
-  echo "assay gate $*: expected exit $code and '$text', found exit $found and:"
-  tail -15 <<<"$said"
-  failed=1
-}
 
 # fake MODE: a program that behaves so.
 fake() {
@@ -39,7 +24,7 @@ good=$(fake good)
 gate() {
   local code=$1 text=$2 mode=$3
   shift 3
-  expect "$code" "$text" --baseline "$good" --candidate "$(fake "$mode")" "${cells[@]}" --seed 1 "$@"
+  expect "$code" "$text" gate --baseline "$good" --candidate "$(fake "$mode")" "${cells[@]}" --seed 1 "$@"
 }
 
 # What has an answer.
@@ -48,7 +33,7 @@ gate 0 'PASS: 2 cells' good2 --report good.json
 gate 1 'REGRESSION: 2 cells' slow10 --report slow.json
 "$assay" validate slow.json | grep -q 'valid, REGRESSION' ||
   { echo 'the report of a regression does not hold'; failed=1; }
-expect 0 'faster' --baseline "$(fake slow10)" --candidate "$good" "${cells[@]}"
+expect 0 'faster' gate --baseline "$(fake slow10)" --candidate "$good" "${cells[@]}"
 
 # What has none.
 gate 1 'error: Prefill' parity_fails
@@ -75,12 +60,12 @@ sleep 3; kill -TERM $!; wait $!
 "$assay" validate ended.json >/dev/null
 [ $? -eq 4 ] || { echo 'the report of a gate that was ended is not incomplete'; failed=1; }
 printf 'no program' >text && chmod +x text
-expect 4 'did not start' --baseline "$good" --candidate ./text "${cells[@]}"
-expect 2 'a file that cannot be run' --baseline "$good" --candidate run.json "${cells[@]}"
-expect 2 'no git revision' --baseline "$good" --candidate no-such-build "${cells[@]}"
+expect 4 'did not start' gate --baseline "$good" --candidate ./text "${cells[@]}"
+expect 2 'a file that cannot be run' gate --baseline "$good" --candidate run.json "${cells[@]}"
+expect 2 'no git revision' gate --baseline "$good" --candidate no-such-build "${cells[@]}"
 mkdir empty
-expect 2 'a folder without bin/assay' --baseline "$good" --candidate empty "${cells[@]}"
-expect 4 'parity of the candidate' --baseline "$assay" --candidate "$assay" --model no-such-model --device host
+expect 2 'a folder without bin/assay' gate --baseline "$good" --candidate empty "${cells[@]}"
+expect 4 'parity of the candidate' gate --baseline "$assay" --candidate "$assay" --model no-such-model --device host
 gate 2 'expected 1 to 100 percent' good2 --threshold 0.1
 "$assay" gate --baseline "$good" --candidate "$good" "${cells[@]}" --report /dev/full >said 2>&1
 [ $? -eq 2 ] || { echo "a report that cannot be written: $(tail -1 said)"; failed=1; }
@@ -100,24 +85,24 @@ gate 2 'colour' good2 --policy unknown.json
 policy empty_policy '"require":{}'
 gate 2 'policy empty_policy.json' good2 --policy empty_policy.json
 for sample in host h100; do
-  expect 4 "policy $sample" --reports run.json run.json --policy "$root/reports/policy/$sample.json"
+  expect 4 "policy $sample" gate --reports run.json run.json --policy "$root/reports/policy/$sample.json"
 done
 
 # Kept reports.
-expect 0 'PASS: ' --reports run.json run.json
+expect 0 'PASS: ' gate --reports run.json run.json
 "$assay" run tiny-llama --suite Prefill --dtype fp32 --device host --report fewer.json >/dev/null
-expect 4 'vanished; was pass' --reports run.json fewer.json
-expect 0 'new: Decode' --reports fewer.json run.json
+expect 4 'vanished; was pass' gate --reports run.json fewer.json
+expect 0 'new: Decode' gate --reports fewer.json run.json
 "$assay" run tiny-llama --suite RingWrap --dtype fp32 --device host --report skipped.json >/dev/null
-expect 4 'INCOMPLETE' --reports skipped.json skipped.json
+expect 4 'INCOMPLETE' gate --reports skipped.json skipped.json
 head -c 3000 run.json >cut.json
-expect 2 'cut.json' --reports run.json cut.json
+expect 2 'cut.json' gate --reports run.json cut.json
 sed 's/"version":"2\./"version":"9./' run.json >major.json
-expect 5 'major.json' --reports run.json major.json
+expect 5 'major.json' gate --reports run.json major.json
 
 # Really run: one build against itself, and against one that is slower.
-real=(--model tiny-llama --dtype fp32 --device host --n 4 --ctx 64 --seconds 0.1 --suite Decode --threshold 8)
+real=(--model tiny-llama --dtype fp32 --device host --n 4 --ctx 64 --seconds 0.4 --suite Decode --threshold 8)
 "$assay" gate --baseline "$assay" --candidate "$assay" "${real[@]}" >said 2>&1
 case $? in 0 | 3) ;; *) echo 'a build differs from itself:'; cat said; failed=1 ;; esac
-expect 1 'REGRESSION' --baseline "$assay" --candidate "$(fake slow)" "${real[@]}"
+expect 1 'REGRESSION' gate --baseline "$assay" --candidate "$(fake slow)" "${real[@]}"
 exit $failed

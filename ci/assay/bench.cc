@@ -1,9 +1,7 @@
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
-#include <csignal>
 #include <map>
 #include <mutex>
 
@@ -26,8 +24,6 @@ namespace assay {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr std::chrono::seconds kHeartbeat{30};  // where no progress line can be rewritten
 
 // The benchmarks of one target.
 struct Group {
@@ -106,15 +102,13 @@ class BenchRun {
   // Rows so far, their report, then the end of the process: another thread is busy with a case or a row.
   [[noreturn]] void Interrupted(int signal) {
     const std::lock_guard lock(mutex_);
-    report_.problems.push_back(fmt::format("interrupted by {}, {}", signal == SIGINT ? "SIGINT" : "SIGTERM", doing_));
+    report_.problems.push_back(InterruptedBy(signal) + ", " + doing_);
     try {
       FinishLocked(false);
     } catch (const std::exception& error) {
       fmt::print(stderr, "assay: {}\n", error.what());
     }
-    std::fflush(stdout);
-    // Not exit: destructors would wait for what still computes.
-    ::_exit(128 + signal);
+    EndAtOnce(128 + signal);
   }
 
   int Finish() {

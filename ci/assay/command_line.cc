@@ -229,7 +229,8 @@ void CommandLine::AddGate() {
           ->excludes(candidate);
   baseline->needs(candidate);
   candidate->needs(baseline);
-  ListOption(gate, "models,--model", &gate_.models, "models, as bench takes them; default: gemma4-nano");
+  ListOption(gate, "models,--model", &gate_.models, "models, as bench takes them; default: gemma4-nano")
+      ->delimiter(',');
   ListOption(gate, "--suite", &gate_.suites, "suites of the candidate's parity; default: all")->delimiter(',');
   ListOption(gate, "--dtype", &gate_.dtypes, "modes of the engine; default: bf16")->delimiter(',');
   ListOption(gate, "--what", &gate_.what, "benchmarks; default: decode")->delimiter(',');

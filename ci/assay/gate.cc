@@ -86,22 +86,10 @@ GateRule RuleFrom(const GateArguments& arguments, const std::optional<Policy>& p
 }
 
 GateSelection SelectionFrom(const GateArguments& arguments) {
-  GateSelection selection{{},
-                          arguments.suites,
-                          arguments.dtypes,
-                          arguments.what,
-                          arguments.prompts,
-                          arguments.sessions,
-                          arguments.contexts,
-                          arguments.device.empty() ? "auto" : arguments.device,
-                          arguments.seconds,
-                          arguments.timeout_s};
-  for (const std::string& models : arguments.models)
-    for (std::size_t begin = 0; begin <= models.size();) {
-      const std::size_t end = std::min(models.find(',', begin), models.size());
-      selection.models.push_back(models.substr(begin, end - begin));
-      begin = end + 1;
-    }
+  GateSelection selection{
+      arguments.models,  arguments.suites,   arguments.dtypes,   arguments.what,
+      arguments.prompts, arguments.sessions, arguments.contexts, arguments.device.empty() ? "auto" : arguments.device,
+      arguments.seconds, arguments.timeout_s};
   if (selection.models.empty()) selection.models = {"gemma4-nano"};
   if (selection.dtypes.empty()) selection.dtypes = {"bf16"};
   if (selection.what.empty()) selection.what = {"decode"};

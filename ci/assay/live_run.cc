@@ -1,13 +1,12 @@
 #include "ci/assay/live_run.h"
 
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 
 #include "ci/assay/environment.h"
 #include "ci/assay/flips.h"
+#include "ci/assay/watch.h"
 #include "reports/environment/begin.h"
 #include "reports/render/summary.h"
 
@@ -16,8 +15,6 @@ namespace {
 
 // How much of a run may be lost when it dies.
 constexpr std::chrono::seconds kUpdateEvery{5};
-// Of a log that nobody watches: CI systems end jobs that say nothing for some minutes.
-constexpr std::chrono::seconds kHeartbeat{30};
 constexpr std::chrono::milliseconds kRedraw{500};
 
 double Seconds(std::chrono::steady_clock::duration time) { return std::chrono::duration<double>(time).count(); }
@@ -146,9 +143,7 @@ void LiveRun::Tick() {
 
 void LiveRun::Interrupted(int signal) {
   const std::lock_guard lock(mutex_);
-  Abandon(fmt::format("interrupted by {}{}", signal == SIGINT ? "SIGINT" : "SIGTERM",
-                      running_.empty() ? "" : " in " + running_),
-          128 + signal);
+  Abandon(InterruptedBy(signal) + (running_.empty() ? "" : " in " + running_), 128 + signal);
 }
 
 void LiveRun::Abandon(const std::string& problem, int code) {
@@ -159,9 +154,7 @@ void LiveRun::Abandon(const std::string& problem, int code) {
   } catch (const std::exception& error) {
     fmt::print(stderr, "assay: {}\n", error.what());
   }
-  std::fflush(stdout);
-  // Not exit: destructors would wait for the case that still computes.
-  ::_exit(code < 0 ? verdict : code);
+  EndAtOnce(code < 0 ? verdict : code);
 }
 
 void LiveRun::PrintAll(const ReportSummary& summary) {

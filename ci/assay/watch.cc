@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <utility>
 
 namespace assay {
@@ -20,6 +21,13 @@ extern "C" void Catch(int signal) {
 }
 
 }  // namespace
+
+std::string InterruptedBy(int signal) { return signal == SIGINT ? "interrupted by SIGINT" : "interrupted by SIGTERM"; }
+
+void EndAtOnce(int code) {
+  std::fflush(stdout);
+  ::_exit(code);
+}
 
 RunWatch::RunWatch(std::function<void()> tick, std::function<void(int)> interrupted) {
   caught_signal = 0;

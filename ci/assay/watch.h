@@ -2,10 +2,22 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
+#include <string>
 #include <thread>
 
 namespace assay {
+
+// How often a run says that it lives where no progress line can be rewritten: CI systems end jobs that say nothing for
+// some minutes.
+inline constexpr std::chrono::seconds kHeartbeat{30};
+
+// "interrupted by SIGINT": what a report of the run says.
+std::string InterruptedBy(int signal);
+
+// Ends the process without destructors, which would wait for what another thread still computes.
+[[noreturn]] void EndAtOnce(int code);
 
 class RunWatch {
  public:

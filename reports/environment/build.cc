@@ -2,6 +2,7 @@
 
 #include <elf.h>
 #include <fmt/core.h>
+#include <fmt/format.h>
 #include <link.h>
 
 #include <cstring>
@@ -10,12 +11,6 @@
 
 namespace assay {
 namespace {
-
-std::string Hex(const unsigned char* bytes, std::size_t count) {
-  std::string text;
-  for (std::size_t i = 0; i < count; ++i) text += fmt::format("{:02x}", bytes[i]);
-  return text;
-}
 
 // Looks for the GNU build id among the notes of one loaded object; the first object is the program itself.
 int FindBuildId(dl_phdr_info* info, std::size_t, void* out) {
@@ -29,7 +24,8 @@ int FindBuildId(dl_phdr_info* info, std::size_t, void* out) {
       std::memcpy(&note, at, sizeof note);
       const std::size_t name = (note.n_namesz + 3u) & ~3u, body = (note.n_descsz + 3u) & ~3u;
       if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && std::memcmp(at + sizeof note, "GNU", 4) == 0) {
-        *static_cast<std::string*>(out) = Hex(at + sizeof note + name, note.n_descsz);
+        *static_cast<std::string*>(out) =
+            fmt::format("{:02x}", fmt::join(at + sizeof note + name, at + sizeof note + name + note.n_descsz, ""));
         return 1;
       }
       at += sizeof note + name + body;

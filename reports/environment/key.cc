@@ -1,5 +1,6 @@
 // What makes numbers of two runs comparable, declared field by field.
 #include <fmt/core.h>
+#include <fmt/format.h>
 #include <openssl/evp.h>
 
 #include <algorithm>
@@ -51,12 +52,6 @@ void AddGpu(Fields* fields, std::size_t index, const GpuInfo& gpu) {
   Add(fields, prefix + "highest memory clock", Amount(gpu.max_memory_clock_mhz, "MHz"));
 }
 
-std::string Hex(const unsigned char* bytes, std::size_t count) {
-  std::string text;
-  for (std::size_t i = 0; i < count; ++i) text += fmt::format("{:02x}", bytes[i]);
-  return text;
-}
-
 }  // namespace
 
 Fields ComparabilityFields(const Environment& environment) {
@@ -86,7 +81,7 @@ std::string ComparabilityKey(const Environment& environment) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned int size = 0;
   EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr);
-  return Hex(digest.data(), size);
+  return fmt::format("{:02x}", fmt::join(digest.data(), digest.data() + size, ""));
 }
 
 std::vector<std::string> ComparabilityDifferences(const Environment& a, const Environment& b) {
