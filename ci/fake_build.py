@@ -15,6 +15,8 @@ import time
 import uuid
 
 mode, assay, folder, *arguments = sys.argv[1:]
+if "--help" in arguments:
+    sys.exit(subprocess.call([assay] + arguments) if mode == "slow" else 1)
 command, path = arguments[0], arguments[arguments.index("--report") + 1]
 counter = os.path.join(folder, mode + ".count")
 calls = int(open(counter).read()) if os.path.exists(counter) else 0

@@ -28,9 +28,9 @@ gate() {
 }
 
 # What has an answer.
-gate 0 'PASS: 2 cells' good2 --report good.json
+gate 0 'PASS: 4 cells' good2 --report good.json
 "$assay" validate --require-pass good.json >/dev/null || { echo 'the report of a gate does not hold'; failed=1; }
-gate 1 'REGRESSION: 2 cells' slow10 --report slow.json
+gate 1 'REGRESSION: 4 cells' slow10 --report slow.json
 "$assay" validate slow.json | grep -q 'valid, REGRESSION' ||
   { echo 'the report of a regression does not hold'; failed=1; }
 expect 0 'faster' gate --baseline "$(fake slow10)" --candidate "$good" "${cells[@]}"

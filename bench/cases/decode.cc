@@ -85,6 +85,7 @@ std::vector<TimedRow> TimeDecode(const BenchCase& item, BenchState& state) {
   // Keys visible to the timed steps on average, each row's own included.
   const double keys = shape.context + DecodeShape::kLead + 0.5 * (DecodeShape::kTimed + 1);
   FillNeeds(&row, DecodeCost(model, shape.sessions, keys), state.setting.limits, shape.sessions);
+  row.counts["peak_bytes"] = static_cast<std::int64_t>(ops->memory().PeakBytes());
   row.unit = "token";
   row.contains = fmt::format(
       "one replay of the recorded step for all sessions: embedding, {}all {} layers with cache writes and attention, "

@@ -3,7 +3,7 @@
 
 namespace assay {
 namespace {
-constexpr int kRepeats = 10;
+constexpr int kRepeats = 20;
 }  // namespace
 
 std::vector<TimedRow> TimeLoad(const BenchCase& item, BenchState& state) {
@@ -25,6 +25,7 @@ std::vector<TimedRow> TimeLoad(const BenchCase& item, BenchState& state) {
   const std::vector<double> seconds = RunTimed(item.id(), RepeatsWithin(state.setting.seconds, once, kRepeats), load);
   row.series = {{seconds, state.activity.Stop()}};
   FillNeeds(&row, cost, state.setting.limits, cost.weight_bytes);
+  row.counts["peak_bytes"] = static_cast<std::int64_t>(ops->memory().PeakBytes());
   row.unit = "byte";
   row.contains = fmt::format(
       "{} weights read or made up, checked, converted, uploaded; caches of one session, scratch; all freed again. "

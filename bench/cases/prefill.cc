@@ -79,6 +79,7 @@ std::vector<TimedRow> TimePrefill(const BenchCase& item, BenchState& state) {
   const CostModel model = MakeCostModel(store, state.target.precision, state.target.device.on_host());
   FillNeeds(&row, PrefillCost(model, shape.tokens, shape.tokens, shape.prompts), state.setting.limits,
             double{1} * shape.prompts * shape.tokens);
+  row.counts["peak_bytes"] = static_cast<std::int64_t>(batch.ops().memory().PeakBytes());
   row.unit = "token";
   row.contains = fmt::format(
       "one step over {} prompt{} of {} tokens from empty caches, by the host's clock: token upload, embedding, layers "

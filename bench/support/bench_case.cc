@@ -10,8 +10,13 @@ namespace assay {
 namespace {
 
 // Why a timed row may have no speed; empty: it may.
-std::string Uncovered(const TimedRow& timed, const Coverage& coverage) {
-  for (const std::string& kernel : timed.kernels)
+std::string Uncovered(const ReportBenchmark& row, const std::vector<std::string>& kernels, const Coverage& coverage) {
+  if (!coverage.timed_before.empty()) {
+    const auto before = coverage.timed_before.find(row.id());
+    if (before == coverage.timed_before.end()) return "the run that is its evidence has no such row";
+    return before->second == row.kernels ? "" : "other kernels ran in the timed step than in the run that is evidence";
+  }
+  for (const std::string& kernel : kernels)
     if (!coverage.kernels.contains(kernel))
       return fmt::format("kernel '{}' ran in the timed step, but in none of the cases that cover it", kernel);
   return "";
@@ -66,8 +71,10 @@ std::vector<ReportBenchmark> TimeIfRight(const BenchCase& item, const Coverage& 
       row.parity = coverage.verdict;
       row.covering_cases = coverage.cases;
       row.kernels = DigestOf(one.kernels);
+      row.logit_spread = state.setting.spread;
+      row.logit_tie = state.setting.tie;
       if (!HasSamples(row)) return without_speed(Status::kError, row.id() + " has no samples");
-      if (row.reason = Uncovered(one, coverage); !row.reason.empty()) {
+      if (row.reason = Uncovered(row, one.kernels, coverage); !row.reason.empty()) {
         row.status = Status::kFail;
       } else if (row.reason = Throttled(row); !row.reason.empty()) {
         row.status = Status::kUnstable;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -63,6 +64,8 @@ struct Coverage {
   Verdict verdict = Verdict::kVoid;
   std::vector<std::string> cases;  // ids
   std::set<std::string> kernels;   // that ran in them
+  // Where an earlier process ran the cases: its rows by id, and the digest of the kernels of each.
+  std::map<std::string, std::string> timed_before = {};
 };
 
 // Times a case that its coverage lets pass. A case that does not pass, does not fit, breaks or turns out wrong while it

@@ -4,12 +4,15 @@
 #include <chrono>
 #include <map>
 #include <mutex>
+#include <optional>
 
 #include "bench/cases/cases.h"
 #include "bench/support/coverage.h"
+#include "bench/support/evidence.h"
 #include "bench/support/hardware_limits.h"
 #include "ci/assay/bench_table.h"
 #include "ci/assay/case_run.h"
+#include "ci/assay/checked_report.h"
 #include "ci/assay/commands.h"
 #include "ci/assay/environment.h"
 #include "ci/assay/report_sink.h"
@@ -61,8 +64,11 @@ BenchTable TableFor(const std::vector<Group>& groups) {
 // Covers and times group after group; prints and reports as it goes. Tick and Interrupted come from another thread.
 class BenchRun {
  public:
-  BenchRun(Workbench& bench, Report report, const Device& device, const BenchArguments& arguments, BenchTable table)
+  // `evidence` is null, or what takes the place of covering cases and of measured limits.
+  BenchRun(Workbench& bench, Report report, const Device& device, const BenchArguments& arguments, BenchTable table,
+           const Evidence* evidence)
       : bench_(bench),
+        evidence_(evidence),
         report_(std::move(report)),
         available_(DeviceAvailable(device).ok),
         seconds_(arguments.seconds),
@@ -74,7 +80,11 @@ class BenchRun {
   void Run(const Group& group) {
     BenchSetting setting;
     setting.seconds = seconds_;
-    const std::vector<Coverage> coverages = Cover(group, &setting);
+    // First of all: where large models have come and gone, what is left of a device's memory was seen to copy 14 %
+    // slower.
+    if (available_) setting.limits = LimitsOf(group.target);
+    const std::vector<Coverage> coverages =
+        evidence_ == nullptr ? Cover(group, &setting) : CoveredBefore(group, &setting);
     BenchState state{bench_, group.target, setting, activity_};
     for (std::size_t i = 0; i < group.cases.size(); ++i) {
       Show(fmt::format("timing {}", group.cases[i].id()));
@@ -141,9 +151,6 @@ class BenchRun {
 
   // Runs the cases that cover the group, then frees what they hold on a device: engines need the room.
   std::vector<Coverage> Cover(const Group& group, BenchSetting* setting) {
-    // First of all: where large models have come and gone, what is left of a device's memory was seen to copy 14 %
-    // slower.
-    if (available_) setting->limits = LimitsOf(group.target);
     CoverageRunner runner(bench_, [&](const ReportCase& outcome) {
       const std::lock_guard lock(mutex_);
       progress_.Clear();
@@ -168,12 +175,19 @@ class BenchRun {
     return coverages;
   }
 
-  // Measured once for each mode.
+  std::vector<Coverage> CoveredBefore(const Group& group, BenchSetting* setting) const {
+    std::vector<Coverage> coverages;
+    for (const BenchCase& item : group.cases) coverages.push_back(evidence_->Of(item, setting));
+    return coverages;
+  }
+
+  // Measured once for each mode, unless an earlier process did.
   HardwareLimits LimitsOf(const Target& target) {
     const auto known = limits_.find(target.precision);
     if (known != limits_.end()) return known->second;
     Show("measuring the device's limits");
-    const HardwareLimits limits = MeasureHardwareLimits(target.device, target.precision);
+    const HardwareLimits limits = evidence_ == nullptr ? MeasureHardwareLimits(target.device, target.precision)
+                                                       : evidence_->Limits(std::string(Name(target.precision)));
     const std::lock_guard lock(mutex_);
     progress_.Clear();
     table_.Print(limits);
@@ -189,6 +203,7 @@ class BenchRun {
   }
 
   Workbench& bench_;
+  const Evidence* const evidence_;
   Report report_;
   bool available_;
   double seconds_;
@@ -202,6 +217,18 @@ class BenchRun {
   ProgressLine progress_;
 };
 
+// Fills in what the report of an earlier process gives to this one's.
+std::optional<Evidence> EvidenceFrom(const std::string& file, Report* report) {
+  if (file.empty()) return std::nullopt;
+  CheckedReport checked = ReadChecked(file);
+  Require<InputError>(checked.problems.empty(), "evidence {}: {}", file,
+                      checked.problems.empty() ? "" : checked.problems.front());
+  Evidence evidence(std::move(checked.report), file, *report);
+  report->evidence = evidence.report().run_id;
+  report->cases = evidence.report().cases;
+  return evidence;
+}
+
 }  // namespace
 
 int BenchCommand(const BenchArguments& arguments, const Invocation& invocation) {
@@ -214,7 +241,8 @@ int BenchCommand(const BenchArguments& arguments, const Invocation& invocation) 
   report.seed = arguments.seed;
   report.models = ModelsOf(bench, targets);
   DescribeDevice(device, bench, &report.environment);
-  BenchRun run(bench, std::move(report), device, arguments, TableFor(groups));
+  const std::optional<Evidence> evidence = EvidenceFrom(arguments.evidence, &report);
+  BenchRun run(bench, std::move(report), device, arguments, TableFor(groups), evidence ? &*evidence : nullptr);
   {
     const RunWatch watch([&] { run.Tick(); }, [&](int signal) { run.Interrupted(signal); });
     for (const Group& group : groups) run.Run(group);

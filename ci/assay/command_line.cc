@@ -211,6 +211,9 @@ void CommandLine::AddBench() {
   bench_command->add_option("--seconds", bench_.seconds, "timed repeats of a row; as long again at most to warm up")
       ->capture_default_str()
       ->check(Seconds);
+  bench_command->add_option("--evidence", bench_.evidence,
+                            "report of an earlier run of this build on this device: its cases and limits hold for this "
+                            "process, which only times");
   bench_command->add_option("--report", bench_.report, "file to write");
   AddExports(bench_command, &bench_.exports);
   bench_command->callback([this] { code_ = BenchCommand(bench_, invocation_); });

@@ -76,6 +76,7 @@ struct BenchArguments {
   bool batch_invariant = false;
   double seconds = 5;  // of a row
   std::uint64_t seed = 0;
+  std::string evidence;  // an earlier report of this build on this device; empty: none
   std::string report;
   ExportArguments exports;
 };

@@ -75,7 +75,9 @@ ChildEnd RunChild(const std::vector<std::string>& command, const std::string& lo
   if (stop->signal != 0) return {"was not started: the gate was interrupted", 0};
   pid_t child = 0;
   if (const int error = Spawn(command, log, &child); error != 0)
-    return {fmt::format("did not start: {}: {}", command.front(), std::strerror(error)), 0};
+    return {fmt::format("did not start: {}: {}", std::filesystem::weakly_canonical(command.front()).string(),
+                        std::strerror(error)),
+            0};
   stop->running = child;
   if (stop->signal != 0) ::kill(-child, SIGKILL);
   const auto end = Clock::now() + std::chrono::duration<double>(timeout_s);
@@ -109,6 +111,7 @@ ChildReport RunForReport(std::vector<std::string> command, const std::string& ki
   command.insert(command.end(), {"--report", file});
   const ChildEnd end = RunChild(command, log, timeout_s, stop);
   ChildReport result;
+  result.file = file;
   if (!end.failure.empty()) {
     result.problem = end.failure;
   } else if (!fs::exists(file)) {

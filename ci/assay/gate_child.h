@@ -32,6 +32,7 @@ ChildEnd RunChild(const std::vector<std::string>& command, const std::string& lo
 struct ChildReport {
   std::optional<Report> report;
   std::string problem;          // why there is none that may be used
+  std::string file;             // where it lies until the next child runs
   bool not_comparable = false;  // the problem is a report of another major version
 };
 

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <optional>
 
+#include "reports/format/writer.h"
 #include "reports/gate/statistics.h"
 
 namespace assay {
@@ -33,11 +36,26 @@ std::string SpoiltProcess(const Report& report) {
 }
 
 struct Value {
-  double seconds = 0;
+  double amount = 0;  // in the cell's unit
   std::string spoilt, missing, failure;
 };
 
-Value ValueOf(const Report& report, const std::string& id, const char* side) {
+// What is measured of a row: a cell each.
+struct Metric {
+  const char* suffix;  // of the cell's id, behind the row's
+  const char* unit;
+};
+constexpr Metric kTime{"", "s"}, kPeakBytes{"/peak_bytes", "byte"};
+
+// The row's most bytes of device memory; nothing where the build does not count them.
+std::optional<double> PeakBytesOf(const Report& report, const std::string& id) {
+  const ReportBenchmark* row = RowOf(report, id);
+  if (row == nullptr) return std::nullopt;
+  const auto found = row->counts.find("peak_bytes");
+  return found == row->counts.end() ? std::nullopt : std::optional(static_cast<double>(found->second));
+}
+
+Value TimeOf(const Report& report, const std::string& id, const char* side) {
   Value value;
   const ReportBenchmark* row = RowOf(report, id);
   if (row == nullptr) {
@@ -49,11 +67,22 @@ Value ValueOf(const Report& report, const std::string& id, const char* side) {
   } else if (row->status == Status::kUnstable) {
     value.spoilt = fmt::format("{}: {}", side, row->reason);
   } else {
-    value.seconds = FiguresOf(*row, report.limits).p50_s;
+    const Figures figures = FiguresOf(*row, report.limits);
+    value.amount = figures.p50_s;
+    if (figures.samples < kLeastSamples)
+      value.missing = fmt::format("the {} timed it {} times in a process, {} are needed: more --seconds", side,
+                                  figures.samples, kLeastSamples);
   }
   if (const std::string why = SpoiltProcess(report); !why.empty() && value.spoilt.empty())
     value.spoilt = fmt::format("{}: {}", side, why);
   return value;
+}
+
+// No clock speaks against bytes.
+Value BytesOf(const Report& report, const std::string& id, const char* side) {
+  const std::optional<double> bytes = PeakBytesOf(report, id);
+  if (!bytes) return {0, "", fmt::format("the {} does not count them", side), ""};
+  return {*bytes, "", "", ""};
 }
 
 std::string IdentityOf(const Report& report) {
@@ -154,33 +183,55 @@ bool GateRounds::CheckSides(const Report& baseline, const Report& candidate) {
 
 void GateRounds::Record(const Report& baseline, const Report& candidate, bool candidate_first, bool fresh,
                         const std::set<std::string>& wanted) {
+  std::set<std::string> seen;  // cells
   std::vector<std::string> ids;
   for (const Report* report : {&baseline, &candidate})
     for (const ReportBenchmark& row : report->benchmarks)
       if (std::find(ids.begin(), ids.end(), row.id()) == ids.end()) ids.push_back(row.id());
-  for (const std::string& id : ids) {
+  const auto add = [&](const std::string& id, const char* unit, const Value& before, const Value& after) {
     auto cell = std::find_if(record().cells.begin(), record().cells.end(),
                              [&](const GateCell& known) { return known.id == id; });
-    if (fresh && (cell == record().cells.end() || wanted.count(id) == 0)) continue;
+    seen.insert(id);
+    if (fresh && (cell == record().cells.end() || wanted.count(id) == 0)) return;
     const bool late = cell == record().cells.end() && !record().cells.empty() && tosses_ > selection_.models.size();
     if (cell == record().cells.end())
-      cell = record().cells.insert(cell, {id, "s", late ? "it appeared late" : "", {}, {}});
-    const Value before = ValueOf(baseline, id, "baseline"), after = ValueOf(candidate, id, "candidate");
+      cell = record().cells.insert(cell, {id, unit, late ? "it appeared late" : "", {}, {}});
     if (!after.failure.empty()) record().failures.push_back(after.failure);
     for (const std::string& why : {before.failure, before.missing, after.missing, after.failure})
       if (!why.empty() && cell->missing.empty()) cell->missing = why;
-    if (!cell->missing.empty()) continue;
-    GateRound round{candidate_first, before.seconds, after.seconds,
-                    before.spoilt.empty() ? after.spoilt : before.spoilt};
+    if (!cell->missing.empty()) return;
+    GateRound round{candidate_first, before.amount, after.amount, before.spoilt.empty() ? after.spoilt : before.spoilt};
     (fresh ? cell->fresh : cell->screen).push_back(std::move(round));
+  };
+  for (const std::string& id : ids) {
+    add(id, kTime.unit, TimeOf(baseline, id, "baseline"), TimeOf(candidate, id, "candidate"));
+    // A baseline from before bytes were counted has none to compare with.
+    if (PeakBytesOf(baseline, id))
+      add(id + kPeakBytes.suffix, kPeakBytes.unit, BytesOf(baseline, id, "baseline"),
+          BytesOf(candidate, id, "candidate"));
   }
   // A row that was there and is not any more.
   for (GateCell& cell : record().cells) {
     const bool of_model = !ids.empty() && cell.id.find("/" + baseline.models.front().name + "/") != std::string::npos;
     const bool asked = fresh ? wanted.count(cell.id) != 0 : of_model;
-    if (asked && of_model && cell.missing.empty() && std::find(ids.begin(), ids.end(), cell.id) == ids.end())
+    if (asked && of_model && cell.missing.empty() && seen.count(cell.id) == 0)
       cell.missing = "it vanished in a later round";
   }
+}
+
+std::string GateRounds::EvidenceFile(bool of_candidate, const std::string& model) const {
+  const auto index = std::find(selection_.models.begin(), selection_.models.end(), model) - selection_.models.begin();
+  // Of one length, as the names of the programs.
+  return fmt::format("{}/{}{}.json", folder_, of_candidate ? 'b' : 'a', index);
+}
+
+bool GateRounds::TakesEvidence(const std::string& program) {
+  const auto known = takes_evidence_.find(program);
+  if (known != takes_evidence_.end()) return known->second;
+  const std::string log = folder_ + "/help.log";
+  const ChildEnd end = RunChild({program, "bench", "--help"}, log, selection_.timeout_s, stop_);
+  const bool takes = end.failure.empty() && end.code == 0 && ReadFile(log).find("--evidence") != std::string::npos;
+  return takes_evidence_.emplace(program, takes).first->second;
 }
 
 bool GateRounds::Pair(const std::string& model, bool fresh, const std::set<std::string>& wanted) {
@@ -188,8 +239,13 @@ bool GateRounds::Pair(const std::string& model, bool fresh, const std::set<std::
   ChildReport baseline, candidate;
   for (const bool of_candidate : {candidate_first, !candidate_first}) {
     ChildReport& child = of_candidate ? candidate : baseline;
-    child = RunForReport(BenchCommand(of_candidate ? builds_.candidate : builds_.baseline, model, wanted), "bench",
-                         folder_, selection_.timeout_s, stop_);
+    const std::string& program = of_candidate ? builds_.candidate : builds_.baseline;
+    std::vector<std::string> command = BenchCommand(program, model, wanted);
+    const std::string evidence = EvidenceFile(of_candidate, model);
+    const bool shown = std::filesystem::exists(evidence);
+    if (shown) command.insert(command.end(), {"--evidence", evidence});
+    child = RunForReport(command, "bench", folder_, selection_.timeout_s, stop_);
+    if (!shown && child.report && TakesEvidence(program)) std::filesystem::rename(child.file, evidence);
     const char* side = of_candidate ? "candidate" : "baseline";
     if (child.not_comparable) record().not_comparable.push_back(fmt::format("{}: {}", side, child.problem));
     if (!child.report) return Stop(fmt::format("round {}: {}: {}", tosses_, side, child.problem));

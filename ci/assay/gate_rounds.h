@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -21,7 +22,7 @@ struct GateSelection {
 };
 
 struct GateBuilds {
-  std::string baseline, candidate;  // programs
+  std::string baseline, candidate;  // programs; of one length, see ScratchFolder
 };
 
 // Fills the record of a report. What ends a gate early is a problem of the report, or something of the record's
@@ -48,6 +49,9 @@ class GateRounds {
   bool Pair(const std::string& model, bool fresh, const std::set<std::string>& wanted);
   std::vector<std::string> BenchCommand(const std::string& program, const std::string& model,
                                         const std::set<std::string>& wanted) const;
+  // Where the first report of a build on a model is kept: later processes take its cases and limits from there.
+  std::string EvidenceFile(bool of_candidate, const std::string& model) const;
+  bool TakesEvidence(const std::string& program);  // an older build does not
   bool CheckSides(const Report& baseline, const Report& candidate);
   void Record(const Report& baseline, const Report& candidate, bool candidate_first, bool fresh,
               const std::set<std::string>& wanted);
@@ -63,6 +67,7 @@ class GateRounds {
   const std::function<void()> changed_;
   std::uint64_t tosses_ = 0;
   std::set<std::string> run_ids_;
+  std::map<std::string, bool> takes_evidence_;  // by program
   double seconds_of_round_ = 0;
 };
 

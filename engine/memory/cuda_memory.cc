@@ -26,11 +26,13 @@ void* CudaMemory::Allocate(std::size_t bytes, const std::string& what) {
         free);
   }
   ASSAY_CUDA(status);
+  meter_.Add(data, bytes);
   return data;
 }
 
 void CudaMemory::Free(void* data) noexcept {
   const DeviceScope scope(device_, std::nothrow);
+  meter_.Remove(data);
   ASSAY_CUDA_NOEXCEPT(cudaFree(data));
 }
 

@@ -27,12 +27,14 @@ class CudaMemory final : public Memory {
   void Copy(void* to, const void* from, std::size_t bytes) override;
   void Fill(void* to, unsigned char byte, std::size_t bytes) override;
   std::size_t FreeBytes() const override;
+  std::size_t PeakBytes() const override { return meter_.peak(); }
 
  private:
   int device_;
   cudaStream_t stream_;
   std::int64_t* host_syncs_;
   FaultWord* faults_;
+  AllocationMeter meter_;
 };
 
 // Whether `device` can run this build, or why not in the driver's own words: no driver, driver too old, no such device,

@@ -18,10 +18,14 @@ void* HostMemory::Allocate(std::size_t bytes, const std::string& what) {
   if (data == nullptr)
     throw OutOfMemory(fmt::format("{}: {} bytes do not fit in host memory ({} bytes free)", what, bytes, FreeBytes()),
                       bytes, FreeBytes());
+  meter_.Add(data, bytes);
   return data;
 }
 
-void HostMemory::Free(void* data) noexcept { std::free(data); }
+void HostMemory::Free(void* data) noexcept {
+  meter_.Remove(data);
+  std::free(data);
+}
 void HostMemory::CopyIn(void* to, const void* host_from, std::size_t bytes) { Copy(to, host_from, bytes); }
 void HostMemory::CopyOut(void* host_to, const void* from, std::size_t bytes) { Copy(host_to, from, bytes); }
 void HostMemory::Copy(void* to, const void* from, std::size_t bytes) {

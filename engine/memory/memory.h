@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <utility>
 
 namespace assay {
@@ -21,6 +22,7 @@ class Memory {
   virtual void Copy(void* to, const void* from, std::size_t bytes) = 0;
   virtual void Fill(void* to, unsigned char byte, std::size_t bytes) = 0;
   virtual std::size_t FreeBytes() const = 0;  // best knowledge of what is left; for messages and planning
+  virtual std::size_t PeakBytes() const = 0;  // allocated and not freed, at most so far
 };
 
 // Move-only owner of one allocation; null when default-constructed. The Memory must outlive it.
@@ -59,6 +61,27 @@ class Buffer {
   std::size_t bytes_ = 0;
 };
 
+// What is allocated, and how much that was at most.
+class AllocationMeter {
+ public:
+  void Add(void* data, std::size_t bytes) {
+    sizes_[data] = bytes;
+    current_ += bytes;
+    peak_ = current_ > peak_ ? current_ : peak_;
+  }
+  void Remove(void* data) noexcept {
+    const auto found = sizes_.find(data);
+    if (found == sizes_.end()) return;
+    current_ -= found->second;
+    sizes_.erase(found);
+  }
+  std::size_t peak() const { return peak_; }
+
+ private:
+  std::unordered_map<void*, std::size_t> sizes_;
+  std::size_t current_ = 0, peak_ = 0;
+};
+
 // Plain aligned host memory.
 class HostMemory final : public Memory {
  public:
@@ -69,6 +92,10 @@ class HostMemory final : public Memory {
   void Copy(void* to, const void* from, std::size_t bytes) override;
   void Fill(void* to, unsigned char byte, std::size_t bytes) override;
   std::size_t FreeBytes() const override;
+  std::size_t PeakBytes() const override { return meter_.peak(); }
+
+ private:
+  AllocationMeter meter_;
 };
 
 }  // namespace assay

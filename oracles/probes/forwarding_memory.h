@@ -19,6 +19,7 @@ class ForwardingMemory : public Memory {
   void Copy(void* to, const void* from, std::size_t bytes) override { inner_.Copy(to, from, bytes); }
   void Fill(void* to, unsigned char byte, std::size_t bytes) override { inner_.Fill(to, byte, bytes); }
   std::size_t FreeBytes() const override { return inner_.FreeBytes(); }
+  std::size_t PeakBytes() const override { return inner_.PeakBytes(); }
 
  protected:
   Memory& inner_;

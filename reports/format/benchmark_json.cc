@@ -74,6 +74,8 @@ Json BenchmarkJson(const ReportBenchmark& row, const std::vector<HardwareLimits>
   json["parity"] = Name(row.parity);
   PutUnless({}, &json, "covering_cases", row.covering_cases);
   PutText(&json, "kernels", row.kernels);
+  PutNumber(&json, "logit_spread", row.logit_spread);
+  PutNumber(&json, "logit_tie", row.logit_tie);
   PutUnless(0.0, &json, "bytes", row.bytes);
   PutUnless(0.0, &json, "flops", row.flops);
   PutUnless(0.0, &json, "floor_s", row.floor_s);
@@ -100,6 +102,8 @@ ReportBenchmark BenchmarkFrom(const Json& json) {
   row.parity = VerdictFrom(json.at("parity"));
   row.covering_cases = json.value("covering_cases", row.covering_cases);
   row.kernels = json.value("kernels", "");
+  row.logit_spread = json.value("logit_spread", 0.0);
+  row.logit_tie = json.value("logit_tie", 0.0);
   row.bytes = json.value("bytes", 0.0);
   row.flops = json.value("flops", 0.0);
   row.floor_s = json.value("floor_s", 0.0);

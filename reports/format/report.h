@@ -24,9 +24,7 @@
 namespace assay {
 
 inline constexpr const char* kReportSchemaName = "assay.report";
-inline constexpr const char* kReportSchemaVersion = "2.0.0";
-// What a report with a gate states: one without is of the shape that readers of 2.0 know.
-inline constexpr const char* kGateSchemaVersion = "2.1.0";
+inline constexpr const char* kReportSchemaVersion = "2.2.0";
 
 // A report that cannot be read or written. The message names the file or the field.
 class ReportError : public std::runtime_error {
@@ -114,6 +112,9 @@ struct ReportBenchmark {
   Verdict parity = Verdict::kVoid;          // of the cases that cover the row
   std::vector<std::string> covering_cases;  // their ids
   std::string kernels;                      // digest of the names of the kernels of one timed unit; empty on the host
+  // What two correct computations of the row may differ by; 0: not at all.
+  double logit_spread = 0;  // in any logit
+  double logit_tie = 0;     // between the best logit and another that is chosen
   std::string id() const { return PrintId("bench", name, axes); }
 };
 // The limits a row is held against: those of its dtype axis; of a row without one, the only ones there are. Null when
@@ -134,6 +135,7 @@ struct Report {
   std::string run_id;
   std::string kind;  // "run", "golden", "bench", "gate"
   std::vector<std::string> argv;
+  std::string evidence;           // run id of the earlier report whose cases and limits are this one's; empty: its own
   std::string started, finished;  // RFC 3339; finished is empty while the run is not
   double duration_s = 0;
   std::uint64_t seed = 0;

@@ -123,6 +123,7 @@ Json RunJson(const Report& report) {
                {"finished", report.finished.empty() ? Json(nullptr) : Json(report.finished)},
                {"duration_s", Number(report.duration_s)},
                {"seed", report.seed}};
+  PutText(&json, "evidence", report.evidence);
   PutText(&json, "converted_from", report.converted_from);
   return json;
 }
@@ -135,6 +136,7 @@ void ReadRun(const Json& json, Report* report) {
   if (!json.at("finished").is_null()) report->finished = json.at("finished");
   report->duration_s = json.at("duration_s");
   report->seed = json.at("seed");
+  report->evidence = json.value("evidence", "");
   report->converted_from = json.value("converted_from", "");
 }
 
@@ -239,7 +241,7 @@ std::string ToJson(const Report& as_measured) {
   for (const ModelInfo& model : report.models)
     models.push_back({{"name", model.name}, {"format", model.format}, {"identity", model.identity}});
   Json json;
-  json["schema"] = {{"name", kReportSchemaName}, {"version", report.gate ? kGateSchemaVersion : kReportSchemaVersion}};
+  json["schema"] = {{"name", kReportSchemaName}, {"version", kReportSchemaVersion}};
   json["verdict"] = summary.verdict;
   json["run"] = RunJson(report);
   json["counts"] = CountsJson(report, summary);

@@ -33,6 +33,9 @@ struct GateRule {
 inline constexpr double kLeastThreshold = 0.01;
 inline constexpr double kSpreadsOfThreshold = 3;
 
+// Timed repeats of a row that a process needs for its median to count.
+inline constexpr int kLeastSamples = 20;
+
 // Of spoilt rounds, at most a quarter of those drawn are drawn anew: 2 beside 6 that count.
 int MostSpoilt(int rounds);
 
