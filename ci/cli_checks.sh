@@ -13,6 +13,16 @@ expect 0 '2 of 2 cases passed' run "${quick[@]}" --case '*Chunked*' --case '*Pac
 expect 0 '3 of 3 cases passed' run "${quick[@]}" --exclude '*Chunked*'
 expect 0 '4 of 4 cases passed' run tiny-llama --suite Prefill,Decode --exclude Decode --dtype fp32 --device host
 expect 0 'KV plan' inspect --model tiny-llama
+rows=(bench tiny-llama --dtype fp32 --device host --ctx 8 --seconds 0.02)
+expect 0 'PASS' "${rows[@]}" --n 1,2 --report "$work/rows.json"
+expect 0 '1 of 1 rows timed, 2 of 2 covering cases passed' "${rows[@]}" --n 2 --evidence "$work/rows.json" --report "$work/again.json"
+"$assay" validate --require-pass "$work/again.json" >/dev/null || bad 'a report that rests on evidence does not hold'
+expect 2 "its seed is '0', this process' '3'" "${rows[@]}" --n 2 --evidence "$work/rows.json" --seed 3
+expect 2 'it has no row of bench.decode/tiny-llama/fp32/host/n=4/context=8' "${rows[@]}" --n 4 --evidence "$work/rows.json"
+expect 2 'it has no model tiny-qwen3' bench tiny-qwen3 --dtype fp32 --device host --ctx 8 --n 1 --evidence "$work/rows.json"
+expect 2 'no limits of bf16' bench tiny-llama --dtype bf16 --device host --ctx 8 --n 1 --evidence "$work/rows.json"
+sed 's/"build_id":"[^"]*"/"build_id":"feed"/' "$work/rows.json" >"$work/other.json"
+expect 2 "its build is 'feed'" "${rows[@]}" --n 2 --evidence "$work/other.json"
 expect 0 'rows timed' bench tiny-llama --what dec* --n 1,2 --ctx 8,9 --dtype fp32 --device host --seconds 0.02
 
 # Hints.

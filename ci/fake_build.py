@@ -65,6 +65,11 @@ code = 0
 if command == "bench":
     noise = {"noisy": 0.2}.get(mode, 0.004)
     slower(report, {"slow10": 1.1}.get(mode, 1) * math.exp(random.gauss(0, noise)))
+    if mode == "few_samples":
+        for row in report["benchmarks"]:
+            row["series"] = [{"seconds": row["series"][0]["seconds"][:5]}]
+            row["figures"]["samples"] = 5
+        slower(report, 1)
     if mode == "other_model":
         report["models"][0]["identity"] = "0123456789abcdef"
     if mode == "row_missing":

@@ -46,6 +46,7 @@ gate 4 'left no report and ended with 7' no_report
 gate 4 'it ended with 7' wrong_code
 gate 4 'candidate' part
 gate 4 'the candidate has no such row' row_missing
+gate 4 'timed it 5 times in a process, 20 are needed' few_samples
 gate 4 'which was reported before' same_run
 gate 4 'contradicts itself' lies
 gate 4 'the clock went backwards' backwards
@@ -101,7 +102,7 @@ sed 's/"version":"2\./"version":"9./' run.json >major.json
 expect 5 'major.json' gate --reports run.json major.json
 
 # Really run: one build against itself, and against one that is slower.
-real=(--model tiny-llama --dtype fp32 --device host --n 4 --ctx 64 --seconds 0.4 --suite Decode --threshold 8)
+real=(--model gemma4-nano --dtype fp32 --device host --n 4 --ctx 64 --seconds 0.3 --suite Decode --threshold 8)
 "$assay" gate --baseline "$assay" --candidate "$assay" "${real[@]}" >said 2>&1
 case $? in 0 | 3) ;; *) echo 'a build differs from itself:'; cat said; failed=1 ;; esac
 expect 1 'REGRESSION' gate --baseline "$assay" --candidate "$(fake slow)" "${real[@]}"

@@ -39,6 +39,7 @@ struct GpuMonitor::Impl {
   std::mutex mutex;  // guards what follows
   std::vector<double> sm_clock, memory_clock, power, temperature;
   std::uint64_t reasons = 0;
+  std::vector<std::int64_t> xids;
 };
 
 GpuMonitor::GpuMonitor(const std::string& bus_id) : impl_(std::make_unique<Impl>(bus_id)) {}
@@ -48,6 +49,10 @@ const std::string& GpuMonitor::unread() const { return impl_->device.unread(); }
 
 void GpuMonitor::Sample() {
   const NvmlDevice::Moment now = impl_->device.Now();
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->xids.insert(impl_->xids.end(), now.xids.begin(), now.xids.end());
+  }
   // Without the clock nothing can be said of a series, so such a moment is no sample.
   if (!now.sm_clock_mhz) return;
   const std::lock_guard lock(impl_->mutex);
@@ -67,6 +72,7 @@ DeviceActivity GpuMonitor::Take() {
   activity.power_w = SpreadOf(std::exchange(impl_->power, {}));
   activity.temperature_c = SpreadOf(std::exchange(impl_->temperature, {}));
   activity.throttle_reasons = std::exchange(impl_->reasons, 0);
+  activity.xids = std::exchange(impl_->xids, {});
   return activity;
 }
 

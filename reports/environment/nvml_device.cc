@@ -23,6 +23,7 @@ namespace assay {
 struct NvmlDevice::Library {
   void* handle = ::dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
   nvmlDevice_t device = nullptr;
+  nvmlEventSet_t events = nullptr;  // null: the driver does not report errors to this process
 
   template <class Function>
   Function Find(const char* name) const {
@@ -53,12 +54,31 @@ NvmlDevice::NvmlDevice(const std::string& bus_id) : library_(std::make_unique<Li
   }
   nvmlReturn_t code = init();
   if (code == NVML_SUCCESS) code = find(bus_id.c_str(), &library_->device);
-  if (code == NVML_SUCCESS) return;
-  library_->device = nullptr;
-  unread_ = fmt::format("device {}: {}", bus_id, library_->Text(code));
+  if (code == NVML_SUCCESS) {
+    WatchErrors();
+  } else {
+    library_->device = nullptr;
+    unread_ = fmt::format("device {}: {}", bus_id, library_->Text(code));
+  }
 }
 
-NvmlDevice::~NvmlDevice() = default;
+void NvmlDevice::WatchErrors() {
+  const auto create = ASSAY_NVML(nvmlEventSetCreate);
+  if (create == nullptr || create(&library_->events) != NVML_SUCCESS) {
+    library_->events = nullptr;
+  } else if (library_->Call(ASSAY_NVML(nvmlDeviceRegisterEvents), nvmlEventTypeXidCriticalError, library_->events) !=
+             NVML_SUCCESS) {
+    FreeEvents();
+  }
+}
+
+void NvmlDevice::FreeEvents() {
+  const auto release = ASSAY_NVML(nvmlEventSetFree);
+  if (library_->events != nullptr && release != nullptr) release(library_->events);
+  library_->events = nullptr;
+}
+
+NvmlDevice::~NvmlDevice() { FreeEvents(); }
 
 namespace {
 
@@ -167,6 +187,10 @@ NvmlDevice::Moment NvmlDevice::Now() const {
   if (reasons == nullptr) reasons = ASSAY_NVML(nvmlDeviceGetCurrentClocksThrottleReasons);
   unsigned long long bits = 0;
   if (library_->Call(reasons, &bits) == NVML_SUCCESS) now.throttle_reasons = bits;
+  const auto wait = ASSAY_NVML(nvmlEventSetWait_v2);
+  nvmlEventData_t event{};
+  while (library_->events != nullptr && wait != nullptr && wait(library_->events, &event, 0) == NVML_SUCCESS)
+    now.xids.push_back(static_cast<std::int64_t>(event.eventData));
   return now;
 }
 

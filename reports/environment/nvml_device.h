@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "reports/format/environment.h"
 
@@ -27,10 +28,14 @@ class NvmlDevice {
   struct Moment {
     std::optional<double> sm_clock_mhz, memory_clock_mhz, power_w, temperature_c;
     std::uint64_t throttle_reasons = 0;
+    std::vector<std::int64_t> xids;  // errors that the driver reported since the last call
   };
   Moment Now() const;
 
  private:
+  void WatchErrors();
+  void FreeEvents();
+
   struct Library;
   std::unique_ptr<Library> library_;
   std::string unread_;

@@ -50,6 +50,8 @@ bool StableActivity(const DeviceActivity& activity, std::string* why) {
     if (why != nullptr) *why = std::move(reason);
     return false;
   };
+  if (!activity.xids.empty())
+    return unstable(fmt::format("the driver reported Xid {} while it was timed", fmt::join(activity.xids, ", ")));
   if (activity.samples == 0) return true;
   if (const std::uint64_t lowering = LoweringReasons(activity.throttle_reasons); lowering != 0)
     return unstable(fmt::format("throttled while timed: {}", fmt::join(ThrottleReasonNames(lowering), ", ")));

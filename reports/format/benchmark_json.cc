@@ -30,6 +30,7 @@ Json ActivityJson(const DeviceActivity& activity) {
     json["throttle"] = fmt::format("{:#x}", activity.throttle_reasons);
     json["throttle_reasons"] = ThrottleReasonNames(activity.throttle_reasons);
   }
+  PutUnless({}, &json, "xids", activity.xids);
   return json;
 }
 
@@ -49,6 +50,7 @@ DeviceActivity ActivityFrom(const Json& json) {
     activity.*quantity.spread = {spread.at(0), spread.at(1), spread.at(2)};
   }
   if (json.contains("throttle")) activity.throttle_reasons = BitsFrom(json["throttle"]);
+  activity.xids = json.value("xids", activity.xids);
   return activity;
 }
 
@@ -87,7 +89,7 @@ Json BenchmarkJson(const ReportBenchmark& row, const std::vector<HardwareLimits>
   for (const TimedSeries& series : row.series) {
     Json line = {{"seconds", Json::array()}};
     for (const double seconds : series.seconds) line["seconds"].push_back(Number(seconds));
-    if (series.activity.samples > 0) line["activity"] = ActivityJson(series.activity);
+    if (series.activity.samples > 0 || !series.activity.xids.empty()) line["activity"] = ActivityJson(series.activity);
     json["series"].push_back(std::move(line));
   }
   return json;

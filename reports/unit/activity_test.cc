@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "reports/format/json.h"
 #include "reports/unit/sample.h"
 
 namespace assay {
@@ -41,6 +42,19 @@ TEST(Activity, ReasonsThatLowerClocksAreToldFromOthers) {
   EXPECT_FALSE(StableActivity(activity, &why));
   EXPECT_EQ(why, "throttled while timed: sw_power_cap, hw_thermal_slowdown");
   EXPECT_EQ(ThrottleReasonNames(0x201), (std::vector<std::string>{"gpu_idle", "bit_9"}));
+}
+
+TEST(Activity, AnErrorOfTheDriverSpoilsASeries) {
+  DeviceActivity activity = Clocks(1980, 1980, 1980);
+  activity.xids = {63, 94};
+  std::string why;
+  EXPECT_FALSE(StableActivity(activity, &why));
+  EXPECT_EQ(why, "the driver reported Xid 63, 94 while it was timed");
+  activity.samples = 0;
+  EXPECT_FALSE(StableActivity(activity, nullptr)) << "also where clocks could not be read";
+  ReportBenchmark row = MakeRow();
+  row.series[0].activity = activity;
+  EXPECT_EQ(BenchmarkFrom(BenchmarkJson(row, {})).series[0].activity.xids, activity.xids);
 }
 
 TEST(Figures, AreOfAllSamplesByNearestRank) {
