@@ -4,6 +4,8 @@
 #   parity  build the assay command, run the oracle suites on the embedded models on the best device, write the report
 #   test    build everything, run all tests with CTest; the last line counts passed, failed and skipped
 #   bench   time rows on the best device, write the report
+#   precheck  before pushing: what changed since the merge base decides which checks run, in one or two minutes;
+#           hook: git runs it before each push
 #   nightly the recipe of suites/README.md in a scratch copy; 60 seeds of the suites that are exact, over all tiny
 #           models: no case may flip
 #   asan    test under AddressSanitizer and UBSan; tsan: under ThreadSanitizer
@@ -150,6 +152,36 @@ bench() {
   exec "build/$preset/bin/assay" bench ${arguments[@]+"${arguments[@]}"} "${outputs[@]}"
 }
 
+precheck() {
+  local base=${ASSAY_BASE:-}
+  [ -n "$base" ] || base=$(git merge-base HEAD origin/HEAD 2>/dev/null || git merge-base HEAD origin/main 2>/dev/null ||
+    git merge-base HEAD main 2>/dev/null) || fail "no merge base with origin or main: ASSAY_BASE names a commit" 2
+  base=$(git rev-parse --verify --quiet "$base^{commit}") || fail "ASSAY_BASE=$ASSAY_BASE is no commit" 2
+  local checks
+  checks=$(ci/precheck.sh --plan "$base")
+  echo "ci/run.sh precheck: changes since ${base:0:12} ask for: ${checks//$'\n'/, }${checks:+ }${checks:-nothing}"
+  [ -n "$checks" ] || return 0
+  setup
+  choose_preset precheck
+  command -v ccache >/dev/null && export CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache
+  local targets=(assay)
+  [[ $checks == *ops* ]] && targets+=(assay_op_tests)
+  build "$preset" "${targets[@]}"
+  exec ci/precheck.sh "$base" "$preset"
+}
+
+install_hook() {
+  local hook
+  hook=$(git rev-parse --git-path hooks)/pre-push
+  if [ -e "$hook" ] && ! grep -q 'ci/run.sh precheck' "$hook"; then
+    fail "$hook exists and is another's: add the line 'ci/run.sh precheck' to it" 2
+  fi
+  mkdir -p "$(dirname "$hook")"
+  printf '#!/bin/sh\nexec ci/run.sh precheck\n' >"$hook"
+  chmod +x "$hook"
+  echo "ci/run.sh: git runs the precheck before each push; git push --no-verify leaves it out"
+}
+
 nightly() {
   setup
   choose_preset nightly
@@ -184,6 +216,8 @@ case "${1:-}" in
   parity) parity ;;
   test) test_here ;;
   bench) bench ;;
+  precheck) precheck ;;
+  hook) install_hook ;;
   nightly) nightly ;;
   package) package ;;
   asan)
@@ -193,5 +227,5 @@ case "${1:-}" in
   tsan) test_with tsan ;;
   device-sanitizers) device_sanitizers ;;
   format) format ;;
-  *) sed -n '2,17p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+  *) sed -n '2,19p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
 esac

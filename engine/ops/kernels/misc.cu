@@ -7,6 +7,19 @@ namespace {
 
 constexpr int kThreads = 256;
 
+// Waits where the build says so (ASSAY_STEP_DELAY_NS): a gate is tried on a build that is slower by a known time.
+__device__ __forceinline__ void DelayStep() {
+#ifdef ASSAY_STEP_DELAY_NS
+  const auto now = [] {
+    unsigned long long ns;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(ns));
+    return ns;
+  };
+  for (const unsigned long long begin = now(); now() - begin < ASSAY_STEP_DELAY_NS;) {
+  }
+#endif
+}
+
 template <class Unit>
 __global__ void __launch_bounds__(kThreads)
     GatherKernel(Unit* out, const Unit* in, const std::int32_t* index, std::int64_t row_units) {
@@ -34,6 +47,7 @@ __global__ void __launch_bounds__(kThreads)
     history[now * rows + r] = chosen;
   }
   if (threadIdx.x == 0) *step = static_cast<std::int32_t>(now + 1);
+  DelayStep();
 }
 
 template <class T, int kVector>
