@@ -30,9 +30,11 @@ gate() {
 # What has an answer.
 gate 0 'PASS: 4 cells' good2 --report good.json
 "$assay" validate --require-pass good.json >/dev/null || { echo 'the report of a gate does not hold'; failed=1; }
-gate 1 'REGRESSION: 4 cells' slow10 --report slow.json
+gate 1 'REGRESSION: 4 cells' slow10 --report slow.json --junit slow.xml --summary slow.md --github
 "$assay" validate slow.json | grep -q 'valid, REGRESSION' ||
   { echo 'the report of a regression does not hold'; failed=1; }
+[ "$(grep -c '<failure' slow.xml)" -eq 2 ] && [ "$(grep -c 'regression\*\*' slow.md)" -eq 2 ] ||
+  { echo 'exports of a gate do not name its two regressions'; failed=1; }
 expect 0 'faster' gate --baseline "$(fake slow10)" --candidate "$good" "${cells[@]}"
 
 # What has none.

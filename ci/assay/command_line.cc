@@ -259,6 +259,7 @@ void CommandLine::AddGate() {
   gate->add_option("--seed", gate_.seed, "of the coin that draws the order; default: a random one")->check(Seed);
   gate->add_option("--policy", gate_.policy, "file: what must be there and pass, thresholds, waivers");
   gate->add_option("--report", gate_.report, "file to write; .gz compresses");
+  AddExports(gate, &gate_.exports);
   gate->callback([this, baseline, reports] {
     if (baseline->empty() && reports->empty()) throw CLI::RequiredError("--baseline and --candidate, or --reports");
     code_ = gate_.reports.empty() ? GateCommand(gate_, invocation_) : GateReportsCommand(gate_);

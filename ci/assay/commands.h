@@ -96,6 +96,7 @@ struct GateArguments {
   std::optional<std::uint64_t> seed;  // of the coin; absent: a random one
   std::string policy;                 // file; empty: none
   std::string report;
+  ExportArguments exports;
 };
 int GateCommand(const GateArguments& arguments, const Invocation& invocation);
 // The parity of two kept reports.

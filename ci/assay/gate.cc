@@ -115,7 +115,7 @@ class Gate {
       : policy_(PolicyOf(arguments)),
         arguments_(Completed(arguments, policy_)),
         report_(Begun(arguments_, policy_, invocation)),
-        sink_(arguments.report, {}, report_) {}
+        sink_(arguments.report, arguments.exports, report_) {}
 
   int Run() {
     RunWatch watch([] {}, [this](int signal) { stop_.Stop(signal); });

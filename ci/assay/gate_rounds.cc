@@ -245,7 +245,9 @@ bool GateRounds::Pair(const std::string& model, bool fresh, const std::set<std::
     const bool shown = std::filesystem::exists(evidence);
     if (shown) command.insert(command.end(), {"--evidence", evidence});
     child = RunForReport(command, "bench", folder_, selection_.timeout_s, stop_);
-    if (!shown && child.report && TakesEvidence(program)) std::filesystem::rename(child.file, evidence);
+    // On a host, what a process has allocated before it times moves its caches: all of them do the same.
+    const bool on_device = child.report && !child.report->environment.gpus.empty();
+    if (!shown && on_device && TakesEvidence(program)) std::filesystem::rename(child.file, evidence);
     const char* side = of_candidate ? "candidate" : "baseline";
     if (child.not_comparable) record().not_comparable.push_back(fmt::format("{}: {}", side, child.problem));
     if (!child.report) return Stop(fmt::format("round {}: {}: {}", tosses_, side, child.problem));

@@ -3,56 +3,28 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "ci/assay/terminal.h"
+#include "reports/render/gate_cells.h"
 
 namespace assay {
 namespace {
-
-std::string Change(double fraction) { return fmt::format("{:+.2f} %", 100 * fraction); }
-std::string Share(double fraction) { return fmt::format("{:.2f} %", 100 * fraction); }
 
 std::string ColourOf(CellVerdict verdict) {
   if (verdict == CellVerdict::kPass) return "pass";
   return verdict == CellVerdict::kRegression || verdict == CellVerdict::kMissing ? "fail" : "skip";
 }
 
-int SeverityOf(CellVerdict verdict) {
-  switch (verdict) {
-    case CellVerdict::kMissing:
-      return 4;
-    case CellVerdict::kRegression:
-      return 3;
-    case CellVerdict::kUnstable:
-      return 2;
-    case CellVerdict::kInconclusive:
-      return 1;
-    case CellVerdict::kPass:
-      break;
-  }
-  return 0;
-}
-
 void PrintCells(const GateRecord& record, const GateDecisions& decisions) {
-  std::vector<std::size_t> order(record.cells.size());
-  std::iota(order.begin(), order.end(), 0u);
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    const CellDecision &x = decisions.cells[a], &y = decisions.cells[b];
-    const int left = SeverityOf(*x.verdict), right = SeverityOf(*y.verdict);
-    return left != right ? left > right : x.estimate > y.estimate;
-  });
   Table table("<>>>>>>><", {"cell", "rounds", "spoilt", "slower", "from", "to", "found from", "limit", "verdict"});
-  for (const std::size_t i : order) {
-    const GateCell& cell = record.cells[i];
-    const CellDecision& decision = decisions.cells[i];
+  for (const CellRow& row : CellRows(record, decisions)) {
+    const GateCell& cell = *row.cell;
+    const CellDecision& decision = row.decision;
     const bool known = decision.rounds > 0;
-    const std::string verdict = std::string(Name(*decision.verdict)) + (decision.faster ? ", faster" : "") +
-                                (cell.missing.empty() ? "" : ": " + cell.missing);
     table.Add({cell.id, fmt::format("{}+{}", RatiosOf(cell.screen).size(), RatiosOf(cell.fresh).size()),
                fmt::format("{}", SpoiltOf(cell.screen) + SpoiltOf(cell.fresh)), known ? Change(decision.estimate) : "-",
                known ? Change(decision.low) : "-", known ? Change(decision.high) : "-",
-               known ? Share(decision.detectable) : "-", Share(decision.threshold), verdict},
+               known ? Share(decision.detectable) : "-", Share(decision.threshold), row.verdict},
               {"", "", "", "", "", "", "", "", ColourOf(*decision.verdict)});
   }
   table.Print(stdout);

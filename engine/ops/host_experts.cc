@@ -15,13 +15,14 @@ using host::Floats;
 using host::Grain;
 using host::InverseRms;
 using host::Loaded;
+using host::Scratch;
 using host::StoreOperand;
 
 void HostOps::Route(const RouteArgs& args) {
   ++counters_.calls;
   const float root = 1.0f / std::sqrt(static_cast<float>(args.hidden));
   ParallelFor(args.rows, Grain(std::int64_t{args.experts} * args.hidden), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> input = Floats(args.hidden), p = Floats(args.experts);
+    Scratch input = Floats(args.hidden), p = Floats(args.experts);
     for (std::int64_t r = begin; r < end; ++r) {
       const float* x = args.x + r * args.hidden;
       const float inverse = InverseRms(x, args.hidden, args.eps);
@@ -53,9 +54,9 @@ void HostOps::ExpertGated(const ExpertGatedArgs& args) {
   ++counters_.calls;
   const HostWeight& w = AsHost(*args.w);
   const std::int64_t width = w.rows / 2;
-  const std::vector<float> inputs = Loaded(precision_, args.x, w.cols * args.rows);
+  const Scratch inputs = Loaded(precision_, args.x, w.cols * args.rows);
   ParallelFor(std::int64_t{args.rows} * args.top_k, Grain(w.rows * w.cols), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> scratch = Floats(w.cols), out = Floats(width);
+    Scratch scratch = Floats(w.cols), out = Floats(width);
     for (std::int64_t a = begin; a < end; ++a) {
       const float* x = inputs.data() + a / args.top_k * w.cols;
       for (std::int64_t o = 0; o < width; ++o) {
@@ -70,9 +71,9 @@ void HostOps::ExpertGated(const ExpertGatedArgs& args) {
 void HostOps::ExpertDown(const ExpertDownArgs& args) {
   ++counters_.calls;
   const HostWeight& w = AsHost(*args.w);
-  const std::vector<float> inputs = Loaded(precision_, args.x, w.cols * args.rows * args.top_k);
+  const Scratch inputs = Loaded(precision_, args.x, w.cols * args.rows * args.top_k);
   ParallelFor(args.rows, Grain(w.rows * w.cols * args.top_k), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> scratch = Floats(w.cols);
+    Scratch scratch = Floats(w.cols);
     for (std::int64_t r = begin; r < end; ++r) {
       for (std::int64_t o = 0; o < w.rows; ++o) {
         float sum = 0.0f;

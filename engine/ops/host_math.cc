@@ -125,8 +125,8 @@ float Activate(Activation activation, float x) {
 
 std::int64_t Grain(std::int64_t work) { return std::max<std::int64_t>(1, (1 << 18) / std::max<std::int64_t>(1, work)); }
 
-std::vector<float> Loaded(Precision precision, const void* operand, std::int64_t count) {
-  std::vector<float> values = Floats(count);
+Scratch Loaded(Precision precision, const void* operand, std::int64_t count) {
+  Scratch values = Floats(count);
   LoadOperand(values.data(), precision, operand, 0, count);
   return values;
 }

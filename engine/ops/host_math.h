@@ -1,7 +1,9 @@
 // Loops shared by the host ops: operand conversion, dot products in a fixed order, norms, activations.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <new>
 #include <vector>
 
 #include "engine/base/activation.h"
@@ -31,8 +33,23 @@ float Activate(Activation activation, float x);
 std::int64_t Grain(std::int64_t work);
 constexpr std::int64_t kTranscendental = 16;  // an exp or tanh counts as so many multiply-adds
 
-inline std::vector<float> Floats(std::int64_t count) { return std::vector<float>(count); }
+// Memory that begins on a cache line. Where the heap's own alignment, 16 bytes, decided how vectors straddle lines, one
+// build was up to 7 % slower than itself, by what the process had allocated before.
+template <class T>
+struct LineAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kLine{64};
+  LineAllocator() = default;
+  template <class U>
+  explicit LineAllocator(const LineAllocator<U>&) {}
+  T* allocate(std::size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kLine)); }
+  void deallocate(T* data, std::size_t) noexcept { ::operator delete(data, kLine); }
+  friend bool operator==(const LineAllocator&, const LineAllocator&) = default;
+};
+using Scratch = std::vector<float, LineAllocator<float>>;
+
+inline Scratch Floats(std::int64_t count) { return Scratch(count); }
 // `count` elements of an operand.
-std::vector<float> Loaded(Precision precision, const void* operand, std::int64_t count);
+Scratch Loaded(Precision precision, const void* operand, std::int64_t count);
 
 }  // namespace assay::host

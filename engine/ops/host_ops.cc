@@ -21,6 +21,7 @@ using host::InverseRms;
 using host::kTranscendental;
 using host::Loaded;
 using host::LoadOperand;
+using host::Scratch;
 using host::StoreOperand;
 
 namespace {
@@ -83,7 +84,7 @@ void HostOps::Embed(const EmbedArgs& args) {
   const HostWeight& table = AsHost(*args.table);
   const std::int64_t width = table.cols;
   ParallelFor(args.rows->count, Grain(width), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> scratch = Floats(width);
+    Scratch scratch = Floats(width);
     for (std::int64_t r = begin; r < end; ++r) {
       const float* row = table.Row(0, args.rows->token[r], scratch.data());
       float* x = args.x + r * width;
@@ -99,7 +100,7 @@ void HostOps::PleInput(const PleInputArgs& args) {
   const std::int64_t all = std::int64_t{args.layers} * args.width;
   const float root_half = std::sqrt(0.5f);
   ParallelFor(args.rows->count, Grain(3 * all), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> scratch = Floats(all), context = Floats(args.width);
+    Scratch scratch = Floats(all), context = Floats(args.width);
     for (std::int64_t r = begin; r < end; ++r) {
       const float* token = table.Row(0, args.rows->token[r], scratch.data());
       for (int l = 0; l < args.layers; ++l) {
@@ -118,7 +119,7 @@ void HostOps::PleInput(const PleInputArgs& args) {
 void HostOps::Norm(const NormArgs& args) {
   ++counters_.calls;
   ParallelFor(args.rows, Grain(4 * args.width), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> out = Floats(args.width);
+    Scratch out = Floats(args.width);
     for (std::int64_t r = begin; r < end; ++r) {
       const float* x = args.x + r * args.width;
       const float inverse = InverseRms(x, args.width, args.eps);
@@ -131,7 +132,7 @@ void HostOps::Norm(const NormArgs& args) {
 void HostOps::Residual(const ResidualArgs& args) {
   ++counters_.calls;
   ParallelFor(args.rows, Grain(4 * args.width), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> out = Floats(args.width);
+    Scratch out = Floats(args.width);
     for (std::int64_t r = begin; r < end; ++r) {
       float* x = args.x + r * args.width;
       const float* delta = args.delta + r * args.width;
@@ -168,9 +169,9 @@ void HostOps::Join(const JoinArgs& args) {
 void HostOps::MatMul(float* out, const Weight& weight, const void* x, int rows) {
   ++counters_.calls;
   const HostWeight& w = AsHost(weight);
-  const std::vector<float> inputs = Loaded(precision_, x, w.cols * rows);
+  const Scratch inputs = Loaded(precision_, x, w.cols * rows);
   ParallelFor(w.rows, Grain(w.cols * rows), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> scratch = Floats(w.cols);
+    Scratch scratch = Floats(w.cols);
     for (std::int64_t o = begin; o < end; ++o)
       Dots(out + o, w.rows, w.Row(0, o, scratch.data()), inputs.data(), rows, w.cols);
   });
@@ -180,9 +181,9 @@ void HostOps::GatedMatMul(void* operand, const Weight& weight, const void* x, in
   ++counters_.calls;
   const HostWeight& w = AsHost(weight);
   const std::int64_t width = w.rows / 2;
-  const std::vector<float> inputs = Loaded(precision_, x, w.cols * rows);
+  const Scratch inputs = Loaded(precision_, x, w.cols * rows);
   ParallelFor(width, Grain(2 * w.cols * rows), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> scratch = Floats(w.cols), gate = Floats(rows), up = Floats(rows);
+    Scratch scratch = Floats(w.cols), gate = Floats(rows), up = Floats(rows);
     for (std::int64_t o = begin; o < end; ++o) {
       Dots(gate.data(), 1, w.Row(0, o, scratch.data()), inputs.data(), rows, w.cols);
       Dots(up.data(), 1, w.Row(0, width + o, scratch.data()), inputs.data(), rows, w.cols);
@@ -198,9 +199,9 @@ void HostOps::GatedMatMul(void* operand, const Weight& weight, const void* x, in
 void HostOps::PleGate(const PleGateArgs& args) {
   ++counters_.calls;
   const HostWeight& w = AsHost(*args.w);
-  const std::vector<float> inputs = Loaded(precision_, args.x, w.cols * args.rows);
+  const Scratch inputs = Loaded(precision_, args.x, w.cols * args.rows);
   ParallelFor(w.rows, Grain(w.cols * args.rows), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> scratch = Floats(w.cols), gate = Floats(args.rows);
+    Scratch scratch = Floats(w.cols), gate = Floats(args.rows);
     for (std::int64_t o = begin; o < end; ++o) {
       Dots(gate.data(), 1, w.Row(0, o, scratch.data()), inputs.data(), args.rows, w.cols);
       for (int r = 0; r < args.rows; ++r) {
@@ -218,7 +219,7 @@ void HostOps::Qkv(const QkvArgs& args) {
   const int key_heads = args.kv == nullptr ? 0 : args.kv_heads;
   const std::int64_t width = std::int64_t{args.heads + key_heads + value_heads} * head_dim;
   ParallelFor(args.rows->count, Grain(kTranscendental * width), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> row = Floats(width), value = Floats(head_dim);
+    Scratch row = Floats(width), value = Floats(head_dim);
     for (std::int64_t r = begin; r < end; ++r) {
       for (std::int64_t i = 0; i < width; ++i)
         row[i] = args.qkv[r * width + i] + (args.bias != nullptr ? args.bias[i] : 0.0f);
@@ -255,43 +256,43 @@ void HostOps::Attention(const AttentionArgs& args) {
   const int group = args.heads / kv.kv_heads, head_dim = kv.head_dim;
   const std::int64_t most_keys =
       args.window > 0 ? std::min(args.window, args.rows->context_bound) : args.rows->context_bound;
-  ParallelFor(
-      std::int64_t{args.rows->count} * kv.kv_heads, Grain(most_keys * group * (2 * head_dim + kTranscendental)),
-      [&](std::int64_t begin, std::int64_t end) {
-        std::vector<float> q = Floats(std::int64_t{group} * head_dim), out = q, stored = Floats(head_dim), scores;
-        for (std::int64_t task = begin; task < end; ++task) {
-          const std::int64_t r = task / kv.kv_heads;
-          const int kv_head = static_cast<int>(task % kv.kv_heads);
-          const int position = args.rows->position[r], session = args.rows->session[r];
-          const int first = args.window > 0 ? std::max(0, position - args.window + 1) : 0, keys = position - first + 1;
-          const std::int64_t at = (r * args.heads + std::int64_t{kv_head} * group) * head_dim;
-          if (session < 0) {
-            std::fill(out.begin(), out.end(), 0.0f);
-            StoreOperand(args.out, precision_, at, out.data(), std::int64_t{group} * head_dim);
-            continue;
-          }
-          LoadOperand(q.data(), precision_, args.q, at, std::int64_t{group} * head_dim);
-          scores.assign(std::int64_t{group} * keys, 0.0f);
-          for (int j = 0; j < keys; ++j) {
-            LoadOperand(stored.data(), precision_, kv.keys, kv.Offset(session, kv_head, first + j), head_dim);
-            Dots(scores.data() + j, keys, stored.data(), q.data(), group, head_dim);
-          }
-          std::fill(out.begin(), out.end(), 0.0f);
-          for (int g = 0; g < group; ++g) {
-            float* score = scores.data() + std::int64_t{g} * keys;
-            const float largest = *std::max_element(score, score + keys);
-            float sum = 0.0f;
-            for (int j = 0; j < keys; ++j) sum += score[j] = std::exp((score[j] - largest) * args.scale);
-            for (int j = 0; j < keys; ++j) score[j] /= sum;
-          }
-          for (int j = 0; j < keys; ++j) {
-            LoadOperand(stored.data(), precision_, kv.values, kv.Offset(session, kv_head, first + j), head_dim);
-            for (int g = 0; g < group; ++g)
-              Axpy(out.data() + std::int64_t{g} * head_dim, scores[g * keys + j], stored.data(), head_dim);
-          }
-          StoreOperand(args.out, precision_, at, out.data(), std::int64_t{group} * head_dim);
-        }
-      });
+  ParallelFor(std::int64_t{args.rows->count} * kv.kv_heads, Grain(most_keys * group * (2 * head_dim + kTranscendental)),
+              [&](std::int64_t begin, std::int64_t end) {
+                Scratch q = Floats(std::int64_t{group} * head_dim), out = q, stored = Floats(head_dim), scores;
+                for (std::int64_t task = begin; task < end; ++task) {
+                  const std::int64_t r = task / kv.kv_heads;
+                  const int kv_head = static_cast<int>(task % kv.kv_heads);
+                  const int position = args.rows->position[r], session = args.rows->session[r];
+                  const int first = args.window > 0 ? std::max(0, position - args.window + 1) : 0,
+                            keys = position - first + 1;
+                  const std::int64_t at = (r * args.heads + std::int64_t{kv_head} * group) * head_dim;
+                  if (session < 0) {
+                    std::fill(out.begin(), out.end(), 0.0f);
+                    StoreOperand(args.out, precision_, at, out.data(), std::int64_t{group} * head_dim);
+                    continue;
+                  }
+                  LoadOperand(q.data(), precision_, args.q, at, std::int64_t{group} * head_dim);
+                  scores.assign(std::int64_t{group} * keys, 0.0f);
+                  for (int j = 0; j < keys; ++j) {
+                    LoadOperand(stored.data(), precision_, kv.keys, kv.Offset(session, kv_head, first + j), head_dim);
+                    Dots(scores.data() + j, keys, stored.data(), q.data(), group, head_dim);
+                  }
+                  std::fill(out.begin(), out.end(), 0.0f);
+                  for (int g = 0; g < group; ++g) {
+                    float* score = scores.data() + std::int64_t{g} * keys;
+                    const float largest = *std::max_element(score, score + keys);
+                    float sum = 0.0f;
+                    for (int j = 0; j < keys; ++j) sum += score[j] = std::exp((score[j] - largest) * args.scale);
+                    for (int j = 0; j < keys; ++j) score[j] /= sum;
+                  }
+                  for (int j = 0; j < keys; ++j) {
+                    LoadOperand(stored.data(), precision_, kv.values, kv.Offset(session, kv_head, first + j), head_dim);
+                    for (int g = 0; g < group; ++g)
+                      Axpy(out.data() + std::int64_t{g} * head_dim, scores[g * keys + j], stored.data(), head_dim);
+                  }
+                  StoreOperand(args.out, precision_, at, out.data(), std::int64_t{group} * head_dim);
+                }
+              });
 }
 
 void HostOps::Logits(const LogitsArgs& args) {

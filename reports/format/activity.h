@@ -23,8 +23,8 @@ std::vector<std::string> ThrottleReasonNames(std::uint64_t reasons);
 // name is taken to.
 std::uint64_t LoweringReasons(std::uint64_t reasons);
 
-// False when the driver reported an error, a reason lowered the clocks or the SM clock left its band; `why`, unless null, then says which. A series
-// of which nothing was read is not held against its row: a host has no such clocks.
+// False when the driver reported an error, a reason lowered the clocks or the SM clock left its band; `why`, unless
+// null, then says which. A series of which nothing was read is not held against its row: a host has no such clocks.
 bool StableActivity(const DeviceActivity& activity, std::string* why);
 
 }  // namespace assay

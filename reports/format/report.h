@@ -69,8 +69,8 @@ struct Spread {
 // What the device did while a series was timed.
 struct DeviceActivity {
   Spread sm_clock_mhz{}, memory_clock_mhz{}, power_w{}, temperature_c{};
-  std::uint64_t throttle_reasons = 0;  // NVML's clock event bits, or-ed
-  std::int64_t samples = 0;            // 0: nothing was read
+  std::uint64_t throttle_reasons = 0;   // NVML's clock event bits, or-ed
+  std::int64_t samples = 0;             // 0: nothing was read
   std::vector<std::int64_t> xids = {};  // errors that the driver reported since the series before
 };
 // Repeats that were timed back to back.

@@ -7,6 +7,7 @@
 
 #include "reports/render/export.h"
 #include "reports/render/export_text.h"
+#include "reports/render/gate_cells.h"
 
 namespace assay {
 namespace {
@@ -93,6 +94,22 @@ Line LineOf(const ReportBenchmark& row, const std::vector<HardwareLimits>& limit
   return line;
 }
 
+Line LineOf(const CellRow& row) {
+  Line line{{"kind", "cell"},
+            {"id", Text(row.cell->id)},
+            {"suite", "gate"},
+            {"status", std::string(Name(StatusOf(*row.decision.verdict)))},
+            {"verdict", std::string(Name(*row.decision.verdict))},
+            {"reason", Text(row.cell->missing)}};
+  if (row.decision.rounds == 0) return line;
+  line["samples"] = fmt::format("{}", row.decision.rounds);
+  line["slower"] = Real(row.decision.estimate);
+  line["slower_low"] = Real(row.decision.low);
+  line["slower_high"] = Real(row.decision.high);
+  line["slower_limit"] = Real(row.decision.threshold);
+  return line;
+}
+
 void Write(const std::vector<std::string>& fields, std::string* text) {
   for (std::size_t i = 0; i < fields.size(); ++i) *text += (i == 0 ? "" : ",") + Field(fields[i]);
   *text += "\r\n";
@@ -101,11 +118,21 @@ void Write(const std::vector<std::string>& fields, std::string* text) {
 }  // namespace
 
 Exported ExportCsv(const Report& report) {
-  std::vector<std::string> columns = {
-      "kind",    "id",    "suite",      "name",       "status",   "verdict",           "reason",        "duration_s",
-      "metric",  "value", "soft_bound", "hard_bound", "headroom", "comparisons",       "argmax_judged", "argmax_rows",
-      "samples", "p50_s", "p90_s",      "p99_s",      "floor_s",  "fraction_of_floor", "rate",          "unit",
-      "replay"};
+  std::vector<std::string> columns = {"kind",          "id",
+                                      "suite",         "name",
+                                      "status",        "verdict",
+                                      "reason",        "duration_s",
+                                      "metric",        "value",
+                                      "soft_bound",    "hard_bound",
+                                      "headroom",      "comparisons",
+                                      "argmax_judged", "argmax_rows",
+                                      "samples",       "p50_s",
+                                      "p90_s",         "p99_s",
+                                      "floor_s",       "fraction_of_floor",
+                                      "rate",          "unit",
+                                      "slower",        "slower_low",
+                                      "slower_high",   "slower_limit",
+                                      "replay"};
   std::vector<Line> lines;
   for (const ReportCase& item : report.cases) {
     lines.push_back(LineOf(item));
@@ -115,6 +142,8 @@ Exported ExportCsv(const Report& report) {
     lines.push_back(LineOf(row, report.limits));
     PutAxes(row.axes, &columns, &lines.back());
   }
+  if (report.gate)
+    for (const CellRow& row : CellRows(*report.gate, Decide(*report.gate))) lines.push_back(LineOf(row));
   Exported exported;
   Write(columns, &exported.text);
   for (const Line& line : lines) {

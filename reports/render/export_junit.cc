@@ -7,6 +7,7 @@
 
 #include "reports/render/export.h"
 #include "reports/render/export_text.h"
+#include "reports/render/gate_cells.h"
 
 namespace assay {
 namespace {
@@ -94,6 +95,12 @@ std::vector<TestCase> TestsOf(const Report& report) {
     tests.push_back({"bench", NameIn("bench", row.id()), seconds, row.status, std::string(Name(row.status)), row.reason,
                      row.reason});
   }
+  if (report.gate) {
+    for (const CellRow& row : CellRows(*report.gate, Decide(*report.gate))) {
+      const CellVerdict verdict = *row.decision.verdict;
+      tests.push_back({"gate", row.cell->id, 0, StatusOf(verdict), std::string(Name(verdict)), row.cause, row.cause});
+    }
+  }
   return tests;
 }
 
@@ -129,7 +136,7 @@ void Write(const Counts& counts, Xml* xml) {
 Exported ExportJunit(const Report& report) {
   const std::string dropped =
       "judgements of cases that passed, bounds, budgets, rows on which the argmax was judged, figures and samples of "
-      "benchmark rows, what the device did, most of the environment; an unstable row is an error";
+      "benchmark rows, rounds of cells, what the device did, most of the environment; an unstable row is an error";
   const std::vector<TestCase> tests = TestsOf(report);
   // By suite, in the order in which suites first appear.
   std::vector<std::pair<std::string, std::vector<const TestCase*>>> suites;

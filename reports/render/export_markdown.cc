@@ -6,6 +6,7 @@
 
 #include "reports/render/export.h"
 #include "reports/render/export_text.h"
+#include "reports/render/gate_cells.h"
 #include "reports/render/summary.h"
 
 namespace assay {
@@ -120,6 +121,15 @@ std::vector<Cells> TimedRows(const Report& report) {
   return rows;
 }
 
+std::vector<Cells> CellTable(const GateRecord& record) {
+  std::vector<Cells> rows;
+  for (const CellRow& row : CellRows(record, Decide(record)))
+    rows.push_back({Code(row.cell->id), Bold(Plain(row.verdict), row.decision.verdict != CellVerdict::kPass),
+                    Plain(row.cell->missing.empty() ? row.cause : ""),
+                    row.decision.rounds > 0 ? Share(row.decision.detectable) : "-"});
+  return rows;
+}
+
 std::vector<Cells> SkipRows(const ReportSummary& summary) {
   std::vector<Cells> rows;
   for (const auto& [reason, ids] : summary.skips) rows.push_back({fmt::format("{}", ids.size()), Plain(reason)});
@@ -138,6 +148,9 @@ Exported ExportMarkdown(const Report& report, std::size_t most_bytes) {
   const std::vector<std::vector<std::string>> suites = SuiteTable(report);
   page.Table("Suites", suites.front(), SuiteRows(suites), kRows);
   page.Table("Speed", {"row", "p50", "p99", "of floor", "rate", "parity"}, TimedRows(report), kRows);
+  if (report.gate)
+    page.Table("Candidate against baseline", {"cell", "verdict", "slower", "found from"}, CellTable(*report.gate),
+               kRows);
   page.Table("Skipped", {"number", "why"}, SkipRows(summary), kRows);
   Exported exported;
   exported.dropped = fmt::format("{}cases that passed one by one, judgements, samples, most of the environment",

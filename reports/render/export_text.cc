@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "reports/render/gate_cells.h"
 #include "reports/render/summary.h"
 
 namespace assay {
@@ -98,6 +99,13 @@ std::vector<Trouble> Troubles(const Report& report) {
   std::stable_sort(rows.begin(), rows.end(), [](const auto* a, const auto* b) { return b->status < a->status; });
   for (const ReportBenchmark* row : rows)
     troubles.push_back({std::string(Name(row->status)), row->id(), row->reason, "", ""});
+  if (report.gate) {
+    for (const std::string& failure : report.gate->failures) troubles.push_back({"wrong", "", failure, "", ""});
+    for (const std::string& what : report.gate->not_comparable) troubles.push_back({"differs", "", what, "", ""});
+    for (const CellRow& row : CellRows(*report.gate, Decide(*report.gate)))
+      if (row.decision.verdict != CellVerdict::kPass)
+        troubles.push_back({std::string(Name(*row.decision.verdict)), row.cell->id, row.cause, "", ""});
+  }
   // Nothing went wrong, and still it is no pass: nothing was selected, or all was skipped.
   const std::string verdict = Summarise(report).verdict;
   if (troubles.empty() && verdict != "PASS") {
@@ -117,6 +125,12 @@ std::string CountsLine(const Report& report) {
     const auto timed = std::count_if(report.benchmarks.begin(), report.benchmarks.end(),
                                      [](const ReportBenchmark& row) { return row.status == Status::kPass; });
     line += fmt::format("; {} of {} rows timed", timed, report.benchmarks.size());
+  }
+  if (report.gate) {
+    const GateDecisions decisions = Decide(*report.gate);
+    const auto passed = std::count_if(decisions.cells.begin(), decisions.cells.end(),
+                                      [](const CellDecision& cell) { return cell.verdict == CellVerdict::kPass; });
+    line += fmt::format("; {} of {} cells passed", passed, decisions.cells.size());
   }
   return line;
 }

@@ -20,14 +20,14 @@ std::string Cut(std::string text, std::size_t most);
 
 // Something that keeps a run from passing.
 struct Trouble {
-  std::string what;      // "not complete", or a status: "error", "fail", "unstable"
+  std::string what;      // "not complete"; a status: "error", "fail", "unstable"; of a gate a cell's verdict, ...
   std::string id;        // of case or row; empty for the run itself
   std::string cause;     // never empty
   std::string headroom;  // printed; empty where nothing was compared
   std::string replay;    // may be empty
 };
-// The run's own first, then errors, failures by how far they are out, rows that were not timed freely. Empty exactly
-// when the verdict is PASS.
+// The run's own first, then errors, failures by how far they are out, rows that were not timed freely, cells of a gate.
+// Empty exactly when the verdict is PASS.
 std::vector<Trouble> Troubles(const Report& report);
 
 // "3 of 5 cases passed, 1 failed, 0 errored, 1 skipped; 1 of 2 rows timed".

@@ -276,6 +276,46 @@ TEST(Csv, NoTextIsAFormula) {
   EXPECT_FALSE(HoldsControls(ExportCsv(Hostile()).text));
 }
 
+// A gate with a cell that passes, one that is slower and one without a value.
+Report GateReport() {
+  Report report = Sample();
+  report.kind = "gate";
+  report.complete = true;
+  report.problems.clear();
+  report.cases = {};
+  report.benchmarks = {};
+  GateRecord& record = report.gate.emplace();
+  const auto rounds = [](int count, double slower) {
+    return std::vector<GateRound>(static_cast<std::size_t>(count), GateRound{false, 1.0, 1.0 + slower, ""});
+  };
+  record.cells = {{"bench.decode/even", "s", "", rounds(6, 0), {}},
+                  {"bench.decode/slower", "s", "", rounds(6, 0.1), rounds(12, 0.1)},
+                  {"bench.decode/gone", "s", "the candidate has no such row", {}, {}}};
+  return report;
+}
+
+TEST(Exports, HoldTheCellsOfAGate) {
+  const Report report = GateReport();
+  ASSERT_EQ(Summarise(report).verdict, "INCOMPLETE") << "a missing cell";
+  const std::string junit = ExportJunit(report).text;
+  EXPECT_NE(junit.find("name=\"bench.decode/even\" time=\"0.000000\"/>"), std::string::npos) << junit;
+  EXPECT_NE(junit.find("<failure message=\"+10.00 % (+10.00 % to +10.00 %) in 6+12 rounds, limit 3.00 %"),
+            std::string::npos)
+      << junit;
+  EXPECT_NE(junit.find("<error message=\"the candidate has no such row\" type=\"missing\""), std::string::npos)
+      << junit;
+  const std::string markdown = ExportMarkdown(report, kSummaryBytes).text;
+  const auto gone = markdown.find("| `bench.decode/gone` | **missing"), slower = markdown.find("**regression**"),
+             even = markdown.find("| `bench.decode/even` | pass");
+  EXPECT_TRUE(gone < slower && slower < even && even != std::string::npos) << markdown;
+  const std::string github = ExportGithub(report).text;
+  EXPECT_NE(github.find("::error title=regression bench.decode/slower::+10.00 %25"), std::string::npos) << github;
+  EXPECT_NE(github.find("1 of 3 cells passed"), std::string::npos) << github;
+  const std::string csv = ExportCsv(report).text;
+  EXPECT_NE(csv.find("cell,bench.decode/slower,gate,,fail,regression"), std::string::npos) << csv;
+  EXPECT_NE(csv.find("cell,bench.decode/gone,gate,,error,missing,the candidate has no such row"), std::string::npos);
+}
+
 TEST(Exports, EachFormatSaysWhatItLeavesOut) {
   for (const ExportFormat& format : ExportFormats()) {
     EXPECT_FALSE(format.make(Sample()).dropped.empty()) << format.name;
