@@ -19,9 +19,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(build-essential cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libvalijson-dev libssl-dev
-          libgtest-dev libbenchmark-dev libtinyxml2-dev libboost-math-dev zlib1g-dev)
+          libgtest-dev libbenchmark-dev libtinyxml2-dev libboost-math-dev zlib1g-dev libsqlitecpp-dev
+          libsqlite3-dev libjs-dygraphs)
 # Programs that read exports of reports in tests: compare.py of Google Benchmark needs SciPy and does not say so.
-readers=(python3 python3-junitparser libbenchmark-tools python3-scipy)
+# The trend page is opened in a browser.
+readers=(python3 python3-junitparser libbenchmark-tools python3-scipy chromium chromium-driver python3-selenium
+         sqlite3)
 jobs=${JOBS:-$(nproc)}
 # Threads that spin while they wait starve their neighbours on a busy machine.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}

@@ -128,4 +128,37 @@ int DoctorCommand();
 
 int RenderHistoryCommand(const std::string& folder);
 
+// The database of runs. `db` empty: where HistoryStore::DefaultPath says.
+struct HistoryArguments {
+  std::string db;
+  std::vector<std::string> reports;  // to add: files, and folders for every report below them
+  std::string run;                   // to show: the beginning of a digest, run id or commit
+  std::string format = "csv";        // to export: csv or json
+  std::string out;                   // file; empty: standard output
+  std::string before;                // to prune: a date
+  bool dry = false;                  // say what would be pruned
+  std::size_t limit = 50;            // newest runs that are listed
+};
+int AddHistoryCommand(const HistoryArguments& arguments);
+int ListHistoryCommand(const HistoryArguments& arguments);
+int ShowHistoryCommand(const HistoryArguments& arguments);
+int ExportHistoryCommand(const HistoryArguments& arguments);
+int PruneHistoryCommand(const HistoryArguments& arguments);
+
+struct TrendArguments {
+  std::string db, out;               // the page; empty: a view for the terminal
+  bool check = false;                // exit by verdict
+  std::vector<std::string> cells;    // patterns; empty: all
+  std::vector<std::string> metrics;  // empty: all
+  int days = 400;                    // before the newest run
+  int recent = 14;                   // nights in which a change is news
+  std::string reference;             // commit that creep is held against
+  double creep_percent = 3;
+  double silent_hours = 0;  // 0: by each machine's habit
+  std::string source;       // git repository that commits' subjects are read from; empty: none
+  std::string now;          // RFC 3339; empty: now
+  std::size_t limit = 30;   // series in the terminal
+};
+int TrendCommand(const TrendArguments& arguments);
+
 }  // namespace assay

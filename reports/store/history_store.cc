@@ -1,6 +1,7 @@
 #include "reports/store/history_store.h"
 
 #include <SQLiteCpp/SQLiteCpp.h>
+#include <SQLiteCpp/VariadicBind.h>
 #include <fmt/core.h>
 #include <sqlite3.h>
 
@@ -292,7 +293,8 @@ History HistoryStore::Read(const HistoryWindow& window) {
     SQLite::Statement fact_rows(*db.sqlite, "SELECT id, text FROM facts");
     while (fact_rows.executeStep()) {
       HistoryPoint& point = facts[fact_rows.getColumn(0).getInt64()];
-      for (const auto& [name, value] : Json::parse(fact_rows.getColumn(1).getString()).items())
+      const Json told = Json::parse(fact_rows.getColumn(1).getString());
+      for (const auto& [name, value] : told.items())
         if (value.is_string())
           point.kernels = value;
         else if (value.is_number())
@@ -329,6 +331,11 @@ History HistoryStore::Read(const HistoryWindow& window) {
                      [](const HistoryPoint& a, const HistoryPoint& b) { return a.run < b.run; });
     return history;
   });
+}
+
+double HistoryStore::Newest() {
+  Database& db = *database_;
+  return db.Guarded([&] { return db.sqlite->execAndGet("SELECT coalesce(max(started_at), 0) FROM runs").getDouble(); });
 }
 
 std::int64_t HistoryStore::CountBefore(double before) {

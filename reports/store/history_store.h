@@ -42,6 +42,9 @@ class HistoryStore {
   // Of several reports of one run, which were written while it lasted, the last that was added speaks.
   History Read(const HistoryWindow& window = {});
 
+  // When the newest run started, in seconds since 1970; 0 without runs.
+  double Newest();
+
   // Runs that started before `before`, and what only they needed; how many.
   std::int64_t Prune(double before);
   // How many Prune would take.

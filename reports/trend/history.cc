@@ -57,6 +57,39 @@ std::optional<double> CoveringHeadroom(const Report& report, const ReportBenchma
   return most;
 }
 
+// What a run was asked to do, without where it wrote and what it printed: only runs of the same selection count the
+// same cases. With `cases_only` just what chooses among the cases of a suite, or changes what all of them compute.
+std::string SelectionOf(const Report& report, bool cases_only) {
+  struct Option {
+    std::string_view name;
+    bool value, output;  // whether a value follows; whether it says nothing about what ran
+  };
+  static constexpr Option kOptions[] = {
+      {"--report", true, true},        {"--junit", true, true},        {"--summary", true, true},
+      {"--github", false, true},       {"--quiet", false, true},       {"-q", false, true},
+      {"--durations", true, true},     {"--timeout", true, true},      {"--require", true, true},
+      {"--case", true, false},         {"--exclude", true, false},     {"--rerun-failed", true, false},
+      {"--max-failures", true, false}, {"--fail-fast", false, false},  {"--repeat", true, false},
+      {"--seed", true, false},         {"--goldens", true, false},     {"--batch-invariant", false, false}};
+  std::vector<std::string> kept;
+  if (report.kind != "run" && cases_only) kept.push_back(report.kind);
+  for (std::size_t i = 2; i < report.argv.size(); ++i) {
+    const std::string& word = report.argv[i];
+    const std::string_view name = std::string_view(word).substr(0, word.find('='));
+    const auto* known = std::find_if(std::begin(kOptions), std::end(kOptions), [&](const Option& option) {
+      return option.name == name;
+    });
+    const bool is_known = known != std::end(kOptions);
+    const bool takes_next = is_known && known->value && name.size() == word.size() && i + 1 < report.argv.size();
+    if (is_known ? !known->output : !cases_only) {
+      kept.push_back(word);
+      if (takes_next) kept.push_back(report.argv[i + 1]);
+    }
+    if (takes_next) ++i;
+  }
+  return fmt::format("{}", fmt::join(kept, " "));
+}
+
 void AddRow(const Report& report, const ReportBenchmark& row, RunPoints* all) {
   HistoryPoint point;
   point.status = Name(row.status);
@@ -82,8 +115,10 @@ void AddRow(const Report& report, const ReportBenchmark& row, RunPoints* all) {
   all->points.push_back(std::move(point));
 }
 
-// Suites by model, mode and device, in the order of the report.
+// Suites by model, mode and device, in the order of the report. Cases that cover rows are told of with their rows.
 void AddSuites(const Report& report, RunPoints* all) {
+  if (report.kind == "bench") return;
+  const std::string selection = SelectionOf(report, true);
   using Place = std::tuple<std::string, std::string, std::string, std::string>;
   std::vector<std::pair<Place, Report>> parts;
   std::map<Place, std::size_t> at;
@@ -99,6 +134,7 @@ void AddSuites(const Report& report, RunPoints* all) {
     Axes axes;
     for (const auto& [name, value] : {std::pair("model", model), {"dtype", dtype}, {"device", device}})
       if (!value.empty()) axes.Set(name, value);
+    if (!selection.empty()) axes.Set("of", selection);
     HistoryPoint point;
     Status worst = Status::kPass;
     for (const auto& [status, count] : summary.statuses)
@@ -161,7 +197,9 @@ void AddWhole(const Report& report, RunPoints* all) {
   point.facts = {{"cases", static_cast<double>(summary.cases)},
                  {"skipped", static_cast<double>(summary.statuses.at(Status::kSkip))}};
   if (!report.problems.empty()) point.note = report.problems.front();
-  all->cells.push_back({"run." + report.kind, "run", report.kind, Axes(), ""});
+  Axes axes;
+  if (const std::string selection = SelectionOf(report, false); !selection.empty()) axes.Set("of", selection);
+  all->cells.push_back({PrintId("run", report.kind, axes), "run", report.kind, axes, ""});
   all->points.push_back(std::move(point));
 }
 
