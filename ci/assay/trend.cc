@@ -136,9 +136,16 @@ void PrintSeries(const History& history, const std::vector<TrendSeries>& series,
 }
 
 void PrintFindings(const TrendJudgement& judgement) {
-  for (const TrendFinding& finding : judgement.findings) {
-    fmt::print("{}", Wrapped(fmt::format("{}: {}", finding.what, Cut(Line(finding.text), kLongestNote)), 0));
-    if (!finding.command.empty()) fmt::print("  $ {}\n", Line(finding.command));
+  constexpr std::size_t kMostOfGroup = 5;
+  for (const auto& group : Grouped(judgement.findings)) {
+    const TrendFinding& first = *group.front();
+    if (first.what == "change")
+      fmt::print("{}", Wrapped(fmt::format("change since {}:", Line(first.since)), 0));
+    for (std::size_t i = 0; i < std::min(kMostOfGroup, group.size()); ++i)
+      fmt::print("{}", first.what == "change" ? Wrapped(Cut(Line(group[i]->text), kLongestNote), 2)
+                                              : Wrapped(first.what + ": " + Cut(Line(first.text), kLongestNote), 0));
+    if (group.size() > kMostOfGroup) fmt::print("  and {} more series\n", group.size() - kMostOfGroup);
+    if (!first.command.empty()) fmt::print("  $ {}\n", Line(first.command));
   }
 }
 

@@ -130,7 +130,7 @@ std::string HeartbeatSvg(const History& history, const MachineState& machine, do
   }
   constexpr int kStep = 6;
   std::string svg =
-      fmt::format("<svg class=\"beat\" viewBox=\"0 0 {} 18\" role=\"img\" aria-label=\"{} of the last {} days have a "
+      fmt::format("<svg class=\"beat\" preserveAspectRatio=\"xMinYMid\" viewBox=\"0 0 {} 18\" role=\"img\" aria-label=\"{} of the last {} days have a "
                   "run\">",
                   days * kStep, worst.size(), days);
   for (int ago = 0; ago < days; ++ago) {

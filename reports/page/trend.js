@@ -16,8 +16,9 @@
     time: r[0] * 1000, commit: r[1], dirty: r[2], env: r[3], machine: text(r[4]), driver: text(r[5]), kind: text(r[6]),
     verdict: text(r[7]), path: text(r[8]), sha: r[9], command: text(r[10]), subject: text(r[11]) }));
   const cells = data.cells.map((c) => ({ id: c[0], kind: c[1], name: c[2], axes: c[3], command: text(c[4]) }));
-  const series = data.series.map((s, index) => ({ index, cell: cells[s.c], env: s.k, metric: s.m, unit: s.u || '',
+  const series = data.series.map((s, index) => s && ({ index, cell: cells[s.c], env: s.k, metric: s.m, unit: s.u || '',
     up: s.up, noise: s.e || 0, limit: s.f || 0, changes: s.x || [], packed: s }));
+  const told = series.filter(Boolean);
   const open = (s) => {
     if (s.runs) return s;
     const p = s.packed, n = p.n;
@@ -139,7 +140,7 @@
     $('c-a').value = from;
     $('c-b').value = to;
     const keep = chosen(), rows = [];
-    for (const s of series) {
+    for (const s of told) {
       if (s.metric === 'duration' || !keep(facts(s), nameOf(s).toLowerCase())) continue;
       open(s);
       let a = null, b = null;
@@ -155,14 +156,14 @@
     const body = $('c-table').tBodies[0];
     body.textContent = '';
     for (const row of rows.slice(0, 400)) {
-      const line = make('tr'), told = row.apart >= 3 && row.worse !== 0;
+      const line = make('tr'), sure = row.apart >= 3 && row.worse !== 0;
       const head = make('th', row.s.cell.id + ' ');
       head.scope = 'row';
       head.append(make('small', `${row.s.metric}, ${data.environments[row.s.env].name}`));
-      const sign = told ? (row.worse > 0 ? '▲ ' : '▼ ') : '';
+      const sign = sure ? (row.worse > 0 ? '▲ ' : '▼ ') : '';
       line.append(head, make('td', printed(row.a, row.s.unit)), make('td', printed(row.b, row.s.unit)),
         make('td', sign + percent(Math.abs(row.worse)) + (row.worse === 0 ? '' : row.worse > 0 ? ' worse' : ' better'),
-          told ? (row.worse > 0 ? 'worse' : 'better') : ''),
+          sure ? (row.worse > 0 ? 'worse' : 'better') : ''),
         make('td', row.apart === 0 ? '0' : Number.isFinite(row.apart) ? row.apart.toFixed(1) : 'no noise seen'));
       body.append(line);
     }
@@ -252,7 +253,7 @@
     state.series = nameOf(s);
     $('d-title').textContent = s.cell.id;
     $('d-chips').replaceChildren(make('i', data.environments[s.env].name));
-    const others = series.filter((o) => o.cell === s.cell && o.env === s.env);
+    const others = told.filter((o) => o.cell === s.cell && o.env === s.env);
     $('d-metric').replaceChildren(...others.map((o) => {
       const option = make('option', o.metric);
       option.value = o.index;
@@ -276,7 +277,7 @@
     write();
   };
   const restore = () => {
-    const wanted = state.series && series.find((s) => nameOf(s) === state.series);
+    const wanted = state.series && told.find((s) => nameOf(s) === state.series);
     if (wanted) detail(wanted);
     else if (dialog.open) dialog.close();
   };

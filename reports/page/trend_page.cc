@@ -18,7 +18,7 @@
 namespace assay {
 namespace {
 
-constexpr std::size_t kMostChanges = 200, kMostFindings = 12, kWorstCells = 3;
+constexpr std::size_t kMostChanges = 200, kMostFindings = 12, kWorstCells = 3, kMostOfGroup = 12;
 
 std::string DateOf(double seconds) {
   const std::chrono::sys_seconds time{std::chrono::seconds(static_cast<std::int64_t>(seconds))};
@@ -165,16 +165,33 @@ class Page {
   }
 
   std::string Findings() const {
-    const std::vector<TrendFinding>& findings = inputs_.judgement->findings;
-    if (findings.empty()) return "";
-    std::string html = "<section aria-labelledby=\"findings\"><h2 id=\"findings\">What needs a look</h2><ul "
+    const auto groups = Grouped(inputs_.judgement->findings);
+    if (groups.empty()) return "";
+    std::string html = "<section aria-labelledby=\"findings\"><h2 id=\"findings\">What needs a look</h2><div "
                        "class=\"findings\">\n";
-    for (std::size_t i = 0; i < std::min(kMostFindings, findings.size()); ++i)
-      html += fmt::format("<li><b>{}</b> {}{}</li>\n", Html(findings[i].what), Html(findings[i].text),
-                          Command(findings[i].command));
-    if (findings.size() > kMostFindings)
-      html += fmt::format("<li>and {} more; the tab of changes has them all</li>", findings.size() - kMostFindings);
-    return html + "</ul></section>\n";
+    for (std::size_t i = 0; i < std::min(kMostFindings, groups.size()); ++i) html += Group(groups[i]);
+    if (groups.size() > kMostFindings)
+      html += fmt::format("<p>and {} more</p>", groups.size() - kMostFindings);
+    return html + "</div></section>\n";
+  }
+
+  static std::string Group(const std::vector<const TrendFinding*>& group) {
+    const TrendFinding& first = *group.front();
+    const bool change = first.what == "change";
+    const std::string front =
+        change ? fmt::format("<b>▲ {} worse</b> <span class=\"since\">{} since {}</span>", PrintedPercent(first.size),
+                             group.size() == 1 ? "one series" : fmt::format("{} series", group.size()), Html(first.since))
+               : fmt::format("<b>{}</b> <span class=\"since\">{}</span>", Html(first.what), Html(first.text));
+    if (!change && first.command.empty()) return fmt::format("<p class=\"finding\">{}</p>\n", front);
+    std::string html = fmt::format("<details class=\"finding\"><summary>{}</summary>", front);
+    if (change) {
+      html += "<ul>";
+      for (std::size_t i = 0; i < std::min(kMostOfGroup, group.size()); ++i)
+        html += fmt::format("<li>{}</li>", Html(group[i]->text));
+      if (group.size() > kMostOfGroup) html += fmt::format("<li>and {} more</li>", group.size() - kMostOfGroup);
+      html += "</ul>";
+    }
+    return html + Command(first.command) + "</details>\n";
   }
 
   std::string Tabs() {
@@ -411,7 +428,10 @@ class Page {
     std::map<std::string, std::size_t> lists;
     Json run_lists = Json::array();
     data["series"] = Json::array();
-    for (const TrendSeries& item : series_) data["series"].push_back(SeriesJson(item, keys, &lists, &run_lists));
+    // Cards name series by their place: what the page says nothing more about stands there as nothing.
+    for (const TrendSeries& item : series_)
+      data["series"].push_back(item.nights.size() > 1 || HasCard(item) ? SeriesJson(item, keys, &lists, &run_lists)
+                                                                       : Json(0));
     data["lists"] = std::move(run_lists);
     data["strings"] = std::move(strings);
     std::string dumped = data.dump(-1, ' ', false, Json::error_handler_t::replace);

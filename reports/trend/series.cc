@@ -170,7 +170,7 @@ std::vector<MachineState> MachinesOf(const History& history, const TrendRule& ru
 TrendJudgement Judge(const History& history, const std::vector<TrendSeries>& series, const TrendRule& rule,
                      double now) {
   TrendJudgement judgement{"PASS", {}};
-  if (history.runs.empty()) return {"INCOMPLETE", {{"no runs", "the history holds no runs", "", nullptr, 0}}};
+  if (history.runs.empty()) return {"INCOMPLETE", {{"no runs", "the history holds no runs", "", nullptr, 0, ""}}};
   bool failed = false, regressed = false, incomplete = false;
   std::vector<TrendFinding>& findings = judgement.findings;
 
@@ -183,7 +183,7 @@ TrendJudgement Judge(const History& history, const std::vector<TrendSeries>& ser
     failed = true;
     findings.push_back({"failed", fmt::format("{}: {} at {}: {}", cell.id, point->status,
                                               CommitText(history.runs[point->run]), point->note),
-                        MeasureCommand(cell), nullptr, 0});
+                        MeasureCommand(cell), nullptr, 0, ""});
   }
 
   bool referenced = rule.reference.empty(), long_enough = false;
@@ -196,11 +196,12 @@ TrendJudgement Judge(const History& history, const std::vector<TrendSeries>& ser
       regressed = true;
       const ChangeFacts facts = FactsOf(history, item, change);
       findings.push_back({"change",
-                          fmt::format("{} {}: {} to {}, {} worse since {} ({}){}", history.cells[item.cell].id,
-                                      item.metric, Printed(change.before, item.unit), Printed(change.after, item.unit),
-                                      PrintedPercent(worse), facts.range, facts.first_after->started.substr(0, 10),
-                                      facts.remark.empty() ? "" : "; " + facts.remark),
-                          facts.command, &item, worse});
+                          fmt::format("{} {}: {} to {}, {} worse", history.cells[item.cell].id, item.metric,
+                                      Printed(change.before, item.unit), Printed(change.after, item.unit),
+                                      PrintedPercent(worse)),
+                          facts.command, &item, worse,
+                          fmt::format("{}, first seen {}{}", facts.range, facts.first_after->started.substr(0, 10),
+                                      facts.remark.empty() ? "" : "; " + facts.remark)});
     }
     if (rule.reference.empty() || (item.metric != "time" && item.metric != "byte")) continue;
     std::vector<double> at_reference, lately;
@@ -218,12 +219,12 @@ TrendJudgement Judge(const History& history, const std::vector<TrendSeries>& ser
                         fmt::format("{} {}: {} at the reference {}, {} lately: {} worse, {} may be",
                                     history.cells[item.cell].id, item.metric, Printed(then, item.unit), rule.reference,
                                     Printed(now_is, item.unit), PrintedPercent(worse), PrintedPercent(rule.creep)),
-                        GateCommandFor(history.cells[item.cell], rule.reference, newest), &item, worse});
+                        GateCommandFor(history.cells[item.cell], rule.reference, newest), &item, worse, ""});
   }
   if (!referenced) {
     incomplete = true;
     findings.push_back({"no reference", fmt::format("no series has a run of the reference {}", rule.reference), "",
-                        nullptr, 0});
+                        nullptr, 0, ""});
   }
   for (const MachineState& machine : MachinesOf(history, rule, now)) {
     const std::string name = fmt::format("{} ({})", machine.machine, machine.device);
@@ -231,23 +232,23 @@ TrendJudgement Judge(const History& history, const std::vector<TrendSeries>& ser
       incomplete = true;
       findings.push_back({"silent", fmt::format("{}: no run for {}, its last began {}", name,
                                                 PrintedSpan(now - machine.last->started_at), machine.last->started),
-                          "", nullptr, 0});
+                          "", nullptr, 0, ""});
     }
     if (machine.ahead)
       findings.push_back({"clock", fmt::format("{}: its last run began {}, which is yet to come: a clock is wrong",
                                                name, machine.last->started),
-                          "", nullptr, 0});
+                          "", nullptr, 0, ""});
     for (const HistoryRun* run : {machine.last_parity, machine.last_bench, machine.last_gate})
       if (run != nullptr && !run->complete) {
         incomplete = true;
         findings.push_back({"not complete", fmt::format("{}: the last {} did not finish: {}", name, run->kind, run->path),
-                            "", nullptr, 0});
+                            "", nullptr, 0, ""});
       }
   }
   if (!long_enough)
     findings.push_back({"too short",
                         fmt::format("no series has {} nights: no change can be found yet", 2 * rule.change.segment), "",
-                        nullptr, 0});
+                        nullptr, 0, ""});
   judgement.verdict = failed         ? "FAIL"
                       : regressed    ? "REGRESSION"
                       : incomplete   ? "INCOMPLETE"
@@ -256,6 +257,22 @@ TrendJudgement Judge(const History& history, const std::vector<TrendSeries>& ser
   std::stable_sort(findings.begin(), findings.end(),
                    [](const TrendFinding& a, const TrendFinding& b) { return a.size > b.size; });
   return judgement;
+}
+
+std::vector<std::vector<const TrendFinding*>> Grouped(const std::vector<TrendFinding>& findings) {
+  std::vector<std::vector<const TrendFinding*>> groups;
+  std::map<std::pair<std::string, std::string>, std::size_t> at;
+  for (const TrendFinding& finding : findings) {
+    if (finding.what == "change") {
+      const auto [found, fresh] = at.emplace(std::pair(finding.series->key, finding.since), groups.size());
+      if (!fresh) {
+        groups[found->second].push_back(&finding);
+        continue;
+      }
+    }
+    groups.push_back({&finding});
+  }
+  return groups;
 }
 
 }  // namespace assay

@@ -81,12 +81,16 @@ struct MachineState {
 std::vector<MachineState> MachinesOf(const History& history, const TrendRule& rule, double now);
 
 struct TrendFinding {
-  std::string what;  // "change", "creep", "failed", "silent", "too short", "clock", "no reference"
+  std::string what;  // "change", "creep", "failed", "silent", "not complete", "too short", "clock", "no reference"
   std::string text;  // for a person, in one line
   std::string command;
   const TrendSeries* series = nullptr;  // may be null
   double size = 0;                      // of a change or creep
+  std::string since;                    // of a change: between which commits, and when it was first seen
 };
+// Changes that one step between two runs of a machine may explain, the largest first; anything else alone. In the order
+// of their largest.
+std::vector<std::vector<const TrendFinding*>> Grouped(const std::vector<TrendFinding>& findings);
 struct TrendJudgement {
   std::string verdict;  // "PASS", "FAIL", "REGRESSION", "INCONCLUSIVE", "INCOMPLETE"
   std::vector<TrendFinding> findings;
