@@ -110,9 +110,10 @@ std::string SparkSvg(const History& history, const TrendSeries& series, double l
   for (const Change& change : series.changes) {
     const bool worse = series.Worsening(change.before, change.after) > 0;
     const double at = x((dots[change.at - 1].time + dots[change.at].time) / 2);
-    svg += fmt::format("<path class=\"{}\" d=\"M{} {}V{}m-4 {}l4 {}l4 {}z\"/>", worse ? "worse" : "better",
-                       Coordinate(at), worse ? kBottom + 3 : kTop - 3, worse ? kTop - 3 : kBottom + 3,
-                       worse ? 0 : -7, worse ? -5 : 7, worse ? 5 : -7);
+    // A triangle that points where the series went.
+    const double tip = worse ? 1 : kBottom + 4, back = worse ? tip + 7 : tip - 7;
+    svg += fmt::format("<path class=\"{0}\" d=\"M{1} {2}V{3}L{4} {3}L{1} {5}L{6} {3}H{1}\"/>", worse ? "worse" : "better",
+                       Coordinate(at), worse ? kBottom : kTop, back, Coordinate(at - 4), tip, Coordinate(at + 4));
   }
   return svg + "</svg>";
 }
@@ -178,7 +179,10 @@ std::string Rate(double value, const char* unit) {
   return fmt::format("{:.3g} {}{}", value, kNames[at], unit);
 }
 
-std::string RooflinePlot(const std::vector<RooflineDot>& dots) {
+// A kind of row has one colour and shape in all plots.
+using Kinds = std::map<std::string, int>;
+
+std::string RooflinePlot(const std::vector<RooflineDot>& dots, const Kinds& kinds) {
   double x_low = 1, x_high = 100, y_low = 1e18, y_high = 0;
   std::set<std::pair<double, double>> roofs;
   for (const RooflineDot& dot : dots) {
@@ -212,11 +216,9 @@ std::string RooflinePlot(const std::vector<RooflineDot>& dots) {
     svg += fmt::format("<path class=\"limit\" d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}H{}\"/>", x(std::log10(x_low)),
                        y(std::log10(x_low * copy)), x(std::log10(ridge)), y(std::log10(peak)), kRight);
   }
-  std::map<std::string, int> kinds;
-  for (const RooflineDot& dot : dots) kinds.emplace(dot.name, static_cast<int>(kinds.size()));
   for (const RooflineDot& dot : dots) {
     const double at_x = x(std::log10(dot.intensity)), at_y = y(std::log10(dot.achieved));
-    const int kind = kinds[dot.name] % 4;
+    const int kind = kinds.at(dot.name) % 4;
     // Shapes tell kinds apart where colours do not.
     const std::string shape =
         kind == 0   ? fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\">", at_x, at_y)
@@ -254,6 +256,9 @@ std::string RooflineSection(const History& history, const std::vector<TrendSerie
                                 point.fraction.value_or(0), last.value, limits->copy_bytes_per_s,
                                 limits->gemm_flops_per_s});
   }
+  Kinds kinds;
+  for (const auto& [key, dots] : by_key)
+    for (const RooflineDot& dot : dots) kinds.emplace(dot.name, static_cast<int>(kinds.size()));
   std::string html;
   for (auto& [key, dots] : by_key) {
     std::stable_sort(dots.begin(), dots.end(),
@@ -261,9 +266,9 @@ std::string RooflineSection(const History& history, const std::vector<TrendSerie
     html += fmt::format("<h3>{}</h3>{}<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Rows of the "
                         "roofline plot\"><table><thead><tr><th>row</th><th>time</th><th>of its floor</th>"
                         "<th>FLOP/byte</th><th>achieved</th></tr></thead><tbody>",
-                        Html(EnvironmentName(history, key)), RooflinePlot(dots));
+                        Html(EnvironmentName(history, key)), RooflinePlot(dots, kinds));
     for (const RooflineDot& dot : dots)
-      html += fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{:.3g}</td><td>{}</td></tr>",
+      html += fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{:.4g}</td><td>{}</td></tr>",
                           Html(dot.label), Printed(dot.seconds, "s"), PrintedPercent(dot.fraction), dot.intensity,
                           Rate(dot.achieved, "FLOP/s"));
     html += "</tbody></table></div>";

@@ -237,7 +237,7 @@
     chart = null;
     if (rows.length === 0) return;
     chart = new Dygraph($('d-chart'), rows, {
-      labels: ['night', s.metric], customBars: true, colors: [colour('--line')], strokeWidth: 1.8, drawPoints: true,
+      labels: ['night', s.metric], customBars: true, colors: [colour('--line')], strokeWidth: 1.6, drawPoints: times.length < 150,
       pointSize: 2.4, highlightCircleSize: 5, gridLineColor: colour('--edge'), axisLineColor: colour('--edge'),
       valueRange: [low - room, high + room], connectSeparatedPoints: false, legend: 'never', xRangePad: 12,
       underlayCallback: under, labelsUTC: true, animatedZooms: false, rangeSelectorPlotStrokeColor: colour('--line'),

@@ -211,13 +211,14 @@ class Page {
     return html + "</nav>\n";
   }
 
-  // A card is there for what a cell is about, and for any other series that has a change.
+  // A card is there for what a cell is about, and for any other series that has a change. Of suites and runs that ran
+  // once the other views tell.
   bool HasCard(const TrendSeries& item) const {
     if (item.nights.empty()) return false;
     const std::string& kind = history_.cells[item.cell].kind;
     if (item.metric == "time" || item.metric == "ratio" || item.metric == "byte") return true;
-    if (kind == "suite" && item.metric == "headroom") return true;
-    if (kind == "run" && item.metric == "duration") return true;
+    const bool about = item.metric == (kind == "suite" ? "headroom" : "duration");
+    if ((kind == "suite" || kind == "run") && about && item.nights.size() > 1) return true;
     if (item.metric.starts_with("fault")) return true;
     return !item.changes.empty();
   }
@@ -253,7 +254,7 @@ class Page {
     if (!item.changes.empty()) {
       const Change& last = item.changes.back();
       const double worse = item.Worsening(last.before, last.after);
-      delta = fmt::format("<span class=\"delta {}\">{} {} {}</span>", worse > 0 ? "worse" : "better",
+      delta = fmt::format("<span class=\"delta {}\">{} {}<span class=\"sr\"> {}</span></span>", worse > 0 ? "worse" : "better",
                           worse > 0 ? "▲" : "▼", PrintedPercent(std::abs(worse)), worse > 0 ? "worse" : "better");
     }
     return fmt::format("<button type=\"button\" class=\"card\" data-s=\"{}\"><span class=\"title\">{}</span><span "
