@@ -330,7 +330,7 @@ void CommandLine::AddHistory() {
   history_command->add_option("--db", history_.db,
                               "file; default: $ASSAY_HISTORY, else assay/history.db in the user's data folder");
   const auto inner = [&](const char* name, const char* about, int (*run)(const HistoryArguments&)) {
-    CLI::App* command = history_command->add_subcommand(name, about);
+    CLI::App* command = history_command->add_subcommand(name, about)->fallthrough();  // --db may stand behind it
     command->callback([this, run] { code_ = run(history_); });
     return command;
   };

@@ -149,7 +149,7 @@ int AddHistoryCommand(const HistoryArguments& arguments) {
       try {
         problem = AddFile(file, &store, &fresh, &code);
       } catch (const ReportError& error) {
-        if (files.size() == 1) throw;
+        if (files.size() == 1) throw ReportError(fmt::format("{}: {}", file, error.what()));
         problem = error.what();
       }
       if (problem.empty()) {

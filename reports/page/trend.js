@@ -242,10 +242,12 @@
       valueRange: [low - room, high + room], connectSeparatedPoints: false, legend: 'never', xRangePad: 12,
       underlayCallback: under, labelsUTC: true, animatedZooms: false, rangeSelectorPlotStrokeColor: colour('--line'),
       rangeSelectorPlotFillColor: colour('--line'), rangeSelectorPlotFillGradientColor: colour('--card'),
-      showRangeSelector: times.length > 20, rangeSelectorHeight: 28,
+      // With a range selector dragging would move the view; it is to zoom.
+      interactionModel: Dygraph.defaultInteractionModel, showRangeSelector: times.length > 20, rangeSelectorHeight: 28,
       axes: { y: { axisLabelFormatter: (v) => printed(v, s.unit), axisLabelWidth: 76 } },
       pointClickCallback: (event, point) => { const i = rowOf.indexOf(point.idx); if (i >= 0) night(i); },
       clickCallback: (event, x, points) => { const i = points.length ? rowOf.indexOf(points[0].idx) : -1; if (i >= 0) night(i); } });
+    for (const handle of $('d-chart').querySelectorAll('img')) handle.alt = '';
     window.assayChart = chart;
   };
   const detail = (s) => {
@@ -318,10 +320,11 @@
     $('f-q').focus();
   });
   for (const name of filters)
-    $('f-' + name).addEventListener('input', () => {
-      filter();
-      write();
-    });
+    for (const event of ['input', 'change'])
+      $('f-' + name).addEventListener(event, () => {
+        filter();
+        write();
+      });
   $('filters').addEventListener('submit', (event) => event.preventDefault());
   $('clear').addEventListener('click', () => {
     for (const name of filters) $('f-' + name).value = '';

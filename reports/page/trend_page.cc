@@ -298,7 +298,7 @@ class Page {
   // Filled and shown by the script.
   static std::string Filters() {
     std::string html = "<form class=\"filters scripted\" id=\"filters\" aria-label=\"Filters\"><label>find <input "
-                       "type=\"search\" id=\"f-q\" placeholder=\"press /\" autocomplete=\"off\"></label>";
+                       "type=\"search\" id=\"f-q\" placeholder=\"press /\"></label>";
     for (const char* name : {"kind", "metric", "model", "dtype", "n", "context", "gpu"})
       html += fmt::format("<label>{0} <select id=\"f-{0}\"><option value=\"\">all</option></select></label>", name);
     return html + "<button type=\"button\" id=\"clear\">clear</button><output id=\"count\" aria-live=\"polite\">"

@@ -119,8 +119,11 @@ struct HistoryStore::Database {
     const bool write = access == Access::kWrite;
     if (!write && !std::filesystem::exists(path))
       throw ReportError(fmt::format("history {}: does not exist; assay history add REPORT... makes it", path));
-    if (const auto folder = std::filesystem::path(path).parent_path(); write && !folder.empty())
-      std::filesystem::create_directories(folder);
+    if (const auto folder = std::filesystem::path(path).parent_path(); write && !folder.empty()) {
+      std::error_code error;
+      std::filesystem::create_directories(folder, error);
+      if (error) throw ReportError(fmt::format("history {}: cannot make its folder: {}", path, error.message()));
+    }
     sqlite = std::make_unique<SQLite::Database>(
         path, write ? SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE : SQLite::OPEN_READONLY, wait_ms);
     const int version = Number("PRAGMA user_version"), application = Number("PRAGMA application_id");
@@ -160,7 +163,10 @@ struct HistoryStore::Database {
   std::int64_t IdOf(const char* find, const char* add, const std::vector<std::string>& values) {
     SQLite::Statement& found = Prepared(find);
     found.bind(1, values.front());
-    if (found.executeStep()) return found.getColumn(0).getInt64();
+    const bool known = found.executeStep();
+    const std::int64_t id = known ? found.getColumn(0).getInt64() : 0;
+    found.reset();  // one that stands at a row keeps others from the file
+    if (known) return id;
     SQLite::Statement& added = Prepared(add);
     for (std::size_t i = 0; i < values.size(); ++i) added.bind(static_cast<int>(i) + 1, values[i]);
     added.exec();
@@ -197,10 +203,9 @@ bool HistoryStore::Add(const HistoryRun& run, const RunPoints& found) {
     SQLite::Transaction transaction(*db.sqlite, SQLite::TransactionBehavior::IMMEDIATE);
     SQLite::Statement& known = db.Prepared("SELECT 1 FROM runs WHERE sha256 = ?");
     known.bind(1, run.sha256);
-    if (known.executeStep()) {
-      known.reset();
-      return false;
-    }
+    const bool is_known = known.executeStep();
+    known.reset();
+    if (is_known) return false;
     Json limits = Json::array();
     for (const HardwareLimits& item : run.limits) limits.push_back(LimitsJson(item));
     const std::int64_t environment =

@@ -12,9 +12,9 @@
 namespace assay {
 
 struct TrendRule {
-  ChangeRule change;
+  ChangeRule change = {};
   std::size_t recent = 14;     // nights since a change in which a check is about it
-  std::string reference;       // a commit, or its beginning: what creep is held against; empty: nothing is
+  std::string reference = {};  // a commit, or its beginning: what creep is held against; empty: nothing is
   double creep = 0.03;         // the most that a series may be worse than at the reference
   double silent_s = 0;         // a machine without a run for so long is silent; 0: by its own habit
 };

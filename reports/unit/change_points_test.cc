@@ -67,7 +67,7 @@ TEST(ChangePoints, SteadySeriesAreNotFlagged) {
 TEST(ChangePoints, SteadySeriesAreNotFlaggedByLookingEveryNight) {
   Nights nights(8);
   int flagged = 0;
-  constexpr int kSeries = 1500;
+  constexpr int kSeries = 1000;
   for (int i = 0; i < kSeries; ++i) {
     const std::vector<double> values = Series(&nights, 50, Steady);
     for (int seen = 6; seen <= 50; ++seen)
