@@ -373,8 +373,9 @@ void CommandLine::AddTrend() {
   trend->add_option("--creep", trend_.creep_percent, "percent that the latest nights may be worse than the reference")
       ->capture_default_str()
       ->check(CLI::Range(0.1, 100.0));
-  trend->add_option("--silent", trend_.silent_hours,
-                    "hours without a run after which a machine is silent; default: three of its usual intervals")
+  trend
+      ->add_option("--silent", trend_.silent_hours,
+                   "hours without a run after which a machine is silent; default: three of its usual intervals")
       ->check(CLI::Range(1.0, 100000.0));
   trend->add_option("--source", trend_.source, "git repository that the subjects of commits are read from");
   trend->add_option("--now", trend_.now, "time of the view as 2025-01-31T23:59:59Z; default: now");

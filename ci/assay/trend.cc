@@ -59,9 +59,8 @@ void SelectMetrics(const std::vector<std::string>& patterns, std::vector<TrendSe
   std::vector<std::string> metrics;
   for (const TrendSeries& item : *series) metrics.push_back(item.metric);
   const std::vector<std::string> kept = MatchNames("metric", patterns, Distinct(std::move(metrics)));
-  std::erase_if(*series, [&](const TrendSeries& item) {
-    return std::find(kept.begin(), kept.end(), item.metric) == kept.end();
-  });
+  std::erase_if(
+      *series, [&](const TrendSeries& item) { return std::find(kept.begin(), kept.end(), item.metric) == kept.end(); });
 }
 
 // The first lines of commits, as git tells them. Commits that the repository does not have stay without.
@@ -73,8 +72,8 @@ std::map<std::string, std::string> SubjectsFrom(const std::string& repository) {
   if (file < 0) throw ReportError("no file for what git says: " + log);
   ::close(file);
   ChildStop stop;
-  const ChildEnd end = RunChild(
-      {"/usr/bin/env", "git", "-C", repository, "log", "--all", "--format=%H %s"}, log, 120, &stop);
+  const ChildEnd end =
+      RunChild({"/usr/bin/env", "git", "-C", repository, "log", "--all", "--format=%H %s"}, log, 120, &stop);
   const std::string said = ReadFile(log);
   std::filesystem::remove(log);
   if (!end.failure.empty() || end.code != 0)
@@ -139,8 +138,7 @@ void PrintFindings(const TrendJudgement& judgement) {
   constexpr std::size_t kMostOfGroup = 5;
   for (const auto& group : Grouped(judgement.findings)) {
     const TrendFinding& first = *group.front();
-    if (first.what == "change")
-      fmt::print("{}", Wrapped(fmt::format("change since {}:", Line(first.since)), 0));
+    if (first.what == "change") fmt::print("{}", Wrapped(fmt::format("change since {}:", Line(first.since)), 0));
     for (std::size_t i = 0; i < std::min(kMostOfGroup, group.size()); ++i)
       fmt::print("{}", first.what == "change" ? Wrapped(Cut(Line(group[i]->text), kLongestNote), 2)
                                               : Wrapped(first.what + ": " + Cut(Line(first.text), kLongestNote), 0));

@@ -24,7 +24,7 @@ std::string Visible(std::string_view text, std::size_t most) {
   for (std::size_t i = 0; i < line.size();) {
     const auto byte = [&](std::size_t at) { return static_cast<std::uint32_t>(static_cast<unsigned char>(line[at])); };
     const std::size_t bytes = byte(i) < 0x80 ? 1 : byte(i) >= 0xF0 ? 4 : byte(i) >= 0xE0 ? 3 : 2;
-    const std::uint32_t code = bytes == 3   ? (byte(i) & 0x0Fu) << 12 | (byte(i + 1) & 0x3Fu) << 6 | (byte(i + 2) & 0x3Fu)
+    const std::uint32_t code = bytes == 3 ? (byte(i) & 0x0Fu) << 12 | (byte(i + 1) & 0x3Fu) << 6 | (byte(i + 2) & 0x3Fu)
                                : bytes == 2 ? (byte(i) & 0x1Fu) << 6 | (byte(i + 1) & 0x3Fu)
                                             : byte(i);
     if (bytes < 4 && IsUnseen(code))

@@ -92,8 +92,7 @@ std::string SparkSvg(const History& history, const TrendSeries& series, double l
     svg += fmt::format("<rect class=\"band\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/>", Coordinate(from),
                        Coordinate(top), Coordinate(to - from), Coordinate(std::max(1.0, bottom - top)));
   }
-  if (limit > 0)
-    svg += fmt::format("<path class=\"limit\" d=\"M0 {0}H{1}\"/>", kLimitAt, kWidth);
+  if (limit > 0) svg += fmt::format("<path class=\"limit\" d=\"M0 {0}H{1}\"/>", kLimitAt, kWidth);
   const double pause = kGapIntervals * UsualInterval(dots);
   std::string path;
   std::size_t run = 0;  // dots since the last gap
@@ -107,13 +106,17 @@ std::string SparkSvg(const History& history, const TrendSeries& series, double l
   }
   if (run == 1) path += "h.1";
   svg += fmt::format("<path class=\"line\" d=\"{}\"/>", path);
+  if (dots.size() == 1)
+    svg += fmt::format("<circle class=\"dot\" cx=\"{}\" cy=\"{}\" r=\"3\"/>", Coordinate(x(dots[0].time)),
+                       at_y(dots[0].value));
   for (const Change& change : series.changes) {
     const bool worse = series.Worsening(change.before, change.after) > 0;
     const double at = x((dots[change.at - 1].time + dots[change.at].time) / 2);
     // A triangle that points where the series went.
     const double tip = worse ? 1 : kBottom + 4, back = worse ? tip + 7 : tip - 7;
-    svg += fmt::format("<path class=\"{0}\" d=\"M{1} {2}V{3}L{4} {3}L{1} {5}L{6} {3}H{1}\"/>", worse ? "worse" : "better",
-                       Coordinate(at), worse ? kBottom : kTop, back, Coordinate(at - 4), tip, Coordinate(at + 4));
+    svg +=
+        fmt::format("<path class=\"{0}\" d=\"M{1} {2}V{3}L{4} {3}L{1} {5}L{6} {3}H{1}\"/>", worse ? "worse" : "better",
+                    Coordinate(at), worse ? kBottom : kTop, back, Coordinate(at - 4), tip, Coordinate(at + 4));
   }
   return svg + "</svg>";
 }
@@ -130,10 +133,11 @@ std::string HeartbeatSvg(const History& history, const MachineState& machine, do
     if (day.empty() || rank(one) > rank(day)) day = one;
   }
   constexpr int kStep = 6;
-  std::string svg =
-      fmt::format("<svg class=\"beat\" preserveAspectRatio=\"xMinYMid\" viewBox=\"0 0 {} 18\" role=\"img\" aria-label=\"{} of the last {} days have a "
-                  "run\">",
-                  days * kStep, worst.size(), days);
+  std::string svg = fmt::format(
+      "<svg class=\"beat\" preserveAspectRatio=\"xMinYMid\" viewBox=\"0 0 {} 18\" role=\"img\" aria-label=\"{} of the "
+      "last {} days have a "
+      "run\">",
+      days * kStep, worst.size(), days);
   for (int ago = 0; ago < days; ++ago) {
     const auto found = worst.find(ago);
     const std::string kind = found == worst.end() ? "none" : found->second;
@@ -193,24 +197,29 @@ std::string RooflinePlot(const std::vector<RooflineDot>& dots, const Kinds& kind
     roofs.emplace(dot.copy, dot.peak);
   }
   constexpr double kLeft = 62, kRight = 700, kUp = 12, kDown = 320;
-  const Scale x{std::log10(x_low), std::log10(x_high), kLeft, kRight}, y{std::log10(y_low), std::log10(y_high), kDown, kUp};
-  std::string svg = "<svg class=\"roof\" viewBox=\"0 0 720 366\" role=\"img\" aria-label=\"Roofline plot; the table "
-                    "below holds its numbers\">";
+  const Scale x{std::log10(x_low), std::log10(x_high), kLeft, kRight},
+      y{std::log10(y_low), std::log10(y_high), kDown, kUp};
+  std::string svg =
+      "<svg class=\"roof\" viewBox=\"0 0 720 366\" role=\"img\" aria-label=\"Roofline plot; the table "
+      "below holds its numbers\">";
   for (const double power : Decades(x_low, x_high))
     if (const double at = x(power); at >= kLeft && at <= kRight)
-      svg += fmt::format("<path class=\"rule\" d=\"M{0:.1f} {1}V{2}\"/><text x=\"{0:.1f}\" y=\"{3}\" "
-                         "text-anchor=\"middle\">{4:g}</text>",
-                         at, kUp, kDown, kDown + 18, std::pow(10, power));
+      svg += fmt::format(
+          "<path class=\"rule\" d=\"M{0:.1f} {1}V{2}\"/><text x=\"{0:.1f}\" y=\"{3}\" "
+          "text-anchor=\"middle\">{4:g}</text>",
+          at, kUp, kDown, kDown + 18, std::pow(10, power));
   for (const double power : Decades(y_low, y_high))
     if (const double at = y(power); at >= kUp && at <= kDown)
-      svg += fmt::format("<path class=\"rule\" d=\"M{1} {0:.1f}H{2}\"/><text x=\"{3}\" y=\"{4:.1f}\" "
-                         "text-anchor=\"end\">{5}</text>",
-                         at, kLeft, kRight, kLeft - 6, at + 4, Rate(std::pow(10, power), ""));
+      svg += fmt::format(
+          "<path class=\"rule\" d=\"M{1} {0:.1f}H{2}\"/><text x=\"{3}\" y=\"{4:.1f}\" "
+          "text-anchor=\"end\">{5}</text>",
+          at, kLeft, kRight, kLeft - 6, at + 4, Rate(std::pow(10, power), ""));
   svg += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">arithmetic intensity, FLOP per byte</text>",
                      (kLeft + kRight) / 2, kDown + 38);
-  svg += fmt::format("<text x=\"0\" y=\"0\" transform=\"translate(13 {}) rotate(-90)\" text-anchor=\"middle\">FLOP/s"
-                     "</text>",
-                     (kUp + kDown) / 2);
+  svg += fmt::format(
+      "<text x=\"0\" y=\"0\" transform=\"translate(13 {}) rotate(-90)\" text-anchor=\"middle\">FLOP/s"
+      "</text>",
+      (kUp + kDown) / 2);
   for (const auto& [copy, peak] : roofs) {
     const double ridge = peak / copy;
     svg += fmt::format("<path class=\"limit\" d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}H{}\"/>", x(std::log10(x_low)),
@@ -263,10 +272,11 @@ std::string RooflineSection(const History& history, const std::vector<TrendSerie
   for (auto& [key, dots] : by_key) {
     std::stable_sort(dots.begin(), dots.end(),
                      [](const RooflineDot& a, const RooflineDot& b) { return a.fraction < b.fraction; });
-    html += fmt::format("<h3>{}</h3>{}<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Rows of the "
-                        "roofline plot\"><table><thead><tr><th>row</th><th>time</th><th>of its floor</th>"
-                        "<th>FLOP/byte</th><th>achieved</th></tr></thead><tbody>",
-                        Html(EnvironmentName(history, key)), RooflinePlot(dots, kinds));
+    html += fmt::format(
+        "<h3>{}</h3>{}<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Rows of the "
+        "roofline plot\"><table><thead><tr><th>row</th><th>time</th><th>of its floor</th>"
+        "<th>FLOP/byte</th><th>achieved</th></tr></thead><tbody>",
+        Html(EnvironmentName(history, key)), RooflinePlot(dots, kinds));
     for (const RooflineDot& dot : dots)
       html += fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{:.4g}</td><td>{}</td></tr>",
                           Html(dot.label), Printed(dot.seconds, "s"), PrintedPercent(dot.fraction), dot.intensity,
@@ -294,11 +304,11 @@ std::string ParitySection(const History& history) {
   }
   std::string html;
   for (const auto& [key, heat] : by_key) {
-    html += fmt::format("<details class=\"heat\"{}><summary>{} <small>{} models and modes, {} suites</small></summary>"
-                        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Headroom by suite\"><table>"
-                        "<thead><tr><th>model</th><th>mode</th>",
-                        html.empty() ? " open" : "", Html(EnvironmentName(history, key)), heat.rows.size(),
-                        heat.suites.size());
+    html += fmt::format(
+        "<details class=\"heat\"{}><summary>{} <small>{} models and modes, {} suites</small></summary>"
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Headroom by suite\"><table>"
+        "<thead><tr><th>model</th><th>mode</th>",
+        html.empty() ? " open" : "", Html(EnvironmentName(history, key)), heat.rows.size(), heat.suites.size());
     for (const std::string& suite : heat.suites) html += fmt::format("<th>{}</th>", Html(suite, 60));
     html += "</tr></thead><tbody>";
     std::vector<std::pair<double, const HistoryPoint*>> outside;

@@ -78,34 +78,37 @@ Json Packed(const std::vector<std::optional<double>>& values, double step) {
 
 class Page {
  public:
-  explicit Page(const TrendPageInputs& inputs)
-      : inputs_(inputs), history_(*inputs.history), series_(*inputs.series) {}
+  explicit Page(const TrendPageInputs& inputs) : inputs_(inputs), history_(*inputs.history), series_(*inputs.series) {}
 
   std::string Render() {
     const std::string script = std::string(PageScript()), dygraphs = std::string(DygraphsScript());
     constexpr const char* kEarly = "document.documentElement.className='js';";
     std::string html = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
-    html += fmt::format("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src "
-                        "'sha256-{}' 'sha256-{}' 'sha256-{}'; style-src 'unsafe-inline'; img-src data:; base-uri "
-                        "'none'; form-action 'none'\">\n",
-                        Sha256Base64(kEarly), Sha256Base64(dygraphs), Sha256Base64(script));
-    html += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" "
-            "content=\"light dark\">\n<title>Assay trend</title>\n<link rel=\"icon\" href=\"data:,\">\n";
+    html += fmt::format(
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src "
+        "'sha256-{}' 'sha256-{}' 'sha256-{}'; style-src 'unsafe-inline'; img-src data:; base-uri "
+        "'none'; form-action 'none'\">\n",
+        Sha256Base64(kEarly), Sha256Base64(dygraphs), Sha256Base64(script));
+    html +=
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" "
+        "content=\"light dark\">\n<title>Assay trend</title>\n<link rel=\"icon\" href=\"data:,\">\n";
     html += fmt::format("<style>{}\n{}</style>\n<script>{}</script>\n</head>\n<body>\n", DygraphsStyle(), PageStyle(),
                         kEarly);
     html += "<a class=\"skip\" href=\"#main\">Skip to the series</a>\n";
     html += Head();
     if (history_.runs.empty()) {
-      html += "<main id=\"main\"><p class=\"empty\">The history holds no runs yet. <code>assay history add "
-              "REPORT...</code> adds some.</p></main>\n</body>\n</html>\n";
+      html +=
+          "<main id=\"main\"><p class=\"empty\">The history holds no runs yet. <code>assay history add "
+          "REPORT...</code> adds some.</p></main>\n</body>\n</html>\n";
       return html;
     }
     html += Machines() + Findings() + Tabs();
     html += "<main id=\"main\">\n" + Grid() + Changes() + Compare() + Parity() + Faults() + Roofline() + "</main>\n";
     html += Detail();
-    html += fmt::format("<footer>Made by {} from {} runs. No network is needed. Charts: dygraphs, MIT licence."
-                        "</footer>\n",
-                        Html(inputs_.made_by), history_.runs.size());
+    html += fmt::format(
+        "<footer>Made by {} from {} runs. No network is needed. Charts: dygraphs, MIT licence."
+        "</footer>\n",
+        Html(inputs_.made_by), history_.runs.size());
     html += fmt::format("<script type=\"application/json\" id=\"data\">{}</script>\n", Data());
     html += fmt::format("<script>{}</script>\n<script>{}</script>\n</body>\n</html>\n", dygraphs, script);
     return html;
@@ -115,13 +118,14 @@ class Page {
   std::string Head() const {
     std::string about = fmt::format("Seen {}.", DateOf(inputs_.now));
     if (!history_.runs.empty())
-      about = fmt::format("{} runs on {} machines, {} to {}. {}", history_.runs.size(), inputs_.machines->size(),
-                          history_.runs.front().started.substr(0, 10), history_.runs.back().started.substr(0, 10),
-                          about);
+      about =
+          fmt::format("{} runs on {} machines, {} to {}. {}", history_.runs.size(), inputs_.machines->size(),
+                      history_.runs.front().started.substr(0, 10), history_.runs.back().started.substr(0, 10), about);
     const std::string& verdict = inputs_.judgement->verdict;
-    return fmt::format("<header><h1>Assay <span>trend</span></h1><p class=\"badge {}\">{}</p><p class=\"about\">{}</p>"
-                       "</header>\n",
-                       Badge(verdict), verdict, about);
+    return fmt::format(
+        "<header><h1>Assay <span>trend</span></h1><p class=\"badge {}\">{}</p><p class=\"about\">{}</p>"
+        "</header>\n",
+        Badge(verdict), verdict, about);
   }
 
   std::string RunLine(const char* what, const HistoryRun* run) const {
@@ -132,8 +136,9 @@ class Page {
   }
 
   std::string Machines() const {
-    std::string html = "<section aria-labelledby=\"machines\"><h2 id=\"machines\">Machines</h2><div "
-                       "class=\"machines\">\n";
+    std::string html =
+        "<section aria-labelledby=\"machines\"><h2 id=\"machines\">Machines</h2><div "
+        "class=\"machines\">\n";
     for (const MachineState& machine : *inputs_.machines) {
       const double ago = inputs_.now - machine.last->started_at;
       const char* state = machine.silent ? "warn" : Badge(machine.last->verdict);
@@ -167,11 +172,11 @@ class Page {
   std::string Findings() const {
     const auto groups = Grouped(inputs_.judgement->findings);
     if (groups.empty()) return "";
-    std::string html = "<section aria-labelledby=\"findings\"><h2 id=\"findings\">What needs a look</h2><div "
-                       "class=\"findings\">\n";
+    std::string html =
+        "<section aria-labelledby=\"findings\"><h2 id=\"findings\">What needs a look</h2><div "
+        "class=\"findings\">\n";
     for (std::size_t i = 0; i < std::min(kMostFindings, groups.size()); ++i) html += Group(groups[i]);
-    if (groups.size() > kMostFindings)
-      html += fmt::format("<p>and {} more</p>", groups.size() - kMostFindings);
+    if (groups.size() > kMostFindings) html += fmt::format("<p>and {} more</p>", groups.size() - kMostFindings);
     return html + "</div></section>\n";
   }
 
@@ -179,9 +184,10 @@ class Page {
     const TrendFinding& first = *group.front();
     const bool change = first.what == "change";
     const std::string front =
-        change ? fmt::format("<b>▲ {} worse</b> <span class=\"since\">{} since {}</span>", PrintedPercent(first.size),
-                             group.size() == 1 ? "one series" : fmt::format("{} series", group.size()), Html(first.since))
-               : fmt::format("<b>{}</b> <span class=\"since\">{}</span>", Html(first.what), Html(first.text));
+        change
+            ? fmt::format("<b>▲ {} worse</b> <span class=\"since\">{} since {}</span>", PrintedPercent(first.size),
+                          group.size() == 1 ? "one series" : fmt::format("{} series", group.size()), Html(first.since))
+            : fmt::format("<b>{}</b> <span class=\"since\">{}</span>", Html(first.what), Html(first.text));
     if (!change && first.command.empty()) return fmt::format("<p class=\"finding\">{}</p>\n", front);
     std::string html = fmt::format("<details class=\"finding\"><summary>{}</summary>", front);
     if (change) {
@@ -223,7 +229,9 @@ class Page {
     return !item.changes.empty();
   }
   // A loss that stands above the level from which the metric is of interest.
-  static bool Matters(const TrendSeries& item) { return !item.levels.empty() && item.levels.back().mean >= item.matters_from; }
+  static bool Matters(const TrendSeries& item) {
+    return !item.levels.empty() && item.levels.back().mean >= item.matters_from;
+  }
 
   std::string Title(const TrendSeries& item) const {
     const HistoryCell& cell = history_.cells[item.cell];
@@ -254,17 +262,17 @@ class Page {
     if (!item.changes.empty()) {
       const Change& last = item.changes.back();
       const double worse = item.Worsening(last.before, last.after);
-      delta = fmt::format("<span class=\"delta {}\">{} {}<span class=\"sr\"> {}</span></span>", worse > 0 ? "worse" : "better",
-                          worse > 0 ? "▲" : "▼", PrintedPercent(std::abs(worse)), worse > 0 ? "worse" : "better");
+      delta = fmt::format("<span class=\"delta {}\">{} {}<span class=\"sr\"> {}</span></span>",
+                          worse > 0 ? "worse" : "better", worse > 0 ? "▲" : "▼", PrintedPercent(std::abs(worse)),
+                          worse > 0 ? "worse" : "better");
     }
-    return fmt::format("<button type=\"button\" class=\"card\" data-s=\"{}\"><span class=\"title\">{}</span><span "
-                       "class=\"chips\"><i class=\"metric\">{}</i>{}<i>{}</i></span>{}<span class=\"foot\"><b>{}</b>{}{}"
-                       "</span></button>\n",
-                       index, Html(Title(item), 120), Html(item.metric), Chips(cell),
-                       Html(EnvironmentName(item.key), 80), SparkSvg(history_, item, limit),
-                       Printed(latest, item.unit), delta,
-                       limit > 0 ? fmt::format("<span class=\"of\">limit {}</span>", PrintedPercent(limit / latest))
-                                 : "");
+    return fmt::format(
+        "<button type=\"button\" class=\"card\" data-s=\"{}\"><span class=\"title\">{}</span><span "
+        "class=\"chips\"><i class=\"metric\">{}</i>{}<i>{}</i></span>{}<span class=\"foot\"><b>{}</b>{}{}"
+        "</span></button>\n",
+        index, Html(Title(item), 120), Html(item.metric), Chips(cell), Html(EnvironmentName(item.key), 80),
+        SparkSvg(history_, item, limit), Printed(latest, item.unit), delta,
+        limit > 0 ? fmt::format("<span class=\"of\">limit {}</span>", PrintedPercent(limit / latest)) : "");
   }
 
   std::string EnvironmentName(const std::string& key) const {
@@ -285,24 +293,29 @@ class Page {
       return std::tuple(-loss, group, item.nights.size() < 2);
     };
     std::stable_sort(cards.begin(), cards.end(), [&](std::size_t a, std::size_t b) { return rank(a) < rank(b); });
-    std::string html = "<section id=\"series\" data-view aria-labelledby=\"series-name\"><h2 id=\"series-name\">Series "
-                       "<small>worst first</small></h2>\n" + Filters();
-    html += "<p class=\"legend\"><span class=\"key line\">a night</span> <span class=\"key band\">where a night of its "
-            "level is expected</span> <span class=\"key limit\">limit of the hardware, as measured</span> <span "
-            "class=\"worse\">▲ worse</span> <span class=\"better\">▼ better</span></p>\n<div class=\"grid\" "
-            "id=\"grid\">\n";
+    std::string html =
+        "<section id=\"series\" data-view aria-labelledby=\"series-name\"><h2 id=\"series-name\">Series "
+        "<small>worst first</small></h2>\n" +
+        Filters();
+    html +=
+        "<p class=\"legend\"><span class=\"key line\">a night</span> <span class=\"key band\">where a night of its "
+        "level is expected</span> <span class=\"key limit\">limit of the hardware, as measured</span> <span "
+        "class=\"worse\">▲ worse</span> <span class=\"better\">▼ better</span></p>\n<div class=\"grid\" "
+        "id=\"grid\">\n";
     for (const std::size_t i : cards) html += Card(i);
     return html + "</div><p id=\"nothing\" hidden>No series is left by these filters.</p></section>\n";
   }
 
   // Filled and shown by the script.
   static std::string Filters() {
-    std::string html = "<form class=\"filters scripted\" id=\"filters\" aria-label=\"Filters\"><label>find <input "
-                       "type=\"search\" id=\"f-q\" placeholder=\"press /\"></label>";
+    std::string html =
+        "<form class=\"filters scripted\" id=\"filters\" aria-label=\"Filters\"><label>find <input "
+        "type=\"search\" id=\"f-q\" placeholder=\"press /\"></label>";
     for (const char* name : {"kind", "metric", "model", "dtype", "n", "context", "gpu"})
       html += fmt::format("<label>{0} <select id=\"f-{0}\"><option value=\"\">all</option></select></label>", name);
-    return html + "<button type=\"button\" id=\"clear\">clear</button><output id=\"count\" aria-live=\"polite\">"
-                  "</output></form>\n";
+    return html +
+           "<button type=\"button\" id=\"clear\">clear</button><output id=\"count\" aria-live=\"polite\">"
+           "</output></form>\n";
   }
 
   std::string Changes() const {
@@ -320,22 +333,27 @@ class Page {
           subject = fmt::format("<br><q>{}</q>", Html(found->second, 120));
         rows.push_back(
             {facts.first_after->started,
-             fmt::format("<tr><td>{}</td><th scope=\"row\">{} <small>{}</small><br><small>{}</small></th><td>{} → {}"
-                         "</td><td class=\"{}\">{} {}</td><td>{:.1g}</td><td>{}{}{}</td></tr>\n",
+             fmt::format("<tr><td class=\"whole\">{}</td><th scope=\"row\">{} "
+                         "<small>{}</small><br><small>{}</small></th><td class=\"whole\">{} → "
+                         "{}</td><td class=\"{}\">{} {}</td><td>{:.1g}</td><td>{}{}{}</td></tr>\n",
                          facts.first_after->started.substr(0, 10), Html(history_.cells[item.cell].id, 160),
                          Html(item.metric), Html(EnvironmentName(item.key), 80), Printed(change.before, item.unit),
                          Printed(change.after, item.unit), worse > 0 ? "worse" : "better", worse > 0 ? "▲" : "▼",
                          PrintedPercent(std::abs(worse)), change.p,
                          Html(facts.range + (facts.remark.empty() ? "" : "; " + facts.remark)), subject,
-                         Command(facts.command))});
+                         facts.command.empty()
+                             ? ""
+                             : "<details><summary>gate them</summary>" + Command(facts.command) + "</details>")});
       }
     }
     std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.date > b.date; });
-    std::string html = "<section id=\"changes\" data-view aria-labelledby=\"changes-name\"><h2 "
-                       "id=\"changes-name\">Changes <small>newest first</small></h2>\n";
+    std::string html =
+        "<section id=\"changes\" data-view aria-labelledby=\"changes-name\"><h2 "
+        "id=\"changes-name\">Changes <small>newest first</small></h2>\n";
     if (rows.empty()) return html + "<p>No series has a change.</p></section>\n";
-    html += "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Changes\"><table><thead><tr><th>first seen"
-            "</th><th>cell</th><th>level</th><th>change</th><th>p</th><th>commits</th></tr></thead><tbody>\n";
+    html +=
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Changes\"><table><thead><tr><th>first seen"
+        "</th><th>cell</th><th>level</th><th>change</th><th>p</th><th>commits</th></tr></thead><tbody>\n";
     for (std::size_t i = 0; i < std::min(kMostChanges, rows.size()); ++i) html += rows[i].html;
     html += "</tbody></table></div>";
     if (rows.size() > kMostChanges) html += fmt::format("<p>and {} older ones</p>", rows.size() - kMostChanges);
@@ -370,13 +388,15 @@ class Page {
   std::string Faults() const {
     if (faults_.empty()) return "";
     return "<section id=\"faults\" data-view aria-labelledby=\"faults-name\"><h2 id=\"faults-name\">Planted faults"
-           "</h2><div class=\"grid\">" + faults_ + "</div></section>\n";
+           "</h2><div class=\"grid\">" +
+           faults_ + "</div></section>\n";
   }
 
   std::string Roofline() const {
     if (roofline_.empty()) return "";
     return "<section id=\"roofline\" data-view aria-labelledby=\"roofline-name\"><h2 id=\"roofline-name\">Roofline "
-           "<small>every row's last run</small></h2>" + roofline_ + "</section>\n";
+           "<small>every row's last run</small></h2>" +
+           roofline_ + "</section>\n";
   }
 
   static std::string Detail() {
@@ -385,7 +405,8 @@ class Page {
            "<div class=\"d-tools\"><label>metric <select id=\"d-metric\"></select></label><label><input "
            "type=\"checkbox\" id=\"d-limit\"> down to the limit</label><button type=\"button\" id=\"d-reset\">whole "
            "time</button><button type=\"button\" id=\"d-prev\">◀ earlier</button><button type=\"button\" "
-           "id=\"d-next\">later ▶</button></div><div id=\"d-chart\"></div><p class=\"muted\">Drag to zoom; arrow keys go from night to "
+           "id=\"d-next\">later ▶</button></div><div id=\"d-chart\"></div><p class=\"muted\">Drag to zoom; arrow keys "
+           "go from night to "
            "night.</p><div id=\"d-night\" aria-live=\"polite\"></div><div id=\"d-changes\"></div></dialog>\n";
   }
 
@@ -410,9 +431,9 @@ class Page {
         environments.push_back({{"name", Visible(EnvironmentName(run.key), 120)}, {"fields", fields}});
       }
       const auto subject = inputs_.subjects.find(run.commit);
-      data["runs"].push_back({std::floor(run.started_at), run.commit, run.dirty ? 1 : 0, key->second,
-                              text(run.machine), text(run.driver), text(run.kind), text(run.verdict), text(run.path),
-                              run.sha256, text(run.command),
+      data["runs"].push_back({std::floor(run.started_at), run.commit, run.dirty ? 1 : 0, key->second, text(run.machine),
+                              text(run.driver), text(run.kind), text(run.verdict), text(run.path), run.sha256,
+                              text(run.command),
                               subject == inputs_.subjects.end() ? Json(nullptr) : Json(text(subject->second))});
     }
     data["environments"] = std::move(environments);
@@ -460,8 +481,9 @@ class Page {
     const auto [list, fresh] = lists->emplace(packed.dump(), lists->size());
     if (fresh) run_lists->push_back(packed);
     const double step = StepOf(item), limit = LimitOf(history_, item);
-    Json json = {{"c", item.cell}, {"k", keys.at(item.key)}, {"m", Visible(item.metric, 80)}, {"n", item.nights.size()},
-                 {"r", list->second}, {"s", step}, {"v", Packed(values, step)}};
+    Json json = {{"c", item.cell},           {"k", keys.at(item.key)}, {"m", Visible(item.metric, 80)},
+                 {"n", item.nights.size()},  {"r", list->second},      {"s", step},
+                 {"v", Packed(values, step)}};
     PutText(&json, "u", item.unit);
     if (item.higher_is_better) json["up"] = 1;
     if (band) {
@@ -470,12 +492,16 @@ class Page {
     }
     if (item.noise > 0) json["e"] = Rounded3(item.noise);
     if (limit > 0) json["f"] = Rounded3(limit);
-    const bool has_clock = std::any_of(clocks.begin(), clocks.end(), [](const auto& clock) { return clock.has_value(); });
+    const bool has_clock =
+        std::any_of(clocks.begin(), clocks.end(), [](const auto& clock) { return clock.has_value(); });
     if (has_clock) json["mhz"] = Packed(clocks, 1);
     if (!samples.empty()) json["q"] = Packed(samples, 1);
     for (const Change& change : item.changes) {
       const ChangeFacts facts = FactsOf(history_, item, change);
-      Json one = {{"a", change.at}, {"b", change.before}, {"e", change.after}, {"p", change.p},
+      Json one = {{"a", change.at},
+                  {"b", change.before},
+                  {"e", change.after},
+                  {"p", change.p},
                   {"t", Visible(facts.range + (facts.remark.empty() ? "" : "; " + facts.remark))}};
       PutText(&one, "g", Visible(facts.command, 600));
       json["x"].push_back(std::move(one));

@@ -131,8 +131,8 @@ struct HistoryStore::Database {
     if (empty ? version != 0 : application != kApplication)
       throw ReportError(fmt::format("history {}: a database of another program", path));
     if (version > kHistoryVersion)
-      throw ReportError(fmt::format("history {}: is of version {}; this program knows versions up to {}", path,
-                                    version, kHistoryVersion));
+      throw ReportError(fmt::format("history {}: is of version {}; this program knows versions up to {}", path, version,
+                                    kHistoryVersion));
     if (empty && !write) throw ReportError(fmt::format("history {}: holds nothing yet", path));
     if (!write) return;
     if (sqlite->execAndGet("PRAGMA journal_mode=WAL").getString() != "wal")
@@ -216,17 +216,16 @@ bool HistoryStore::Add(const HistoryRun& run, const RunPoints& found) {
         "\"commit\", dirty, build, version, machine, device, driver, command, environment, limits, added) "
         "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     SQLite::bind(insert, run.sha256, run.path, run.run_id, run.kind, run.verdict, run.started, run.started_at,
-                 run.finished, run.duration_s, static_cast<int>(run.complete), run.commit,
-                 static_cast<int>(run.dirty), run.build_id, run.version, run.machine, run.device, run.driver,
-                 run.command, environment, Dumped(limits), Now());
+                 run.finished, run.duration_s, static_cast<int>(run.complete), run.commit, static_cast<int>(run.dirty),
+                 run.build_id, run.version, run.machine, run.device, run.driver, run.command, environment,
+                 Dumped(limits), Now());
     insert.exec();
     const std::int64_t run_id = db.sqlite->getLastInsertRowid();
     for (const HistoryPoint& point : found.points) {
       const HistoryCell& cell = found.cells.at(point.cell);
-      const std::int64_t cell_id =
-          db.IdOf("SELECT id FROM cells WHERE cell = ?",
-                  "INSERT INTO cells(cell, kind, name, axes, unit) VALUES(?, ?, ?, ?, ?)",
-                  {cell.id, cell.kind, cell.name, Dumped(AxesJson(cell.axes)), cell.unit});
+      const std::int64_t cell_id = db.IdOf("SELECT id FROM cells WHERE cell = ?",
+                                           "INSERT INTO cells(cell, kind, name, axes, unit) VALUES(?, ?, ?, ?, ?)",
+                                           {cell.id, cell.kind, cell.name, Dumped(AxesJson(cell.axes)), cell.unit});
       const std::string facts = FactsText(point);
       SQLite::Statement& add = db.Prepared(
           "INSERT INTO points(run, cell, status, value, low, high, samples, p90, p99, verdict, headroom, fraction, "

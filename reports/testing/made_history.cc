@@ -60,8 +60,9 @@ std::string TimeOf(const MadeHistory& made, int night, int minutes) {
 
 std::string Name(const MadeHistory& made, const std::string& plain) {
   if (!made.hostile) return plain;
-  return plain + "</script><script>window.hostile=1</script><img src=x onerror=\"window.hostile=2\">'\"&\xE2\x80\xAE"
-                 "evil\xE2\x80\x8F\x1B[31m";
+  return plain +
+         "</script><script>window.hostile=1</script><img src=x onerror=\"window.hostile=2\">'\"&\xE2\x80\xAE"
+         "evil\xE2\x80\x8F\x1B[31m";
 }
 
 std::string UuidOf(const std::string& text) {
@@ -84,9 +85,14 @@ Report Begun(const MadeHistory& made, int night, const std::string& kind, int mi
   report.duration_s = 1200;
   Environment& environment = report.environment;
   environment = Environment();
-  environment.build = {.version = "0.1.0", .commit = Sha256(fmt::format("night {}", night)).substr(0, 40),
-                       .build_id = Sha256(fmt::format("build {}", night)).substr(0, 40), .compiler = "GNU 12.2.0",
-                       .build_type = "Release", .flags = "-O3", .sanitizers = "", .cuda = "13.0.88",
+  environment.build = {.version = "0.1.0",
+                       .commit = Sha256(fmt::format("night {}", night)).substr(0, 40),
+                       .build_id = Sha256(fmt::format("build {}", night)).substr(0, 40),
+                       .compiler = "GNU 12.2.0",
+                       .build_type = "Release",
+                       .flags = "-O3",
+                       .sanitizers = "",
+                       .cuda = "13.0.88",
                        .cuda_architectures = "90"};
   environment.host = {Name(made, "lab-1"), "AMD EPYC 9654", "Debian GNU/Linux 12", "Linux 6.1.0", 16, 1ll << 37};
   environment.device_asked = "cuda:0";
@@ -148,8 +154,8 @@ void AddRow(const MadeHistory& made, int cell, int night, Report* report) {
   row.counts = {{"graph_launches", 1}, {"graph_nodes", 512 + cell}, {"host_syncs", 0}};
   row.floor_s = FloorOf(row, report->limits);
   TimedSeries series;
-  const double level =
-      row.floor_s * (1.25 + 0.01 * (cell % 20)) * LevelOf(made, cell, night) * std::exp(made.noise * NormalAt(made.seed, cell, night, 0));
+  const double level = row.floor_s * (1.25 + 0.01 * (cell % 20)) * LevelOf(made, cell, night) *
+                       std::exp(made.noise * NormalAt(made.seed, cell, night, 0));
   for (int i = 1; i <= made.samples; ++i)
     series.seconds.push_back(level * (1 + 0.001 * NormalAt(made.seed, cell, night, i)));
   series.activity = {.sm_clock_mhz = {1965, 1980, 1980},

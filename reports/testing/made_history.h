@@ -11,10 +11,10 @@ namespace assay {
 
 struct MadeHistory {
   int cells = 200, nights = 365;
-  int samples = 9;      // of a row
-  double noise = 0.007; // of a night
+  int samples = 9;       // of a row
+  double noise = 0.007;  // of a night
   std::uint64_t seed = 1;
-  bool hostile = false; // names and messages with markup, quotes, marks of direction and a megabyte
+  bool hostile = false;  // names and messages with markup, quotes, marks of direction and a megabyte
 };
 
 // What the speed of a cell does over the nights, by its place.

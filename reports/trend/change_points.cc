@@ -96,8 +96,8 @@ std::vector<Interval> SeededIntervals(std::size_t count, std::size_t least) {
     const double step = pieces > 1 ? (static_cast<double>(count) - length) / static_cast<double>(pieces - 1) : 0;
     for (std::size_t i = 0; i < pieces; ++i) {
       const double begin = step * static_cast<double>(i);
-      intervals.push_back({static_cast<std::size_t>(begin),
-                           std::min(count, static_cast<std::size_t>(std::ceil(begin + length)))});
+      intervals.push_back(
+          {static_cast<std::size_t>(begin), std::min(count, static_cast<std::size_t>(std::ceil(begin + length)))});
     }
   }
   return intervals;
@@ -115,8 +115,8 @@ std::vector<std::size_t> Candidates(const Sums& sums, std::size_t count, const C
   std::vector<std::size_t> places;
   std::vector<Interval> open = {{0, count}};
   while (!splits.empty()) {
-    const auto best = std::min_element(splits.begin(), splits.end(),
-                                       [](const Split& a, const Split& b) { return a.p < b.p; });
+    const auto best =
+        std::min_element(splits.begin(), splits.end(), [](const Split& a, const Split& b) { return a.p < b.p; });
     const std::size_t at = best->at;
     places.push_back(at);
     std::erase_if(splits, [&](const Split& split) { return split.of.begin < at && at < split.of.end; });

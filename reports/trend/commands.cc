@@ -12,8 +12,8 @@ struct OptionOf {
   const char* axis;
   const char* option;
 };
-constexpr OptionOf kOptions[] = {{"model", "--model"}, {"dtype", "--dtype"},   {"n", "--n"},
-                                 {"context", "--ctx"}, {"device", "--device"}};
+constexpr OptionOf kOptions[] = {
+    {"model", "--model"}, {"dtype", "--dtype"}, {"n", "--n"}, {"context", "--ctx"}, {"device", "--device"}};
 
 std::string Selection(const Axes& axes) {
   std::string text;
@@ -81,8 +81,15 @@ Axes AxesOfId(const std::string& id) {
 }
 
 std::string MeasureCommand(const HistoryCell& cell) {
-  if (cell.kind == "suite")
-    return fmt::format("assay run --suite {}{}", ShellWord(cell.name), Selection(cell.axes));
+  if (cell.kind == "suite") {
+    // "golden --goldens FILE": a command of its own, and its options; of a run the options alone.
+    const std::string selection = cell.axes.Text("of");
+    constexpr std::string_view kGolden = "golden";
+    if (selection.starts_with(kGolden))
+      return fmt::format("assay golden{}{}", Selection(cell.axes), selection.substr(kGolden.size()));
+    return fmt::format("assay run --suite {}{}{}{}", ShellWord(cell.name), Selection(cell.axes),
+                       selection.empty() ? "" : " ", selection);
+  }
   const std::string what = BenchmarkOf(cell);
   return what.empty() ? "" : fmt::format("assay bench --what {}{}", ShellWord(what), Selection(cell.axes));
 }

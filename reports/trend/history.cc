@@ -65,25 +65,24 @@ std::string SelectionOf(const Report& report, bool cases_only) {
     bool value, output;  // whether a value follows; whether it says nothing about what ran
   };
   static constexpr Option kOptions[] = {
-      {"--report", true, true},        {"--junit", true, true},        {"--summary", true, true},
-      {"--github", false, true},       {"--quiet", false, true},       {"-q", false, true},
-      {"--durations", true, true},     {"--timeout", true, true},      {"--require", true, true},
-      {"--case", true, false},         {"--exclude", true, false},     {"--rerun-failed", true, false},
-      {"--max-failures", true, false}, {"--fail-fast", false, false},  {"--repeat", true, false},
-      {"--seed", true, false},         {"--goldens", true, false},     {"--batch-invariant", false, false}};
+      {"--report", true, true},        {"--junit", true, true},       {"--summary", true, true},
+      {"--github", false, true},       {"--quiet", false, true},      {"-q", false, true},
+      {"--durations", true, true},     {"--timeout", true, true},     {"--require", true, true},
+      {"--case", true, false},         {"--exclude", true, false},    {"--rerun-failed", true, false},
+      {"--max-failures", true, false}, {"--fail-fast", false, false}, {"--repeat", true, false},
+      {"--seed", true, false},         {"--goldens", true, false},    {"--batch-invariant", false, false}};
   std::vector<std::string> kept;
   if (report.kind != "run" && cases_only) kept.push_back(report.kind);
   for (std::size_t i = 2; i < report.argv.size(); ++i) {
     const std::string& word = report.argv[i];
     const std::string_view name = std::string_view(word).substr(0, word.find('='));
-    const auto* known = std::find_if(std::begin(kOptions), std::end(kOptions), [&](const Option& option) {
-      return option.name == name;
-    });
+    const auto* known = std::find_if(std::begin(kOptions), std::end(kOptions),
+                                     [&](const Option& option) { return option.name == name; });
     const bool is_known = known != std::end(kOptions);
     const bool takes_next = is_known && known->value && name.size() == word.size() && i + 1 < report.argv.size();
     if (is_known ? !known->output : !cases_only) {
-      kept.push_back(word);
-      if (takes_next) kept.push_back(report.argv[i + 1]);
+      kept.push_back(ShellWord(word));
+      if (takes_next) kept.push_back(ShellWord(report.argv[i + 1]));
     }
     if (takes_next) ++i;
   }
@@ -181,8 +180,8 @@ void AddGate(const GateRecord& record, RunPoints* all) {
       point.high = Finite(1 + decision.high);
       point.samples = decision.rounds;
     }
-    all->cells.push_back({fmt::format("gate.{}/baseline={}", cell.id, baseline), "gate", baseline, AxesOfId(cell.id),
-                          "ratio"});
+    all->cells.push_back(
+        {fmt::format("gate.{}/baseline={}", cell.id, baseline), "gate", baseline, AxesOfId(cell.id), "ratio"});
     all->points.push_back(std::move(point));
   }
 }

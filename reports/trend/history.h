@@ -45,17 +45,17 @@ struct HistoryCell {
 
 // What a run found in a cell. What was not measured is absent.
 struct HistoryPoint {
-  std::size_t run = 0, cell = 0;  // places in History
-  std::string status;             // "pass", "fail", "unstable", ...; of a gate "regression", "inconclusive", ...
-  std::optional<double> value;    // median; of a gate candidate / baseline
+  std::size_t run = 0, cell = 0;    // places in History
+  std::string status;               // "pass", "fail", "unstable", ...; of a gate "regression", "inconclusive", ...
+  std::optional<double> value;      // median; of a gate candidate / baseline
   std::optional<double> low, high;  // of the 95 % interval of the median, of a gate the estimate's
   std::int64_t samples = 0;
   std::optional<double> p90, p99;
-  std::string verdict;             // parity: "MATCH", ...; empty: nothing was compared
-  std::optional<double> headroom;  // of the suite, or of the cases that cover a row
-  std::optional<double> fraction;  // of the floor that the hardware's measured limits allow
-  std::optional<double> seconds;   // that the suite or the run took
-  std::optional<double> clock_mhz; // median SM clock while it was timed
+  std::string verdict;              // parity: "MATCH", ...; empty: nothing was compared
+  std::optional<double> headroom;   // of the suite, or of the cases that cover a row
+  std::optional<double> fraction;   // of the floor that the hardware's measured limits allow
+  std::optional<double> seconds;    // that the suite or the run took
+  std::optional<double> clock_mhz;  // median SM clock while it was timed
   // What hardly ever changes: counts of a timed unit or of cases, bytes and FLOPs.
   std::map<std::string, double> facts;
   std::string kernels;  // digest of their names

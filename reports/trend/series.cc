@@ -74,7 +74,9 @@ bool IsOf(const HistoryRun& run, const std::string& reference) {
 }  // namespace
 
 double TrendSeries::Worsening(double before, double after) const {
-  const double change = before == after ? 0 : before == 0 ? std::copysign(INFINITY, after) : (after - before) / std::abs(before);
+  const double change = before == after ? 0
+                        : before == 0   ? std::copysign(INFINITY, after)
+                                        : (after - before) / std::abs(before);
   return higher_is_better ? -change : change;
 }
 
@@ -154,7 +156,7 @@ std::vector<MachineState> MachinesOf(const History& history, const TrendRule& ru
     for (std::size_t i = 1; i < times.size(); ++i)
       if (times[i] - times[i - 1] >= kHour) gaps.push_back(times[i] - times[i - 1]);
     if (gaps.size() >= 3) state.interval_s = MedianOf(gaps);
-    state.allowed_s = rule.silent_s > 0       ? rule.silent_s
+    state.allowed_s = rule.silent_s > 0      ? rule.silent_s
                       : state.interval_s > 0 ? std::max(kLeastSilence, kSilentIntervals * state.interval_s)
                                              : 0;
     state.silent = state.allowed_s > 0 && now - state.last->started_at > state.allowed_s;
@@ -179,11 +181,13 @@ TrendJudgement Judge(const History& history, const std::vector<TrendSeries>& ser
   for (const HistoryPoint& point : history.points) last[{point.cell, history.runs[point.run].key}] = &point;
   for (const auto& [where, point] : last) {
     const HistoryCell& cell = history.cells[where.first];
-    if ((cell.kind != "bench" && cell.kind != "suite") || (point->status != "fail" && point->status != "error")) continue;
+    if ((cell.kind != "bench" && cell.kind != "suite") || (point->status != "fail" && point->status != "error"))
+      continue;
     failed = true;
-    findings.push_back({"failed", fmt::format("{}: {} at {}: {}", cell.id, point->status,
-                                              CommitText(history.runs[point->run]), point->note),
-                        MeasureCommand(cell), nullptr, 0, ""});
+    findings.push_back(
+        {"failed",
+         fmt::format("{}: {} at {}: {}", cell.id, point->status, CommitText(history.runs[point->run]), point->note),
+         MeasureCommand(cell), nullptr, 0, ""});
   }
 
   bool referenced = rule.reference.empty(), long_enough = false;
@@ -195,13 +199,13 @@ TrendJudgement Judge(const History& history, const std::vector<TrendSeries>& ser
       if (worse <= 0 || change.after < item.matters_from || item.nights.size() - change.at > rule.recent) continue;
       regressed = true;
       const ChangeFacts facts = FactsOf(history, item, change);
-      findings.push_back({"change",
-                          fmt::format("{} {}: {} to {}, {} worse", history.cells[item.cell].id, item.metric,
-                                      Printed(change.before, item.unit), Printed(change.after, item.unit),
-                                      PrintedPercent(worse)),
-                          facts.command, &item, worse,
-                          fmt::format("{}, first seen {}{}", facts.range, facts.first_after->started.substr(0, 10),
-                                      facts.remark.empty() ? "" : "; " + facts.remark)});
+      findings.push_back(
+          {"change",
+           fmt::format("{} {}: {} to {}, {} worse", history.cells[item.cell].id, item.metric,
+                       Printed(change.before, item.unit), Printed(change.after, item.unit), PrintedPercent(worse)),
+           facts.command, &item, worse,
+           fmt::format("{}, first seen {}{}", facts.range, facts.first_after->started.substr(0, 10),
+                       facts.remark.empty() ? "" : "; " + facts.remark)});
     }
     if (rule.reference.empty() || (item.metric != "time" && item.metric != "byte")) continue;
     std::vector<double> at_reference, lately;
@@ -209,7 +213,8 @@ TrendJudgement Judge(const History& history, const std::vector<TrendSeries>& ser
       if (IsOf(history.runs[night.run], rule.reference)) at_reference.push_back(night.value);
     if (at_reference.empty()) continue;
     referenced = true;
-    for (std::size_t i = item.nights.size() - std::min(kReferenceNights, item.nights.size()); i < item.nights.size(); ++i)
+    for (std::size_t i = item.nights.size() - std::min(kReferenceNights, item.nights.size()); i < item.nights.size();
+         ++i)
       lately.push_back(item.nights[i].value);
     const double then = MedianOf(at_reference), now_is = MedianOf(lately), worse = item.Worsening(then, now_is);
     if (worse <= rule.creep) continue;
@@ -223,26 +228,29 @@ TrendJudgement Judge(const History& history, const std::vector<TrendSeries>& ser
   }
   if (!referenced) {
     incomplete = true;
-    findings.push_back({"no reference", fmt::format("no series has a run of the reference {}", rule.reference), "",
-                        nullptr, 0, ""});
+    findings.push_back(
+        {"no reference", fmt::format("no series has a run of the reference {}", rule.reference), "", nullptr, 0, ""});
   }
   for (const MachineState& machine : MachinesOf(history, rule, now)) {
     const std::string name = fmt::format("{} ({})", machine.machine, machine.device);
     if (machine.silent) {
       incomplete = true;
-      findings.push_back({"silent", fmt::format("{}: no run for {}, its last began {}", name,
-                                                PrintedSpan(now - machine.last->started_at), machine.last->started),
+      findings.push_back({"silent",
+                          fmt::format("{}: no run for {}, its last began {}", name,
+                                      PrintedSpan(now - machine.last->started_at), machine.last->started),
                           "", nullptr, 0, ""});
     }
     if (machine.ahead)
-      findings.push_back({"clock", fmt::format("{}: its last run began {}, which is yet to come: a clock is wrong",
-                                               name, machine.last->started),
+      findings.push_back({"clock",
+                          fmt::format("{}: its last run began {}, which is yet to come: a clock is wrong", name,
+                                      machine.last->started),
                           "", nullptr, 0, ""});
     for (const HistoryRun* run : {machine.last_parity, machine.last_bench, machine.last_gate})
       if (run != nullptr && !run->complete) {
         incomplete = true;
-        findings.push_back({"not complete", fmt::format("{}: the last {} did not finish: {}", name, run->kind, run->path),
-                            "", nullptr, 0, ""});
+        findings.push_back({"not complete",
+                            fmt::format("{}: the last {} did not finish: {}", name, run->kind, run->path), "", nullptr,
+                            0, ""});
       }
   }
   if (!long_enough)

@@ -39,12 +39,12 @@ struct TrendSeries {
   std::string metric;  // "time", "ratio", "headroom", "duration", "cases", "graph_launches", ...
   std::string unit;    // "s", "byte", "ratio"; empty: a number
   bool higher_is_better = false;
-  bool judged = true;  // whether a check is about it: how long suites take is shown and not judged
+  bool judged = true;       // whether a check is about it: how long suites take is shown and not judged
   double matters_from = 0;  // a level below this is no news: headroom counts from half the tolerance on
   std::vector<Night> nights{};
   std::vector<Change> changes{};
   std::vector<Level> levels{};  // one more than changes, unless there are no nights
-  double noise = 0;           // spread of a night about its level
+  double noise = 0;             // spread of a night about its level
   // How much worse than `before` is `after`, as a fraction of it; negative: better.
   double Worsening(double before, double after) const;
   // How much worse the last level is than the best one; 0 without changes.

@@ -137,8 +137,7 @@ TEST(ChangePoints, ALevelThatCameAndWentIsTwoChanges) {
   Nights nights(11);
   int both = 0;
   for (int i = 0; i < 200; ++i) {
-    const auto values =
-        Series(&nights, 365, [](int night) { return night >= 200 && night < 220 ? 1.03 : 1; });
+    const auto values = Series(&nights, 365, [](int night) { return night >= 200 && night < 220 ? 1.03 : 1; });
     const std::vector<Change> changes = FindChanges(values);
     both += changes.size() == 2 && std::abs(static_cast<int>(changes[0].at) - 200) <= 1 &&
             std::abs(static_cast<int>(changes[1].at) - 220) <= 1;

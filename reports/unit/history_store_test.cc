@@ -73,9 +73,8 @@ TEST_F(HistoryDatabase, KeepsWhatARunFoundOnce) {
   for (const HistoryPoint& point : expected.points) {
     const HistoryCell& cell = expected.cells[point.cell];
     SCOPED_TRACE(cell.id);
-    const auto found = std::find_if(history.points.begin(), history.points.end(), [&](const HistoryPoint& other) {
-      return history.cells[other.cell].id == cell.id;
-    });
+    const auto found = std::find_if(history.points.begin(), history.points.end(),
+                                    [&](const HistoryPoint& other) { return history.cells[other.cell].id == cell.id; });
     ASSERT_NE(found, history.points.end());
     EXPECT_EQ(history.cells[found->cell].axes, cell.axes);
     EXPECT_EQ(found->status, point.status);
@@ -227,10 +226,9 @@ TEST_F(HistoryDatabase, RefusesWhatIsNotItsOwn) {
 
 TEST_F(HistoryDatabase, RefusesANewerVersion) {
   Writable();
-  SQLite::Database(path_, SQLite::OPEN_READWRITE)
-      .exec(fmt::format("PRAGMA user_version={}", kHistoryVersion + 1));
-  ExpectRefused(fmt::format("is of version {}; this program knows versions up to {}", kHistoryVersion + 1,
-                            kHistoryVersion));
+  SQLite::Database(path_, SQLite::OPEN_READWRITE).exec(fmt::format("PRAGMA user_version={}", kHistoryVersion + 1));
+  ExpectRefused(
+      fmt::format("is of version {}; this program knows versions up to {}", kHistoryVersion + 1, kHistoryVersion));
 }
 
 TEST_F(HistoryDatabase, NamesALock) {

@@ -61,9 +61,9 @@ TEST(Series, FollowEveryMetricOfACell) {
   const std::vector<TrendSeries> series = SeriesOf(all.history);
   std::set<std::string> metrics;
   for (const TrendSeries& item : series) metrics.insert(all.history.cells[item.cell].kind + " " + item.metric);
-  for (const char* wanted : {"bench time", "bench headroom", "bench graph_launches", "bench graph_nodes",
-                             "suite headroom", "suite cases", "suite failed", "suite skipped", "suite duration",
-                             "run duration", "run cases", "run skipped"})
+  for (const char* wanted :
+       {"bench time", "bench headroom", "bench graph_launches", "bench graph_nodes", "suite headroom", "suite cases",
+        "suite failed", "suite skipped", "suite duration", "run duration", "run cases", "run skipped"})
     EXPECT_TRUE(metrics.contains(wanted)) << wanted;
   EXPECT_FALSE(metrics.contains("bench bytes"));
 }
@@ -93,9 +93,14 @@ TEST(Series, RunsOfOtherSelectionsCountOtherCases) {
   std::set<std::string> ids;
   for (const HistoryCell& cell : made.history.cells) ids.insert(cell.id);
   EXPECT_TRUE(ids.contains("run.run"));
-  EXPECT_TRUE(ids.contains("run.run/of=--case A*"));
+  EXPECT_TRUE(ids.contains("run.run/of=--case 'A*'"));
   EXPECT_TRUE(ids.contains("suite.Suite/nano/fp32/host"));
-  EXPECT_TRUE(ids.contains("suite.Suite/nano/fp32/host/of=--case A*"));
+  EXPECT_TRUE(ids.contains("suite.Suite/nano/fp32/host/of=--case 'A*'"));
+  const auto narrowed = std::find_if(made.history.cells.begin(), made.history.cells.end(), [](const HistoryCell& cell) {
+    return cell.kind == "suite" && !cell.axes.Text("of").empty();
+  });
+  ASSERT_NE(narrowed, made.history.cells.end());
+  EXPECT_EQ(MeasureCommand(*narrowed), "assay run --suite Suite --model nano --dtype fp32 --device host --case 'A*'");
 }
 
 TEST(Series, NothingStandsInForAMissingNight) {
@@ -231,7 +236,8 @@ TEST(Trend, GatesAreSeriesByBaseline) {
   Made made;
   made.Add(report);
   const std::vector<TrendSeries> series = SeriesOf(made.history);
-  const TrendSeries* ratio = Find(made.history, series, std::string("gate.") + kStepCell + "/baseline=bbbbbbbbbbbb", "ratio");
+  const TrendSeries* ratio =
+      Find(made.history, series, std::string("gate.") + kStepCell + "/baseline=bbbbbbbbbbbb", "ratio");
   ASSERT_NE(ratio, nullptr);
   EXPECT_NEAR(ratio->nights.at(0).value, 1.001, 1e-6);
   EXPECT_EQ(made.history.cells[ratio->cell].axes.Number("n"), 8);
@@ -293,7 +299,8 @@ TEST(TrendPage, EscapesWhatComesFromReportsAndRepositories) {
     made.Add(MadeParity(hostile, night));
   }
   std::map<std::string, std::string> subjects;
-  for (const HistoryRun& run : made.history.runs) subjects[run.commit] = "</script><b onclick=x>" + std::string(100000, '"');
+  for (const HistoryRun& run : made.history.runs)
+    subjects[run.commit] = "</script><b onclick=x>" + std::string(100000, '"');
   const std::string page = PageOf(made.history, After(0), subjects);
   EXPECT_EQ(page.find("<img"), std::string::npos);
   EXPECT_EQ(page.find("<b onclick"), std::string::npos);
