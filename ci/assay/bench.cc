@@ -213,6 +213,7 @@ int BenchCommand(const BenchArguments& arguments, const Invocation& invocation) 
   Report report = BeginReport("bench", invocation.argc, invocation.argv);
   report.seed = arguments.seed;
   report.models = ModelsOf(bench, targets);
+  report.measures = arguments.measures;
   DescribeDevice(device, bench, &report.environment);
   BenchRun run(bench, std::move(report), device, arguments, TableFor(groups));
   {

@@ -112,6 +112,23 @@ void AddExports(CLI::App* command, ExportArguments* exports) {
   command->add_flag("--github", exports->github, "print GitHub annotations of what did not pass");
 }
 
+void AddMeasures(CLI::App* command, std::vector<RunMeasure>* measures) {
+  command
+      ->add_option_function<std::vector<std::string>>(
+          "--measure",
+          [measures](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) {
+              RunMeasure measure = MeasureFrom(text);
+              for (const RunMeasure& known : *measures)
+                if (known.name == measure.name)
+                  throw ReportError(fmt::format("measure '{}': given twice", measure.name));
+              measures->push_back(std::move(measure));
+            }
+          },
+          "number for the report: NAME=VALUE[:UNIT[:higher]], as build_time=312:s; repeatable")
+      ->allow_extra_args(false);
+}
+
 std::string VersionText() {
   const BuildInfo build = ThisBuild();
   return fmt::format("assay {} commit {}{} {} {}{}", build.version, build.commit, build.dirty ? " (dirty)" : "",
@@ -165,6 +182,7 @@ void CommandLine::AddRun() {
   run_command->add_option("--rerun-failed", run_.rerun, "report whose failed cases are run again");
   run_command->add_option("--report", run_.report, "file to write; .gz compresses");
   AddExports(run_command, &run_.exports);
+  AddMeasures(run_command, &run_.measures);
   run_command->callback([this] { code_ = RunCommand(run_, invocation_); });
 }
 
@@ -180,6 +198,7 @@ void CommandLine::AddGolden() {
   AddControl(golden_command, &golden_.control);
   golden_command->add_option("--report", golden_.report, "file to write");
   AddExports(golden_command, &golden_.exports);
+  AddMeasures(golden_command, &golden_.measures);
   golden_command->callback([this] { code_ = GoldenCommand(golden_, invocation_); });
 }
 
@@ -214,6 +233,7 @@ void CommandLine::AddBench() {
       ->check(Seconds);
   bench_command->add_option("--report", bench_.report, "file to write");
   AddExports(bench_command, &bench_.exports);
+  AddMeasures(bench_command, &bench_.measures);
   bench_command->callback([this] { code_ = BenchCommand(bench_, invocation_); });
 }
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "reports/format/report.h"
+
 namespace assay {
 
 // Codes are part of the interface: never a count.
@@ -49,6 +51,7 @@ struct RunArguments {
   std::string rerun;   // report whose failed cases are selected; empty: none
   std::string report;  // file to write; empty: none
   ExportArguments exports;
+  std::vector<RunMeasure> measures;
   bool json = false;  // of list
   RunControl control;
 };
@@ -64,6 +67,7 @@ struct GoldenArguments {
   std::uint64_t seed = 0;
   std::string report;
   ExportArguments exports;
+  std::vector<RunMeasure> measures;
   RunControl control;
 };
 int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation);
@@ -78,6 +82,7 @@ struct BenchArguments {
   std::uint64_t seed = 0;
   std::string report;
   ExportArguments exports;
+  std::vector<RunMeasure> measures;
 };
 int BenchCommand(const BenchArguments& arguments, const Invocation& invocation);
 

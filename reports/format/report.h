@@ -27,6 +27,8 @@ inline constexpr const char* kReportSchemaName = "assay.report";
 inline constexpr const char* kReportSchemaVersion = "2.0.0";
 // What a report with a gate states: one without is of the shape that readers of 2.0 know.
 inline constexpr const char* kGateSchemaVersion = "2.1.0";
+// And one with measures.
+inline constexpr const char* kMeasuresSchemaVersion = "2.3.0";
 
 // A report that cannot be read or written. The message names the file or the field.
 class ReportError : public std::runtime_error {
@@ -130,6 +132,18 @@ struct ModelInfo {
   std::string identity;  // digest of what was loaded
 };
 
+// A number about a run as a whole that whoever started it knows: how long the build took, how large the program is, how
+// many planted faults were found.
+struct RunMeasure {
+  std::string name;  // "build_time"; unique in a report
+  double value = 0;
+  std::string unit;  // "s", "byte"; empty: a number
+  bool higher_is_better = false;
+  friend bool operator==(const RunMeasure&, const RunMeasure&) = default;
+};
+// "build_time=312.5:s", "faults_found=26::higher". Throws ReportError that says what was expected.
+RunMeasure MeasureFrom(const std::string& text);
+
 struct Report {
   std::string run_id;
   std::string kind;  // "run", "golden", "bench", "gate"
@@ -140,6 +154,7 @@ struct Report {
   Environment environment;
   std::vector<HardwareLimits> limits;
   std::vector<ModelInfo> models;
+  std::vector<RunMeasure> measures;
   std::int64_t listed = 0, selected = 0;  // cases that exist for these inputs; cases asked for
   std::vector<ReportCase> cases;
   std::vector<ReportBenchmark> benchmarks;

@@ -222,10 +222,9 @@ class Page {
   bool HasCard(const TrendSeries& item) const {
     if (item.nights.empty()) return false;
     const std::string& kind = history_.cells[item.cell].kind;
-    if (item.metric == "time" || item.metric == "ratio" || item.metric == "byte") return true;
+    if (kind == "measure" || item.metric == "time" || item.metric == "ratio" || item.unit == "byte") return true;
     const bool about = item.metric == (kind == "suite" ? "headroom" : "duration");
     if ((kind == "suite" || kind == "run") && about && item.nights.size() > 1) return true;
-    if (item.metric.starts_with("fault")) return true;
     return !item.changes.empty();
   }
   // A loss that stands above the level from which the metric is of interest.

@@ -23,7 +23,7 @@ constexpr int kApplication = 0x41535359;  // "ASSY": a database of somebody else
 constexpr const char* kMigrations[] = {R"sql(
 CREATE TABLE environments(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, fields TEXT NOT NULL);
 CREATE TABLE cells(id INTEGER PRIMARY KEY, cell TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, name TEXT NOT NULL,
-                   axes TEXT NOT NULL, unit TEXT NOT NULL);
+                   axes TEXT NOT NULL, unit TEXT NOT NULL, better TEXT NOT NULL);
 CREATE TABLE facts(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE runs(id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, path TEXT NOT NULL, run TEXT NOT NULL,
                   kind TEXT NOT NULL, verdict TEXT NOT NULL, started TEXT NOT NULL, started_at REAL NOT NULL,
@@ -223,9 +223,11 @@ bool HistoryStore::Add(const HistoryRun& run, const RunPoints& found) {
     const std::int64_t run_id = db.sqlite->getLastInsertRowid();
     for (const HistoryPoint& point : found.points) {
       const HistoryCell& cell = found.cells.at(point.cell);
-      const std::int64_t cell_id = db.IdOf("SELECT id FROM cells WHERE cell = ?",
-                                           "INSERT INTO cells(cell, kind, name, axes, unit) VALUES(?, ?, ?, ?, ?)",
-                                           {cell.id, cell.kind, cell.name, Dumped(AxesJson(cell.axes)), cell.unit});
+      const std::int64_t cell_id =
+          db.IdOf("SELECT id FROM cells WHERE cell = ?",
+                  "INSERT INTO cells(cell, kind, name, axes, unit, better) VALUES(?, ?, ?, ?, ?, ?)",
+                  {cell.id, cell.kind, cell.name, Dumped(AxesJson(cell.axes)), cell.unit,
+                   cell.higher_is_better ? "higher" : "lower"});
       const std::string facts = FactsText(point);
       SQLite::Statement& add = db.Prepared(
           "INSERT INTO points(run, cell, status, value, low, high, samples, p90, p99, verdict, headroom, fraction, "
@@ -287,11 +289,12 @@ History HistoryStore::Read(const HistoryWindow& window) {
       for (const Json& item : Json::parse(next().getString())) run.key_fields.emplace_back(item.at(0), item.at(1));
       history.runs.push_back(std::move(run));
     }
-    SQLite::Statement cell_rows(*db.sqlite, "SELECT id, cell, kind, name, axes, unit FROM cells ORDER BY id");
+    SQLite::Statement cell_rows(*db.sqlite, "SELECT id, cell, kind, name, axes, unit, better FROM cells ORDER BY id");
     while (cell_rows.executeStep()) {
       cells.emplace(cell_rows.getColumn(0).getInt64(), history.cells.size());
       history.cells.push_back({cell_rows.getColumn(1), cell_rows.getColumn(2), cell_rows.getColumn(3),
-                               AxesFrom(Json::parse(cell_rows.getColumn(4).getString())), cell_rows.getColumn(5)});
+                               AxesFrom(Json::parse(cell_rows.getColumn(4).getString())), cell_rows.getColumn(5),
+                               cell_rows.getColumn(6).getString() == "higher"});
     }
     std::unordered_map<std::int64_t, HistoryPoint> facts;
     SQLite::Statement fact_rows(*db.sqlite, "SELECT id, text FROM facts");

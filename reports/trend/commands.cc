@@ -56,7 +56,7 @@ Axes AxesOfId(const std::string& id) {
     const std::string part = id.substr(at + 1, end - at - 1);
     const std::size_t equals = part.find('=');
     if (equals == std::string::npos) {
-      plain.push_back(part);
+      if (axes.all().empty()) plain.push_back(part);  // behind named ones: "peak_bytes", what is gated of the row
     } else {
       std::int64_t number = 0;
       const char* last = part.data() + part.size();

@@ -64,13 +64,25 @@ std::string SelectionOf(const Report& report, bool cases_only) {
     std::string_view name;
     bool value, output;  // whether a value follows; whether it says nothing about what ran
   };
-  static constexpr Option kOptions[] = {
-      {"--report", true, true},        {"--junit", true, true},       {"--summary", true, true},
-      {"--github", false, true},       {"--quiet", false, true},      {"-q", false, true},
-      {"--durations", true, true},     {"--timeout", true, true},     {"--require", true, true},
-      {"--case", true, false},         {"--exclude", true, false},    {"--rerun-failed", true, false},
-      {"--max-failures", true, false}, {"--fail-fast", false, false}, {"--repeat", true, false},
-      {"--seed", true, false},         {"--goldens", true, false},    {"--batch-invariant", false, false}};
+  static constexpr Option kOptions[] = {{"--report", true, true},
+                                        {"--junit", true, true},
+                                        {"--summary", true, true},
+                                        {"--github", false, true},
+                                        {"--quiet", false, true},
+                                        {"-q", false, true},
+                                        {"--durations", true, true},
+                                        {"--timeout", true, true},
+                                        {"--require", true, true},
+                                        {"--case", true, false},
+                                        {"--exclude", true, false},
+                                        {"--rerun-failed", true, false},
+                                        {"--max-failures", true, false},
+                                        {"--fail-fast", false, false},
+                                        {"--repeat", true, false},
+                                        {"--measure", true, true},
+                                        {"--seed", true, false},
+                                        {"--goldens", true, false},
+                                        {"--batch-invariant", false, false}};
   std::vector<std::string> kept;
   if (report.kind != "run" && cases_only) kept.push_back(report.kind);
   for (std::size_t i = 2; i < report.argv.size(); ++i) {
@@ -200,6 +212,14 @@ void AddWhole(const Report& report, RunPoints* all) {
   if (const std::string selection = SelectionOf(report, false); !selection.empty()) axes.Set("of", selection);
   all->cells.push_back({PrintId("run", report.kind, axes), "run", report.kind, axes, ""});
   all->points.push_back(std::move(point));
+  for (const RunMeasure& measure : report.measures) {
+    HistoryPoint measured;
+    measured.status = "pass";
+    measured.value = Finite(measure.value);
+    all->cells.push_back(
+        {"measure." + measure.name, "measure", measure.name, Axes(), measure.unit, measure.higher_is_better});
+    all->points.push_back(std::move(measured));
+  }
 }
 
 }  // namespace

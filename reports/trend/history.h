@@ -33,14 +33,15 @@ struct HistoryRun {
   std::vector<HardwareLimits> limits;
 };
 
-// What is measured over and over: a row of a benchmark, a suite on a model, a cell of a gate against one baseline, or a
-// run as a whole.
+// What is measured over and over: a row of a benchmark, a suite on a model, a cell of a gate against one baseline, a
+// run as a whole, or what its report says about it.
 struct HistoryCell {
   std::string id;    // "bench.decode/gemma4-nano/bf16/cuda/n=8/context=512"; unique
-  std::string kind;  // "bench", "suite", "gate", "run"
+  std::string kind;  // "bench", "suite", "gate", "run", "measure"
   std::string name;  // "decode", "Golden", the baseline's commit, "bench"
   Axes axes;
-  std::string unit;  // of `value`: "s", "byte", "ratio"; empty: points have no value
+  std::string unit;  // of `value`: "s", "byte", "ratio"; empty: a number, or points have no value
+  bool higher_is_better = false;
 };
 
 // What a run found in a cell. What was not measured is absent.

@@ -30,14 +30,16 @@ constexpr double kTellingHeadroom = 0.5;
 // What a point says, by metric.
 std::vector<Reading> ReadingsOf(const HistoryCell& cell, const HistoryPoint& point) {
   std::vector<Reading> readings;
-  if (point.value)
-    readings.push_back({cell.unit == "s" ? "time" : cell.unit, cell.unit, point.value, point.low, point.high});
+  if (point.value) {
+    const std::string metric = cell.kind == "measure" ? cell.name : cell.unit == "s" ? "time" : cell.unit;
+    readings.push_back({metric, cell.unit, point.value, point.low, point.high, cell.higher_is_better});
+  }
   if (point.headroom) readings.push_back({"headroom", "", point.headroom, {}, {}, false, true, kTellingHeadroom});
   if (point.seconds) readings.push_back({"duration", "s", point.seconds, {}, {}, false, false});
   for (const auto& [name, value] : point.facts) {
     // What follows from the model, and how often repeats were discarded, is no result.
     if (name == "bytes" || name == "flops" || name == "calls" || name == "discarded_repeats") continue;
-    readings.push_back({name, "", value, {}, {}, name == "cases", true});
+    readings.push_back({name, name.ends_with("_bytes") ? "byte" : "", value, {}, {}, name == "cases", true});
   }
   return readings;
 }
@@ -207,7 +209,7 @@ TrendJudgement Judge(const History& history, const std::vector<TrendSeries>& ser
            fmt::format("{}, first seen {}{}", facts.range, facts.first_after->started.substr(0, 10),
                        facts.remark.empty() ? "" : "; " + facts.remark)});
     }
-    if (rule.reference.empty() || (item.metric != "time" && item.metric != "byte")) continue;
+    if (rule.reference.empty() || (item.unit != "s" && item.unit != "byte")) continue;
     std::vector<double> at_reference, lately;
     for (const Night& night : item.nights)
       if (IsOf(history.runs[night.run], rule.reference)) at_reference.push_back(night.value);

@@ -68,6 +68,24 @@ TEST(Series, FollowEveryMetricOfACell) {
   EXPECT_FALSE(metrics.contains("bench bytes"));
 }
 
+TEST(Series, FollowMeasuresOfReports) {
+  Report report = Sample();
+  report.measures = {MeasureFrom("build_time=312.5:s"), MeasureFrom("faults_found=26::higher")};
+  ASSERT_EQ(FromJson(ToJson(report)).measures, report.measures);
+  Made made;
+  made.Add(FromJson(ToJson(report)));
+  const std::vector<TrendSeries> series = SeriesOf(made.history);
+  const TrendSeries* build = Find(made.history, series, "measure.build_time", "build_time");
+  const TrendSeries* faults = Find(made.history, series, "measure.faults_found", "faults_found");
+  ASSERT_TRUE(build != nullptr && faults != nullptr);
+  EXPECT_EQ(build->unit, "s");
+  EXPECT_EQ(build->nights.at(0).value, 312.5);
+  EXPECT_GT(build->Worsening(300, 312.5), 0);
+  EXPECT_GT(faults->Worsening(26, 25), 0);
+  for (const char* wrong : {"", "=1", "name", "name=", "name=x", "name=nan", "name=1:s:lower"})
+    EXPECT_THROW(MeasureFrom(wrong), ReportError) << wrong;
+}
+
 TEST(Series, KeepKeysApart) {
   const MadeHistory made{.cells = 2, .nights = 30};
   Made all;
@@ -249,7 +267,7 @@ TEST(Commands, QuoteWhatAShellWouldRead) {
   EXPECT_EQ(ShellWord("gemma4-e4b@q8_0"), "gemma4-e4b@q8_0");
   EXPECT_EQ(ShellWord("it's $(here)"), "'it'\\''s $(here)'");
   EXPECT_EQ(ShellWord(""), "''");
-  const Axes axes = AxesOfId("bench.decode/hf-tiny/llama3/fp32/host/n=2/op=a=b");
+  const Axes axes = AxesOfId("bench.decode/hf-tiny/llama3/fp32/host/n=2/op=a=b/peak_bytes");
   EXPECT_EQ(axes.Text("model"), "hf-tiny/llama3");
   EXPECT_EQ(axes.Text("dtype"), "fp32");
   EXPECT_EQ(axes.Number("n"), 2);
