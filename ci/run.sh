@@ -5,7 +5,8 @@
 #   test    build everything, run all tests with CTest; the last line counts passed, failed and skipped
 #   bench   time rows on the best device, write the report
 #   nightly the recipe of suites/README.md in a scratch copy; 60 seeds of the suites that are exact, over all tiny
-#           models: no case may flip
+#           models: no case may flip; adds its report to the history (ASSAY_HISTORY, default: build/history.db) and
+#           writes the trend page, build/reports/trend.html; writers of a history that are killed a hundred times
 #   asan    test under AddressSanitizer and UBSan; tsan: under ThreadSanitizer
 #   device-sanitizers  on a GPU machine: op tests and nano suites under memcheck, synccheck, initcheck and racecheck
 #   package a Debian package of the command and its models in build/PRESET
@@ -157,10 +158,23 @@ nightly() {
   setup
   choose_preset nightly
   ci/recipes.sh
-  build "$preset" assay
+  local began=$SECONDS code=0 assay=build/$preset/bin/assay
+  build "$preset" assay assay_make_history
+  local took=$((SECONDS - began))
   mkdir -p build/reports
-  exec "build/$preset/bin/assay" run 'tiny-*,hf-tiny/*,gguf-tiny/*' --suite CacheAliasing,RingWrap,Schedule,Invariance \
-    --device host --repeat "${ASSAY_NIGHTLY_SEEDS:-60}" --report build/reports/nightly.json.gz
+  "$assay" run 'tiny-*,hf-tiny/*,gguf-tiny/*' --suite CacheAliasing,RingWrap,Schedule,Invariance --device host \
+    --repeat "${ASSAY_NIGHTLY_SEEDS:-60}" --report build/reports/nightly.json.gz --measure "build_time=$took:s" \
+    --measure "program_size=$(stat -c %s "$assay"):byte" || code=$?
+  ASSAY_KILLS=100 ci/history_checks.sh "$assay" "build/$preset/bin/assay_make_history" || code=1
+  trend "$assay" || code=$?
+  return "$code"
+}
+
+# trend ASSAY: what was kept and what this machine found, night by night, as a page.
+trend() {
+  export ASSAY_HISTORY=${ASSAY_HISTORY:-build/history.db}
+  "$1" history add reports/history build/reports/nightly.json.gz
+  "$1" trend --out build/reports/trend.html --source .
 }
 
 package() {
@@ -196,5 +210,5 @@ case "${1:-}" in
   tsan) test_with tsan ;;
   device-sanitizers) device_sanitizers ;;
   format) format ;;
-  *) sed -n '2,17p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+  *) sed -n '2,19p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
 esac

@@ -168,43 +168,40 @@ int AddHistoryCommand(const HistoryArguments& arguments) {
 }
 
 int ListHistoryCommand(const HistoryArguments& arguments) {
-  const History history = HistoryStore(PathOf(arguments), HistoryStore::Access::kRead).Read();
-  std::vector<std::size_t> points(history.runs.size());
-  for (const HistoryPoint& point : history.points) ++points[point.run];
-  Table table("lllllrll", {"started", "sha256", "kind", "commit", "device", "cells", "verdict", "report"});
+  HistoryStore store(PathOf(arguments), HistoryStore::Access::kRead);
+  const History history = store.Read({.points = false});
+  Table table("lllllll", {"started", "sha256", "kind", "commit", "device", "verdict", "report"});
   std::size_t shown = 0;
   for (std::size_t i = history.runs.size(); i-- > 0 && shown < arguments.limit; ++shown) {
     const HistoryRun& run = history.runs[i];
     table.Add({run.started.substr(0, 16), run.sha256.substr(0, 10), run.kind, ShortCommit(run.commit, run.dirty),
-               Line(run.device), fmt::format("{}", points[i]), run.verdict, Line(run.path)});
+               Line(run.device), run.verdict, Line(run.path)});
   }
   table.Print(stdout);
-  fmt::print("{} of {} runs, {} points in {} cells\n", shown, history.runs.size(), history.points.size(),
-             history.cells.size());
+  const HistorySize size = store.Size();
+  fmt::print("{} of {} runs, {} points in {} cells\n", shown, history.runs.size(), size.points, size.cells);
   return kExitPass;
 }
 
 int ShowHistoryCommand(const HistoryArguments& arguments) {
-  const History history = HistoryStore(PathOf(arguments), HistoryStore::Access::kRead).Read();
-  std::vector<std::size_t> found;
-  for (std::size_t i = 0; i < history.runs.size(); ++i) {
-    const HistoryRun& run = history.runs[i];
+  HistoryStore store(PathOf(arguments), HistoryStore::Access::kRead);
+  std::vector<HistoryRun> found;
+  for (const HistoryRun& run : store.Read({.points = false}).runs)
     for (const std::string* name : {&run.sha256, &run.run_id, &run.commit})
       if (name->starts_with(arguments.run)) {
-        found.push_back(i);
+        found.push_back(run);
         break;
       }
-  }
   if (found.empty()) throw ReportError(fmt::format("run '{}': no run of the history begins so", arguments.run));
-  for (const std::size_t at : found) {
-    const HistoryRun& run = history.runs[at];
+  for (const HistoryRun& run : found) {
+    const History history = store.Read({.since = run.started_at, .until = run.started_at});
     fmt::print("{} {} of {}, {}\n  on {}: {}{}{}\n  key {}\n  report {} (sha256 {})\n  $ {}\n", run.kind, run.run_id,
                ShortCommit(run.commit, run.dirty), run.started, Line(run.machine), Line(run.device),
                run.driver.empty() ? "" : ", ", Line(run.driver), run.key, Line(run.path), run.sha256,
                Line(run.command));
     Table table("llrrrll", {"cell", "status", "value", "headroom", "of floor", "verdict", "note"});
     for (const HistoryPoint& point : history.points) {
-      if (point.run != at) continue;
+      if (history.runs[point.run].sha256 != run.sha256) continue;
       const HistoryCell& cell = history.cells[point.cell];
       const std::optional<double> value = point.value ? point.value : point.seconds;
       table.Add({Line(cell.id), point.status, value ? Printed(*value, point.value ? cell.unit : "s") : "-",

@@ -266,9 +266,11 @@ History HistoryStore::Read(const HistoryWindow& window) {
         *db.sqlite,
         "SELECT runs.id, sha256, path, run, kind, verdict, started, started_at, finished, duration_s, complete, "
         "\"commit\", dirty, build, version, machine, device, driver, command, limits, key, fields FROM runs JOIN "
-        "environments ON environments.id = environment WHERE started_at >= ? AND runs.id = (SELECT max(id) FROM runs "
+        "environments ON environments.id = environment WHERE started_at BETWEEN ? AND ? AND runs.id = (SELECT max(id) "
+        "FROM runs "
         "AS same WHERE same.run = runs.run) ORDER BY started_at, runs.id");
     run_rows.bind(1, window.since);
+    run_rows.bind(2, window.until);
     while (run_rows.executeStep()) {
       int at = 0;
       const auto next = [&] { return run_rows.getColumn(at++); };
@@ -289,6 +291,7 @@ History HistoryStore::Read(const HistoryWindow& window) {
       for (const Json& item : Json::parse(next().getString())) run.key_fields.emplace_back(item.at(0), item.at(1));
       history.runs.push_back(std::move(run));
     }
+    if (!window.points) return history;
     SQLite::Statement cell_rows(*db.sqlite, "SELECT id, cell, kind, name, axes, unit, better FROM cells ORDER BY id");
     while (cell_rows.executeStep()) {
       cells.emplace(cell_rows.getColumn(0).getInt64(), history.cells.size());
@@ -310,8 +313,10 @@ History HistoryStore::Read(const HistoryWindow& window) {
     SQLite::Statement rows(
         *db.sqlite,
         "SELECT run, cell, status, value, low, high, samples, p90, p99, verdict, headroom, fraction, seconds, "
-        "clock_mhz, facts, note FROM points WHERE run IN (SELECT id FROM runs WHERE started_at >= ?) ORDER BY run");
+        "clock_mhz, facts, note FROM points WHERE run IN (SELECT id FROM runs WHERE started_at BETWEEN ? AND ?) ORDER "
+        "BY run");
     rows.bind(1, window.since);
+    rows.bind(2, window.until);
     while (rows.executeStep()) {
       const auto run = runs.find(rows.getColumn(0).getInt64());
       if (run == runs.end()) continue;  // an earlier report of the same run
@@ -337,6 +342,15 @@ History HistoryStore::Read(const HistoryWindow& window) {
     std::stable_sort(history.points.begin(), history.points.end(),
                      [](const HistoryPoint& a, const HistoryPoint& b) { return a.run < b.run; });
     return history;
+  });
+}
+
+HistorySize HistoryStore::Size() {
+  Database& db = *database_;
+  return db.Guarded([&] {
+    const auto count = [&](const char* query) { return db.sqlite->execAndGet(query).getInt64(); };
+    return HistorySize{count("SELECT count(*) FROM runs"), count("SELECT count(*) FROM cells"),
+                       count("SELECT count(*) FROM points")};
   });
 }
 

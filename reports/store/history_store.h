@@ -18,7 +18,12 @@ inline constexpr int kHistoryVersion = 1;  // of the schema; PRAGMA user_version
 
 // Which runs are read.
 struct HistoryWindow {
-  double since = 0;  // seconds since 1970; runs that started before are left out
+  double since = 0, until = 1e18;  // seconds since 1970; runs that started before or after are left out
+  bool points = true;              // false: runs alone
+};
+
+struct HistorySize {
+  std::int64_t runs = 0, cells = 0, points = 0;
 };
 
 class HistoryStore {
@@ -41,6 +46,8 @@ class HistoryStore {
 
   // Of several reports of one run, which were written while it lasted, the last that was added speaks.
   History Read(const HistoryWindow& window = {});
+
+  HistorySize Size();
 
   // When the newest run started, in seconds since 1970; 0 without runs.
   double Newest();
