@@ -178,7 +178,16 @@ def large_page():
         check(browser.js("return assayChart.yAxisRange()")[0] < 0.9 * low, "the limit is not drawn")
         Select(browser.one("#d-metric")).select_by_visible_text("graph_nodes")
         check("graph_nodes" in browser.one("#d-night").text, "another metric is not told")
+        # The same cell on a machine that is none to compare with.
         address = browser.js("return location.hash")
+        browser.one("#d-close").send_keys(Keys.ESCAPE)
+        browser.one("#f-q").send_keys("gemma4-e4b/bf16/cuda/n=1/context=512 H100")
+        browser.js("[...document.querySelectorAll('#grid .card')].find(c => c.offsetParent).click()")
+        others = browser.one("#d-others").text
+        check("NVIDIA L40S" in others and "driver: 580.159.04 here, 590.12.01 there" in others, f"other keys: {others}")
+        browser.one("#d-close").click()
+        browser.one("#clear").click()
+        browser.open("made", address)
         browser.one("#d-close").send_keys(Keys.ESCAPE)
         check(not browser.one("#detail").is_displayed(), "escape does not close")
         check(browser.js("return location.hash") == "", "a closed series stays in the address")

@@ -250,6 +250,13 @@
     for (const handle of $('d-chart').querySelectorAll('img')) handle.alt = '';
     window.assayChart = chart;
   };
+  // What keeps two environments from being compared.
+  const differences = (a, b) => {
+    const fields = (env) => new Map(data.environments[env].fields.map((f) => [text(f[0]), text(f[1])]));
+    const of_a = fields(a), of_b = fields(b);
+    return [...new Set([...of_a.keys(), ...of_b.keys()])].filter((name) => of_a.get(name) !== of_b.get(name))
+      .map((name) => `${name}: ${of_a.get(name) || 'nothing'} here, ${of_b.get(name) || 'nothing'} there`).join('; ');
+  };
   const detail = (s) => {
     shown = open(s);
     state.series = nameOf(s);
@@ -275,6 +282,14 @@
       list.append(item);
     }
     $('d-changes').replaceChildren(...(s.changes.length ? [list] : []));
+    const elsewhere = told.filter((o) => o.cell === s.cell && o.metric === s.metric && o.env !== s.env);
+    $('d-others').replaceChildren(...elsewhere.map((o) => {
+      const item = make('p', undefined, 'muted'), button = make('button', data.environments[o.env].name);
+      button.type = 'button';
+      button.addEventListener('click', () => detail(o));
+      item.append('Not comparable, hence a series of its own: ', button, ' ' + differences(s.env, o.env));
+      return item;
+    }));
     if (s.runs.length) night(s.runs.length - 1);
     write();
   };

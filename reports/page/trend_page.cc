@@ -406,7 +406,8 @@ class Page {
            "time</button><button type=\"button\" id=\"d-prev\">◀ earlier</button><button type=\"button\" "
            "id=\"d-next\">later ▶</button></div><div id=\"d-chart\"></div><p class=\"muted\">Drag to zoom; arrow keys "
            "go from night to "
-           "night.</p><div id=\"d-night\" aria-live=\"polite\"></div><div id=\"d-changes\"></div></dialog>\n";
+           "night.</p><div id=\"d-night\" aria-live=\"polite\"></div><div id=\"d-changes\"></div><div "
+           "id=\"d-others\"></div></dialog>\n";
   }
 
   // What the script needs, as JSON that holds no "<": it cannot end its element.
