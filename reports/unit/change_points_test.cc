@@ -163,6 +163,18 @@ TEST(ChangePoints, ExcursionsAndSmallChangesAreNone) {
   EXPECT_EQ(FindChanges(quiet)[0].at, 10u);
 }
 
+TEST(ChangePoints, AnExcursionHidesNoStep) {
+  Nights nights(13);
+  int found = 0;
+  for (int i = 0; i < 100; ++i) {
+    auto values = Series(&nights, 60, [](int night) { return night < 48 ? 1 : 1.02; });
+    values[20] *= 1.5;
+    const std::vector<Change> changes = FindChanges(values);
+    found += changes.size() == 1 && std::abs(static_cast<int>(changes[0].at) - 48) <= 1;
+  }
+  EXPECT_GE(found, 90);
+}
+
 TEST(ChangePoints, CountsAndZeros) {
   const std::vector<double> nodes = {512, 512, 512, 512, 604, 604, 604};
   const std::vector<Change> changes = FindChanges(nodes);
