@@ -7,7 +7,8 @@
 #   precheck  before pushing: what changed since the merge base decides which checks run, in one or two minutes;
 #           hook: git runs it before each push
 #   nightly the recipe of suites/README.md in a scratch copy; 60 seeds of the suites that are exact, over all tiny
-#           models: no case may flip
+#           models: no case may flip; adds its report to the history (ASSAY_HISTORY, default: build/history.db) and
+#           writes the trend page, build/reports/trend.html; writers of a history that are killed a hundred times
 #   asan    test under AddressSanitizer and UBSan; tsan: under ThreadSanitizer
 #   device-sanitizers  on a GPU machine: op tests and nano suites under memcheck, synccheck, initcheck and racecheck
 #   package a Debian package of the command and its models in build/PRESET
@@ -21,9 +22,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(build-essential cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libvalijson-dev libssl-dev
-          libgtest-dev libbenchmark-dev libtinyxml2-dev libboost-math-dev zlib1g-dev)
+          libgtest-dev libbenchmark-dev libtinyxml2-dev libboost-math-dev zlib1g-dev libsqlitecpp-dev
+          libsqlite3-dev libjs-dygraphs)
 # Programs that read exports of reports in tests: compare.py of Google Benchmark needs SciPy and does not say so.
-readers=(python3 python3-junitparser libbenchmark-tools python3-scipy)
+# The trend page is opened in a browser.
+readers=(python3 python3-junitparser libbenchmark-tools python3-scipy chromium chromium-driver python3-selenium
+         sqlite3)
 jobs=${JOBS:-$(nproc)}
 # Threads that spin while they wait starve their neighbours on a busy machine.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
@@ -186,10 +190,23 @@ nightly() {
   setup
   choose_preset nightly
   ci/recipes.sh
-  build "$preset" assay
+  local began=$SECONDS code=0 assay=build/$preset/bin/assay
+  build "$preset" assay assay_make_history
+  local took=$((SECONDS - began))
   mkdir -p build/reports
-  exec "build/$preset/bin/assay" run 'tiny-*,hf-tiny/*,gguf-tiny/*' --suite CacheAliasing,RingWrap,Schedule,Invariance \
-    --device host --repeat "${ASSAY_NIGHTLY_SEEDS:-60}" --report build/reports/nightly.json.gz
+  "$assay" run 'tiny-*,hf-tiny/*,gguf-tiny/*' --suite CacheAliasing,RingWrap,Schedule,Invariance --device host \
+    --repeat "${ASSAY_NIGHTLY_SEEDS:-60}" --report build/reports/nightly.json.gz --measure "build_time=$took:s" \
+    --measure "program_size=$(stat -c %s "$assay"):byte" || code=$?
+  ASSAY_KILLS=100 ci/history_checks.sh "$assay" "build/$preset/bin/assay_make_history" || code=1
+  trend "$assay" || code=$?
+  return "$code"
+}
+
+# trend ASSAY: what was kept and what this machine found, night by night, as a page.
+trend() {
+  export ASSAY_HISTORY=${ASSAY_HISTORY:-build/history.db}
+  "$1" history add reports/history build/reports/nightly.json.gz
+  "$1" trend --out build/reports/trend.html --source .
 }
 
 package() {

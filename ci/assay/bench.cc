@@ -240,6 +240,7 @@ int BenchCommand(const BenchArguments& arguments, const Invocation& invocation) 
   Report report = BeginReport("bench", invocation.argc, invocation.argv);
   report.seed = arguments.seed;
   report.models = ModelsOf(bench, targets);
+  report.measures = arguments.measures;
   DescribeDevice(device, bench, &report.environment);
   const std::optional<Evidence> evidence = EvidenceFrom(arguments.evidence, &report);
   BenchRun run(bench, std::move(report), device, arguments, TableFor(groups), evidence ? &*evidence : nullptr);

@@ -103,6 +103,7 @@ int RunAndReport(Workbench& bench, CaseRun run, const Invocation& invocation) {
     seconds += RoughSeconds(bench, item);
   }
   report.models = ModelsOf(bench, targets);
+  report.measures = run.measures;
   DescribeDevice(run.device, bench, &report.environment);
 
   LiveRun live(run, std::move(report), seconds);

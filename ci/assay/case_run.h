@@ -32,6 +32,7 @@ struct CaseRun {
   std::uint64_t seed = 0;
   std::string report;  // file; empty: none
   ExportArguments exports{};
+  std::vector<RunMeasure> measures{};
   std::function<std::string(const Case&)> replay;
   RunControl control{};
   std::vector<std::string> notes{};  // for people, behind the table: suites that list no case, and why

@@ -17,10 +17,11 @@ std::string TextOf(const std::string& file) {
 }  // namespace
 
 CheckedReport ReadChecked(const std::string& file) {
-  const std::string text = TextOf(file);
-  CheckedReport checked{FromJson(text), SchemaProblems(text)};
+  std::string text = TextOf(file);
+  CheckedReport checked{FromJson(text), SchemaProblems(text), {}};
   // Contradictions are only looked for in a report of the right shape.
   if (checked.problems.empty()) checked.problems = ConsistencyProblems(text);
+  checked.text = std::move(text);
   return checked;
 }
 

@@ -11,6 +11,7 @@ namespace assay {
 struct CheckedReport {
   Report report;
   std::vector<std::string> problems;  // of its shape, or where it contradicts itself; empty: it holds
+  std::string text;                   // decompressed
 };
 
 // "-" is standard input. Throws ReportError for what is no report of this version.

@@ -112,6 +112,23 @@ void AddExports(CLI::App* command, ExportArguments* exports) {
   command->add_flag("--github", exports->github, "print GitHub annotations of what did not pass");
 }
 
+void AddMeasures(CLI::App* command, std::vector<RunMeasure>* measures) {
+  command
+      ->add_option_function<std::vector<std::string>>(
+          "--measure",
+          [measures](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) {
+              RunMeasure measure = MeasureFrom(text);
+              for (const RunMeasure& known : *measures)
+                if (known.name == measure.name)
+                  throw ReportError(fmt::format("measure '{}': given twice", measure.name));
+              measures->push_back(std::move(measure));
+            }
+          },
+          "number for the report: NAME=VALUE[:UNIT[:higher]], as build_time=312:s; repeatable")
+      ->allow_extra_args(false);
+}
+
 std::string VersionText() {
   const BuildInfo build = ThisBuild();
   return fmt::format("assay {} commit {}{} {} {}{}", build.version, build.commit, build.dirty ? " (dirty)" : "",
@@ -135,6 +152,7 @@ CommandLine::CommandLine(const Invocation& invocation)
   AddValidate();
   AddExport();
   AddHistory();
+  AddTrend();
   AddSetup();
 }
 
@@ -164,6 +182,7 @@ void CommandLine::AddRun() {
   run_command->add_option("--rerun-failed", run_.rerun, "report whose failed cases are run again");
   run_command->add_option("--report", run_.report, "file to write; .gz compresses");
   AddExports(run_command, &run_.exports);
+  AddMeasures(run_command, &run_.measures);
   run_command->callback([this] { code_ = RunCommand(run_, invocation_); });
 }
 
@@ -179,6 +198,7 @@ void CommandLine::AddGolden() {
   AddControl(golden_command, &golden_.control);
   golden_command->add_option("--report", golden_.report, "file to write");
   AddExports(golden_command, &golden_.exports);
+  AddMeasures(golden_command, &golden_.measures);
   golden_command->callback([this] { code_ = GoldenCommand(golden_, invocation_); });
 }
 
@@ -216,6 +236,7 @@ void CommandLine::AddBench() {
                             "process, which only times");
   bench_command->add_option("--report", bench_.report, "file to write");
   AddExports(bench_command, &bench_.exports);
+  AddMeasures(bench_command, &bench_.measures);
   bench_command->callback([this] { code_ = BenchCommand(bench_, invocation_); });
 }
 
@@ -328,11 +349,62 @@ void CommandLine::AddExport() {
 }
 
 void CommandLine::AddHistory() {
-  CLI::App* history_command = app_.add_subcommand("history", "the folder of kept reports");
+  CLI::App* history_command = app_.add_subcommand("history", "the database of runs, and the folder of kept reports");
   history_command->require_subcommand(1);
-  CLI::App* render_command = history_command->add_subcommand("render", "print its page, made of the reports alone");
+  history_command->add_option("--db", history_.db,
+                              "file; default: $ASSAY_HISTORY, else assay/history.db in the user's data folder");
+  const auto inner = [&](const char* name, const char* about, int (*run)(const HistoryArguments&)) {
+    CLI::App* command = history_command->add_subcommand(name, about)->fallthrough();  // --db may stand behind it
+    command->callback([this, run] { code_ = run(history_); });
+    return command;
+  };
+  inner("add", "add reports; one that is there already is left alone", AddHistoryCommand)
+      ->add_option("reports", history_.reports, "files, and folders for every report below them")
+      ->required();
+  inner("list", "the runs, newest first", ListHistoryCommand)
+      ->add_option("--limit", history_.limit, "so many")
+      ->capture_default_str();
+  inner("show", "what a run found", ShowHistoryCommand)
+      ->add_option("run", history_.run, "the beginning of its SHA-256, run id or commit")
+      ->required();
+  CLI::App* exported = inner("export", "every point, for other programs", ExportHistoryCommand);
+  exported->add_option("--format", history_.format, "csv or json")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"csv", "json"}));
+  exported->add_option("--out", history_.out, "file to write; default: standard output");
+  CLI::App* prune = inner("prune", "drop old runs; their reports are not touched", PruneHistoryCommand);
+  prune->add_option("--before", history_.before, "date: runs that started earlier go")->required();
+  prune->add_flag("--dry-run", history_.dry, "say how many, and drop none");
+  CLI::App* render_command = history_command->add_subcommand("render", "print the page of a folder of kept reports");
   render_command->add_option("folder", folder_, "folder of reports, with a preface.md or without")->required();
   render_command->callback([this] { code_ = RenderHistoryCommand(folder_); });
+}
+
+void CommandLine::AddTrend() {
+  CLI::App* trend = app_.add_subcommand("trend", "what changed since when: in the terminal, as a page, or as a check");
+  trend->add_option("--db", trend_.db, "the history; default: as history says");
+  trend->add_option("--out", trend_.out, "page to write: one file that needs no network");
+  trend->add_flag("--check", trend_.check, "exit 1 on a change for the worse, 3 and 4 when nothing can be said");
+  ListOption(trend, "--cell", &trend_.cells, "cells by id; * and ? match several; default: all")->delimiter(',');
+  ListOption(trend, "--metric", &trend_.metrics, "time, headroom, graph_nodes, ...; default: all")->delimiter(',');
+  trend->add_option("--days", trend_.days, "days before the newest run that are looked at")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 36500));
+  trend->add_option("--recent", trend_.recent, "nights in which a check is about a change")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20));
+  trend->add_option("--reference", trend_.reference, "commit that creep is held against");
+  trend->add_option("--creep", trend_.creep_percent, "percent that the latest nights may be worse than the reference")
+      ->capture_default_str()
+      ->check(CLI::Range(0.1, 100.0));
+  trend
+      ->add_option("--silent", trend_.silent_hours,
+                   "hours without a run after which a machine is silent; default: three of its usual intervals")
+      ->check(CLI::Range(1.0, 100000.0));
+  trend->add_option("--source", trend_.source, "git repository that the subjects of commits are read from");
+  trend->add_option("--now", trend_.now, "time of the view as 2025-01-31T23:59:59Z; default: now");
+  trend->add_option("--limit", trend_.limit, "series in the terminal")->capture_default_str();
+  trend->callback([this] { code_ = TrendCommand(trend_); });
 }
 
 void CommandLine::AddSetup() {

@@ -24,6 +24,7 @@ class CommandLine {
   void AddValidate();
   void AddExport();
   void AddHistory();
+  void AddTrend();
   void AddSetup();
 
   const Invocation invocation_;
@@ -36,6 +37,8 @@ class CommandLine {
   GateArguments gate_;
   InspectArguments inspect_;
   ValidateArguments validate_;
+  HistoryArguments history_;
+  TrendArguments trend_;
   std::string folder_, shell_;
   std::string export_format_, export_report_, export_out_;
 };

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "reports/format/report.h"
+
 namespace assay {
 
 // Codes are part of the interface: never a count.
@@ -49,6 +51,7 @@ struct RunArguments {
   std::string rerun;   // report whose failed cases are selected; empty: none
   std::string report;  // file to write; empty: none
   ExportArguments exports;
+  std::vector<RunMeasure> measures;
   bool json = false;  // of list
   RunControl control;
 };
@@ -64,6 +67,7 @@ struct GoldenArguments {
   std::uint64_t seed = 0;
   std::string report;
   ExportArguments exports;
+  std::vector<RunMeasure> measures;
   RunControl control;
 };
 int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation);
@@ -79,6 +83,7 @@ struct BenchArguments {
   std::string evidence;  // an earlier report of this build on this device; empty: none
   std::string report;
   ExportArguments exports;
+  std::vector<RunMeasure> measures;
 };
 int BenchCommand(const BenchArguments& arguments, const Invocation& invocation);
 
@@ -129,5 +134,38 @@ int ExportCommand(const std::string& format, const std::string& report, const st
 int DoctorCommand();
 
 int RenderHistoryCommand(const std::string& folder);
+
+// The database of runs. `db` empty: where HistoryStore::DefaultPath says.
+struct HistoryArguments {
+  std::string db;
+  std::vector<std::string> reports;  // to add: files, and folders for every report below them
+  std::string run;                   // to show: the beginning of a digest, run id or commit
+  std::string format = "csv";        // to export: csv or json
+  std::string out;                   // file; empty: standard output
+  std::string before;                // to prune: a date
+  bool dry = false;                  // say what would be pruned
+  std::size_t limit = 50;            // newest runs that are listed
+};
+int AddHistoryCommand(const HistoryArguments& arguments);
+int ListHistoryCommand(const HistoryArguments& arguments);
+int ShowHistoryCommand(const HistoryArguments& arguments);
+int ExportHistoryCommand(const HistoryArguments& arguments);
+int PruneHistoryCommand(const HistoryArguments& arguments);
+
+struct TrendArguments {
+  std::string db, out;               // the page; empty: a view for the terminal
+  bool check = false;                // exit by verdict
+  std::vector<std::string> cells;    // patterns; empty: all
+  std::vector<std::string> metrics;  // empty: all
+  int days = 400;                    // before the newest run
+  int recent = 14;                   // nights in which a change is news
+  std::string reference;             // commit that creep is held against
+  double creep_percent = 3;
+  double silent_hours = 0;  // 0: by each machine's habit
+  std::string source;       // git repository that commits' subjects are read from; empty: none
+  std::string now;          // RFC 3339; empty: now
+  std::size_t limit = 30;   // series in the terminal
+};
+int TrendCommand(const TrendArguments& arguments);
 
 }  // namespace assay

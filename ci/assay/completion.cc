@@ -63,7 +63,7 @@ _assay() {{
   fi
   case $before in
 {}    completion) words="bash zsh fish" ;;
-    history) words=render ;;
+    history) words="add list show export prune render" ;;
     export) words="{}" ;;
   esac
   if [ -n "$words" ]; then

@@ -13,7 +13,7 @@ namespace assay {
 int ExportCommand(const std::string& format, const std::string& file, const std::string& out) {
   if (std::error_code error; !out.empty() && std::filesystem::equivalent(file, out, error))
     throw ReportError(fmt::format("{}: an export does not replace its report", out));
-  const auto [report, problems] = ReadChecked(file);
+  const auto [report, problems, text] = ReadChecked(file);
   // Standard output is the export's.
   for (const std::string& problem : problems) fmt::print(stderr, "{}: {}\n", file, problem);
   if (!problems.empty()) return kExitFailure;

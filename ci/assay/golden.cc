@@ -44,6 +44,7 @@ int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation
   run.seed = arguments.seed;
   run.report = arguments.report;
   run.exports = arguments.exports;
+  run.measures = arguments.measures;
   run.control = arguments.control;
   run.replay = [&](const Case& item) {
     std::string line = ReplayLine(item);

@@ -29,6 +29,7 @@ int RunCommand(const RunArguments& asked, const Invocation& invocation) {
   run.seed = arguments.seed;
   run.report = arguments.report;
   run.exports = arguments.exports;
+  run.measures = arguments.measures;
   run.replay = ReplayLine;
   run.control = arguments.control;
   run.notes = EmptySuites(bench, inputs, arguments.suites);

@@ -33,7 +33,7 @@ int Compare(const ValidateArguments& arguments, const std::string& file, const E
 }
 
 int Validate(const std::string& file, const ValidateArguments& arguments) {
-  const auto [report, problems] = ReadChecked(file);
+  const auto [report, problems, text] = ReadChecked(file);
   for (const std::string& problem : problems) fmt::print("{}: {}\n", file, problem);
   if (!problems.empty()) return kExitFailure;
   const ReportSummary summary = Summarise(report);

@@ -13,6 +13,7 @@ find_package(tinyxml2 REQUIRED)
 find_package(GTest REQUIRED)
 find_package(benchmark REQUIRED)
 find_package(Boost 1.74 REQUIRED CONFIG)  # headers: quantiles of Boost.Math
+find_package(SQLiteCpp REQUIRED)  # and SQLite
 find_path(VALIJSON_INCLUDE_DIR valijson/validator.hpp REQUIRED)
 
 set(ASSAY_HAS_CUDA OFF)

@@ -24,7 +24,7 @@
 namespace assay {
 
 inline constexpr const char* kReportSchemaName = "assay.report";
-inline constexpr const char* kReportSchemaVersion = "2.2.0";
+inline constexpr const char* kReportSchemaVersion = "2.3.0";
 
 // A report that cannot be read or written. The message names the file or the field.
 class ReportError : public std::runtime_error {
@@ -132,6 +132,18 @@ struct ModelInfo {
   std::string identity;  // digest of what was loaded
 };
 
+// A number about a run as a whole that whoever started it knows: how long the build took, how large the program is, how
+// many planted faults were found.
+struct RunMeasure {
+  std::string name;  // "build_time"; unique in a report
+  double value = 0;
+  std::string unit;  // "s", "byte"; empty: a number
+  bool higher_is_better = false;
+  friend bool operator==(const RunMeasure&, const RunMeasure&) = default;
+};
+// "build_time=312.5:s", "faults_found=26::higher". Throws ReportError that says what was expected.
+RunMeasure MeasureFrom(const std::string& text);
+
 struct Report {
   std::string run_id;
   std::string kind;  // "run", "golden", "bench", "gate"
@@ -143,6 +155,7 @@ struct Report {
   Environment environment;
   std::vector<HardwareLimits> limits;
   std::vector<ModelInfo> models;
+  std::vector<RunMeasure> measures;
   std::int64_t listed = 0, selected = 0;  // cases that exist for these inputs; cases asked for
   std::vector<ReportCase> cases;
   std::vector<ReportBenchmark> benchmarks;

@@ -1,4 +1,6 @@
 #include <fmt/core.h>
+#include <algorithm>
+#include <cstdlib>
 
 #include <cmath>
 #include <limits>
@@ -140,6 +142,18 @@ void ReadRun(const Json& json, Report* report) {
   report->converted_from = json.value("converted_from", "");
 }
 
+Json MeasureJson(const RunMeasure& measure) {
+  Json json = {{"name", measure.name}};
+  PutNumber(&json, "value", measure.value, std::numeric_limits<double>::quiet_NaN());
+  PutText(&json, "unit", measure.unit);
+  if (measure.higher_is_better) json["better"] = "higher";
+  return json;
+}
+
+RunMeasure MeasureFromJson(const Json& json) {
+  return {json.at("name"), GetNumber(json, "value"), json.value("unit", ""), json.value("better", "") == "higher"};
+}
+
 Json CountsJson(const Report& report, const ReportSummary& summary) {
   Json json = {{"total", report.cases.size()}};
   for (const auto& [status, count] : summary.statuses) json[std::string(Name(status))] = count;
@@ -228,6 +242,28 @@ Verdict VerdictFrom(const std::string& name) {
   return *verdict;
 }
 
+RunMeasure MeasureFrom(const std::string& text) {
+  const auto refuse = [&](const char* expected) {
+    throw ReportError(fmt::format("measure '{}': expected {}", text, expected));
+  };
+  RunMeasure measure;
+  const std::size_t equals = text.find('=');
+  if (equals == 0 || equals == std::string::npos) refuse("NAME=VALUE, NAME=VALUE:UNIT or NAME=VALUE:UNIT:higher");
+  measure.name = text.substr(0, equals);
+  const std::size_t unit = std::min(text.find(':', equals), text.size());
+  const std::string number = text.substr(equals + 1, unit - equals - 1);
+  char* end = nullptr;
+  measure.value = std::strtod(number.c_str(), &end);
+  if (number.empty() || *end != '\0' || !std::isfinite(measure.value)) refuse("a finite number as its value");
+  if (unit == text.size()) return measure;
+  const std::size_t better = std::min(text.find(':', unit + 1), text.size());
+  measure.unit = text.substr(unit + 1, better - unit - 1);
+  if (better == text.size()) return measure;
+  if (text.substr(better) != ":higher") refuse("'higher', or nothing, behind its unit");
+  measure.higher_is_better = true;
+  return measure;
+}
+
 std::string ToJson(const Report& as_measured) {
   const Report report = AsWritten(as_measured);
   const ReportSummary summary = Summarise(report);
@@ -249,6 +285,7 @@ std::string ToJson(const Report& as_measured) {
   json["integrity"] = {{"complete", report.complete}, {"problems", report.problems}};
   json["environment"] = EnvironmentJson(report.environment);
   json["models"] = std::move(models);
+  for (const RunMeasure& measure : report.measures) json["measures"].push_back(MeasureJson(measure));
   json["limits"] = std::move(limits);
   json["skips"] = std::move(skips);
   json["bounds"] = bounds.json();
@@ -267,6 +304,8 @@ Report FromJson(std::string_view text) {
     report.environment = EnvironmentFrom(json.at("environment"));
     for (const Json& model : json.at("models"))
       report.models.push_back({model.at("name"), model.at("format"), model.at("identity")});
+    for (const Json& measure : json.value("measures", Json::array()))
+      report.measures.push_back(MeasureFromJson(measure));
     for (const Json& limits : json.at("limits")) report.limits.push_back(LimitsFrom(limits));
     report.listed = json.at("population").at("listed");
     report.selected = json.at("population").at("selected");

@@ -10,7 +10,7 @@
 
 namespace assay {
 
-std::vector<std::pair<std::string, Report>> ReadHistory(const std::string& folder) {
+std::vector<std::string> ReportPaths(const std::string& folder) {
   std::vector<std::string> paths;
   try {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
@@ -22,8 +22,12 @@ std::vector<std::pair<std::string, Report>> ReadHistory(const std::string& folde
     throw ReportError(fmt::format("cannot read {}: {}", folder, error.code().message()));
   }
   std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+std::vector<std::pair<std::string, Report>> ReadHistory(const std::string& folder) {
   std::vector<std::pair<std::string, Report>> reports;
-  for (std::string& path : paths) {
+  for (const std::string& path : ReportPaths(folder)) {
     try {
       reports.emplace_back(path, FromJson(ReadFile(folder + "/" + path)));
     } catch (const ReportVersionError& error) {

@@ -9,8 +9,10 @@
 
 namespace assay {
 
-// Every report (*.json, *.json.gz) below `folder` by its path within, in order. Throws ReportError naming one that
-// cannot be read.
+// Every report (*.json, *.json.gz) below `folder`, as paths within it, in order. Throws ReportError naming the folder.
+std::vector<std::string> ReportPaths(const std::string& folder);
+
+// Those reports by their paths. Throws ReportError naming one that cannot be read.
 std::vector<std::pair<std::string, Report>> ReadHistory(const std::string& folder);
 
 // What its README.md holds: preface.md, which is written by hand, and behind it the page of the reports.

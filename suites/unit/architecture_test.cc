@@ -47,6 +47,10 @@ const std::vector<Room> kRooms = {
     {"reports/format/", {"oracles/verdict/", "reports/"}},
     {"reports/environment/", {"oracles/verdict/", "reports/"}},
     {"reports/render/", {"oracles/verdict/", "reports/"}},
+    {"reports/trend/", {"oracles/verdict/", "reports/format/", "reports/gate/", "reports/render/"}},
+    {"reports/store/", {"reports/format/", "reports/environment/", "reports/trend/"}},
+    {"reports/page/", {"reports/format/", "reports/render/", "reports/trend/"}},
+    {"reports/testing/", {"oracles/verdict/", "reports/"}},
     {"reports/unit/", {"oracles/verdict/", "reports/"}},
     {"suites/", {"engine/", "oracles/", "reports/"}},
     // What covers a benchmark are cases of the suites.
