@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <regex>
 
 #include "reports/format/check.h"
 #include "reports/format/writer.h"
@@ -13,6 +14,13 @@ namespace assay {
 namespace {
 
 constexpr std::uintmax_t kLargestHistory = 2'000'000;
+
+// What an older minor version wrote is written again as it stands, under this one's number.
+std::string OfThisVersion(const std::string& text) {
+  const std::regex version("(\"name\":\"assay\\.report\",\"version\":\")[0-9.]+");
+  return std::regex_replace(text, version, std::string("$01") + kReportSchemaVersion,
+                            std::regex_constants::format_first_only);
+}
 
 TEST(History, EveryKeptReportHolds) {
   std::uintmax_t size = 0;
@@ -27,7 +35,7 @@ TEST(History, EveryKeptReportHolds) {
     const std::string text = ReadFile(path);
     EXPECT_EQ(SchemaProblems(text), std::vector<std::string>{});
     EXPECT_EQ(ConsistencyProblems(text), std::vector<std::string>{});
-    EXPECT_EQ(ToJson(FromJson(text)), text);
+    EXPECT_EQ(ToJson(FromJson(text)), OfThisVersion(text));
     for (const char* folder : {"/root/", "/tmp/", "/home/", "/dev/shm/"})
       EXPECT_EQ(text.find(folder), std::string::npos) << "a path of the machine that measured";
     ++reports;
