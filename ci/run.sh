@@ -19,7 +19,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(build-essential cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libvalijson-dev libssl-dev
-          libgtest-dev libbenchmark-dev libtinyxml2-dev libboost-math-dev zlib1g-dev)
+          libgtest-dev libbenchmark-dev libtinyxml2-dev libboost-math-dev zlib1g-dev libsqlitecpp-dev libsqlite3-dev)
 # Programs that read exports of reports in tests: compare.py of Google Benchmark needs SciPy and does not say so.
 readers=(python3 python3-junitparser libbenchmark-tools python3-scipy)
 jobs=${JOBS:-$(nproc)}

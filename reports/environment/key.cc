@@ -1,13 +1,11 @@
 // What makes numbers of two runs comparable, declared field by field.
 #include <fmt/core.h>
-#include <fmt/format.h>
-#include <openssl/evp.h>
 
 #include <algorithm>
-#include <array>
 #include <iterator>
 
 #include "reports/format/environment.h"
+#include "reports/format/sha256.h"
 
 namespace assay {
 namespace {
@@ -78,10 +76,7 @@ Fields ComparabilityFields(const Environment& environment) {
 std::string ComparabilityKey(const Environment& environment) {
   std::string text;
   for (const auto& [name, value] : ComparabilityFields(environment)) text += name + '\0' + value + '\0';
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int size = 0;
-  EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr);
-  return fmt::format("{:02x}", fmt::join(digest.data(), digest.data() + size, ""));
+  return Sha256(text);
 }
 
 std::vector<std::string> ComparabilityDifferences(const Environment& a, const Environment& b) {

@@ -27,6 +27,8 @@ inline constexpr const char* kReportSchemaName = "assay.report";
 inline constexpr const char* kReportSchemaVersion = "2.0.0";
 // What a report with a gate states: one without is of the shape that readers of 2.0 know.
 inline constexpr const char* kGateSchemaVersion = "2.1.0";
+// What a report merged of shards states.
+inline constexpr const char* kMergedSchemaVersion = "2.2.0";
 
 // A report that cannot be read or written. The message names the file or the field.
 class ReportError : public std::runtime_error {
@@ -130,6 +132,30 @@ struct ModelInfo {
   std::string identity;  // digest of what was loaded
 };
 
+// One attempt of a worker's supervisor at a group of cases.
+struct ShardAttempt {
+  std::int64_t attempt = 0;
+  std::string state;  // "merged", "superseded" (an older lease: kept, never merged), "refused"
+  std::string host, gpu, file, file_sha256;
+  std::int64_t workers = 0, leftovers = 0;  // processes started; of them, groups that outlived their worker
+};
+struct ShardGroup {
+  std::string model;
+  std::int64_t cases = 0;
+  std::vector<ShardAttempt> attempts;
+};
+// A case whose worker died before it had an outcome, and how it died, each time.
+struct RetriedCase {
+  std::string id;
+  std::vector<std::string> deaths;
+};
+// What a report was merged of.
+struct Distribution {
+  std::string plan_hash, nonce;
+  std::vector<ShardGroup> groups;
+  std::vector<RetriedCase> retried;
+};
+
 struct Report {
   std::string run_id;
   std::string kind;  // "run", "golden", "bench", "gate"
@@ -144,6 +170,7 @@ struct Report {
   std::vector<ReportCase> cases;
   std::vector<ReportBenchmark> benchmarks;
   std::optional<GateRecord> gate;  // of kind "gate": cases are those of the candidate's parity
+  std::optional<Distribution> distribution;  // of a run that was spread over workers
   bool complete = false;
   std::vector<std::string> problems;  // why it is not complete
   // The version this was converted from; empty when it was written as it stands. What that version did not record is

@@ -44,6 +44,7 @@ const std::vector<Room> kRooms = {
     // Statistics and decisions on numbers alone.
     {"reports/gate/", {}},
     {"reports/policy/", {"oracles/verdict/", "reports/format/", "reports/gate/"}},
+    {"reports/merge/", {"oracles/verdict/", "reports/format/"}},
     {"reports/format/", {"oracles/verdict/", "reports/"}},
     {"reports/environment/", {"oracles/verdict/", "reports/"}},
     {"reports/render/", {"oracles/verdict/", "reports/"}},
