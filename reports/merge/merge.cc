@@ -168,7 +168,7 @@ class Merger {
            HasGroup(begin.group);
   }
   void Identify(const ShardBegin& begin, MergeProblem* problem) const {
-    problem->host = begin.environment.host.name;
+    problem->host = HostOf(begin);
     problem->attempt = begin.attempt;
     problem->group.reset();
     if (HasGroup(begin.group)) problem->group = begin.group;
@@ -217,7 +217,7 @@ class Merger {
   void Keep(ShardBegin begin, ShardEnd end, std::vector<ShardCase> cases) {
     Group& group = groups_[static_cast<std::size_t>(begin.group)];
     const std::vector<std::string>& planned = plan_.groups[static_cast<std::size_t>(begin.group)].cases;
-    const MergeProblem problem{MergeFault::kLost, begin.group, begin.attempt, begin.environment.host.name};
+    const MergeProblem problem{MergeFault::kLost, begin.group, begin.attempt, HostOf(begin)};
     const auto refuse = [&](MergeFault fault, const std::string& id) {
       MergeProblem found = problem;
       found.fault = fault;
@@ -273,6 +273,7 @@ class Merger {
     report.seed = plan_.inputs.seed;
     report.listed = plan_.listed;
     report.selected = CasesOf(plan_);
+    report.models = plan_.models;
     report.environment.build = plan_.build;
     bool first = true;
     std::vector<GpuInfo> gpus;
@@ -314,7 +315,7 @@ std::string Describe(const MergeProblem& problem, const MergeInput& input) {
   if (!problem.host.empty()) text += " on host " + problem.host;
   if (!problem.file.empty()) text += (problem.group ? ", file " : ": file ") + problem.file;
   if (!problem.why.empty()) text += ": " + problem.why;
-  if (problem.group && input.rerun_line) text += "; again with: " + input.rerun_line(*problem.group);
+  if (problem.group && input.rerun_line) text += "; again with: " + input.rerun_line(*problem.group, problem.attempt);
   return text;
 }
 

@@ -46,7 +46,8 @@ struct MergeInput {
   std::optional<std::vector<Lease>> leases;
   std::vector<std::string> files;                        // names
   std::function<std::string(const std::string&)> read;   // text of a file; throws ReportError
-  std::function<std::string(std::int64_t)> rerun_line;   // the command that runs a group again
+  // The command that runs a group again, whose newest attempt is this one (0: there was none).
+  std::function<std::string(std::int64_t group, std::int64_t attempt)> rerun_line;
 };
 
 struct MergeResult {

@@ -37,7 +37,9 @@ PlanInputs InputsFrom(const Json& json) {
 }
 
 Json PlanJson(const Plan& plan) {
-  Json groups = Json::array();
+  Json groups = Json::array(), models = Json::array();
+  for (const ModelInfo& model : plan.models)
+    models.push_back({{"name", model.name}, {"format", model.format}, {"identity", model.identity}});
   for (const PlanGroup& group : plan.groups)
     groups.push_back({{"model", group.model},
                       {"device", group.device},
@@ -52,6 +54,7 @@ Json PlanJson(const Plan& plan) {
           {"argv", plan.argv},
           {"build", BuildJson(plan.build)},
           {"inputs", InputsJson(plan.inputs)},
+          {"models", std::move(models)},
           {"gpu", plan.gpu},
           {"listed", plan.listed},
           {"groups", std::move(groups)},
@@ -75,11 +78,15 @@ Plan ContentsFrom(const Json& json) {
   json.at("argv").get_to(plan.argv);
   plan.build = BuildFrom(json.at("build"));
   plan.inputs = InputsFrom(json.at("inputs"));
+  for (const Json& model : json.at("models"))
+    plan.models.push_back({model.at("name"), model.at("format"), model.at("identity")});
   json.at("gpu").get_to(plan.gpu);
   json.at("listed").get_to(plan.listed);
   for (const Json& group : json.at("groups"))
     plan.groups.push_back({group.at("model"), group.at("device"), group.at("memory_bytes"), group.at("seconds"),
                            group.at("case_timeout_s"), group.at("cases").get<std::vector<std::string>>()});
+  for (std::size_t i = 0; i < plan.groups.size(); ++i)
+    if (plan.groups[i].cases.empty()) throw ReportError(fmt::format("not a plan: group {} has no case", i));
   json.at("bundles").get_to(plan.bundles);
   for (const auto& bundle : plan.bundles)
     for (const std::int64_t group : bundle)

@@ -38,6 +38,7 @@ struct Plan {
   std::vector<std::string> argv;
   BuildInfo build;
   PlanInputs inputs;
+  std::vector<ModelInfo> models;
   std::string gpu;          // what the name of each GPU must hold; empty: any
   std::int64_t listed = 0;  // cases before selection
   std::vector<PlanGroup> groups;

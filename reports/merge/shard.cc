@@ -153,6 +153,11 @@ class Reader {
 
 }  // namespace
 
+std::string HostOf(const ShardBegin& begin) {
+  const auto node = begin.scheduler.find("node");
+  return node == begin.scheduler.end() ? begin.environment.host.name : node->second;
+}
+
 std::string ShardFileName(std::int64_t group, std::int64_t attempt, const std::string& token) {
   return fmt::format("group-{:05}.attempt-{}.{:.8}.jsonl", group, attempt, token);
 }

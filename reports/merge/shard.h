@@ -23,8 +23,11 @@ struct ShardBegin {
   std::string token;  // of the lease
   std::string started;
   Environment environment;                       // of the worker
-  std::map<std::string, std::string> scheduler;  // its ids: job, task, restart
+  std::map<std::string, std::string> scheduler;  // its ids: job, task, restart, node
 };
+
+// The node, where a scheduler names it, else the host.
+std::string HostOf(const ShardBegin& begin);
 
 struct ShardCase {
   std::int64_t index = 0;           // within the group

@@ -56,7 +56,7 @@ struct ShardSet {
 
   MergeInput Input() const {
     MergeInput input{plan, population, leases, {}, [this](const std::string& name) { return files.at(name); },
-                     [](std::int64_t group) { return "assay run --group " + std::to_string(group); }};
+                     [](std::int64_t group, std::int64_t) { return "assay run --group " + std::to_string(group); }};
     for (const auto& [name, text] : files) input.files.push_back(name);
     return input;
   }
