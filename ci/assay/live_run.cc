@@ -71,7 +71,7 @@ void PrintDurations(const Report& report, int most) {
 // Who ran how much of it.
 void PrintPlaces(const Report& report) {
   struct Share {
-    std::int64_t groups = 0, cases = 0, workers = 0, superseded = 0;
+    std::int64_t groups = 0, cases = 0, restarts = 0, others = 0;
   };
   std::map<std::pair<std::string, std::string>, Share> shares;  // by host and GPU
   for (const ShardGroup& group : report.distribution->groups)
@@ -80,13 +80,13 @@ void PrintPlaces(const Report& report) {
       const bool merged = attempt.state == "merged";
       share.groups += merged ? 1 : 0;
       share.cases += merged ? group.cases : 0;
-      share.superseded += merged ? 0 : 1;
-      share.workers += attempt.workers;
+      share.others += merged ? 0 : 1;
+      share.restarts += std::max<std::int64_t>(0, attempt.workers - 1);
     }
-  Table table("<<>>>>", {"host", "GPU", "groups", "cases", "workers", "not merged"});
+  Table table("<<>>>>", {"host", "GPU", "groups", "cases", "restarts", "not merged"});
   for (const auto& [place, share] : shares)
     table.Add({place.first, place.second.empty() ? "none" : place.second, fmt::format("{}", share.groups),
-               fmt::format("{}", share.cases), fmt::format("{}", share.workers), fmt::format("{}", share.superseded)});
+               fmt::format("{}", share.cases), fmt::format("{}", share.restarts), fmt::format("{}", share.others)});
   table.Print(stdout);
   for (const RetriedCase& item : report.distribution->retried)
     fmt::print("ran again: {}: its worker {}\n", item.id, fmt::join(item.deaths, "; then "));

@@ -63,7 +63,7 @@ std::vector<PlanGroup> Cut(const CaseGroup& group, double timeout_s, double long
   std::vector<double> seconds;
   double all = 0;
   for (const Case& item : group.cases) all += seconds.emplace_back(durations.Of(item));
-  const double pieces = longest > 0 ? std::ceil(all / std::max(longest, kLeastPiece) - 0.5) : 1;
+  const double pieces = longest > 0 ? std::max(1.0, std::round(all / std::max(longest, kLeastPiece))) : 1;
   std::vector<PlanGroup> cut;
   double done = 0;
   for (std::size_t i = 0; i < group.cases.size(); ++i) {

@@ -18,6 +18,7 @@
 #include "ci/spread/shard_tail.h"
 #include "ci/spread/slurm.h"
 #include "engine/memory/device_facts.h"
+#include "engine/ops/ops_factory.h"
 #include "reports/environment/begin.h"
 #include "suites/suites.h"
 #include "suites/support/runner.h"

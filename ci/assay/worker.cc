@@ -1,4 +1,5 @@
 // The child process that owns a workbench and one device. It writes no file: its supervisor does.
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -23,7 +24,7 @@ namespace {
 // Standard output as it was, for records; whatever else is printed goes to standard error.
 class Records {
  public:
-  explicit Records(std::string lease) : lease_(std::move(lease)), out_(::fdopen(::dup(STDOUT_FILENO), "w")) {
+  explicit Records(std::string lease) : lease_(std::move(lease)), out_(::fdopen(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3), "w")) {
     Require<Error>(out_ != nullptr, "standard output is closed: a worker answers there");
     std::fflush(stdout);
     ::dup2(STDERR_FILENO, STDOUT_FILENO);

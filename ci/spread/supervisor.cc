@@ -9,7 +9,6 @@
 #include <thread>
 #include <utility>
 
-#include "ci/spread/worker_protocol.h"
 #include "reports/environment/begin.h"
 #include "reports/environment/gpu.h"
 
@@ -47,17 +46,17 @@ std::string LastWords(const std::string& log) {
 struct Supervisor::Shard {
   const Lease& lease;
   const PlanGroup& group;
-  std::vector<std::int64_t> pending;  // indices of cases without an outcome, in order
-  std::optional<std::int64_t> running;
-  ReportCase begun;  // the running case, without an outcome
-  Clock::time_point since;
-  std::map<std::int64_t, std::vector<std::string>> deaths;
+  std::vector<std::int64_t> pending{};  // indices of cases without an outcome, in order
+  std::optional<std::int64_t> running{};
+  ReportCase begun{};  // the running case, without an outcome
+  Clock::time_point since{};
+  std::map<std::int64_t, std::vector<std::string>> deaths{};
   int idle_deaths = 0;
   bool assigned_done = false;
-  std::string gone;  // how the last worker went
+  std::string gone{};  // how the last worker went
   std::int64_t cases = 0;
-  std::vector<EccCounts> ecc_after;
-  std::optional<ShardWriter> writer;
+  std::vector<EccCounts> ecc_after{};
+  std::optional<ShardWriter> writer{};
   const Clock::time_point start = Clock::now();
 };
 

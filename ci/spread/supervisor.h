@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ci/spread/worker_process.h"
+#include "ci/spread/worker_protocol.h"
 #include "reports/merge/leases.h"
 #include "reports/merge/plan.h"
 #include "reports/merge/shard.h"

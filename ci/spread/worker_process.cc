@@ -103,6 +103,11 @@ bool WorkerProcess::Send(const std::string& text) {
   return true;
 }
 
+bool WorkerProcess::Exited() const {
+  siginfo_t info{};
+  return ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_;
+}
+
 WorkerProcess::Heard WorkerProcess::Read(std::string* line, std::chrono::milliseconds wait) {
   const Clock::time_point until = Clock::now() + wait;
   while (true) {
@@ -113,8 +118,11 @@ WorkerProcess::Heard WorkerProcess::Read(std::string* line, std::chrono::millise
     }
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count();
     pollfd waited{out_, POLLIN, 0};
-    const int ready = ::poll(&waited, 1, left > 0 ? static_cast<int>(left) : 0);
-    if (ready == 0) return Heard::kNothing;
+    // What the worker had written before it died is there before its death is seen.
+    const bool exited = Exited();
+    const int ready = ::poll(&waited, 1, left > 0 && !exited ? static_cast<int>(left) : 0);
+    // A child of the worker may hold the pipe open after it.
+    if (ready == 0) return exited ? Heard::kEnd : Heard::kNothing;
     if (ready < 0 && errno == EINTR) return Heard::kNothing;
     char bytes[65536];
     const ssize_t count = ::read(out_, bytes, sizeof bytes);

@@ -38,9 +38,9 @@ class WorkerProcess {
   };
   End Finish(std::chrono::milliseconds patience);
 
-  pid_t pid() const { return pid_; }
-
  private:
+  bool Exited() const;  // and was not waited for
+
   pid_t pid_ = -1;
   int in_ = -1, out_ = -1;
   std::string buffer_;
