@@ -4,8 +4,9 @@
 #   parity  build the assay command, run the oracle suites on the embedded models on the best device, write the report
 #   test    build everything, run all tests with CTest; the last line counts passed, failed and skipped
 #   bench   time rows on the best device, write the report
-#   nightly the recipe of suites/README.md in a scratch copy; 60 seeds of the suites that are exact, over all tiny
-#           models: no case may flip
+#   nightly the recipe of suites/README.md in a scratch copy; a merge of a million records; 200 runs whose workers,
+#           coordinator and disk are disturbed; 60 seeds of the suites that are exact, over all tiny models: no case may
+#           flip
 #   asan    test under AddressSanitizer and UBSan; tsan: under ThreadSanitizer
 #   device-sanitizers  on a GPU machine: op tests and nano suites under memcheck, synccheck, initcheck and racecheck
 #   package a Debian package of the command and its models in build/PRESET
@@ -13,15 +14,15 @@
 # Environment: ASSAY_PRESET (default: cuda where nvcc is found and a driver answers, for `test` where nvcc is found, else
 # host; cuda promises a GPU, and parity fails without one), ASSAY_REPORT (default: build/reports/parity.json),
 # JOBS (default: the number of cores), ASSAY_PARITY_ARGS (arguments of `assay run` instead of the default selection),
-# ASSAY_BENCH_ARGS (arguments of `assay bench`), ASSAY_NIGHTLY_SEEDS (default: 60). In GitHub Actions parity and bench
+# ASSAY_BENCH_ARGS (arguments of `assay bench`), ASSAY_NIGHTLY_SEEDS (default: 60), ASSAY_CHAOS_RUNS (default: 200), ASSAY_CHAOS_SEED (default: 1). In GitHub Actions parity and bench
 # add to the step's summary and annotate what did not pass.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(build-essential cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libvalijson-dev libssl-dev
           libgtest-dev libbenchmark-dev libtinyxml2-dev libboost-math-dev zlib1g-dev libsqlitecpp-dev libsqlite3-dev)
-# Programs that read exports of reports in tests: compare.py of Google Benchmark needs SciPy and does not say so.
-readers=(python3 python3-junitparser libbenchmark-tools python3-scipy)
+# Programs that tests call: readers of exports (compare.py of Google Benchmark needs SciPy and does not say so), and Slurm.
+readers=(python3 python3-junitparser libbenchmark-tools python3-scipy slurm-wlm)
 jobs=${JOBS:-$(nproc)}
 # Threads that spin while they wait starve their neighbours on a busy machine.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
@@ -154,8 +155,10 @@ nightly() {
   setup
   choose_preset nightly
   ci/recipes.sh
-  build "$preset" assay
+  build "$preset" assay assay_with_planted_cases assay_merge_at_scale
   mkdir -p build/reports
+  "build/$preset/bin/assay_merge_at_scale" --groups 10000 --cases 100 --workers 1000 --loss 0.01 --seed 1
+  python3 ci/spread/chaos.py "build/$preset/bin/assay_with_planted_cases" --runs "${ASSAY_CHAOS_RUNS:-200}" --seed "${ASSAY_CHAOS_SEED:-1}"
   exec "build/$preset/bin/assay" run 'tiny-*,hf-tiny/*,gguf-tiny/*' --suite CacheAliasing,RingWrap,Schedule,Invariance \
     --device host --repeat "${ASSAY_NIGHTLY_SEEDS:-60}" --report build/reports/nightly.json.gz
 }
@@ -193,5 +196,5 @@ case "${1:-}" in
   tsan) test_with tsan ;;
   device-sanitizers) device_sanitizers ;;
   format) format ;;
-  *) sed -n '2,17p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+  *) sed -n '2,18p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
 esac
