@@ -14,8 +14,9 @@
 # Environment: ASSAY_PRESET (default: cuda where nvcc is found and a driver answers, for `test` where nvcc is found, else
 # host; cuda promises a GPU, and parity fails without one), ASSAY_REPORT (default: build/reports/parity.json),
 # JOBS (default: the number of cores), ASSAY_PARITY_ARGS (arguments of `assay run` instead of the default selection),
-# ASSAY_BENCH_ARGS (arguments of `assay bench`), ASSAY_NIGHTLY_SEEDS (default: 60), ASSAY_CHAOS_RUNS (default: 200), ASSAY_CHAOS_SEED (default: 1). In GitHub Actions parity and bench
-# add to the step's summary and annotate what did not pass.
+# ASSAY_BENCH_ARGS (arguments of `assay bench`), ASSAY_NIGHTLY_SEEDS (default: 60),
+# ASSAY_CHAOS_RUNS (default: 200), ASSAY_CHAOS_SEED (default: 1). In GitHub Actions parity and bench add to the step's
+# summary and annotate what did not pass.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -196,5 +197,5 @@ case "${1:-}" in
   tsan) test_with tsan ;;
   device-sanitizers) device_sanitizers ;;
   format) format ;;
-  *) sed -n '2,18p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+  *) sed -n '2,19p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
 esac

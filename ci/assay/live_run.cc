@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "ci/assay/environment.h"
 #include "ci/assay/flips.h"
@@ -265,6 +266,13 @@ int LiveRun::Finish(Report merged) {
   const std::lock_guard lock(mutex_);
   // What ended the run early is no fault of a shard.
   merged.problems.insert(merged.problems.begin(), report_.problems.begin(), report_.problems.end());
+  // What was seen and is in no shard file is kept all the same: such a report is not complete.
+  if (!merged.problems.empty()) {
+    std::set<std::string> known;
+    for (const ReportCase& item : merged.cases) known.insert(item.id());
+    for (ReportCase& item : report_.cases)
+      if (known.insert(item.id()).second) merged.cases.push_back(std::move(item));
+  }
   report_ = std::move(merged);
   CheckRequired();
   return Judge();

@@ -16,7 +16,9 @@ planted() {
   shift 3
   rm -f "$work"/*' '*
   ASSAY_PLANTED=$what expect "$code" "$text" run "${selection[@]}" --jobs 2 --report r.json "$@"
-  "$assay" validate r.json >said || [ "$code" -eq 4 ] || bad "planted $what: the report does not hold: $(cat said)"
+  "$assay" validate r.json >said
+  # A run that was ended early says so, and nothing else is wrong with its report.
+  [ $? -eq $([[ $text == 'not complete'* ]] && echo 4 || echo 0) ] || bad "planted $what: the report does not hold: $(cat said)"
 }
 in_report() { grep -qF -- "$1" r.json || bad "the report lacks: $1"; }
 

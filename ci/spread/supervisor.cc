@@ -61,7 +61,7 @@ struct Supervisor::Shard {
 };
 
 Supervisor::Supervisor(const Plan& plan, PlaceOptions options, RunEvents& events, const std::atomic<bool>& stop)
-    : plan_(plan), options_(std::move(options)), events_(events), stop_(stop) {}
+    : plan_(plan), plan_hash_(PlanHash(plan)), options_(std::move(options)), events_(events), stop_(stop) {}
 
 Supervisor::~Supervisor() {
   if (worker_) worker_->Finish(stop_ ? std::chrono::milliseconds(0) : kEnding);
@@ -125,7 +125,7 @@ Supervisor::Outcome Supervisor::Run(const Lease& lease) {
     } else {
       if (!shard.writer) {
         shard.writer.emplace(options_.shard_folder,
-                             ShardBegin{PlanHash(plan_), plan_.run_id, plan_.nonce, lease.group, lease.attempt,
+                             ShardBegin{plan_hash_, plan_.run_id, plan_.nonce, lease.group, lease.attempt,
                                         lease.token, Now(), environment_, options_.scheduler});
       }
       if (!Follow({lease.group, shard.pending}, &shard)) return Outcome::kStopped;

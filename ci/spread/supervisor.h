@@ -63,6 +63,7 @@ class Supervisor {
   void WaitForMemory() const;
 
   const Plan& plan_;
+  const std::string plan_hash_;
   const PlaceOptions options_;
   RunEvents& events_;
   const std::atomic<bool>& stop_;
