@@ -176,8 +176,9 @@ void CommandLine::AddRun() {
 void CommandLine::AddSpread(CLI::App* command) {
   command->add_option("--jobs", spread_.jobs, "worker processes, one a GPU; on a host so many, which share its cores")
       ->check(CLI::Range(1, 4096));
-  command->add_option("--executor", spread_.executor,
-                      "local: workers of this host; slurm: an array of jobs; files: one part, for a CI matrix")
+  command
+      ->add_option("--executor", spread_.executor,
+                   "local: workers of this host; slurm: an array of jobs; files: one part, for a CI matrix")
       ->check(CLI::IsMember({"local", "slurm", "files"}));
   command->add_option("--run", spread_.folder, "folder of the run: plan, leases, shard files and logs");
   command->add_flag("--resume", spread_.resume, "go on with the folder's run");
@@ -191,7 +192,8 @@ void CommandLine::AddSpread(CLI::App* command) {
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
   ListOption(command, "--sbatch", &spread_.sbatch, "of slurm: further options of sbatch, such as --sbatch=--time=60");
-  command->add_option("--bundles", spread_.bundles, "of slurm: elements of the array; default: one a group, at most 256")
+  command
+      ->add_option("--bundles", spread_.bundles, "of slurm: elements of the array; default: one a group, at most 256")
       ->check(CLI::Range(1, 1 << 20));
 }
 
@@ -200,7 +202,8 @@ void CommandLine::AddPlan() {
   AddSelection(plan, &planned_);
   AddRunning(plan, &planned_);
   plan->add_option("--repeat", planned_.repeat, "seeds to run, from --seed on")->check(CLI::Range(1, 1 << 20));
-  plan->add_option("--timeout", planned_.control.timeout_s, "seconds that a case may take; default: 600")->check(Seconds);
+  plan->add_option("--timeout", planned_.control.timeout_s, "seconds that a case may take; default: 600")
+      ->check(Seconds);
   plan->add_option("--workers", plan_.workers, "cut groups so that so many workers end at about the same time")
       ->check(CLI::Range(1, 1 << 20));
   plan->add_option("--bundles", plan_.bundles, "bundles of groups of about equal duration: parts of a CI matrix")
@@ -360,7 +363,10 @@ void CommandLine::AddList() {
     for (const CLI::Option* option : selections)
       if (!option->empty() && !list_cases_ && !list_groups_)
         throw CLI::RequiresError(option->get_name(), "--cases or --groups");
-    code_ = ListCommand(list_, list_groups_ ? ListWhat::kGroups : list_cases_ ? ListWhat::kCases : ListWhat::kOverview,
+    code_ = ListCommand(list_,
+                        list_groups_  ? ListWhat::kGroups
+                        : list_cases_ ? ListWhat::kCases
+                                      : ListWhat::kOverview,
                         list_cases_of_);
   });
 }

@@ -24,8 +24,8 @@ struct Case;
 struct SuiteInputs;
 class Workbench;
 // Lists the cases of a selection: ListCases of suites/suites.h, or what a test puts in its place.
-using CaseLister =
-    std::function<std::vector<Case>(Workbench& bench, const SuiteInputs& inputs, const std::vector<std::string>& suites)>;
+using CaseLister = std::function<std::vector<Case>(Workbench& bench, const SuiteInputs& inputs,
+                                                   const std::vector<std::string>& suites)>;
 
 struct Invocation {  // as typed, for provenance
   int argc = 0;
@@ -63,16 +63,16 @@ struct RunArguments {
 
 // How a run is spread over worker processes. All defaults: it is not, and its cases run in this process.
 struct SpreadArguments {
-  int jobs = 0;                         // workers; 0: one a GPU, or one on a host
-  std::string executor;                 // "local", "files", "slurm"; empty: none, or local where another member is set
-  std::string folder;                   // of the run; empty: a temporary one, removed after a whole run
-  std::string plan;                     // file; empty: made of the selection
-  bool resume = false;                  // the folder's run goes on
+  int jobs = 0;                          // workers; 0: one a GPU, or one on a host
+  std::string executor;                  // "local", "files", "slurm"; empty: none, or local where another member is set
+  std::string folder;                    // of the run; empty: a temporary one, removed after a whole run
+  std::string plan;                      // file; empty: made of the selection
+  bool resume = false;                   // the folder's run goes on
   std::int64_t bundle = -1, group = -1;  // of files: what this process runs
-  std::int64_t attempt = 1;             // of files
-  std::string durations_from;           // report: how long cases took
-  std::vector<std::string> sbatch;      // of slurm: further options
-  std::int64_t bundles = 0;             // of slurm: array elements; 0: one a group, at most 256
+  std::int64_t attempt = 1;              // of files
+  std::string durations_from;            // report: how long cases took
+  std::vector<std::string> sbatch;       // of slurm: further options
+  std::int64_t bundles = 0;              // of slurm: array elements; 0: one a group, at most 256
   bool asked() const {
     return jobs > 0 || !executor.empty() || !folder.empty() || !plan.empty() || resume || bundle >= 0 || group >= 0;
   }

@@ -18,8 +18,7 @@ struct Merged {
 Merged MergeFolder(const MergeArguments& arguments, const CaseLister& list) {
   const std::string file = arguments.plan.empty() ? arguments.folder + "/plan.json" : arguments.plan;
   const Plan plan = ReadPlan(file);
-  const MergeInput input =
-      MergeInputOf(plan, file, arguments.folder, PopulationOf(plan.inputs, list), "assay");
+  const MergeInput input = MergeInputOf(plan, file, arguments.folder, PopulationOf(plan.inputs, list), "assay");
   Merged merged{assay::Merge(input), ""};
   merged.text = ToJson(merged.result.report);
   return merged;

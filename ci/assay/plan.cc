@@ -100,8 +100,7 @@ Plan MakePlan(const RunArguments& arguments, const PlanArguments& asked, const I
   const Durations durations(asked.durations_from, bench, cases);
   double seconds = 0;
   for (const Case& item : cases) seconds += durations.Of(item);
-  const double longest =
-      asked.workers > 1 ? seconds / (static_cast<double>(asked.workers) * kPiecesPerWorker) : 0;
+  const double longest = asked.workers > 1 ? seconds / (static_cast<double>(asked.workers) * kPiecesPerWorker) : 0;
   const double timeout_s = arguments.control.timeout_s > 0 ? arguments.control.timeout_s : kCaseTimeout;
   const std::vector<CaseGroup> groups = GroupCases(bench, std::move(cases));
   RequireHostMemory(groups);
@@ -131,10 +130,11 @@ std::vector<std::string> PopulationOf(const PlanInputs& inputs, const CaseLister
 
 void RequireOwnPlan(const Plan& plan, const std::string& file) {
   const BuildInfo build = ThisBuild();
-  Require(plan.build.build_id == build.build_id,
-          "plan {}: made by build {:.12} of commit {:.12}, this is build {:.12} of commit {:.12}: all who take part must "
-          "run one program",
-          file, plan.build.build_id, plan.build.commit, build.build_id, build.commit);
+  Require(
+      plan.build.build_id == build.build_id,
+      "plan {}: made by build {:.12} of commit {:.12}, this is build {:.12} of commit {:.12}: all who take part must "
+      "run one program",
+      file, plan.build.build_id, plan.build.commit, build.build_id, build.commit);
 }
 
 int PlanCommand(const RunArguments& arguments, const PlanArguments& asked, const Invocation& invocation,

@@ -175,7 +175,8 @@ int RunFiles(const RunFolder& folder, const SpreadArguments& spread, const std::
   Supervisor supervisor(plan, Places(folder, device, 1).front(), live, stop);
   bool whole = true;
   for (const std::int64_t group : groups)
-    whole = supervisor.Run(DerivedLease(PlanHash(plan), group, spread.attempt)) == Supervisor::Outcome::kWritten && whole;
+    whole =
+        supervisor.Run(DerivedLease(PlanHash(plan), group, spread.attempt)) == Supervisor::Outcome::kWritten && whole;
   fmt::print("{} groups in {}: assay merge makes the report of them\n", groups.size(), folder.shards());
   return whole ? kExitPass : kExitIncomplete;
 }
@@ -187,7 +188,8 @@ int SpreadCommand(const RunArguments& arguments, const SpreadArguments& spread, 
   std::signal(SIGPIPE, SIG_IGN);  // a worker that died must not end the run
   const bool files = spread.executor == "files";
   Require(!files || !spread.plan.empty(), "--executor files: every job needs the same plan: --plan FILE");
-  Require(!files || spread.group >= 0 || spread.bundle >= 0, "--executor files: --bundle I or --group G says which part");
+  Require(!files || spread.group >= 0 || spread.bundle >= 0,
+          "--executor files: --bundle I or --group G says which part");
   Require(!files || !spread.folder.empty(), "--executor files: --run FOLDER says where shard files go");
   Require(!files || arguments.report.empty(), "--executor files: 'assay merge' writes the report of all parts");
   Require(files || spread.group < 0 || spread.resume, "--group: of --executor files, or of a run that is resumed");
@@ -197,16 +199,18 @@ int SpreadCommand(const RunArguments& arguments, const SpreadArguments& spread, 
   std::optional<TemporaryFolder> temporary;
   if (spread.folder.empty()) temporary.emplace();
   const std::string path = temporary ? temporary->path() : spread.folder;
-  const RunFolder folder = files && fs::exists(path + "/plan.json") ? RunFolder::Open(path)
-                                                                    : FolderOf(arguments, spread, path, invocation, list);
+  const RunFolder folder = files && fs::exists(path + "/plan.json")
+                               ? RunFolder::Open(path)
+                               : FolderOf(arguments, spread, path, invocation, list);
   const Plan& plan = folder.plan();
   if (plan.groups.empty()) {
     fmt::print("no case was selected of {} listed\n", plan.listed);
     return kExitIncomplete;
   }
-  const std::string device = plan.inputs.device == "host" || arguments.device == "auto" ? plan.inputs.device
-                                                                                        : arguments.device;
-  LiveRun live(SettingsOf(arguments, plan, temporary || files ? "" : folder.path(), spread.executor), BegunReport(plan));
+  const std::string device =
+      plan.inputs.device == "host" || arguments.device == "auto" ? plan.inputs.device : arguments.device;
+  LiveRun live(SettingsOf(arguments, plan, temporary || files ? "" : folder.path(), spread.executor),
+               BegunReport(plan));
   std::atomic<bool> stop = false;
   std::vector<std::string> problems;
   std::optional<LeaseBook> book;
@@ -232,8 +236,8 @@ int SpreadCommand(const RunArguments& arguments, const SpreadArguments& spread, 
     else if (RequiredMissing(arguments.control).empty())
       problems = RunLocally(folder, *book, groups, Places(folder, device, spread.jobs), live, stop);
   }
-  const MergeInput input = MergeInputOf(plan, folder.plan_file(), folder.path(), PopulationOf(plan.inputs, list),
-                                        Quoted(ThisProgram()));
+  const MergeInput input =
+      MergeInputOf(plan, folder.plan_file(), folder.path(), PopulationOf(plan.inputs, list), Quoted(ThisProgram()));
   MergeResult merged = Merge(input);
   merged.report.problems.insert(merged.report.problems.begin(), problems.begin(), problems.end());
   if (temporary && !merged.problems.empty()) {

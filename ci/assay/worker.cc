@@ -24,7 +24,8 @@ namespace {
 // Standard output as it was, for records; whatever else is printed goes to standard error.
 class Records {
  public:
-  explicit Records(std::string lease) : lease_(std::move(lease)), out_(::fdopen(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3), "w")) {
+  explicit Records(std::string lease)
+      : lease_(std::move(lease)), out_(::fdopen(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3), "w")) {
     Require<Error>(out_ != nullptr, "standard output is closed: a worker answers there");
     std::fflush(stdout);
     ::dup2(STDERR_FILENO, STDOUT_FILENO);
@@ -59,8 +60,7 @@ class Worker {
     environment_ = BeginReport("run", 0, nullptr).environment;
     DescribeDevice(Device::FromName(plan.inputs.device), bench_, &environment_);
     Json hello = {{"kind", "hello"}, {"environment", EnvironmentJson(environment_)}};
-    if (!environment_.gpus.empty())
-      hello["free_bytes"] = FreeMemory(environment_.gpus.front().bus_id).value_or(0);
+    if (!environment_.gpus.empty()) hello["free_bytes"] = FreeMemory(environment_.gpus.front().bus_id).value_or(0);
     records_.Write(std::move(hello));
   }
 

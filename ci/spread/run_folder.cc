@@ -88,8 +88,12 @@ std::vector<std::int64_t> OpenGroups(const RunFolder& folder, const LeaseBook& b
 
 MergeInput MergeInputOf(const Plan& plan, const std::string& plan_file, const std::string& folder,
                         std::vector<std::string> population, const std::string& program) {
-  MergeInput input{plan, std::move(population), std::nullopt, ShardFilesBelow(folder),
-                   [folder](const std::string& file) { return ReadFile(folder + "/" + file); }, nullptr};
+  MergeInput input{plan,
+                   std::move(population),
+                   std::nullopt,
+                   ShardFilesBelow(folder),
+                   [folder](const std::string& file) { return ReadFile(folder + "/" + file); },
+                   nullptr};
   if (const std::string leases = folder + "/leases.db"; fs::exists(leases)) {
     input.leases = LeaseBook(leases, PlanHash(plan)).All();
     input.rerun_line = [=](std::int64_t group, std::int64_t) {
@@ -97,8 +101,8 @@ MergeInput MergeInputOf(const Plan& plan, const std::string& plan_file, const st
     };
   } else {
     input.rerun_line = [=](std::int64_t group, std::int64_t attempt) {
-      return fmt::format("{} run --executor files --plan {} --run {} --group {} --attempt {}", program, plan_file, folder,
-                         group, attempt + 1);
+      return fmt::format("{} run --executor files --plan {} --run {} --group {} --attempt {}", program, plan_file,
+                         folder, group, attempt + 1);
     };
   }
   return input;

@@ -58,8 +58,8 @@ std::map<std::int64_t, Lease> NewestLeases(const LeaseBook& book);
 // The groups without a shard file under their newest lease, the longest first. What is in the files is not looked at.
 std::vector<std::int64_t> OpenGroups(const RunFolder& folder, const LeaseBook& book);
 
-// A plan and the shard files below `folder`; leases where there is a database of them. `program` and the plan's file are
-// words for a shell: of the command that runs a group again.
+// A plan and the shard files below `folder`; leases where there is a database of them. `program` and the plan's file
+// are words for a shell: of the command that runs a group again.
 MergeInput MergeInputOf(const Plan& plan, const std::string& plan_file, const std::string& folder,
                         std::vector<std::string> population, const std::string& program);
 

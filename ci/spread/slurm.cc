@@ -182,8 +182,8 @@ class Coordinator {
   void Adopt() {
     const auto generation = static_cast<std::int64_t>(arrays_.size());
     if (!fs::exists(BundlesFile(generation))) return;
-    std::istringstream known(Tool(folder_, {"squeue", "--noheader", "--states=all", "--name=" + JobName(generation),
-                                            "--format=%F"}));
+    std::istringstream known(
+        Tool(folder_, {"squeue", "--noheader", "--states=all", "--name=" + JobName(generation), "--format=%F"}));
     std::string job;
     if (known >> job)
       Remember({job, generation});
@@ -225,8 +225,7 @@ class Coordinator {
                                    "--open-mode=append",
                                    "--signal=B:USR1@60"};
     if (folder_.plan().inputs.device != "host")
-      words.push_back(folder_.plan().gpu.empty() ? "--gres=gpu:1"
-                                                 : fmt::format("--gres=gpu:{}:1", folder_.plan().gpu));
+      words.push_back(folder_.plan().gpu.empty() ? "--gres=gpu:1" : fmt::format("--gres=gpu:{}:1", folder_.plan().gpu));
     words.insert(words.end(), options_.sbatch.begin(), options_.sbatch.end());
     words.push_back(script);
     const std::string said = Tool(folder_, words);
@@ -250,7 +249,8 @@ class Coordinator {
 
   // Whether something of the array may still bring an answer. Groups that it left open are added to `again`.
   bool Follow(Array* array, const std::set<std::int64_t>& open, std::vector<std::int64_t>* again) {
-    if (std::all_of(array->elements.begin(), array->elements.end(), [](const auto& element) { return element.settled; }))
+    if (std::all_of(array->elements.begin(), array->elements.end(),
+                    [](const auto& element) { return element.settled; }))
       return false;
     std::map<std::int64_t, ElementState> states;
     try {
@@ -317,7 +317,8 @@ class Coordinator {
         problems_.push_back(fmt::format("group {}: given up after {} attempts", group, newest[group].attempt));
     }
     if (!again.empty())
-      events_.Say(fmt::format("groups {} were left open by elements that ended: submitted again", fmt::join(again, ", ")));
+      events_.Say(
+          fmt::format("groups {} were left open by elements that ended: submitted again", fmt::join(again, ", ")));
     Submit(again);
   }
 
@@ -344,8 +345,14 @@ extern "C" void TimeIsUp(int) { time_is_up = true; }
 class ElementLog : public RunEvents {
  public:
   void Begin(int, const std::string&, double) override {}
-  void End(int, const ReportCase& result) override { fmt::print("{} {}\n", Name(result.status), result.id()); Flush(); }
-  void Say(const std::string& line) override { fmt::print("{}\n", line); Flush(); }
+  void End(int, const ReportCase& result) override {
+    fmt::print("{} {}\n", Name(result.status), result.id());
+    Flush();
+  }
+  void Say(const std::string& line) override {
+    fmt::print("{}\n", line);
+    Flush();
+  }
 
  private:
   static void Flush() { std::fflush(stdout); }
@@ -372,8 +379,7 @@ int RunElement(const RunFolder& folder, std::int64_t generation, PlaceOptions pl
   place.variables.erase("CUDA_VISIBLE_DEVICES");  // Slurm's own holds
   place.log = folder.log(fmt::format("worker-{}-{}.{}.log", generation, task, place.scheduler["restart"]));
   for (const int signal : {SIGUSR1, SIGTERM}) std::signal(signal, TimeIsUp);
-  const std::string grant =
-      GrantFile(folder, generation, std::stoll(task), std::stoll(place.scheduler["restart"]));
+  const std::string grant = GrantFile(folder, generation, std::stoll(task), std::stoll(place.scheduler["restart"]));
   while (!fs::exists(grant) && !time_is_up) std::this_thread::sleep_for(kPoll);
   ElementLog log;
   Supervisor supervisor(folder.plan(), place, log, time_is_up);

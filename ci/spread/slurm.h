@@ -1,5 +1,5 @@
-// The executor of a Slurm cluster: one element of an array for each bundle of groups. Slurm places, isolates and requeues;
-// leases see to it that what a lost node still writes is not taken for the answer.
+// The executor of a Slurm cluster: one element of an array for each bundle of groups. Slurm places, isolates and
+// requeues; leases see to it that what a lost node still writes is not taken for the answer.
 #pragma once
 
 #include <atomic>

@@ -103,8 +103,8 @@ void Supervisor::WaitForMemory() const {
     const std::optional<std::int64_t> free = FreeMemory(device);
     if (!free || *free >= wanted) return;
     if (Seconds(Clock::now() - start) > options_.memory_timeout_s)
-      return events_.Say(fmt::format("GPU {}: {} of {} bytes are free again {:g} s after its worker ended", device, *free,
-                                     *free_at_start_, options_.memory_timeout_s));
+      return events_.Say(fmt::format("GPU {}: {} of {} bytes are free again {:g} s after its worker ended", device,
+                                     *free, *free_at_start_, options_.memory_timeout_s));
     std::this_thread::sleep_for(kTick);
   }
 }
@@ -125,16 +125,15 @@ Supervisor::Outcome Supervisor::Run(const Lease& lease) {
     } else {
       if (!shard.writer) {
         shard.writer.emplace(options_.shard_folder,
-                             ShardBegin{plan_hash_, plan_.run_id, plan_.nonce, lease.group, lease.attempt,
-                                        lease.token, Now(), environment_, options_.scheduler});
+                             ShardBegin{plan_hash_, plan_.run_id, plan_.nonce, lease.group, lease.attempt, lease.token,
+                                        Now(), environment_, options_.scheduler});
       }
       if (!Follow({lease.group, shard.pending}, &shard)) return Outcome::kStopped;
     }
     if (shard.idle_deaths < kMostIdleDeaths) continue;
     const std::string words = LastWords(options_.log);
     events_.Say(fmt::format("group {} ({}): {} workers in turn did not get to a case; the last one {}{}", lease.group,
-                            group.model, kMostIdleDeaths, shard.gone,
-                            words.empty() ? "" : "; it said: " + words));
+                            group.model, kMostIdleDeaths, shard.gone, words.empty() ? "" : "; it said: " + words));
     return Outcome::kNoWorker;
   }
   shard.writer->Close({shard.cases, Now(), Seconds(Clock::now() - shard.start), workers_, leftovers_, shard.ecc_after});

@@ -24,7 +24,7 @@ class RunEvents {
   virtual ~RunEvents() = default;
   virtual void Begin(int place, const std::string& id, double seconds) = 0;  // expected
   virtual void End(int place, const ReportCase& result) = 0;
-  virtual void Idle(int) {}  // nothing runs there any more
+  virtual void Idle(int) {}                       // nothing runs there any more
   virtual void Say(const std::string& line) = 0;  // what a person should know: a worker died, a lease was lost
 };
 
@@ -68,7 +68,7 @@ class Supervisor {
   RunEvents& events_;
   const std::atomic<bool>& stop_;
   std::unique_ptr<WorkerProcess> worker_;
-  Environment environment_;                   // of the worker
+  Environment environment_;                    // of the worker
   std::optional<std::int64_t> free_at_start_;  // bytes of its device
   std::int64_t workers_ = 0, leftovers_ = 0;
 };

@@ -84,7 +84,8 @@ WorkerProcess::WorkerProcess(const std::vector<std::string>& command,
   ended_ = true;
   ::close(in_);
   ::close(out_);
-  throw ReportError(fmt::format("worker did not start: {} with log {}: {}", command.front(), log, std::strerror(error)));
+  throw ReportError(
+      fmt::format("worker did not start: {} with log {}: {}", command.front(), log, std::strerror(error)));
 }
 
 WorkerProcess::~WorkerProcess() {

@@ -14,7 +14,8 @@ namespace assay {
 class WorkerProcess {
  public:
   // Starts `command` with these variables added to the environment (an empty value takes one away) and its standard
-  // error appended to `log`. Throws ReportError when it cannot be started. It ends when the thread that started it does.
+  // error appended to `log`. Throws ReportError when it cannot be started. It ends when the thread that started it
+  // does.
   WorkerProcess(const std::vector<std::string>& command, const std::map<std::string, std::string>& variables,
                 const std::string& log);
   ~WorkerProcess();  // kills what is left
@@ -28,12 +29,12 @@ class WorkerProcess {
   // The next line without its end; kNothing when none came in time, kEnd when none will.
   Heard Read(std::string* line, std::chrono::milliseconds wait);
 
-  // Lets it end by itself for so long, then kills its group, and waits. How it ended: "ended with code 1", "was killed by
-  // signal 11 (SIGSEGV)". `left_over`: something of its group was still there.
+  // Lets it end by itself for so long, then kills its group, and waits. How it ended: "ended with code 1", "was killed
+  // by signal 11 (SIGSEGV)". `left_over`: something of its group was still there.
   struct End {
     std::string how;
-    int code = -1;    // where it exited
-    int signal = 0;   // that killed it
+    int code = -1;   // where it exited
+    int signal = 0;  // that killed it
     bool left_over = false;
   };
   End Finish(std::chrono::milliseconds patience);

@@ -1,9 +1,10 @@
-// What a worker and its supervisor say to each other, a line of JSON each. The worker reads assignments from its standard
-// input and answers on its standard output; whatever else it prints goes to its log.
+// What a worker and its supervisor say to each other, a line of JSON each. The worker reads assignments from its
+// standard input and answers on its standard output; whatever else it prints goes to its log.
 //
 //   to the worker     {"group":3,"cases":[0,1,2]}
 //   from the worker   {"kind":"hello","environment":{...},"free_bytes":N}            once
-//                     {"kind":"running","index":0,"bounds":[],"case":{...}}          the case that begins, without outcome
+//                     {"kind":"running","index":0,"bounds":[],"case":{...}}          the case that begins, without
+//                     outcome
 //                     {"kind":"case","index":0,"bounds":[...],"case":{...}}          its outcome
 //                     {"kind":"done","ecc_after":[[0,0]]}                            the assignment is
 #pragma once

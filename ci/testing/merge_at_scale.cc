@@ -1,6 +1,6 @@
-// How planning, leasing, writing and merging grow: a plan of many groups on simulated workers, of which some are lost and
-// answer late. Prints a line a phase: seconds, and the most memory that the process had held by then.
-// Usage: assay_merge_at_scale [--groups N] [--cases N] [--workers N] [--loss FRACTION] [--seed N]
+// How planning, leasing, writing and merging grow: a plan of many groups on simulated workers, of which some are lost
+// and answer late. Prints a line a phase: seconds, and the most memory that the process had held by then. Usage:
+// assay_merge_at_scale [--groups N] [--cases N] [--workers N] [--loss FRACTION] [--seed N]
 #include <fmt/core.h>
 #include <sys/resource.h>
 
@@ -49,11 +49,13 @@ ReportCase CaseAt(std::int64_t number) {
   ReportCase item;
   item.suite = "BatchedDecode";
   item.name = "MatchesSingleUser";
-  item.axes = Axes({{"model", "model-" + std::to_string(number / 1000)}, {"dtype", "bf16"}, {"device", "host"}, {"n", number}});
+  item.axes =
+      Axes({{"model", "model-" + std::to_string(number / 1000)}, {"dtype", "bf16"}, {"device", "host"}, {"n", number}});
   item.status = Status::kPass;
   item.duration_s = 0.25;
   for (const char* metric : {"max_abs_logit", "logit_bits", "greedy"}) {
-    Judgement judgement = Judged(metric, 1e-5, Bound::Fixed(2e-4, "twin q999 x 2: bf16"), {{"session", 3}, {"step", 7}});
+    Judgement judgement =
+        Judged(metric, 1e-5, Bound::Fixed(2e-4, "twin q999 x 2: bf16"), {{"session", 3}, {"step", 7}});
     judgement.comparisons = 64;
     item.judgements.push_back(judgement);
   }
@@ -84,11 +86,19 @@ std::int64_t Write(const RunFolder& folder, const std::string& hash, const Lease
   environment.build = folder.plan().build;
   environment.host.name = fmt::format("node{:04}", worker);
   ShardLines lines;
-  std::string text = lines.Line(ShardBegin{hash, folder.plan().run_id, folder.plan().nonce, lease.group,
-                                           lease.attempt, lease.token, Now(), environment, {}});
+  std::string text = lines.Line(ShardBegin{hash,
+                                           folder.plan().run_id,
+                                           folder.plan().nonce,
+                                           lease.group,
+                                           lease.attempt,
+                                           lease.token,
+                                           Now(),
+                                           environment,
+                                           {}});
   for (std::int64_t c = 0; c < cases; ++c) text += lines.Line(ShardCase{c, {}, CaseAt(lease.group * cases + c)});
   text += lines.Line(ShardEnd{cases, Now(), 1, 1, 0, {}});
-  std::ofstream(folder.shards() + "/" + ShardFileName(lease.group, lease.attempt, lease.token), std::ios::binary) << text;
+  std::ofstream(folder.shards() + "/" + ShardFileName(lease.group, lease.attempt, lease.token), std::ios::binary)
+      << text;
   return static_cast<std::int64_t>(text.size());
 }
 
@@ -114,7 +124,8 @@ int Simulate(const Scale& scale) {
     return sum;
   });
   std::vector<std::string> population;
-  for (const PlanGroup& group : plan.groups) population.insert(population.end(), group.cases.begin(), group.cases.end());
+  for (const PlanGroup& group : plan.groups)
+    population.insert(population.end(), group.cases.begin(), group.cases.end());
   const MergeInput input = MergeInputOf(plan, folder.plan_file(), path, std::move(population), "assay");
   const double before = Mebibytes();
   const MergeResult merged = Timed("merge", [&] { return Merge(input); });
@@ -122,10 +133,11 @@ int Simulate(const Scale& scale) {
     WriteFileAtomically(path + "/report.json", ToJson(merged.report));
     return true;
   });
-  fmt::print("{} records in {} files of {} MiB; {} lost nodes' files superseded; {} problems; verdict {}; merge held {:.0f} "
-             "MiB beside the {:.0f} MiB before it\n",
-             plan.listed, input.files.size(), bytes >> 20, late.size(), merged.problems.size(), Summarise(merged.report).verdict,
-             Mebibytes() - before, before);
+  fmt::print(
+      "{} records in {} files of {} MiB; {} lost nodes' files superseded; {} problems; verdict {}; merge held {:.0f} "
+      "MiB beside the {:.0f} MiB before it\n",
+      plan.listed, input.files.size(), bytes >> 20, late.size(), merged.problems.size(),
+      Summarise(merged.report).verdict, Mebibytes() - before, before);
   std::filesystem::remove_all(path);
   return merged.problems.empty() ? 0 : 1;
 }

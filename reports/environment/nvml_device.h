@@ -22,7 +22,7 @@ class NvmlDevice {
   void Describe(GpuInfo* info) const;
   std::optional<EccCounts> Ecc() const;
   std::optional<std::int64_t> FreeMemory() const;  // bytes
-  std::string DriverVersion() const;  // "580.159.04"; empty when it is not told
+  std::string DriverVersion() const;               // "580.159.04"; empty when it is not told
 
   // What the device does now; a part that is refused is absent.
   struct Moment {

@@ -4,8 +4,8 @@ namespace assay {
 namespace {
 
 Json AttemptJson(const ShardAttempt& attempt) {
-  Json json = {{"attempt", attempt.attempt}, {"state", attempt.state}, {"file", attempt.file},
-               {"sha256", attempt.file_sha256}};
+  Json json = {
+      {"attempt", attempt.attempt}, {"state", attempt.state}, {"file", attempt.file}, {"sha256", attempt.file_sha256}};
   PutText(&json, "host", attempt.host);
   PutText(&json, "gpu", attempt.gpu);
   PutUnless(std::int64_t{0}, &json, "workers", attempt.workers);
@@ -14,9 +14,14 @@ Json AttemptJson(const ShardAttempt& attempt) {
 }
 
 ShardAttempt AttemptFrom(const Json& json) {
-  return {json.at("attempt"),        json.at("state"),     json.value("host", ""),
-          json.value("gpu", ""),     json.at("file"),      json.at("sha256"),
-          json.value("workers", std::int64_t{0}), json.value("leftovers", std::int64_t{0})};
+  return {json.at("attempt"),
+          json.at("state"),
+          json.value("host", ""),
+          json.value("gpu", ""),
+          json.at("file"),
+          json.at("sha256"),
+          json.value("workers", std::int64_t{0}),
+          json.value("leftovers", std::int64_t{0})};
 }
 
 }  // namespace

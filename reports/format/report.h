@@ -169,7 +169,7 @@ struct Report {
   std::int64_t listed = 0, selected = 0;  // cases that exist for these inputs; cases asked for
   std::vector<ReportCase> cases;
   std::vector<ReportBenchmark> benchmarks;
-  std::optional<GateRecord> gate;  // of kind "gate": cases are those of the candidate's parity
+  std::optional<GateRecord> gate;            // of kind "gate": cases are those of the candidate's parity
   std::optional<Distribution> distribution;  // of a run that was spread over workers
   bool complete = false;
   std::vector<std::string> problems;  // why it is not complete

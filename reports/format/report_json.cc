@@ -247,9 +247,10 @@ std::string ToJson(const Report& as_measured) {
   for (const ModelInfo& model : report.models)
     models.push_back({{"name", model.name}, {"format", model.format}, {"identity", model.identity}});
   Json json;
-  json["schema"] = {{"name", kReportSchemaName}, {"version", report.distribution ? kMergedSchemaVersion
-                                  : report.gate         ? kGateSchemaVersion
-                                                        : kReportSchemaVersion}};
+  json["schema"] = {{"name", kReportSchemaName},
+                    {"version", report.distribution ? kMergedSchemaVersion
+                                : report.gate       ? kGateSchemaVersion
+                                                    : kReportSchemaVersion}};
   json["verdict"] = summary.verdict;
   json["run"] = RunJson(report);
   json["counts"] = CountsJson(report, summary);

@@ -16,8 +16,8 @@ void WriteFileAtomically(const std::string& path, std::string_view text);
 // Reads a whole file, and decompresses it when its path ends in ".gz". Throws ReportError naming it.
 std::string ReadFile(const std::string& path);
 
-// A file that grows line by line under the name PATH.part and gets its own name when it is whole: whoever reads PATH sees
-// all of it or nothing. Throws ReportError naming path and cause.
+// A file that grows line by line under the name PATH.part and gets its own name when it is whole: whoever reads PATH
+// sees all of it or nothing. Throws ReportError naming path and cause.
 class GrowingFile {
  public:
   explicit GrowingFile(std::string path);

@@ -49,8 +49,8 @@ LeaseBook::LeaseBook(const std::string& path, const std::string& plan_hash) : pa
     SQLite::Statement known(*database_, "SELECT hash FROM plan");
     if (known.executeStep()) {
       if (known.getColumn(0).getString() != plan_hash)
-        throw ReportError(fmt::format("leases {}: of plan {:.12}, not of {:.12}", path, known.getColumn(0).getString(),
-                                      plan_hash));
+        throw ReportError(
+            fmt::format("leases {}: of plan {:.12}, not of {:.12}", path, known.getColumn(0).getString(), plan_hash));
     } else {
       SQLite::Statement insert(*database_, "INSERT INTO plan VALUES (?)");
       insert.bind(1, plan_hash);

@@ -1,5 +1,5 @@
-// Who may speak for a group of a plan: the newest lease, and no older one. Kept in a database, so that a coordinator that
-// was killed goes on where it stopped.
+// Who may speak for a group of a plan: the newest lease, and no older one. Kept in a database, so that a coordinator
+// that was killed goes on where it stopped.
 #pragma once
 
 #include <cstdint>

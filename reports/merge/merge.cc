@@ -131,8 +131,13 @@ class Merger {
       if (!planned.contains(id)) absent.push_back(id);
     const auto complain = [&](const std::vector<std::string>& ids, const char* what) {
       if (ids.empty()) return;
-      Problem({MergeFault::kPopulation, {}, 0, "", "",
-               fmt::format("{} case{} {}, the first is {}", ids.size(), ids.size() == 1 ? "" : "s", what, ids.front())});
+      Problem(
+          {MergeFault::kPopulation,
+           {},
+           0,
+           "",
+           "",
+           fmt::format("{} case{} {}, the first is {}", ids.size(), ids.size() == 1 ? "" : "s", what, ids.front())});
     };
     complain(absent, "that the build lists are not in the plan");
     complain(extra, "of the plan are not listed by the build");
@@ -309,7 +314,8 @@ std::string Describe(const MergeProblem& problem, const MergeInput& input) {
   std::string text(Name(problem.fault));
   if (problem.group) {
     const PlanGroup& group = input.plan.groups[static_cast<std::size_t>(*problem.group)];
-    text += fmt::format(": group {} ({} on {}, {} cases)", *problem.group, group.model, group.device, group.cases.size());
+    text +=
+        fmt::format(": group {} ({} on {}, {} cases)", *problem.group, group.model, group.device, group.cases.size());
   }
   if (problem.attempt > 0) text += fmt::format("{} attempt {}", problem.group ? "," : ":", problem.attempt);
   if (!problem.host.empty()) text += " on host " + problem.host;

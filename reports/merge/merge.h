@@ -44,8 +44,8 @@ struct MergeInput {
   std::vector<std::string> population;  // ids, listed independently of the plan
   // Every lease that was given; absent: the run had no coordinator, and the newest attempt speaks for its group.
   std::optional<std::vector<Lease>> leases;
-  std::vector<std::string> files;                        // names
-  std::function<std::string(const std::string&)> read;   // text of a file; throws ReportError
+  std::vector<std::string> files;                       // names
+  std::function<std::string(const std::string&)> read;  // text of a file; throws ReportError
   // The command that runs a group again, whose newest attempt is this one (0: there was none).
   std::function<std::string(std::int64_t group, std::int64_t attempt)> rerun_line;
 };

@@ -91,8 +91,7 @@ Plan ContentsFrom(const Json& json) {
   for (const auto& bundle : plan.bundles)
     for (const std::int64_t group : bundle)
       if (group < 0 || group >= static_cast<std::int64_t>(plan.groups.size()))
-        throw ReportError(
-            fmt::format("not a plan: a bundle names group {} of {}", group, plan.groups.size()));
+        throw ReportError(fmt::format("not a plan: a bundle names group {} of {}", group, plan.groups.size()));
   return plan;
 }
 
@@ -113,9 +112,10 @@ Plan PlanFrom(std::string_view text) {
     Plan plan = ContentsFrom(json.at("plan"));
     const std::string found = json.at("hash"), derived = PlanHash(plan);
     if (found != derived || text != PlanText(plan))
-      throw ReportError(fmt::format("a plan that was changed after it was written: it states hash {:.12}, its contents "
-                                    "have {:.12}; make a new one with 'assay plan'",
-                                    found, Sha256(Canonical(json.at("plan")))));
+      throw ReportError(
+          fmt::format("a plan that was changed after it was written: it states hash {:.12}, its contents "
+                      "have {:.12}; make a new one with 'assay plan'",
+                      found, Sha256(Canonical(json.at("plan")))));
     return plan;
   } catch (const Json::exception& error) {
     throw ReportError(fmt::format("not a plan: {}", error.what()));
@@ -134,9 +134,9 @@ Plan ReadPlan(const std::string& path) {
 }
 
 std::int64_t CasesOf(const Plan& plan) {
-  return std::accumulate(plan.groups.begin(), plan.groups.end(), std::int64_t{0}, [](std::int64_t sum, const auto& group) {
-    return sum + static_cast<std::int64_t>(group.cases.size());
-  });
+  return std::accumulate(
+      plan.groups.begin(), plan.groups.end(), std::int64_t{0},
+      [](std::int64_t sum, const auto& group) { return sum + static_cast<std::int64_t>(group.cases.size()); });
 }
 
 std::vector<std::int64_t> LongestFirst(const std::vector<PlanGroup>& groups) {

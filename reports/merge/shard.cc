@@ -18,10 +18,10 @@ constexpr std::size_t kDigits = 64;
 std::string Text(const Json& json) { return json.dump(-1, ' ', true, Json::error_handler_t::replace); }
 
 Json BeginJson(const ShardBegin& begin) {
-  return {{"plan", begin.plan_hash},   {"run", begin.run_id},
-          {"nonce", begin.nonce},      {"group", begin.group},
-          {"attempt", begin.attempt},  {"token", begin.token},
-          {"started", begin.started},  {"environment", EnvironmentJson(begin.environment)},
+  return {{"plan", begin.plan_hash},     {"run", begin.run_id},
+          {"nonce", begin.nonce},        {"group", begin.group},
+          {"attempt", begin.attempt},    {"token", begin.token},
+          {"started", begin.started},    {"environment", EnvironmentJson(begin.environment)},
           {"scheduler", begin.scheduler}};
 }
 
@@ -64,8 +64,8 @@ ShardCase CaseOf(const Json& json) {
 
 ShardEnd EndFrom(const Json& json) {
   RequireKeys(json, {"cases", "finished", "duration_s", "workers", "leftovers", "ecc_after"});
-  ShardEnd end{json.at("cases"), json.at("finished"), json.at("duration_s"), json.at("workers"),
-               json.at("leftovers"), {}};
+  ShardEnd end{json.at("cases"),   json.at("finished"),  json.at("duration_s"),
+               json.at("workers"), json.at("leftovers"), {}};
   for (const Json& counts : json.at("ecc_after")) end.ecc_after.push_back({counts.at(0), counts.at(1)});
   return end;
 }

@@ -1,6 +1,6 @@
 // A shard file: what one attempt at one group of a plan found. JSON Lines: one `begin`, one `case` for each case of the
-// group in the plan's order, one `end`. Each line is {"hash":H,"seq":N,"kind":...}; H is the SHA-256 of the line before's
-// hash followed by everything behind this line's own, so that no byte can change and no line can go unseen.
+// group in the plan's order, one `end`. Each line is {"hash":H,"seq":N,"kind":...}; H is the SHA-256 of the line
+// before's hash followed by everything behind this line's own, so that no byte can change and no line can go unseen.
 #pragma once
 
 #include <cstdint>
@@ -39,8 +39,8 @@ struct ShardEnd {
   std::int64_t cases = 0;
   std::string finished;
   double duration_s = 0;
-  std::int64_t workers = 0;    // processes started
-  std::int64_t leftovers = 0;  // process groups that outlived their worker and were killed
+  std::int64_t workers = 0;          // processes started
+  std::int64_t leftovers = 0;        // process groups that outlived their worker and were killed
   std::vector<EccCounts> ecc_after;  // of the GPUs of `begin` that count errors, in their order
 };
 

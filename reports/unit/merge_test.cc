@@ -55,7 +55,11 @@ struct ShardSet {
   Files files;
 
   MergeInput Input() const {
-    MergeInput input{plan, population, leases, {}, [this](const std::string& name) { return files.at(name); },
+    MergeInput input{plan,
+                     population,
+                     leases,
+                     {},
+                     [this](const std::string& name) { return files.at(name); },
                      [](std::int64_t group, std::int64_t) { return "assay run --group " + std::to_string(group); }};
     for (const auto& [name, text] : files) input.files.push_back(name);
     return input;
@@ -63,9 +67,8 @@ struct ShardSet {
 };
 
 ShardBegin BeginOf(const Plan& plan, const Lease& lease) {
-  ShardBegin begin{PlanHash(plan), plan.run_id,   plan.nonce,
-                   lease.group,    lease.attempt, lease.token,
-                   plan.created,   {},            {}};
+  ShardBegin begin{PlanHash(plan), plan.run_id,  plan.nonce, lease.group, lease.attempt,
+                   lease.token,    plan.created, {},         {}};
   begin.environment.build = plan.build;
   begin.environment.host.name = "node" + std::to_string(lease.group);
   GpuInfo gpu;
@@ -89,7 +92,8 @@ std::string TextOf(const ShardBegin& begin, std::size_t per_group, const std::ve
   std::string text = lines.Line(begin);
   for (const std::int64_t index : indices)
     text += lines.Line(CaseAt(static_cast<std::size_t>(begin.group), per_group, index));
-  return text + lines.Line(ShardEnd{static_cast<std::int64_t>(indices.size()), "2026-01-01T00:01:00.000Z", 60, 1, 0, {}});
+  return text +
+         lines.Line(ShardEnd{static_cast<std::int64_t>(indices.size()), "2026-01-01T00:01:00.000Z", 60, 1, 0, {}});
 }
 
 std::vector<std::int64_t> AllOf(const Plan& plan) {
@@ -354,8 +358,8 @@ TEST(Merge, NamesGroupHostAttemptAndTheWayOut) {
   std::string& text = set.files[NameOf(set.leases[2])] = Sound(set, set.leases[2]);
   text.resize(text.size() - 1);
   const std::string said = Said(Merge(set.Input()).report);
-  for (const char* part : {"truncated", "group 1 (nano on cuda, 2 cases)", "attempt 2", "host node1", "breaks off",
-                           "assay run --group 1"})
+  for (const char* part :
+       {"truncated", "group 1 (nano on cuda, 2 cases)", "attempt 2", "host node1", "breaks off", "assay run --group 1"})
     EXPECT_NE(said.find(part), std::string::npos) << said;
 }
 
