@@ -62,6 +62,14 @@ grep -q 'requeued, restart 1' said || bad "nothing was requeued: $(cat said)"
 report node.json node
 node_start n1
 
+echo '--- a shard file that was damaged is run again alone'
+export ASSAY_PLANTED=''
+file=$(ls whole/shards/*.jsonl | head -1)
+truncate -s -10 "$file"
+expect 4 'truncated: group 0' merge whole --report damaged.json
+expect 0 'PASS: 32 of 32 cases' run --run whole --resume --group 0 "${slurm[@]}" --report mended.json
+[ "$(ls whole/shards | wc -l)" -eq 5 ] || bad "more than one group was run again: $(ls whole/shards)"
+
 echo '--- refusals'
 expect 2 'sbatch' run tiny-llama --device host --suite Decode --executor slurm --sbatch=--gres=gpu:b200:1 --run refused
 expect 2 'Requested node configuration is not available' run --run refused --resume --executor slurm \

@@ -122,18 +122,15 @@ class Coordinator {
   Coordinator(const RunFolder& folder, LeaseBook& book, const SlurmOptions& options, RunEvents& events)
       : folder_(folder), book_(book), options_(options), events_(events), tail_(folder) {
     tail_.Poll(book_, [](const ShardNews&) {});  // was shown before
-    for (const ScheduledJob& job : book_.Jobs()) arrays_.push_back(Begun(job));
+    for (const ScheduledJob& job : book_.Jobs()) Watch(Begun(job));
     Adopt();
   }
 
   // Groups that no element of an earlier coordinator is about to run are submitted.
   void Begin(const std::vector<std::int64_t>& groups) {
-    std::set<std::int64_t> placed;
-    for (const Array& array : arrays_)
-      for (const Array::Element& element : array.elements) placed.insert(element.groups.begin(), element.groups.end());
     std::vector<std::int64_t> fresh;
     std::copy_if(groups.begin(), groups.end(), std::back_inserter(fresh),
-                 [&](std::int64_t group) { return !placed.contains(group); });
+                 [&](std::int64_t group) { return options_.again || !owners_.contains(group); });
     Submit(fresh);
   }
 
@@ -193,7 +190,14 @@ class Coordinator {
 
   void Remember(const ScheduledJob& job) {
     book_.AddJob(job);
-    arrays_.push_back(Begun(job));
+    Watch(Begun(job));
+  }
+
+  // The newest array that has a group answers for it.
+  void Watch(Array array) {
+    for (const Array::Element& element : array.elements)
+      for (const std::int64_t group : element.groups) owners_[group] = array.generation;
+    arrays_.push_back(std::move(array));
   }
 
   void Submit(const std::vector<std::int64_t>& groups) {
@@ -284,9 +288,11 @@ class Coordinator {
     if (Clock::now() - *element.ended < kGrace) return true;
     element.settled = true;
     std::copy_if(element.groups.begin(), element.groups.end(), std::back_inserter(*again),
-                 [&](std::int64_t group) { return open.contains(group); });
+                 [&](std::int64_t group) { return Answers(array, group) && open.contains(group); });
     return false;
   }
+
+  bool Answers(const Array& array, std::int64_t group) const { return owners_.at(group) == array.generation; }
 
   // Slurm put the element back into its queue. What it had finished stays; for the rest a new lease holds, and the old
   // node, should it live, speaks for nobody. Since that is settled, there is no need to wait out its death.
@@ -294,7 +300,7 @@ class Coordinator {
     Array::Element& element = array.elements[static_cast<std::size_t>(task)];
     std::vector<std::int64_t> left;
     std::copy_if(element.groups.begin(), element.groups.end(), std::back_inserter(left),
-                 [&](std::int64_t group) { return open.contains(group); });
+                 [&](std::int64_t group) { return Answers(array, group) && open.contains(group); });
     element.restart = state.restarts;
     WriteGrant(GrantFile(folder_, array.generation, task, element.restart), book_.Grant(left));
     events_.Say(fmt::format("Slurm job {}_{}: requeued, restart {}: {} of {} groups again under new leases", array.job,
@@ -327,7 +333,8 @@ class Coordinator {
   const SlurmOptions& options_;
   RunEvents& events_;
   ShardTail tail_;
-  std::vector<Array> arrays_;  // by generation
+  std::vector<Array> arrays_;                     // by generation
+  std::map<std::int64_t, std::int64_t> owners_;  // of groups: generations
   std::vector<std::string> problems_;
   bool unreachable_ = false;
 };

@@ -15,6 +15,7 @@ struct SlurmOptions {
   std::string program;              // that has the command `element`, on every node
   std::vector<std::string> sbatch;  // further options: partition, gres, time limit
   std::int64_t bundles = 0;         // elements of an array; 0: one a group, at most 256
+  bool again = false;               // groups that an earlier array has, too
 };
 
 // Submits `groups`, follows the jobs until every group has a shard file or was tried often enough, and grants fresh
