@@ -232,7 +232,8 @@ int SpreadCommand(const RunArguments& arguments, const SpreadArguments& spread, 
       if (news.result) live.Known(*news.result);
     });
     if (spread.executor == "slurm")
-      problems = RunOnSlurm(folder, *book, groups, {ThisProgram(), spread.sbatch, spread.bundles, spread.group >= 0}, live, stop);
+      problems = RunOnSlurm(folder, *book, groups, {ThisProgram(), spread.sbatch, spread.bundles, spread.group >= 0},
+                            live, stop);
     else if (RequiredMissing(arguments.control).empty())
       problems = RunLocally(folder, *book, groups, Places(folder, device, spread.jobs), live, stop);
   }

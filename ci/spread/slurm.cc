@@ -333,7 +333,7 @@ class Coordinator {
   const SlurmOptions& options_;
   RunEvents& events_;
   ShardTail tail_;
-  std::vector<Array> arrays_;                     // by generation
+  std::vector<Array> arrays_;                    // by generation
   std::map<std::int64_t, std::int64_t> owners_;  // of groups: generations
   std::vector<std::string> problems_;
   bool unreachable_ = false;
