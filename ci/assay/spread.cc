@@ -46,26 +46,25 @@ std::vector<std::string> VisibleDevices() {
   return names;
 }
 
-// A worker for each GPU, which nobody shares with it; on a host so many as are asked for, each with its share of the
+// A worker for each GPU, which nobody shares with it; on a host so many as are asked for. Each has its share of the
 // cores.
 std::vector<PlaceOptions> Places(const RunFolder& folder, const std::string& device, int jobs) {
-  std::vector<std::map<std::string, std::string>> variables;
-  if (device == "host") {
-    const unsigned workers = std::max(1, jobs), cores = std::max(1u, std::thread::hardware_concurrency());
-    const char* const threads = std::getenv("OMP_NUM_THREADS");
-    std::map<std::string, std::string> share;
-    if (threads == nullptr) share["OMP_NUM_THREADS"] = std::to_string(std::max(1u, cores / workers));
-    variables.assign(workers, share);
-  } else {
+  std::vector<std::map<std::string, std::string>> variables(static_cast<std::size_t>(std::max(1, jobs)));
+  if (device != "host") {
     std::vector<std::string> gpus = VisibleDevices();
-    if (const Device asked = Device::FromName(device); device.find(':') != std::string::npos)
-      gpus = {gpus.at(static_cast<std::size_t>(asked.index))};
+    if (const auto asked = static_cast<std::size_t>(Device::FromName(device).index); device.find(':') != device.npos)
+      gpus = asked < gpus.size() ? std::vector{gpus[asked]} : std::vector<std::string>{};
     Require(jobs <= static_cast<int>(std::max<std::size_t>(gpus.size(), 1)),
             "--jobs {}: this process sees {} GPU(s), and a worker has one for itself", jobs, gpus.size());
-    if (jobs > 0) gpus.resize(std::min(gpus.size(), static_cast<std::size_t>(jobs)));
-    for (const std::string& gpu : gpus) variables.push_back({{"CUDA_VISIBLE_DEVICES", gpu}});
-    if (variables.empty()) variables.emplace_back();  // cases are skipped with the reason
+    // Without any there is one worker, whose cases are skipped with the reason.
+    variables.resize(std::max<std::size_t>(1, jobs > 0 ? static_cast<std::size_t>(jobs) : gpus.size()));
+    for (std::size_t i = 0; i < gpus.size() && i < variables.size(); ++i)
+      variables[i]["CUDA_VISIBLE_DEVICES"] = gpus[i];
   }
+  const std::size_t cores = std::max(1u, std::thread::hardware_concurrency());
+  if (std::getenv("OMP_NUM_THREADS") == nullptr)
+    for (auto& own : variables)
+      own["OMP_NUM_THREADS"] = std::to_string(std::max<std::size_t>(1, cores / variables.size()));
   std::vector<PlaceOptions> places;
   for (std::size_t i = 0; i < variables.size(); ++i) {
     PlaceOptions place;
