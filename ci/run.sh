@@ -6,9 +6,10 @@
 #   bench   time rows on the best device, write the report
 #   precheck  before pushing: what changed since the merge base decides which checks run, in one or two minutes;
 #           hook: git runs it before each push
-#   nightly the recipe of suites/README.md in a scratch copy; 60 seeds of the suites that are exact, over all tiny
-#           models: no case may flip; adds its report to the history (ASSAY_HISTORY, default: build/history.db) and
-#           writes the trend page, build/reports/trend.html; writers of a history that are killed a hundred times
+#   nightly the recipe of suites/README.md in a scratch copy; a merge of a million records; 200 runs whose workers,
+#           coordinator and disk are disturbed; 60 seeds of the suites that are exact, over all tiny models: no case may
+#           flip; adds its report to the history (ASSAY_HISTORY, default: build/history.db) and writes the trend page,
+#           build/reports/trend.html; writers of a history that are killed a hundred times
 #   asan    test under AddressSanitizer and UBSan; tsan: under ThreadSanitizer
 #   device-sanitizers  on a GPU machine: op tests and nano suites under memcheck, synccheck, initcheck and racecheck
 #   package a Debian package of the command and its models in build/PRESET
@@ -16,18 +17,19 @@
 # Environment: ASSAY_PRESET (default: cuda where nvcc is found and a driver answers, for `test` where nvcc is found, else
 # host; cuda promises a GPU, and parity fails without one), ASSAY_REPORT (default: build/reports/parity.json),
 # JOBS (default: the number of cores), ASSAY_PARITY_ARGS (arguments of `assay run` instead of the default selection),
-# ASSAY_BENCH_ARGS (arguments of `assay bench`), ASSAY_NIGHTLY_SEEDS (default: 60). In GitHub Actions parity and bench
-# add to the step's summary and annotate what did not pass.
+# ASSAY_BENCH_ARGS (arguments of `assay bench`), ASSAY_NIGHTLY_SEEDS (default: 60),
+# ASSAY_CHAOS_RUNS (default: 200), ASSAY_CHAOS_SEED (default: 1). In GitHub Actions parity and bench add to the step's
+# summary and annotate what did not pass.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(build-essential cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libvalijson-dev libssl-dev
           libgtest-dev libbenchmark-dev libtinyxml2-dev libboost-math-dev zlib1g-dev libsqlitecpp-dev
           libsqlite3-dev libjs-dygraphs)
-# Programs that read exports of reports in tests: compare.py of Google Benchmark needs SciPy and does not say so.
-# The trend page is opened in a browser.
+# Programs that tests call: readers of exports (compare.py of Google Benchmark needs SciPy and does not say so), a browser
+# for the trend page, and Slurm.
 readers=(python3 python3-junitparser libbenchmark-tools python3-scipy chromium chromium-driver python3-selenium
-         sqlite3)
+         sqlite3 slurm-wlm)
 jobs=${JOBS:-$(nproc)}
 # Threads that spin while they wait starve their neighbours on a busy machine.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
@@ -191,9 +193,12 @@ nightly() {
   choose_preset nightly
   ci/recipes.sh
   local began=$SECONDS code=0 assay=build/$preset/bin/assay
-  build "$preset" assay assay_make_history
+  build "$preset" assay assay_make_history assay_with_planted_cases assay_merge_at_scale
   local took=$((SECONDS - began))
   mkdir -p build/reports
+  "build/$preset/bin/assay_merge_at_scale" --groups 10000 --cases 100 --workers 1000 --loss 0.01 --seed 1
+  python3 ci/spread/chaos.py "build/$preset/bin/assay_with_planted_cases" --runs "${ASSAY_CHAOS_RUNS:-200}" \
+    --seed "${ASSAY_CHAOS_SEED:-1}"
   "$assay" run 'tiny-*,hf-tiny/*,gguf-tiny/*' --suite CacheAliasing,RingWrap,Schedule,Invariance --device host \
     --repeat "${ASSAY_NIGHTLY_SEEDS:-60}" --report build/reports/nightly.json.gz --measure "build_time=$took:s" \
     --measure "program_size=$(stat -c %s "$assay"):byte" || code=$?

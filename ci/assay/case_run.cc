@@ -36,7 +36,8 @@ std::string PastedReplay(const Case& item, const std::function<std::string(const
   return line;
 }
 
-// A model that a host cannot hold would be made for minutes and then end the process.
+}  // namespace
+
 void RequireHostMemory(const std::vector<CaseGroup>& groups) {
   const auto memory = static_cast<double>(ThisHost().memory_bytes);
   for (const CaseGroup& group : groups) {
@@ -47,8 +48,6 @@ void RequireHostMemory(const std::vector<CaseGroup>& groups) {
         group.model, HumanBytes(needed), HumanBytes(memory));
   }
 }
-
-}  // namespace
 
 std::vector<Precision> PrecisionsOf(const std::vector<std::string>& names) {
   std::vector<Precision> precisions;
@@ -106,19 +105,21 @@ int RunAndReport(Workbench& bench, CaseRun run, const Invocation& invocation) {
   report.measures = run.measures;
   DescribeDevice(run.device, bench, &report.environment);
 
-  LiveRun live(run, std::move(report), seconds);
+  LiveSettings settings{run.control, run.notes, run.seeds, run.cases.size(), seconds, run.report, run.exports, {}};
+  const Case* running = nullptr;
+  settings.pasted = [&](const ReportCase&) { return PastedReplay(*running, run.replay); };
+  LiveRun live(std::move(settings), std::move(report));
   const std::vector<CaseGroup> groups = GroupCases(bench, std::move(run.cases));
   RequireHostMemory(groups);
   {
     const RunWatch watch([&] { live.Tick(); }, [&](int signal) { live.Interrupted(signal); });
     RunOptions options;
-    const Case* running = nullptr;
     options.replay = run.replay;
     options.before = [&](const Case& item) {
       running = &item;
-      live.Begin(item, RoughSeconds(bench, item));
+      live.Begin(0, item.id(), RoughSeconds(bench, item));
     };
-    options.after = [&](const ReportCase& item) { live.End(item, PastedReplay(*running, run.replay)); };
+    options.after = [&](const ReportCase& item) { live.End(0, item); };
     options.stop = [&] { return live.Stopped(); };
     // Where a promised device is not there, hours on another prove nothing: Finish says so.
     if (RequiredMissing(run.control).empty()) RunGroups(bench, groups, options);

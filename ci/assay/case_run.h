@@ -24,6 +24,9 @@ void PrintFailure(const ReportCase& item, const std::string& replay);
 // Why the device that must be there is not; empty when it is, or when none must be.
 std::string RequiredMissing(const RunControl& control);
 
+// A model that a host cannot hold would be made for minutes and then end the process. Throws InputError.
+void RequireHostMemory(const std::vector<CaseGroup>& groups);
+
 struct CaseRun {
   std::string kind;         // of the report
   std::vector<Case> cases;  // selected

@@ -137,13 +137,18 @@ std::string VersionText() {
 
 }  // namespace
 
-CommandLine::CommandLine(const Invocation& invocation)
+CommandLine::CommandLine(const Invocation& invocation, CaseLister list)
     : invocation_(invocation),
+      list_cases_of_(std::move(list)),
       app_("Assay: does batched serving compute what one user alone would get, and how close to the hardware?",
            "assay") {
   app_.require_subcommand(1);
   app_.set_version_flag("--version", VersionText);
   AddRun();
+  AddPlan();
+  AddMerge();
+  AddStatus();
+  AddWorker();
   AddGolden();
   AddBench();
   AddGate();
@@ -183,7 +188,84 @@ void CommandLine::AddRun() {
   run_command->add_option("--report", run_.report, "file to write; .gz compresses");
   AddExports(run_command, &run_.exports);
   AddMeasures(run_command, &run_.measures);
-  run_command->callback([this] { code_ = RunCommand(run_, invocation_); });
+  AddSpread(run_command);
+  run_command->callback([this] { code_ = RunCommand(run_, spread_, invocation_, list_cases_of_); });
+}
+
+void CommandLine::AddSpread(CLI::App* command) {
+  command->add_option("--jobs", spread_.jobs, "worker processes, one a GPU; on a host so many, which share its cores")
+      ->check(CLI::Range(1, 4096));
+  command
+      ->add_option("--executor", spread_.executor,
+                   "local: workers of this host; slurm: an array of jobs; files: one part, for a CI matrix")
+      ->check(CLI::IsMember({"local", "slurm", "files"}));
+  command->add_option("--run", spread_.folder, "folder of the run: plan, leases, shard files and logs");
+  command->add_flag("--resume", spread_.resume, "go on with the folder's run");
+  command->add_option("--plan", spread_.plan, "file of 'assay plan', instead of a selection");
+  command->add_option("--durations-from", spread_.durations_from, "report: how long cases took, for the plan");
+  command->add_option("--bundle", spread_.bundle, "of files: the bundle of the plan to run, from 0 on")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--group", spread_.group, "of files, or with --resume: the group to run, from 0 on")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--attempt", spread_.attempt, "of files: which attempt this is; the newest one is merged")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20));
+  ListOption(command, "--sbatch", &spread_.sbatch, "of slurm: further options of sbatch, such as --sbatch=--time=60");
+  command
+      ->add_option("--bundles", spread_.bundles, "of slurm: elements of the array; default: one a group, at most 256")
+      ->check(CLI::Range(1, 1 << 20));
+}
+
+void CommandLine::AddPlan() {
+  CLI::App* plan = app_.add_subcommand("plan", "cut a selection into groups that workers may take; write the plan");
+  AddSelection(plan, &planned_);
+  AddRunning(plan, &planned_);
+  plan->add_option("--repeat", planned_.repeat, "seeds to run, from --seed on")->check(CLI::Range(1, 1 << 20));
+  plan->add_option("--timeout", planned_.control.timeout_s, "seconds that a case may take; default: 600")
+      ->check(Seconds);
+  plan->add_option("--workers", plan_.workers, "cut groups so that so many workers end at about the same time")
+      ->check(CLI::Range(1, 1 << 20));
+  plan->add_option("--bundles", plan_.bundles, "bundles of groups of about equal duration: parts of a CI matrix")
+      ->check(CLI::Range(1, 1 << 20));
+  plan->add_option("--gpu", plan_.gpu, "what the name of each GPU must hold, such as h100");
+  plan->add_option("--durations-from", plan_.durations_from, "report: how long cases took");
+  plan->add_option("--out", plan_.out, "file to write")->required();
+  plan->callback([this] { code_ = PlanCommand(planned_, plan_, invocation_, list_cases_of_); });
+}
+
+void CommandLine::AddMerge() {
+  const auto common = [](CLI::App* command, MergeArguments* arguments) {
+    command->add_option("folder", arguments->folder, "folder of a run, or of shard files at any depth")->required();
+    command->add_option("--plan", arguments->plan, "file of 'assay plan'; default: the folder's plan.json");
+  };
+  CLI::App* merge = app_.add_subcommand("merge", "make one report of shard files, or say everything that is wrong");
+  common(merge, &merge_);
+  merge->add_option("--report", merge_.report, "file to write; .gz compresses")->required();
+  merge->add_flag("--allow-partial", merge_.allow_partial, "write an incomplete report of what there is; exit 4");
+  merge->callback([this] { code_ = MergeCommand(merge_, list_cases_of_); });
+  CLI::App* verify = app_.add_subcommand("verify", "check that a merged report follows from its plan and shard files");
+  verify->add_option("report", verify_.report, "file")->required();
+  common(verify, &verify_);
+  verify->callback([this] { code_ = VerifyCommand(verify_, list_cases_of_); });
+}
+
+void CommandLine::AddStatus() {
+  CLI::App* status = app_.add_subcommand("status", "how far a run is, from its folder");
+  status->add_option("folder", run_folder_, "folder of the run")->required();
+  status->callback([this] { code_ = StatusCommand(run_folder_); });
+}
+
+void CommandLine::AddWorker() {
+  CLI::App* worker = app_.add_subcommand("worker", "run groups of a plan; records go to standard output");
+  worker->add_option("--plan", worker_.plan, "file of 'assay plan'")->required();
+  worker->add_option("--group", worker_.group, "from 0 on; default: assignments come on standard input")
+      ->check(CLI::NonNegativeNumber);
+  worker->add_option("--lease", worker_.lease, "text that every record carries");
+  worker->callback([this] { code_ = WorkerCommand(worker_, list_cases_of_); });
+  CLI::App* element = app_.add_subcommand("element", "what --executor slurm starts as an element of an array");
+  element->add_option("--run", run_folder_, "folder of the run")->required();
+  element->add_option("--generation", generation_, "of the array")->required();
+  element->callback([this] { code_ = ElementCommand(run_folder_, generation_); });
 }
 
 void CommandLine::AddGolden() {
@@ -306,7 +388,11 @@ void CommandLine::AddList() {
     for (const CLI::Option* option : selections)
       if (!option->empty() && !list_cases_ && !list_groups_)
         throw CLI::RequiresError(option->get_name(), "--cases or --groups");
-    code_ = ListCommand(list_, list_groups_ ? ListWhat::kGroups : list_cases_ ? ListWhat::kCases : ListWhat::kOverview);
+    code_ = ListCommand(list_,
+                        list_groups_  ? ListWhat::kGroups
+                        : list_cases_ ? ListWhat::kCases
+                                      : ListWhat::kOverview,
+                        list_cases_of_);
   });
 }
 

@@ -10,12 +10,17 @@ namespace assay {
 
 class CommandLine {
  public:
-  explicit CommandLine(const Invocation& invocation);
+  CommandLine(const Invocation& invocation, CaseLister list);
   // Parses and runs; the exit code. Bad input is thrown.
   int Run();
 
  private:
   void AddRun();
+  void AddSpread(CLI::App* command);
+  void AddPlan();
+  void AddWorker();
+  void AddMerge();
+  void AddStatus();
   void AddGolden();
   void AddBench();
   void AddGate();
@@ -28,9 +33,15 @@ class CommandLine {
   void AddSetup();
 
   const Invocation invocation_;
+  const CaseLister list_cases_of_;
   CLI::App app_;
   int code_ = kExitInternal;
-  RunArguments run_, list_;
+  RunArguments run_, list_, planned_;
+  SpreadArguments spread_;
+  PlanArguments plan_;
+  WorkerArguments worker_;
+  MergeArguments merge_, verify_;
+  std::int64_t generation_ = 0;
   bool list_cases_ = false, list_groups_ = false;
   GoldenArguments golden_;
   BenchArguments bench_;
@@ -39,7 +50,7 @@ class CommandLine {
   ValidateArguments validate_;
   HistoryArguments history_;
   TrendArguments trend_;
-  std::string folder_, shell_;
+  std::string folder_, shell_, run_folder_;
   std::string export_format_, export_report_, export_out_;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +21,13 @@ enum ExitStatus : int {
   kExitNotComparable = 5,  // a report of another major version
   kExitInternal = 6,
 };
+
+struct Case;
+struct SuiteInputs;
+class Workbench;
+// Lists the cases of a selection: ListCases of suites/suites.h, or what a test puts in its place.
+using CaseLister = std::function<std::vector<Case>(Workbench& bench, const SuiteInputs& inputs,
+                                                   const std::vector<std::string>& suites)>;
 
 struct Invocation {  // as typed, for provenance
   int argc = 0;
@@ -55,7 +63,57 @@ struct RunArguments {
   bool json = false;  // of list
   RunControl control;
 };
-int RunCommand(const RunArguments& arguments, const Invocation& invocation);
+
+// How a run is spread over worker processes. All defaults: it is not, and its cases run in this process.
+struct SpreadArguments {
+  int jobs = 0;                          // workers; 0: one a GPU, or one on a host
+  std::string executor;                  // "local", "files", "slurm"; empty: none, or local where another member is set
+  std::string folder;                    // of the run; empty: a temporary one, removed after a whole run
+  std::string plan;                      // file; empty: made of the selection
+  bool resume = false;                   // the folder's run goes on
+  std::int64_t bundle = -1, group = -1;  // of files: what this process runs
+  std::int64_t attempt = 1;              // of files
+  std::string durations_from;            // report: how long cases took
+  std::vector<std::string> sbatch;       // of slurm: further options
+  std::int64_t bundles = 0;              // of slurm: array elements; 0: one a group, at most 256
+  bool asked() const {
+    return jobs > 0 || !executor.empty() || !folder.empty() || !plan.empty() || resume || bundle >= 0 || group >= 0;
+  }
+};
+int RunCommand(const RunArguments& arguments, const SpreadArguments& spread, const Invocation& invocation,
+               const CaseLister& list);
+
+struct PlanArguments {
+  std::string out;             // file
+  std::int64_t bundles = 0;    // 0: none
+  std::int64_t workers = 0;    // groups are cut for so many; 0: a group a model
+  std::string gpu;             // what the name of each GPU must hold
+  std::string durations_from;  // report whose durations are taken for those to come; empty: rough ones
+};
+int PlanCommand(const RunArguments& arguments, const PlanArguments& plan, const Invocation& invocation,
+                const CaseLister& list);
+
+struct WorkerArguments {
+  std::string plan;
+  std::int64_t group = -1;  // below 0: assignments come on standard input
+  std::string lease;        // by hand: echoed, so that records can be told apart
+};
+int WorkerCommand(const WorkerArguments& arguments, const CaseLister& list);
+
+struct MergeArguments {
+  std::string folder;  // of the run, or of shard files
+  std::string plan;    // file; empty: the folder's
+  std::string report;  // to write; of verify: to check
+  bool allow_partial = false;
+};
+int MergeCommand(const MergeArguments& arguments, const CaseLister& list);
+int VerifyCommand(const MergeArguments& arguments, const CaseLister& list);
+
+// How far a run is, from its folder alone.
+int StatusCommand(const std::string& folder);
+
+// One element of a Slurm array: runs the groups that its grant names.
+int ElementCommand(const std::string& folder, std::int64_t generation);
 
 struct GoldenArguments {
   std::string model, goldens;  // goldens: empty = the file beside the model
@@ -110,7 +168,7 @@ int GateReportsCommand(const GateArguments& arguments);
 // Suites, models, presets and devices; or the ids of the cases that `arguments` select; or the groups that may be
 // placed.
 enum class ListWhat { kOverview, kCases, kGroups };
-int ListCommand(const RunArguments& arguments, ListWhat what);
+int ListCommand(const RunArguments& arguments, ListWhat what, const CaseLister& list);
 
 struct InspectArguments {
   std::vector<std::string> models;

@@ -57,11 +57,11 @@ Json SelectionJson(Workbench& bench, std::vector<Case> cases, ListWhat what) {
 
 }  // namespace
 
-int ListCommand(const RunArguments& arguments, ListWhat what) {
+int ListCommand(const RunArguments& arguments, ListWhat what, const CaseLister& list) {
   if (what != ListWhat::kOverview) {
     Workbench bench;
     const SuiteInputs inputs = InputsOf(arguments);
-    std::vector<Case> selected = Selected(ListCases(bench, inputs, arguments.suites), arguments);
+    std::vector<Case> selected = Selected(list(bench, inputs, arguments.suites), arguments);
     for (const std::string& note : EmptySuites(bench, inputs, arguments.suites)) fmt::print(stderr, "{}\n", note);
     const bool none = selected.empty();
     if (arguments.json) {

@@ -1,8 +1,10 @@
 #include "ci/assay/live_run.h"
 
 #include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "ci/assay/environment.h"
 #include "ci/assay/flips.h"
@@ -67,46 +69,77 @@ void PrintDurations(const Report& report, int most) {
   table.Print(stdout);
 }
 
+// Who ran how much of it.
+void PrintPlaces(const Report& report) {
+  struct Share {
+    std::int64_t groups = 0, cases = 0, restarts = 0, others = 0;
+  };
+  std::map<std::pair<std::string, std::string>, Share> shares;  // by host and GPU
+  for (const ShardGroup& group : report.distribution->groups)
+    for (const ShardAttempt& attempt : group.attempts) {
+      Share& share = shares[{attempt.host, attempt.gpu}];
+      const bool merged = attempt.state == "merged";
+      share.groups += merged ? 1 : 0;
+      share.cases += merged ? group.cases : 0;
+      share.others += merged ? 0 : 1;
+      share.restarts += std::max<std::int64_t>(0, attempt.workers - 1);
+    }
+  Table table("<<>>>>", {"host", "GPU", "groups", "cases", "restarts", "not merged"});
+  for (const auto& [place, share] : shares)
+    table.Add({place.first, place.second.empty() ? "none" : place.second, fmt::format("{}", share.groups),
+               fmt::format("{}", share.cases), fmt::format("{}", share.restarts), fmt::format("{}", share.others)});
+  table.Print(stdout);
+  for (const RetriedCase& item : report.distribution->retried)
+    fmt::print("ran again: {}: its worker {}\n", item.id, fmt::join(item.deaths, "; then "));
+}
+
 }  // namespace
 
-LiveRun::LiveRun(const CaseRun& run, Report report, double seconds)
-    : control_(run.control),
-      notes_(run.notes),
-      seeds_(run.seeds),
-      selected_(run.cases.size()),
-      seconds_(seconds),
+LiveRun::LiveRun(LiveSettings settings, Report report)
+    : settings_(std::move(settings)),
       report_(std::move(report)),
-      sink_(run.report, run.exports, report_),
-      progress_(!run.control.quiet) {}
+      sink_(settings_.report, settings_.exports, report_),
+      progress_(!settings_.control.quiet) {}
+
+std::string LiveRun::Oldest() const {
+  const auto oldest = std::min_element(running_.begin(), running_.end(),
+                                       [](const auto& a, const auto& b) { return a.second.since < b.second.since; });
+  return oldest == running_.end() ? "" : oldest->second.id;
+}
 
 // What remains is estimated from the cost of what has finished: suites differ by more than their numbers of cases.
 std::string LiveRun::Progress() const {
   const double elapsed = Seconds(Clock::now() - start_);
-  std::string text =
-      fmt::format("[{}/{}] {}", std::min(report_.cases.size() + 1, selected_), selected_, Clocked(elapsed));
+  std::string text = fmt::format("[{}/{}] {}", std::min(report_.cases.size() + 1, settings_.selected),
+                                 settings_.selected, Clocked(elapsed));
   if (done_seconds_ > 0 && elapsed > 2)
-    text += fmt::format(", about {} left", Clocked(elapsed / done_seconds_ * std::max(0.0, seconds_ - done_seconds_)));
+    text += fmt::format(", about {} left",
+                        Clocked(elapsed / done_seconds_ * std::max(0.0, settings_.seconds - done_seconds_)));
   if (failures_ > 0) text += fmt::format(", {} failed", failures_);
-  return text + (running_.empty() ? "" : ": " + running_);
+  if (running_.size() > 1)
+    text += fmt::format(", {} running, {:.1f} a second", running_.size(),
+                        static_cast<double>(report_.cases.size()) / std::max(elapsed, 0.1));
+  const std::string oldest = Oldest();
+  return text + (oldest.empty() ? "" : ": " + oldest);
 }
 
-void LiveRun::Begin(const Case& item, double seconds) {
+void LiveRun::Begin(int place, const std::string& id, double seconds) {
   const std::lock_guard lock(mutex_);
-  running_ = item.id();
-  running_seconds_ = seconds;
-  case_start_ = Clock::now();
+  running_[place] = {id, seconds, Clock::now()};
   progress_.Show(Progress());
 }
 
-void LiveRun::End(const ReportCase& item, const std::string& replay) {
+void LiveRun::End(int place, const ReportCase& item) {
   const std::lock_guard lock(mutex_);
-  running_.clear();
-  done_seconds_ += running_seconds_;
+  if (const auto running = running_.find(place); running != running_.end()) {
+    done_seconds_ += running->second.seconds;
+    running_.erase(running);
+  }
   const bool bad = item.status == Status::kFail || item.status == Status::kError;
   if (bad) {
     ++failures_;
     progress_.Clear();
-    PrintFailure(item, replay);
+    PrintFailure(item, settings_.pasted(item));
     std::fflush(stdout);
   }
   report_.cases.push_back(item);
@@ -117,25 +150,44 @@ void LiveRun::End(const ReportCase& item, const std::string& replay) {
   written_ = now;
 }
 
+void LiveRun::Idle(int place) {
+  const std::lock_guard lock(mutex_);
+  running_.erase(place);
+}
+
+void LiveRun::Say(const std::string& line) {
+  const std::lock_guard lock(mutex_);
+  progress_.Clear();
+  fmt::print(stderr, "{}\n", line);
+}
+
+void LiveRun::Known(const ReportCase& result) {
+  const std::lock_guard lock(mutex_);
+  if (result.status == Status::kFail || result.status == Status::kError) ++failures_;
+  report_.cases.push_back(result);
+}
+
 bool LiveRun::Stopped() {
   const std::lock_guard lock(mutex_);
-  if (control_.max_failures == 0 || failures_ < control_.max_failures) return false;
-  if (report_.cases.size() < selected_)
+  const int most = settings_.control.max_failures;
+  if (most == 0 || failures_ < most) return false;
+  if (report_.cases.size() < settings_.selected)
     report_.problems.push_back(fmt::format("stopped after {} failure{}: {} of {} cases ran", failures_,
-                                           failures_ == 1 ? "" : "s", report_.cases.size(), selected_));
+                                           failures_ == 1 ? "" : "s", report_.cases.size(), settings_.selected));
   return true;
 }
 
 void LiveRun::Tick() {
   const std::lock_guard lock(mutex_);
   const Clock::time_point now = Clock::now();
-  if (!running_.empty() && control_.timeout_s > 0 && Seconds(now - case_start_) > control_.timeout_s)
-    Abandon(fmt::format("{} took more than {:g} s", running_, control_.timeout_s), -1);
+  for (const auto& [place, running] : running_)
+    if (settings_.control.timeout_s > 0 && Seconds(now - running.since) > settings_.control.timeout_s)
+      Abandon(fmt::format("{} took more than {:g} s", running.id, settings_.control.timeout_s), -1);
   if (progress_.on_terminal()) {
     if (now - shown_ < kRedraw || running_.empty()) return;
     progress_.Show(Progress());
     shown_ = now;
-  } else if (!control_.quiet && now - said_ >= kHeartbeat) {
+  } else if (!settings_.control.quiet && now - said_ >= kHeartbeat) {
     fmt::print(stderr, "{}\n", Progress());
     said_ = now;
   }
@@ -143,7 +195,9 @@ void LiveRun::Tick() {
 
 void LiveRun::Interrupted(int signal) {
   const std::lock_guard lock(mutex_);
-  Abandon(InterruptedBy(signal) + (running_.empty() ? "" : " in " + running_), 128 + signal);
+  const std::string oldest = Oldest();
+  if (!settings_.how_to_resume.empty()) fmt::print("to go on: {}\n", settings_.how_to_resume);
+  Abandon(InterruptedBy(signal) + (oldest.empty() ? "" : " in " + oldest), 128 + signal);
 }
 
 void LiveRun::Abandon(const std::string& problem, int code) {
@@ -158,13 +212,14 @@ void LiveRun::Abandon(const std::string& problem, int code) {
 }
 
 void LiveRun::PrintAll(const ReportSummary& summary) {
-  if (!control_.quiet) {
+  if (!settings_.control.quiet) {
     PrintTable(report_);
+    if (report_.distribution) PrintPlaces(report_);
     PrintSkips(summary);
-    for (const std::string& note : notes_) fmt::print("{}\n", note);
-    if (seeds_) PrintFlips(report_);
+    for (const std::string& note : settings_.notes) fmt::print("{}\n", note);
+    if (settings_.seeds) PrintFlips(report_);
   }
-  if (control_.durations > 0) PrintDurations(report_, control_.durations);
+  if (settings_.control.durations > 0) PrintDurations(report_, settings_.control.durations);
   for (const std::string& problem : report_.problems) fmt::print("not complete: {}\n", problem);
   const auto count = [&](Status status) { return summary.statuses.at(status); };
   fmt::print("{}: {} of {} cases passed, {} failed, {} errored, {} skipped in {:.1f} s\n",
@@ -174,20 +229,28 @@ void LiveRun::PrintAll(const ReportSummary& summary) {
 }
 
 int LiveRun::FinishLocked(bool whole) {
-  progress_.Clear();
   if (whole) CountErrorsAfter(&report_.environment);
   report_.duration_s = Seconds(Clock::now() - start_);
   if (whole) report_.finished = Now();
-  if (whole && !control_.require.empty()) {
-    const std::string kind = Device::FromName(control_.require).kind_name();
+  if (whole) CheckRequired();
+  return Judge();
+}
+
+void LiveRun::CheckRequired() {
+  if (!settings_.control.require.empty()) {
+    const std::string kind = Device::FromName(settings_.control.require).kind_name();
     const bool ran = std::any_of(report_.cases.begin(), report_.cases.end(), [&](const ReportCase& item) {
       return item.status != Status::kSkip && item.axes.Text("device") == kind;
     });
-    const std::string why = RequiredMissing(control_);
+    const std::string why = RequiredMissing(settings_.control);
     if (!ran)
-      report_.problems.push_back(
-          fmt::format("no case ran on {}, which is required{}{}", control_.require, why.empty() ? "" : ": ", why));
+      report_.problems.push_back(fmt::format("no case ran on {}, which is required{}{}", settings_.control.require,
+                                             why.empty() ? "" : ": ", why));
   }
+}
+
+int LiveRun::Judge() {
+  progress_.Clear();
   report_.complete = report_.problems.empty();
   const ReportSummary summary = Summarise(report_);
   PrintAll(summary);
@@ -197,6 +260,22 @@ int LiveRun::FinishLocked(bool whole) {
 int LiveRun::Finish() {
   const std::lock_guard lock(mutex_);
   return FinishLocked(true);
+}
+
+int LiveRun::Finish(Report merged) {
+  const std::lock_guard lock(mutex_);
+  // What ended the run early is no fault of a shard.
+  merged.problems.insert(merged.problems.begin(), report_.problems.begin(), report_.problems.end());
+  // What was seen and is in no shard file is kept all the same: such a report is not complete.
+  if (!merged.problems.empty()) {
+    std::set<std::string> known;
+    for (const ReportCase& item : merged.cases) known.insert(item.id());
+    for (ReportCase& item : report_.cases)
+      if (known.insert(item.id()).second) merged.cases.push_back(std::move(item));
+  }
+  report_ = std::move(merged);
+  CheckRequired();
+  return Judge();
 }
 
 }  // namespace assay

@@ -2,51 +2,78 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
+#include <map>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "ci/assay/case_run.h"
 #include "ci/assay/report_sink.h"
 #include "ci/assay/terminal.h"
+#include "ci/spread/supervisor.h"
 
 namespace assay {
 
-// Begin and End come from the thread that runs cases, Tick and Interrupted from another one.
-class LiveRun {
- public:
-  LiveRun(const CaseRun& run, Report report, double seconds);  // rough, of all cases
+// What a run shows, whoever runs its cases.
+struct LiveSettings {
+  RunControl control{};
+  std::vector<std::string> notes{};  // for people, behind the table
+  bool seeds = false;                // they are an axis: what flipped between them is said
+  std::size_t selected = 0;          // cases
+  double seconds = 0;                // rough, of all cases
+  std::string report{};              // file; empty: none
+  ExportArguments exports{};
+  std::function<std::string(const ReportCase&)> pasted;  // the replay line as it runs here
+  std::string how_to_resume{};                           // of a run that was interrupted; empty: it cannot be
+};
 
-  void Begin(const Case& item, double seconds);  // rough
-  void End(const ReportCase& item, const std::string& replay);
+// Begin, End and Say come from the threads that run cases, a place each; Tick and Interrupted from another one.
+class LiveRun : public RunEvents {
+ public:
+  LiveRun(LiveSettings settings, Report report);
+
+  void Begin(int place, const std::string& id, double seconds) override;  // rough
+  void End(int place, const ReportCase& result) override;
+  void Idle(int place) override;
+  void Say(const std::string& line) override;
+  // What an earlier coordinator of the run saw end: counted, and not shown again.
+  void Known(const ReportCase& result);
   bool Stopped();  // so many failures end the run
 
   void Tick();
   void Interrupted(int signal);  // does not return
   // Table, report, exit code.
   int Finish();
+  // The same of a report that was made of what workers wrote.
+  int Finish(Report merged);
 
  private:
   using Clock = std::chrono::steady_clock;
+  struct Running {
+    std::string id;
+    double seconds = 0;  // rough
+    Clock::time_point since;
+  };
 
   std::string Progress() const;
+  std::string Oldest() const;  // id of the case that has run longest; empty: none runs
   void PrintAll(const ReportSummary& summary);
   int FinishLocked(bool whole);
+  void CheckRequired();  // a device that was asked for was used
+  int Judge();
   // Table and report of what has finished, then the end of the process: another thread is busy with a case.
   [[noreturn]] void Abandon(const std::string& problem, int code);
 
-  const RunControl control_;
-  const std::vector<std::string> notes_;
-  const bool seeds_;
-  const std::size_t selected_;
-  const double seconds_;
+  const LiveSettings settings_;
   std::mutex mutex_;
   Report report_;
   ReportSink sink_;
   ProgressLine progress_;
   const Clock::time_point start_ = Clock::now();
-  Clock::time_point written_ = start_, said_ = start_, shown_ = start_, case_start_ = start_;
-  std::string running_;  // id; empty between cases
-  double running_seconds_ = 0, done_seconds_ = 0;
+  Clock::time_point written_ = start_, said_ = start_, shown_ = start_;
+  std::map<int, Running> running_;  // by place
+  double done_seconds_ = 0;
   int failures_ = 0;
 };
 

@@ -6,21 +6,24 @@
 #include "ci/assay/commands.h"
 #include "ci/assay/rerun.h"
 #include "ci/assay/selection.h"
+#include "ci/assay/spread.h"
 #include "engine/ops/ops_factory.h"
 #include "suites/suites.h"
 #include "suites/support/runner.h"
 
 namespace assay {
 
-int RunCommand(const RunArguments& asked, const Invocation& invocation) {
+int RunCommand(const RunArguments& asked, const SpreadArguments& spread, const Invocation& invocation,
+               const CaseLister& list) {
   const RunArguments arguments = asked.rerun.empty() ? asked : FailedCases(asked.rerun, asked);
   if (!asked.rerun.empty() && arguments.patterns.empty()) {
     fmt::print("{}: no case failed in it: nothing to run again\n", asked.rerun);
     return kExitIncomplete;
   }
+  if (spread.asked()) return SpreadCommand(arguments, spread, invocation, list);
   const SuiteInputs inputs = InputsOf(arguments);
   Workbench bench;
-  std::vector<Case> all = ListCases(bench, inputs, arguments.suites);
+  std::vector<Case> all = list(bench, inputs, arguments.suites);
   CaseRun run;
   run.kind = "run";
   run.listed = all.size();

@@ -10,6 +10,9 @@ find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 set(ZLIB_USE_STATIC_LIBS ON)
 find_package(ZLIB REQUIRED)
 find_package(tinyxml2 REQUIRED)
+# Linked in, as OpenSSL and zlib are: a program that is carried to another machine brings its database along.
+find_library(SQLite3_LIBRARY libsqlite3.a REQUIRED)
+find_package(SQLiteCpp REQUIRED)
 find_package(GTest REQUIRED)
 find_package(benchmark REQUIRED)
 find_package(Boost 1.74 REQUIRED CONFIG)  # headers: quantiles of Boost.Math

@@ -25,6 +25,8 @@ GpuInfo ReadGpu(int index, const std::string& bus_id) {
 
 std::optional<EccCounts> ReadEcc(const std::string& bus_id) { return NvmlDevice(bus_id).Ecc(); }
 
+std::optional<std::int64_t> FreeMemory(const std::string& bus_id) { return NvmlDevice(bus_id).FreeMemory(); }
+
 std::string ReadDriverVersion(const std::string& bus_id) { return NvmlDevice(bus_id).DriverVersion(); }
 
 Spread SpreadOf(std::vector<double> values) {

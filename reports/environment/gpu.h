@@ -20,6 +20,9 @@ GpuInfo ReadGpu(int index, const std::string& bus_id);
 // Errors counted since the driver was loaded; nothing for a device without error correction.
 std::optional<EccCounts> ReadEcc(const std::string& bus_id);
 
+// Bytes of the device's memory that nobody holds; nothing where the library does not tell.
+std::optional<std::int64_t> FreeMemory(const std::string& bus_id);
+
 // The version of the driver of the device: "580.159.04"; empty when the library does not tell.
 std::string ReadDriverVersion(const std::string& bus_id);
 

@@ -1,12 +1,12 @@
 // What makes numbers of two runs comparable, declared field by field.
 #include <fmt/core.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <iterator>
 
 #include "reports/format/digest.h"
 #include "reports/format/environment.h"
+#include "reports/format/sha256.h"
 
 namespace assay {
 namespace {

@@ -171,6 +171,12 @@ std::optional<EccCounts> NvmlDevice::Ecc() const {
   return EccCounts{static_cast<std::int64_t>(corrected), static_cast<std::int64_t>(uncorrected)};
 }
 
+std::optional<std::int64_t> NvmlDevice::FreeMemory() const {
+  nvmlMemory_t memory{};
+  if (library_->Call(ASSAY_NVML(nvmlDeviceGetMemoryInfo), &memory) != NVML_SUCCESS) return std::nullopt;
+  return static_cast<std::int64_t>(memory.free);
+}
+
 NvmlDevice::Moment NvmlDevice::Now() const {
   Moment now;
   const auto read = [&](std::optional<double>* out, double unit, auto function, auto... which) {
@@ -207,6 +213,7 @@ NvmlDevice::~NvmlDevice() = default;
 void NvmlDevice::Describe(GpuInfo*) const {}
 std::string NvmlDevice::DriverVersion() const { return ""; }
 std::optional<EccCounts> NvmlDevice::Ecc() const { return std::nullopt; }
+std::optional<std::int64_t> NvmlDevice::FreeMemory() const { return std::nullopt; }
 NvmlDevice::Moment NvmlDevice::Now() const { return {}; }
 
 }  // namespace assay

@@ -22,7 +22,8 @@ class NvmlDevice {
   // Fills what the library knows, and names what it refuses in info->unread.
   void Describe(GpuInfo* info) const;
   std::optional<EccCounts> Ecc() const;
-  std::string DriverVersion() const;  // "580.159.04"; empty when it is not told
+  std::optional<std::int64_t> FreeMemory() const;  // bytes
+  std::string DriverVersion() const;               // "580.159.04"; empty when it is not told
 
   // What the device does now; a part that is refused is absent.
   struct Moment {

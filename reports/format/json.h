@@ -45,6 +45,13 @@ BuildInfo BuildFrom(const Json& json);
 Json GateJson(const GateRecord& record);
 GateRecord GateFrom(const Json& json);
 
+Json DistributionJson(const Distribution& distribution);
+Distribution DistributionFrom(const Json& json);
+
+// A case that stands alone: {"bounds": [...], "case": {...}}, as it was measured.
+Json CaseRecordJson(const ReportCase& item);
+ReportCase CaseRecordFrom(const Json& json);
+
 Json AxesJson(const Axes& axes);
 Axes AxesFrom(const Json& json);
 Status StatusFrom(const Json& object);

@@ -143,6 +143,29 @@ struct RunMeasure {
 };
 // "build_time=312.5:s", "faults_found=26::higher". Throws ReportError that says what was expected.
 RunMeasure MeasureFrom(const std::string& text);
+// One attempt of a worker's supervisor at a group of cases.
+struct ShardAttempt {
+  std::int64_t attempt = 0;
+  std::string state;  // "merged", "superseded" (an older lease: kept, never merged), "refused"
+  std::string host, gpu, file, file_sha256;
+  std::int64_t workers = 0, leftovers = 0;  // processes started; of them, groups that outlived their worker
+};
+struct ShardGroup {
+  std::string model;
+  std::int64_t cases = 0;
+  std::vector<ShardAttempt> attempts;
+};
+// A case whose worker died before it had an outcome, and how it died, each time.
+struct RetriedCase {
+  std::string id;
+  std::vector<std::string> deaths;
+};
+// What a report was merged of.
+struct Distribution {
+  std::string plan_hash, nonce;
+  std::vector<ShardGroup> groups;
+  std::vector<RetriedCase> retried;
+};
 
 struct Report {
   std::string run_id;
@@ -159,7 +182,8 @@ struct Report {
   std::int64_t listed = 0, selected = 0;  // cases that exist for these inputs; cases asked for
   std::vector<ReportCase> cases;
   std::vector<ReportBenchmark> benchmarks;
-  std::optional<GateRecord> gate;  // of kind "gate": cases are those of the candidate's parity
+  std::optional<GateRecord> gate;            // of kind "gate": cases are those of the candidate's parity
+  std::optional<Distribution> distribution;  // of a run that was spread over workers
   bool complete = false;
   std::vector<std::string> problems;  // why it is not complete
   // The version this was converted from; empty when it was written as it stands. What that version did not record is

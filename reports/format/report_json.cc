@@ -205,6 +205,14 @@ double GetNumber(const Json& object, const char* key, double absent) {
   return text == "inf" ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity();
 }
 
+Json CaseRecordJson(const ReportCase& item) {
+  BoundTable bounds;
+  Json json = CaseJson(item, &bounds);
+  return {{"bounds", bounds.json()}, {"case", std::move(json)}};
+}
+
+ReportCase CaseRecordFrom(const Json& json) { return CaseFrom(json.at("case"), BoundsFrom(json.at("bounds"))); }
+
 Json AxesJson(const Axes& axes) {
   Json json = Json::object();
   for (const auto& [name, value] : axes.all()) std::visit([&, key = name](const auto& v) { json[key] = v; }, value);
@@ -292,6 +300,7 @@ std::string ToJson(const Report& as_measured) {
   json["cases"] = std::move(cases);
   json["benchmarks"] = std::move(rows);
   if (report.gate) json["gate"] = GateJson(*report.gate);
+  if (report.distribution) json["distribution"] = DistributionJson(*report.distribution);
   return Printed(json);
 }
 
@@ -313,6 +322,7 @@ Report FromJson(std::string_view text) {
     for (const Json& item : json.at("cases")) report.cases.push_back(CaseFrom(item, bounds));
     for (const Json& row : json.at("benchmarks")) report.benchmarks.push_back(BenchmarkFrom(row));
     if (json.contains("gate")) report.gate = GateFrom(json["gate"]);
+    if (json.contains("distribution")) report.distribution = DistributionFrom(json["distribution"]);
     report.complete = json.at("integrity").at("complete");
     report.problems = json.at("integrity").at("problems").get<std::vector<std::string>>();
   } catch (const Json::exception& error) {

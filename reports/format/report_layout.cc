@@ -60,7 +60,7 @@ std::string Printed(const Json& report) {
     if (item.key() == "benchmarks")
       printer.Lines(*item, 1, true);
     else
-      printer.Member(*item, 1, item.key() == "environment" || item.key() == "gate");
+      printer.Member(*item, 1, item.key() == "environment" || item.key() == "gate" || item.key() == "distribution");
   }
   printer.Add('\n');
   printer.Add('}');

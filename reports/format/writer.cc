@@ -37,15 +37,26 @@ class Descriptor {
 };
 
 // Errors name `asked`, the path that the user knows.
-void WriteAll(const std::string& path, const std::string& asked, std::string_view text) {
-  const Descriptor file(path, asked, O_WRONLY | O_CREAT | O_EXCL);
+void WriteText(int fd, const std::string& asked, std::string_view text) {
   while (!text.empty()) {
-    const ssize_t written = ::write(file.get(), text.data(), text.size());
+    const ssize_t written = ::write(fd, text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) Fail("cannot write", asked, errno);
     text.remove_prefix(static_cast<std::size_t>(written));
   }
+}
+
+void WriteAll(const std::string& path, const std::string& asked, std::string_view text) {
+  const Descriptor file(path, asked, O_WRONLY | O_CREAT | O_EXCL);
+  WriteText(file.get(), asked, text);
   if (::fsync(file.get()) != 0) Fail("cannot write", asked, errno);
+}
+
+void SyncFolderOf(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  const Descriptor directory(folder.empty() ? "." : folder, folder, O_RDONLY | O_DIRECTORY);
+  // Some file systems refuse to sync a folder; the file itself is safe by then.
+  if (::fsync(directory.get()) != 0 && errno != EINVAL) Fail("cannot sync", folder, errno);
 }
 
 }  // namespace
@@ -59,7 +70,6 @@ void WriteFileAtomically(const std::string& asked, std::string_view text) {
   if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error))
     throw ReportError(fmt::format("cannot replace {}: it is not a regular file", asked));
   const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
-  const std::string folder = std::filesystem::path(path).parent_path().string();
   try {
     WriteAll(temporary, asked, IsGzipPath(asked) ? packed : text);
     if (std::rename(temporary.c_str(), path.c_str()) != 0) Fail("cannot replace", asked, errno);
@@ -67,9 +77,7 @@ void WriteFileAtomically(const std::string& asked, std::string_view text) {
     std::remove(temporary.c_str());
     throw;
   }
-  const Descriptor directory(folder.empty() ? "." : folder, folder, O_RDONLY | O_DIRECTORY);
-  // Some file systems refuse to sync a folder; the file itself is safe by then.
-  if (::fsync(directory.get()) != 0 && errno != EINVAL) Fail("cannot sync", folder, errno);
+  SyncFolderOf(path);
 }
 
 std::string ReadFile(const std::string& path) {
@@ -81,6 +89,24 @@ std::string ReadFile(const std::string& path) {
   std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
   if (in.bad()) throw ReportError(fmt::format("cannot read {}", path));
   return IsGzipPath(path) ? Decompressed(text, path) : text;
+}
+
+GrowingFile::GrowingFile(std::string path) : path_(std::move(path)) {
+  fd_ = ::open((path_ + ".part").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd_ < 0) Fail("cannot open", path_, errno);
+}
+
+GrowingFile::~GrowingFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void GrowingFile::Append(std::string_view text) { WriteText(fd_, path_, text); }
+
+void GrowingFile::Close() {
+  if (::fsync(fd_) != 0) Fail("cannot write", path_, errno);
+  ::close(std::exchange(fd_, -1));
+  if (std::rename((path_ + ".part").c_str(), path_.c_str()) != 0) Fail("cannot replace", path_, errno);
+  SyncFolderOf(path_);
 }
 
 ReportFile::ReportFile(std::string path, const Report& begun) : path_(std::move(path)) { Update(begun); }

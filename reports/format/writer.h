@@ -16,6 +16,22 @@ void WriteFileAtomically(const std::string& path, std::string_view text);
 // Reads a whole file, and decompresses it when its path ends in ".gz". Throws ReportError naming it.
 std::string ReadFile(const std::string& path);
 
+// A file that grows line by line under the name PATH.part and gets its own name when it is whole: whoever reads PATH
+// sees all of it or nothing. Throws ReportError naming path and cause.
+class GrowingFile {
+ public:
+  explicit GrowingFile(std::string path);
+  ~GrowingFile();  // leaves PATH.part unless Close came before
+  GrowingFile(const GrowingFile&) = delete;
+  GrowingFile& operator=(const GrowingFile&) = delete;
+  void Append(std::string_view text);
+  void Close();  // fsync, rename, fsync of the folder
+
+ private:
+  std::string path_;
+  int fd_ = -1;
+};
+
 // The report file of a run. Until Finish it holds the report so far, marked incomplete, so that a run that dies leaves
 // a file that says so and keeps what it had found.
 class ReportFile {

@@ -29,6 +29,8 @@ class CaseRunner {
   //   - a status other than kPass always has a reason.
   // `seconds` is measured here.
   CaseOutcome Run(const Case& item);
+  // Whether a case lost the device: nothing more can run on it in this process.
+  bool Lost(const Device& device) const { return lost_.contains(device.name()); }
 
  private:
   CaseOutcome Guarded(const Case& item);

@@ -44,6 +44,7 @@ const std::vector<Room> kRooms = {
     // Statistics and decisions on numbers alone.
     {"reports/gate/", {}},
     {"reports/policy/", {"oracles/verdict/", "reports/format/", "reports/gate/"}},
+    {"reports/merge/", {"oracles/verdict/", "reports/format/"}},
     {"reports/format/", {"oracles/verdict/", "reports/"}},
     {"reports/environment/", {"oracles/verdict/", "reports/"}},
     {"reports/render/", {"oracles/verdict/", "reports/"}},
@@ -76,6 +77,9 @@ const std::vector<ForbiddenInclude> kForbiddenIncludes = {
     {"ci/assay/gate", "engine/", "the gate sees builds as processes"},
     {"ci/assay/gate", "suites/", "the gate sees builds as processes"},
     {"ci/assay/gate", "bench/", "the gate sees builds as processes"},
+    {"ci/spread/", "engine/", "who spreads a run sees workers as processes"},
+    {"ci/spread/", "suites/", "who spreads a run sees workers as processes"},
+    {"ci/spread/", "bench/", "who spreads a run sees workers as processes"},
     {"ci/assay/", "suites/testing/", "what plants faults serves tests"},
 };
 
@@ -184,6 +188,8 @@ INSTANTIATE_TEST_SUITE_P(
         Planted{"bench_includes_command", "bench/cases/a.cc", "#include \"ci/assay/commands.h\""},
         Planted{"command_plants_faults", "ci/assay/a.cc", "#include \"suites/testing/planted.h\""},
         Planted{"gate_includes_engine", "ci/assay/gate_rounds.cc", "#include \"engine/base/check.h\""},
+        Planted{"spreading_includes_engine", "ci/spread/a.cc", "#include \"engine/base/check.h\""},
+        Planted{"merge_includes_environment", "reports/merge/a.cc", "#include \"reports/environment/host.h\""},
         Planted{"statistics_include_report", "reports/gate/a.cc", "#include \"reports/format/report.h\""},
         Planted{"not_rooted", "engine/base/a.h", "#include \"check.h\""},
         Planted{"family_in_runtime", "engine/runtime/trunk.cc", "if (name == \"Gemma4\") {}"},

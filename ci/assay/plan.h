@@ -1,0 +1,25 @@
+// Plans made of a selection, and the cases that a plan names.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ci/assay/commands.h"
+#include "reports/merge/plan.h"
+#include "suites/support/case.h"
+
+namespace assay {
+
+// Throws InputError, and ReportError for a report of durations that cannot be read.
+Plan MakePlan(const RunArguments& arguments, const PlanArguments& plan, const Invocation& invocation,
+              const CaseLister& list);
+
+// Of every plan of this build the same population: what the plan's selection lists here and now.
+std::vector<Case> CasesOf(const PlanInputs& inputs, Workbench& bench, const CaseLister& list);
+std::vector<std::string> PopulationOf(const PlanInputs& inputs, const CaseLister& list);
+
+// Throws InputError unless this build made the plan.
+void RequireOwnPlan(const Plan& plan, const std::string& file);
+
+}  // namespace assay

@@ -1,0 +1,79 @@
+#include "ci/assay/program.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+#include <system_error>
+
+#include "ci/assay/command_line.h"
+#include "ci/assay/commands.h"
+#include "engine/base/check.h"
+#include "reports/format/report.h"
+#include "suites/suites.h"
+
+namespace assay {
+namespace {
+
+// Never throws: standard error may be what cannot be written.
+void Complain(const std::string& text) { std::fputs(("assay: " + text + "\n").c_str(), stderr); }
+
+// Bad input and unusable resources are the caller's to mend; anything else is ours.
+int CodeOf(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const NoSuchModel& error) {
+    Complain(error.what());
+    return kExitIncomplete;
+  } catch (const ReportVersionError& error) {
+    Complain(error.what());
+    return kExitNotComparable;
+  } catch (const Error& error) {
+    Complain(error.what());
+    return kExitUsage;
+  } catch (const ReportError& error) {
+    Complain(error.what());
+    return kExitUsage;
+  } catch (const std::system_error& error) {
+    Complain(error.what());
+    return kExitUsage;
+  } catch (const std::exception& error) {
+    Complain(fmt::format("internal error: {}", error.what()));
+  } catch (...) {
+    Complain("internal error");
+  }
+  return kExitInternal;
+}
+
+// Threads that spin while they wait take the processor from those that work when a machine is busy: a run took five
+// times as long beside others. OpenMP reads the variable when it is loaded, so the program starts itself anew. Timed
+// rows keep what the user's environment says.
+void WaitPassively(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || argv[0] == nullptr || argv[1] == nullptr) return;
+  const std::string command = argv[1];
+  if (command != "run" && command != "golden" && command != "worker") return;
+  ::setenv("OMP_WAIT_POLICY", "passive", 1);
+  ::execv("/proc/self/exe", argv);  // returns where it is refused: then threads spin
+}
+
+}  // namespace
+
+int RunProgram(int argc, char** argv, const CaseLister& list) {
+  int code = kExitInternal;
+  try {
+    WaitPassively(argv);
+    code = CommandLine({argc, argv}, list).Run();
+  } catch (...) {
+    code = CodeOf(std::current_exception());
+  }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    Complain("standard output cannot be written");
+    if (code == kExitPass) code = kExitUsage;
+  }
+  return code;
+}
+
+}  // namespace assay

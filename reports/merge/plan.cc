@@ -1,0 +1,165 @@
+#include "reports/merge/plan.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "reports/format/json.h"
+#include "reports/format/sha256.h"
+#include "reports/format/writer.h"
+
+namespace assay {
+namespace {
+
+// What is hashed: no spaces, members in the order written here, nothing but ASCII.
+std::string Canonical(const Json& json) { return json.dump(-1, ' ', true, Json::error_handler_t::replace); }
+
+Json InputsJson(const PlanInputs& inputs) {
+  return {{"models", inputs.models},     {"suites", inputs.suites},     {"dtypes", inputs.dtypes},
+          {"patterns", inputs.patterns}, {"excluded", inputs.excluded}, {"device", inputs.device},
+          {"seed", inputs.seed},         {"seeds", inputs.seeds},       {"batch_invariant", inputs.batch_invariant}};
+}
+
+PlanInputs InputsFrom(const Json& json) {
+  PlanInputs inputs;
+  json.at("models").get_to(inputs.models);
+  json.at("suites").get_to(inputs.suites);
+  json.at("dtypes").get_to(inputs.dtypes);
+  json.at("patterns").get_to(inputs.patterns);
+  json.at("excluded").get_to(inputs.excluded);
+  json.at("device").get_to(inputs.device);
+  json.at("seed").get_to(inputs.seed);
+  json.at("seeds").get_to(inputs.seeds);
+  json.at("batch_invariant").get_to(inputs.batch_invariant);
+  return inputs;
+}
+
+Json PlanJson(const Plan& plan) {
+  Json groups = Json::array(), models = Json::array();
+  for (const ModelInfo& model : plan.models)
+    models.push_back({{"name", model.name}, {"format", model.format}, {"identity", model.identity}});
+  for (const PlanGroup& group : plan.groups)
+    groups.push_back({{"model", group.model},
+                      {"device", group.device},
+                      {"memory_bytes", group.memory_bytes},
+                      {"seconds", Number(group.seconds)},
+                      {"case_timeout_s", Number(group.case_timeout_s)},
+                      {"cases", group.cases}});
+  return {{"schema", {{"name", kPlanSchemaName}, {"version", kPlanSchemaVersion}}},
+          {"run", plan.run_id},
+          {"nonce", plan.nonce},
+          {"created", plan.created},
+          {"argv", plan.argv},
+          {"build", BuildJson(plan.build)},
+          {"inputs", InputsJson(plan.inputs)},
+          {"models", std::move(models)},
+          {"gpu", plan.gpu},
+          {"listed", plan.listed},
+          {"groups", std::move(groups)},
+          {"bundles", plan.bundles}};
+}
+
+void CheckVersion(const Json& json) {
+  if (!json.is_object() || json.value("/schema/name"_json_pointer, "") != kPlanSchemaName)
+    throw ReportError(fmt::format("not a plan: plan.schema.name is not '{}'", kPlanSchemaName));
+  const std::string found = json.value("/schema/version"_json_pointer, "");
+  const std::string known = kPlanSchemaVersion;
+  if (found.substr(0, found.find('.')) != known.substr(0, known.find('.')))
+    throw ReportVersionError(fmt::format("plan version {}: this build reads {}", found, known));
+}
+
+Plan ContentsFrom(const Json& json) {
+  Plan plan;
+  json.at("run").get_to(plan.run_id);
+  json.at("nonce").get_to(plan.nonce);
+  json.at("created").get_to(plan.created);
+  json.at("argv").get_to(plan.argv);
+  plan.build = BuildFrom(json.at("build"));
+  plan.inputs = InputsFrom(json.at("inputs"));
+  for (const Json& model : json.at("models"))
+    plan.models.push_back({model.at("name"), model.at("format"), model.at("identity")});
+  json.at("gpu").get_to(plan.gpu);
+  json.at("listed").get_to(plan.listed);
+  for (const Json& group : json.at("groups"))
+    plan.groups.push_back({group.at("model"), group.at("device"), group.at("memory_bytes"), group.at("seconds"),
+                           group.at("case_timeout_s"), group.at("cases").get<std::vector<std::string>>()});
+  for (std::size_t i = 0; i < plan.groups.size(); ++i)
+    if (plan.groups[i].cases.empty()) throw ReportError(fmt::format("not a plan: group {} has no case", i));
+  json.at("bundles").get_to(plan.bundles);
+  for (const auto& bundle : plan.bundles)
+    for (const std::int64_t group : bundle)
+      if (group < 0 || group >= static_cast<std::int64_t>(plan.groups.size()))
+        throw ReportError(fmt::format("not a plan: a bundle names group {} of {}", group, plan.groups.size()));
+  return plan;
+}
+
+}  // namespace
+
+std::string PlanText(const Plan& plan) {
+  const std::string canonical = Canonical(PlanJson(plan));
+  return fmt::format("{{\"hash\":\"{}\",\"plan\":{}}}\n", Sha256(canonical), canonical);
+}
+
+std::string PlanHash(const Plan& plan) { return Sha256(Canonical(PlanJson(plan))); }
+
+Plan PlanFrom(std::string_view text) {
+  try {
+    const Json json = Json::parse(text);
+    if (!json.is_object() || !json.contains("plan")) throw ReportError("not a plan: it has no member 'plan'");
+    CheckVersion(json.at("plan"));
+    Plan plan = ContentsFrom(json.at("plan"));
+    const std::string found = json.at("hash"), derived = PlanHash(plan);
+    if (found != derived || text != PlanText(plan))
+      throw ReportError(
+          fmt::format("a plan that was changed after it was written: it states hash {:.12}, its contents "
+                      "have {:.12}; make a new one with 'assay plan'",
+                      found, Sha256(Canonical(json.at("plan")))));
+    return plan;
+  } catch (const Json::exception& error) {
+    throw ReportError(fmt::format("not a plan: {}", error.what()));
+  }
+}
+
+Plan ReadPlan(const std::string& path) {
+  const std::string text = ReadFile(path);
+  try {
+    return PlanFrom(text);
+  } catch (const ReportVersionError& error) {
+    throw ReportVersionError(fmt::format("{}: {}", path, error.what()));
+  } catch (const ReportError& error) {
+    throw ReportError(fmt::format("{}: {}", path, error.what()));
+  }
+}
+
+std::int64_t CasesOf(const Plan& plan) {
+  return std::accumulate(
+      plan.groups.begin(), plan.groups.end(), std::int64_t{0},
+      [](std::int64_t sum, const auto& group) { return sum + static_cast<std::int64_t>(group.cases.size()); });
+}
+
+std::vector<std::int64_t> LongestFirst(const std::vector<PlanGroup>& groups) {
+  std::vector<std::int64_t> order(groups.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::int64_t a, std::int64_t b) { return groups[a].seconds > groups[b].seconds; });
+  return order;
+}
+
+std::vector<std::vector<std::int64_t>> Bundled(const std::vector<PlanGroup>& groups, std::size_t count) {
+  std::vector<std::vector<std::int64_t>> bundles(std::min(count, groups.size()));
+  // (seconds, index), the least first.
+  std::vector<std::pair<double, std::size_t>> heap;
+  for (std::size_t i = 0; i < bundles.size(); ++i) heap.emplace_back(0.0, i);
+  const std::greater<> later;
+  for (const std::int64_t group : LongestFirst(groups)) {
+    std::pop_heap(heap.begin(), heap.end(), later);
+    bundles[heap.back().second].push_back(group);
+    heap.back().first += groups[group].seconds;
+    std::push_heap(heap.begin(), heap.end(), later);
+  }
+  return bundles;
+}
+
+}  // namespace assay

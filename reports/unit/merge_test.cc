@@ -1,0 +1,411 @@
+// Merging shard files: sets that are sound, late results of nodes that were given up, and every way in which a set can
+// be wrong, planted at random from a seed.
+#include "reports/merge/merge.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+
+#include "reports/environment/begin.h"
+#include "reports/format/check.h"
+#include "reports/merge/shard.h"
+#include "reports/unit/sample.h"
+
+namespace assay {
+namespace {
+
+using Random = std::mt19937_64;
+using Files = std::map<std::string, std::string>;  // name, text
+
+std::size_t Below(Random& random, std::size_t limit) { return random() % limit; }
+
+Plan SmallPlan(std::size_t groups, std::size_t cases) {
+  Plan plan;
+  plan.run_id = NewRunId();
+  plan.nonce = "0011223344556677";
+  plan.created = "2026-01-01T00:00:00.000Z";
+  plan.argv = {"assay", "run"};
+  plan.build.commit = "unknown";
+  plan.build.build_id = "b1";
+  plan.inputs.device = "cuda";
+  plan.gpu = "h100";
+  for (std::size_t g = 0; g < groups; ++g) {
+    PlanGroup group{"nano", "cuda", 1, static_cast<double>(g), 60, {}};
+    for (std::size_t c = 0; c < cases; ++c)
+      group.cases.push_back(MakeCase("Case" + std::to_string(g * cases + c), Status::kPass).id());
+    plan.groups.push_back(group);
+  }
+  plan.listed = static_cast<std::int64_t>(groups * cases);
+  return plan;
+}
+
+std::vector<std::string> PopulationOf(const Plan& plan) {
+  std::vector<std::string> ids;
+  for (const PlanGroup& group : plan.groups) ids.insert(ids.end(), group.cases.begin(), group.cases.end());
+  return ids;
+}
+
+// A run's leases and files, sound until something is done to them.
+struct ShardSet {
+  Plan plan;
+  std::vector<std::string> population;
+  std::vector<Lease> leases;
+  Files files;
+
+  MergeInput Input() const {
+    MergeInput input{plan,
+                     population,
+                     leases,
+                     {},
+                     [this](const std::string& name) { return files.at(name); },
+                     [](std::int64_t group, std::int64_t) { return "assay run --group " + std::to_string(group); }};
+    for (const auto& [name, text] : files) input.files.push_back(name);
+    return input;
+  }
+};
+
+ShardBegin BeginOf(const Plan& plan, const Lease& lease) {
+  ShardBegin begin{PlanHash(plan), plan.run_id,  plan.nonce, lease.group, lease.attempt,
+                   lease.token,    plan.created, {},         {}};
+  begin.environment.build = plan.build;
+  begin.environment.host.name = "node" + std::to_string(lease.group);
+  GpuInfo gpu;
+  gpu.name = "NVIDIA H100 80GB HBM3";
+  gpu.uuid = "GPU-" + std::to_string(lease.group);
+  begin.environment.gpus = {gpu};
+  return begin;
+}
+
+// Case `index` of group `group`, of a plan that SmallPlan made with groups of `per_group` cases.
+ShardCase CaseAt(std::size_t group, std::size_t per_group, std::int64_t index) {
+  ShardCase item;
+  item.index = index;
+  item.result = MakeCase("Case" + std::to_string(group * per_group + static_cast<std::size_t>(index)), Status::kPass);
+  return item;
+}
+
+// A file's text; `indices` of the group's cases are in it.
+std::string TextOf(const ShardBegin& begin, std::size_t per_group, const std::vector<std::int64_t>& indices) {
+  ShardLines lines;
+  std::string text = lines.Line(begin);
+  for (const std::int64_t index : indices)
+    text += lines.Line(CaseAt(static_cast<std::size_t>(begin.group), per_group, index));
+  return text +
+         lines.Line(ShardEnd{static_cast<std::int64_t>(indices.size()), "2026-01-01T00:01:00.000Z", 60, 1, 0, {}});
+}
+
+std::vector<std::int64_t> AllOf(const Plan& plan) {
+  std::vector<std::int64_t> indices(plan.groups.front().cases.size());
+  for (std::size_t i = 0; i < indices.size(); ++i) indices[i] = static_cast<std::int64_t>(i);
+  return indices;
+}
+
+std::string NameOf(const Lease& lease) { return ShardFileName(lease.group, lease.attempt, lease.token); }
+
+Lease LeaseAt(std::int64_t group, std::int64_t attempt) { return DerivedLease("test", group, attempt); }
+
+std::string Sound(const ShardSet& set, const Lease& lease) {
+  return TextOf(BeginOf(set.plan, lease), set.plan.groups.front().cases.size(), AllOf(set.plan));
+}
+
+ShardSet SoundSet(Random& random) {
+  ShardSet set{SmallPlan(1 + Below(random, 4), 1 + Below(random, 4)), {}, {}, {}};
+  set.population = PopulationOf(set.plan);
+  std::shuffle(set.population.begin(), set.population.end(), random);
+  for (std::size_t g = 0; g < set.plan.groups.size(); ++g) {
+    const auto attempts = static_cast<std::int64_t>(1 + Below(random, 3) / 2);
+    for (std::int64_t attempt = 1; attempt <= attempts; ++attempt)
+      set.leases.push_back(LeaseAt(static_cast<std::int64_t>(g), attempt));
+    set.files[NameOf(set.leases.back())] = Sound(set, set.leases.back());
+  }
+  return set;
+}
+
+// The newest lease of a group.
+Lease LiveOf(const ShardSet& set, std::int64_t group) {
+  Lease live;
+  for (const Lease& lease : set.leases)
+    if (lease.group == group) live = lease;
+  return live;
+}
+
+// The results of nodes that were given up arrive after all: whole, cut, or empty behind their begin.
+void AddZombies(Random& random, ShardSet* set) {
+  for (const Lease& lease : set->leases) {
+    if (lease.attempt == LiveOf(*set, lease.group).attempt || Below(random, 2) == 0) continue;
+    std::string text = Sound(*set, lease);
+    if (Below(random, 3) == 0) text.resize(text.find('\n') + 1 + Below(random, text.size() - text.find('\n') - 1));
+    set->files[NameOf(lease)] = text;
+  }
+}
+
+// Plants one fault into a sound set; false: this set cannot have it.
+using Plant = bool (*)(Random& random, ShardSet* set, const Lease& victim);
+struct FaultKind {
+  MergeFault fault;
+  Plant plant;
+};
+
+// A file under the victim's name whose begin differs by what `change` does.
+template <class Change>
+bool WithOtherBegin(ShardSet* set, const Lease& victim, Change change) {
+  ShardBegin begin = BeginOf(set->plan, victim);
+  change(begin);
+  set->files[NameOf(victim)] = TextOf(begin, set->plan.groups.front().cases.size(), AllOf(set->plan));
+  return true;
+}
+
+const std::vector<FaultKind> kFaultKinds = {
+    {MergeFault::kLost,
+     [](Random&, ShardSet* set, const Lease& victim) { return set->files.erase(NameOf(victim)) == 1; }},
+    {MergeFault::kLost,  // given to a second node, which never answered; the first one's answer does not count
+     [](Random&, ShardSet* set, const Lease& victim) {
+       const auto at = std::find_if(set->leases.begin(), set->leases.end(), [&](const Lease& lease) {
+         return lease.group == victim.group && lease.attempt == victim.attempt;
+       });
+       set->leases.insert(std::next(at), LeaseAt(victim.group, victim.attempt + 1));
+       return true;
+     }},
+    {MergeFault::kDuplicated,
+     [](Random&, ShardSet* set, const Lease& victim) {
+       set->files["copy of " + NameOf(victim)] = set->files.at(NameOf(victim));
+       return true;
+     }},
+    {MergeFault::kEmpty,
+     [](Random&, ShardSet* set, const Lease& victim) {
+       set->files[NameOf(victim)].clear();
+       return true;
+     }},
+    {MergeFault::kTruncated,  // at any byte
+     [](Random& random, ShardSet* set, const Lease& victim) {
+       std::string& text = set->files[NameOf(victim)];
+       text.resize(1 + Below(random, text.size() - 1));
+       return true;
+     }},
+    {MergeFault::kEdited,  // one bit anywhere
+     [](Random& random, ShardSet* set, const Lease& victim) {
+       std::string& text = set->files[NameOf(victim)];
+       text[Below(random, text.size())] ^= static_cast<char>(1 << Below(random, 8));
+       return true;
+     }},
+    {MergeFault::kEdited,  // a line taken out, whatever the count says
+     [](Random& random, ShardSet* set, const Lease& victim) {
+       std::string& text = set->files[NameOf(victim)];
+       const std::size_t lines = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+       std::size_t from = 0;
+       for (std::size_t skip = Below(random, lines - 1); skip > 0; --skip) from = text.find('\n', from) + 1;
+       text.erase(from, text.find('\n', from) + 1 - from);
+       return true;
+     }},
+    {MergeFault::kForeign,
+     [](Random&, ShardSet* set, const Lease& victim) {
+       return WithOtherBegin(set, victim, [](ShardBegin& begin) { begin.run_id = NewRunId(); });
+     }},
+    {MergeFault::kStale,
+     [](Random&, ShardSet* set, const Lease& victim) {
+       return WithOtherBegin(set, victim, [](ShardBegin& begin) { begin.nonce = "8899aabbccddeeff"; });
+     }},
+    {MergeFault::kRecut,  // the same cases in another cut
+     [](Random&, ShardSet* set, const Lease& victim) {
+       Plan other = set->plan;
+       other.groups.push_back(other.groups.back());
+       return WithOtherBegin(set, victim, [&](ShardBegin& begin) { begin.plan_hash = PlanHash(other); });
+     }},
+    {MergeFault::kOtherBuild,
+     [](Random&, ShardSet* set, const Lease& victim) {
+       return WithOtherBegin(set, victim, [](ShardBegin& begin) { begin.environment.build.build_id = "b2"; });
+     }},
+    {MergeFault::kUnleased,
+     [](Random&, ShardSet* set, const Lease& victim) {
+       return WithOtherBegin(set, victim, [](ShardBegin& begin) { begin.token = "never given"; });
+     }},
+    {MergeFault::kWrongGpu,
+     [](Random& random, ShardSet* set, const Lease& victim) {
+       return WithOtherBegin(set, victim, [&](ShardBegin& begin) {
+         if (Below(random, 2) == 0)
+           begin.environment.gpus.clear();
+         else
+           begin.environment.gpus.front().name = "NVIDIA A100-SXM4-80GB";
+       });
+     }},
+    {MergeFault::kMissingCase,  // and counted as if it had never been
+     [](Random& random, ShardSet* set, const Lease& victim) {
+       std::vector<std::int64_t> indices = AllOf(set->plan);
+       indices.erase(indices.begin() + static_cast<std::ptrdiff_t>(Below(random, indices.size())));
+       set->files[NameOf(victim)] = TextOf(BeginOf(set->plan, victim), set->plan.groups.front().cases.size(), indices);
+       return true;
+     }},
+    {MergeFault::kDoubledCase,
+     [](Random& random, ShardSet* set, const Lease& victim) {
+       std::vector<std::int64_t> indices = AllOf(set->plan);
+       indices.push_back(indices[Below(random, indices.size())]);
+       set->files[NameOf(victim)] = TextOf(BeginOf(set->plan, victim), set->plan.groups.front().cases.size(), indices);
+       return true;
+     }},
+    {MergeFault::kUnknownCase,
+     [](Random&, ShardSet* set, const Lease& victim) {
+       std::vector<std::int64_t> indices = AllOf(set->plan);
+       indices.push_back(static_cast<std::int64_t>(indices.size()) * 8);
+       set->files[NameOf(victim)] = TextOf(BeginOf(set->plan, victim), set->plan.groups.front().cases.size(), indices);
+       return true;
+     }},
+    {MergeFault::kPopulation,  // half a plan: it agrees with itself and with its files
+     [](Random& random, ShardSet* set, const Lease&) {
+       if (Below(random, 2) == 0)
+         set->population.push_back(MakeCase("Unplanned", Status::kPass).id());
+       else
+         set->population.pop_back();
+       return true;
+     }},
+};
+
+bool Found(const MergeResult& result, MergeFault fault) {
+  return std::any_of(result.problems.begin(), result.problems.end(),
+                     [&](const MergeProblem& problem) { return problem.fault == fault; });
+}
+
+std::string Said(const Report& report) {
+  std::string text;
+  for (const std::string& problem : report.problems) text += problem + "\n";
+  return text;
+}
+
+TEST(Merge, RefusesEveryFaultySetByName) {
+  constexpr int kSets = 12000;
+  Random random(20260101);
+  std::map<MergeFault, int> planted;
+  for (int i = 0; i < kSets; ++i) {
+    const FaultKind& kind = kFaultKinds[static_cast<std::size_t>(i) % kFaultKinds.size()];
+    ShardSet set = SoundSet(random);
+    AddZombies(random, &set);
+    const auto group = static_cast<std::int64_t>(Below(random, set.plan.groups.size()));
+    ASSERT_TRUE(kind.plant(random, &set, LiveOf(set, group)));
+    const MergeResult result = Merge(set.Input());
+    ++planted[kind.fault];
+    ASSERT_TRUE(Found(result, kind.fault))
+        << "set " << i << ": planted " << Name(kind.fault) << ", said: " << Said(result.report);
+    ASSERT_FALSE(result.report.complete);
+    ASSERT_NE(Summarise(result.report).verdict, "PASS");
+    // Nothing else is complained about: the file speaks for its group, soundly or not.
+    const bool other_group = kind.fault == MergeFault::kPopulation;
+    for (const MergeProblem& problem : result.problems)
+      ASSERT_TRUE(problem.fault == kind.fault) << "set " << i << ": " << Said(result.report);
+    ASSERT_TRUE(other_group || result.problems.front().group == group) << Said(result.report);
+  }
+  EXPECT_EQ(planted.size(), 15u);
+}
+
+TEST(Merge, TakesSoundSetsAndNeverALateResult) {
+  Random random(7);
+  int late = 0;
+  for (int i = 0; i < 2000; ++i) {
+    ShardSet set = SoundSet(random);
+    AddZombies(random, &set);
+    late += static_cast<int>(set.files.size() - set.plan.groups.size());
+    const MergeResult result = Merge(set.Input());
+    ASSERT_TRUE(result.problems.empty()) << Said(result.report);
+    ASSERT_EQ(Summarise(result.report).verdict, "PASS");
+    ASSERT_EQ(result.report.cases.size(), set.population.size());
+    for (std::size_t g = 0; g < set.plan.groups.size(); ++g)
+      for (const ShardAttempt& attempt : result.report.distribution->groups[g].attempts) {
+        const bool live = attempt.attempt == LiveOf(set, static_cast<std::int64_t>(g)).attempt;
+        ASSERT_EQ(attempt.state, live ? "merged" : "superseded");
+      }
+  }
+  EXPECT_GT(late, 500);
+}
+
+TEST(Merge, GivesTheSameBytesWhateverTheOrderOfFiles) {
+  Random random(11);
+  ShardSet set = SoundSet(random);
+  while (set.files.size() < 3) set = SoundSet(random);
+  AddZombies(random, &set);
+  MergeInput input = set.Input();
+  const std::string once = ToJson(Merge(input).report);
+  std::reverse(input.files.begin(), input.files.end());
+  std::reverse(input.population.begin(), input.population.end());
+  EXPECT_EQ(ToJson(Merge(input).report), once);
+  EXPECT_EQ(ToJson(FromJson(once)), once);
+  EXPECT_TRUE(SchemaProblems(once).empty()) << SchemaProblems(once).front();
+  EXPECT_TRUE(ConsistencyProblems(once).empty()) << ConsistencyProblems(once).front();
+}
+
+TEST(Merge, OfARunWithoutACoordinatorTakesTheNewestAttempt) {
+  ShardSet set{SmallPlan(2, 2), {}, {}, {}};
+  set.population = PopulationOf(set.plan);
+  const std::string hash = PlanHash(set.plan);
+  for (const auto& [group, attempt] : std::vector<std::pair<int, int>>{{0, 1}, {1, 1}, {1, 2}}) {
+    const Lease lease = DerivedLease(hash, group, attempt);
+    set.files[NameOf(lease)] = Sound(set, lease);
+  }
+  MergeInput input = set.Input();
+  input.leases.reset();
+  EXPECT_TRUE(Merge(input).problems.empty());
+  // A newest attempt that broke off is not stood in for by an older one.
+  std::string& newest = set.files.rbegin()->second;
+  newest.resize(newest.size() - 10);
+  const MergeResult result = Merge(input);
+  ASSERT_EQ(result.problems.size(), 1u) << Said(result.report);
+  EXPECT_EQ(result.problems.front().fault, MergeFault::kTruncated);
+}
+
+TEST(Merge, NamesGroupHostAttemptAndTheWayOut) {
+  ShardSet set{SmallPlan(2, 2), {}, {LeaseAt(0, 1), LeaseAt(1, 1), LeaseAt(1, 2)}, {}};
+  set.population = PopulationOf(set.plan);
+  set.files[NameOf(set.leases[0])] = Sound(set, set.leases[0]);
+  std::string& text = set.files[NameOf(set.leases[2])] = Sound(set, set.leases[2]);
+  text.resize(text.size() - 1);
+  const std::string said = Said(Merge(set.Input()).report);
+  for (const char* part :
+       {"truncated", "group 1 (nano on cuda, 2 cases)", "attempt 2", "host node1", "breaks off", "assay run --group 1"})
+    EXPECT_NE(said.find(part), std::string::npos) << said;
+}
+
+TEST(Merge, KeepsWhatCouldBeMergedAndNeverPasses) {
+  Random random(3);
+  ShardSet set = SoundSet(random);
+  while (set.plan.groups.size() < 2) set = SoundSet(random);
+  set.files.erase(set.files.begin());
+  const Report report = Merge(set.Input()).report;
+  EXPECT_EQ(Summarise(report).verdict, "INCOMPLETE");
+  EXPECT_EQ(report.cases.size(), set.population.size() - set.plan.groups.front().cases.size());
+  const std::string text = ToJson(report);
+  EXPECT_TRUE(SchemaProblems(text).empty()) << SchemaProblems(text).front();
+  EXPECT_TRUE(ConsistencyProblems(text).empty()) << ConsistencyProblems(text).front();
+}
+
+TEST(Plan, ReadsWhatItWroteAndRefusesWhatWasEdited) {
+  Plan plan = SmallPlan(3, 2);
+  plan.inputs.models = {"tiny-llama"};
+  plan.bundles = Bundled(plan.groups, 2);
+  const std::string text = PlanText(plan);
+  EXPECT_EQ(PlanText(PlanFrom(text)), text);
+  EXPECT_EQ(PlanHash(PlanFrom(text)), PlanHash(plan));
+  // Every byte counts.
+  for (std::size_t at = 0; at + 1 < text.size(); ++at) {
+    std::string other = text;
+    other[at] ^= 1;
+    EXPECT_THROW(PlanFrom(other), ReportError) << other.substr(at, 20);
+  }
+  std::string version = text;
+  version.replace(version.find("\"1.0.0\""), 7, "\"2.0.0\"");
+  EXPECT_THROW(PlanFrom(version), ReportVersionError);
+}
+
+TEST(Plan, BundlesAreEvenAndHoldEachGroupOnce) {
+  const std::vector<PlanGroup> groups = SmallPlan(10, 1).groups;  // of 0 to 9 seconds
+  const auto bundles = Bundled(groups, 3);
+  std::vector<int> seen(groups.size());
+  for (const auto& bundle : bundles) {
+    double seconds = 0;
+    for (const std::int64_t group : bundle) seconds += groups[group].seconds, ++seen[group];
+    EXPECT_NEAR(seconds, 15, 1);
+  }
+  EXPECT_EQ(seen, std::vector<int>(groups.size(), 1));
+  EXPECT_EQ(Bundled(groups, 99).size(), groups.size());
+}
+
+}  // namespace
+}  // namespace assay
