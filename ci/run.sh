@@ -249,5 +249,5 @@ case "${1:-}" in
   tsan) test_with tsan ;;
   device-sanitizers) device_sanitizers ;;
   format) format ;;
-  *) sed -n '2,19p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+  *) sed -n '2,22p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
 esac
