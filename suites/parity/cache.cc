@@ -3,21 +3,13 @@
 #include <set>
 
 #include "engine/base/ring.h"
+#include "suites/parity/cache_bytes.h"
 #include "suites/parity/parity.h"
 
 namespace assay {
 namespace {
 
 using Bytes = std::vector<std::byte>;
-
-// A cache of a session as bytes: [kv_head][slot][head_dim].
-struct CacheLayout {
-  explicit CacheLayout(const KvCacheSpec& cache, DType type)
-      : row_bytes(std::size_t(cache.head_dim) * Info(type).bytes), slots(cache.slots) {}
-  std::size_t Offset(int head, int slot) const { return (std::size_t(head) * slots + slot) * row_bytes; }
-  std::size_t row_bytes;
-  int slots;
-};
 
 // Keys and values a session's layers read, in layer order, two entries per cache.
 std::vector<Bytes> Snapshot(EngineSystem& engine, SessionId session) {

@@ -2,6 +2,8 @@
 #include <map>
 
 #include "suites/parity/parity.h"
+#include "suites/parity/player.h"
+#include "suites/parity/random_schedule.h"
 
 namespace assay {
 namespace {
@@ -155,10 +157,23 @@ void TruncateReplays(CaseState& state) {
   }
 }
 
+constexpr std::int64_t kMostDirected = 2'000'000;  // weights of a model that is put through long schedules
+
+void Play(CaseState& state, const std::vector<Schedule>& schedules) {
+  for (const Schedule& schedule : schedules) PlaySchedule(state, schedule);
+}
+
+// Random moves; the case's seed is part of the target's.
+void RandomMoves(CaseState& state, int number) {
+  constexpr int kMoves = 40;
+  PlaySchedule(state, RandomSchedule(state.spec(), 1000 * state.target.seed + number, kMoves));
+}
+
 }  // namespace
 
-std::vector<Case> ScheduleCases(Workbench&, const Target& target) {
+std::vector<Case> ScheduleCases(Workbench& bench, const Target& target) {
   using enum Capability;
+  constexpr int kSmallRandom = 6, kRandom = 2;
   std::vector<Case> cases;
   const auto add = [&](const char* name, std::vector<Capability> needs, void (*body)(CaseState&)) {
     cases.push_back(MakeCase("Schedule", name, target, {}, std::move(needs), body));
@@ -167,6 +182,17 @@ std::vector<Case> ScheduleCases(Workbench&, const Target& target) {
   add("ForkAndDiverge", {kRawLogits, kBatch, kFork}, ForkAndDiverge);
   add("RollbackSpeculative", {kRawLogits, kTruncate}, RollbackSpeculative);
   add("TruncateReplays", {kRawLogits, kTruncate}, TruncateReplays);
+  if (IsLarge(bench.Spec(target))) return cases;
+  const std::vector<Capability> all{kRawLogits, kBatch, kMixed, kFork, kTruncate, kDecode, kInternals};
+  const bool small = WeightCount(bench.Spec(target)) < kMostDirected;
+  for (int number = 0; number < (small ? kSmallRandom : kRandom); ++number)
+    cases.push_back(MakeCase("Schedule", "RandomMoves", target, {{"number", number}}, all,
+                             [number](CaseState& state) { RandomMoves(state, number); }));
+  if (!small) return cases;
+  add("ForksAroundTheRing", all, [](CaseState& state) { Play(state, ForksAroundTheRing(state.spec())); });
+  add("BackTwice", all, [](CaseState& state) { Play(state, {BackTwice(state.spec())}); });
+  add("FailuresTakenBack", all, [](CaseState& state) { Play(state, {FailuresTakenBack(state.spec())}); });
+  add("LongDecode", all, [](CaseState& state) { Play(state, {LongDecode()}); });
   return cases;
 }
 
