@@ -53,6 +53,7 @@ std::string NoDeviceReference(Workbench& bench, const Target& target) {
 constexpr SuiteEntry kSuites[] = {
     {"Golden", "reference and system against recorded logits, hidden states, greedy text and answers", GoldenCases,
      NoGoldens},
+    {"Ops", "every op against its formula in float64, within steps and at the edges of its range", OpsCases},
     {"Prefill", "whole, chunked, packed and tail-skipped prefill against the reference and each other",
      ForEachTarget<PrefillCases>},
     {"Decode", "one token at a time against prefill; recorded steps against single steps", ForEachTarget<DecodeCases>},
