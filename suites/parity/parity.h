@@ -43,6 +43,9 @@ std::vector<Case> ShapeCases(Workbench& bench, const Target& target);
 // Every op against its formula in float64: within steps of each model, and alone on shapes and edges, once a device.
 std::vector<Case> OpsCases(Workbench& bench, const std::vector<Target>& targets);
 
+// Settings of configurations against transformers, every key against the field it must change, once a device.
+std::vector<Case> LoaderCases(Workbench& bench, const std::vector<Target>& targets);
+
 // Shared by the suites.
 
 // Engine sizes that make rings wrap within a few dozen tokens on small models and fit real ones.

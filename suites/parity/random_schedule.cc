@@ -200,7 +200,8 @@ Schedule FailuresTakenBack(const ModelSpec& spec) {
   const int slots = sizes.slots, chunk = sizes.chunk, late = 5 * spec.layer_count();
   Schedule schedule = Sized(3, 3 * slots + 2 * chunk, chunk);
   Move too_far = Step({{0, 1}, {1, chunk + 1}}), no_token = Step({{1, 1}, {0, 1}}),
-       no_such = Prefill(1, std::min(3, chunk), 1), twice = Step({{0, 1}, {1, 1}, {0, 1}});
+       no_such = Prefill(1, std::min(3, chunk), 1), twice = Step({{0, 1}, {1, 1}, {0, 1}}),
+       at_once = Step({{1, 1}, {1, 1}});
   no_token.bad_token = no_such.bad_token = true;
   for (const int length : {2, slots + 1}) {
     for (const int call : {1, late}) {
@@ -216,6 +217,7 @@ Schedule FailuresTakenBack(const ModelSpec& spec) {
                                                    no_token,
                                                    no_such,
                                                    twice,
+                                                   at_once,
                                                    Failing(Prefill(0, 2 * chunk, 1), call),
                                                    Step({{1, 1}, {0, 1}}),
                                                    Failing(Decode({{0}, {1}}, chunk), call),
