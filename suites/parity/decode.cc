@@ -93,10 +93,12 @@ void MatchesSingleUser(CaseState& state, int n) {
 
 }  // namespace
 
-std::vector<Case> DecodeCases(Workbench&, const Target& target) {
+std::vector<Case> DecodeCases(Workbench& bench, const Target& target) {
   using enum Capability;
+  constexpr std::int64_t kMostForMany = 2'000'000;  // weights
   std::vector<Case> cases{MakeCase("Decode", "EqualsPrefill", target, {}, {kRawLogits}, EqualsPrefill)};
-  for (const int n : {1, 3, 5})
+  const bool many = WeightCount(bench.Spec(target)) < kMostForMany;
+  for (const int n : many ? std::vector{1, 3, 5, 9, 33} : std::vector{1, 3, 5})
     cases.push_back(MakeCase("Decode", "GraphEqualsSteps", target, {{"n", n}}, {kDecode, kBatch},
                              [n](CaseState& state) { GraphEqualsSteps(state, n); }));
   return cases;

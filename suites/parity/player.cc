@@ -9,6 +9,7 @@
 #include <set>
 
 #include "engine/base/ring.h"
+#include "oracles/probes/contract_ops.h"
 #include "oracles/probes/faulty_ops.h"
 #include "suites/parity/cache_bytes.h"
 
@@ -29,8 +30,7 @@ struct Row {
 struct Held {
   SessionId id{};
   Tokens tokens{};
-  // Positions below this have been written since the session was last empty; a failed call leaves a range.
-  int written = 0, written_at_most = 0;
+  int written = 0;          // positions below this have been written since the session was last empty
   std::vector<Row> rows{};  // not yet compared
 };
 
@@ -40,7 +40,7 @@ class Player {
       : state_(state),
         schedule_(schedule),
         same_(state),
-        ops_(state.bench.MakeOps(state.target)),
+        ops_(WithContract(state)),
         faulty_(*ops_, Fault::kNone),
         system_(state.bench.OpenEngine(state.target, OptionsOf(schedule), faulty_)),
         straight_(state.Open(StraightOptions(state.spec(), 1, schedule.capacity))) {
@@ -54,6 +54,7 @@ class Player {
   }
 
   Played Play() {
+    CountCalls();
     for (move_ = 0; move_ < std::ssize(schedule_.moves); ++move_) Do(schedule_.moves[move_]);
     move_ = static_cast<int>(schedule_.moves.size());
     OneStepMore();
@@ -77,6 +78,13 @@ class Player {
     options.max_chunk = std::min(schedule.chunk, schedule.capacity);
     options.max_rows = schedule.rows;
     return options;
+  }
+
+  // On a device the rows cannot be looked at while a step is recorded.
+  static std::unique_ptr<Ops> WithContract(CaseState& state) {
+    std::unique_ptr<Ops> ops = state.bench.MakeOps(state.target);
+    if (!state.target.exact()) return ops;
+    return std::make_unique<OwningProbe<ContractOps>>(std::move(ops));
   }
 
   Place Here() const { return {{"move", move_}}; }
@@ -130,9 +138,9 @@ class Player {
   void CheckReach(const Held& held) {
     for (int length = 0; length <= std::ssize(held.tokens); ++length) {
       const bool can = system_->CanTruncate(held.id, length).ok;
-      const bool at_least = Reaches(held.written_at_most, length), at_most = Reaches(held.written, length);
-      True(can ? at_most : !at_least, "reach",
-           fmt::format("back from {} to {}: expected {}, found {}", held.tokens.size(), length, at_most, can));
+      const bool expected = Reaches(held.written, length);
+      True(can == expected, "reach",
+           fmt::format("back from {} to {}: expected {}, found {}", held.tokens.size(), length, expected, can));
     }
   }
 
@@ -195,7 +203,7 @@ class Player {
       bool equal = true;
       int at = 0;
       const int length = static_cast<int>(held.tokens.size());
-      for (int p = Oldest(cache, held.written_at_most); p < length && equal; at = p++)
+      for (int p = Oldest(cache, held.written); p < length && equal; at = p++)
         for (int half = 0; half < 2 && equal; ++half)
           for (int head = 0; head < layer.kv_heads && equal; ++head)
             equal =
@@ -286,7 +294,7 @@ class Player {
         }))
       return;
     Forget(held, length, held.written);
-    if (length == 0) held.written = held.written_at_most = 0;
+    if (length == 0) held.written = 0;
     CheckReach(held);
     ++played_.moves;
   }
@@ -311,19 +319,34 @@ class Player {
     return failed;
   }
 
-  // A call that failed after it may have written up to `most`: the length stands, or the session was emptied because
-  // its ring cannot give back what stood there.
-  void TakenBack(Held& held, int most, bool may_empty) {
-    held.written_at_most = std::max(held.written_at_most, most);
-    if (!may_empty) held.written = held.written_at_most;
+  // A call that failed when it had written up to `written`: the length stands, or, in calls of several steps, the
+  // session was emptied because its ring cannot give back what stood there.
+  void TakenBack(Held& held, int written, bool steps) {
+    held.written = std::max(held.written, written);
     const int length = static_cast<int>(held.tokens.size());
-    if (may_empty && system_->Length(held.id) == 0 && length > 0 && !Reaches(held.written_at_most, length)) {
+    if (steps && length > 0 && !Reaches(held.written, length)) {
       held.rows.clear();
       held.tokens.clear();
-      held.written = held.written_at_most = 0;
+      held.written = 0;
       return;
     }
     Forget(held, length, held.written);
+    if (length == 0 && steps) held.written = 0;  // it was truncated to nothing
+  }
+
+  // How many op calls a step of a call of several steps makes: by a session that comes and goes.
+  void CountCalls() {
+    const Tokens tokens = state_.MadeUp(kStream - 1, 1);
+    const auto count = [&](auto&& call) {
+      const SessionId session = system_->Open();
+      faulty_.Arm(-1);
+      call(session);
+      const std::int64_t calls = faulty_.calls();
+      system_->Close(session);
+      return calls;
+    };
+    calls_of_prefill_ = count([&](SessionId session) { system_->Prefill(session, tokens, Want::kAll); });
+    calls_of_decode_ = count([&](SessionId session) { system_->Decode(std::span(&session, 1), tokens, 1); });
   }
 
   void Step(const Move& move) {
@@ -371,7 +394,6 @@ class Player {
   void Written(Held& held) {
     const int length = static_cast<int>(held.tokens.size());
     held.written = std::max(held.written, length);
-    held.written_at_most = std::max(held.written_at_most, length);
   }
 
   // The rows of a step, each where the wants say.
@@ -404,7 +426,9 @@ class Player {
       return;
     }
     if (Fails(move, call)) {
-      TakenBack(held, length + count, true);
+      const int chunk = move.count > 0 ? move.count : std::min(schedule_.chunk, schedule_.capacity);
+      const auto begun = static_cast<int>(move.fails_at / calls_of_prefill_) + 1;
+      TakenBack(held, length + std::min(count, begun * chunk), true);
       CheckLengths();
       return;
     }
@@ -442,7 +466,8 @@ class Player {
     Move armed = move;
     if (!state_.target.exact()) armed.fails_at = -1;
     if (Fails(armed, call)) {
-      for (Held* held : fed) TakenBack(*held, static_cast<int>(held->tokens.size()) + move.count, true);
+      const auto begun = static_cast<int>(move.fails_at / calls_of_decode_) + 1;
+      for (Held* held : fed) TakenBack(*held, static_cast<int>(held->tokens.size()) + begun, true);
       CheckLengths();
       return;
     }
@@ -482,6 +507,7 @@ class Player {
   Tokens straight_tokens_;
   StepResult straight_rows_;
   Played played_;
+  std::int64_t calls_of_prefill_ = 1, calls_of_decode_ = 1;
   int move_ = 0;
 };
 
