@@ -25,6 +25,7 @@ void EqualsPrefill(CaseState& state) {
              decode = state.Open(SmallOptions(state.spec(), 1, length));
   const StepResult whole = prefill->Prefill(prefill->Open(), tokens, Want::kAll);
   const StepResult steps = AloneRows(*decode, tokens);
+  same.AtLeast(length, false);
   for (int row = 0; row < whole.rows(); ++row) same.Check(whole.Raw(row), steps.Raw(row), false, {{"position", row}});
 }
 
@@ -38,6 +39,7 @@ void GraphEqualsSteps(CaseState& state, int n) {
     stepped.push_back(system->OpenWith(prompt));
     first.push_back(state.MadeUp(300 + row, 1)[0]);
   }
+  for (const char* metric : {"tokens", "length"}) state.check.AtLeast(metric, n);
   std::vector<Tokens> expected(n);
   Tokens next = first;
   for (int step = 0; step < kSteps; ++step) {
@@ -72,6 +74,8 @@ void MatchesSingleUser(CaseState& state, int n) {
     tokens.push_back(state.MadeUp(100 + row, length + kSteps));
     sessions.push_back(system->OpenWith(Slice(tokens.back(), 0, length)));
   }
+  checker.AtLeast(std::int64_t{n} * kSteps);
+  same.AtLeast((n > 8 ? (n + 7) / 8 : n) * kSteps, true);
   std::vector<StepResult> steps;
   for (int step = 0; step < kSteps; ++step) {
     std::vector<Feed> feeds;

@@ -129,6 +129,10 @@ void JudgeCell(CaseState& state, const WeightStore& store, const std::vector<flo
 
 void Settings(CaseState& state, const std::string& family) {
   const SafetensorsFile logits(Folder() + "logits.safetensors");
+  constexpr int kLeastMatched = 19, kLeastRefused = 5;
+  const int rows = Document()["rows"];
+  for (const char* metric : {"max_abs_reference", "max_abs_engine"}) state.check.AtLeast(metric, kLeastMatched * rows);
+  state.check.AtLeast("refused by name", kLeastRefused);
   int matched = 0, refused = 0;
   for (const json& cell : Document()["cells"]) {
     if (cell["family"] != family) continue;
@@ -152,7 +156,7 @@ void Settings(CaseState& state, const std::string& family) {
       state.check.True(false, "opens", where, error.what());
     }
   }
-  state.check.True(matched >= 19 && refused >= 5, "cells", Place(family, {}),
+  state.check.True(matched >= kLeastMatched && refused >= kLeastRefused, "cells", Place(family, {}),
                    fmt::format("{} matched, {} refused", matched, refused));
 }
 
@@ -381,6 +385,8 @@ void ConfigKeys(CaseState& state, const std::string& family) {
   json base;
   for (const json& cell : Document()["cells"])
     if (cell["name"] == family + "/hf/base") base = cell["config"];
+  state.check.AtLeast(
+      "spec", std::ranges::count_if(kConfigKeys, [&](const KeyRow& row) { return Names(row.families, family); }));
   Require(!base.is_null(), "no plain configuration of {}", family);
   for (const KeyRow& row : kConfigKeys) {
     if (!Names(row.families, family)) continue;
@@ -404,6 +410,9 @@ void ConfigKeys(CaseState& state, const std::string& family) {
 
 void MetadataKeys(CaseState& state, const std::string& family) {
   const std::string path = Folder() + family + ".gguf";
+  state.check.AtLeast("spec", std::ranges::count_if(kMetadataKeys, [&](const MetadataRow& row) {
+                                return Names(row.families, family);
+                              }) + (family.starts_with("gemma") ? 0 : std::ssize(kYarnKeys)));
   const auto check = [&](const std::string& what, const GgufImage& image, const char* field, const char* value) {
     const ScratchFolder folder;
     try {

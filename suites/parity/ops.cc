@@ -39,6 +39,10 @@ std::unique_ptr<Ops> Checked(CaseState& state, Precision precision) {
 // A ragged prefill, mixed steps in which some rows are wanted only, recorded steps.
 void WithinSteps(CaseState& state) {
   constexpr int kSessions = 5, kLong = 35, kCapacity = 64;
+  constexpr int kSteps = 2, kOps = 9;  // of a layer: products, Qkv's three outputs, attention, residuals
+  for (const Precision precision : kPrecisions)
+    state.check.AtLeast(fmt::format("op {}", Name(precision)),
+                        std::int64_t{kSteps} * kOps * state.spec().layer_count());
   for (const Precision precision : kPrecisions) {
     const std::unique_ptr<Ops> ops = Checked(state, precision);
     EngineOptions options = SmallOptions(state.spec(), kSessions, kCapacity);
@@ -63,8 +67,10 @@ void WithinSteps(CaseState& state) {
 
 // The op cases of a list, on ops that check every call; sentinels and what was not written are looked at too.
 void ListedCases(CaseState& state, const OpCaseList& list) {
-  constexpr double kCheapFlops = 3e6;  // the formulas are plain loops
+  constexpr double kCheapFlops = 1e6;  // the formulas are plain loops
   DeviceFixture fixture(Checked(state, list.precision));
+  for (const std::string& metric : {fmt::format("op {}", Name(list.precision)), std::string("sentinels")})
+    state.check.AtLeast(metric, std::max<std::int64_t>(1, std::ssize(list.cases()) / 32));
   for (const OpCase& item : list.cases()) {
     fixture.Clear();
     const PreparedOp op = item.prepare(fixture);
@@ -144,6 +150,7 @@ double Decoded(int bits, int exponent_bits) {
 // rounded to nearest, ties to even, as an op that writes an operand does it.
 void RoundingEdges(CaseState& state) {
   constexpr std::int64_t kCols = 1024;
+  state.check.AtLeast("ulp", 2 * 2);
   for (const Precision precision : {Precision::kFp16, Precision::kBf16}) {
     const int exponent_bits = precision == Precision::kFp16 ? 5 : 8,
               last = precision == Precision::kFp16 ? 0x7bff : 0x7f7f;
@@ -193,6 +200,8 @@ void StoredTypes(CaseState& state) {
   Target target = state.target;
   target.precision = Precision::kFp32;
   DeviceFixture fixture(state.bench.MakeOps(target));
+  constexpr std::size_t kTypes = 15;
+  state.check.AtLeast("ulp", kTypes);
   std::set<DType> seen;
   for (std::size_t at = 0; at + 16 <= all.size();) {
     std::uint32_t header[4];  // type, bytes, values, values of a block
@@ -215,14 +224,16 @@ void StoredTypes(CaseState& state) {
     DequantiseRow(*type, blocks, decoded.data(), static_cast<std::int64_t>(decoded.size()));
     state.check.Bits(values, decoded, where);
   }
-  constexpr std::size_t kTypes = 15;
   state.check.True(seen.size() == kTypes, "types", "ggml-blocks.bin", fmt::format("{} of {}", seen.size(), kTypes));
 }
 
 // What the encoders write, by ggml's rule: a scale from the largest, halves away from zero (Q8_0), 8.5 added and cut
 // (Q4_0).
 void EncodedBlocks(CaseState& state) {
-  for (int block = 0; block < 64; ++block) {
+  constexpr int kBlocks = 64;
+  state.check.AtLeast("ulp", 2 * kBlocks);
+  state.check.AtLeast("scale", kBlocks);
+  for (int block = 0; block < kBlocks; ++block) {
     std::vector<float> x(32);
     for (std::size_t i = 0; i < x.size(); ++i)
       x[i] = block == 0       ? 0.0f
@@ -260,6 +271,7 @@ void EncodedBlocks(CaseState& state) {
 // Weights stacked of parts of unlike types, at widths with and without a tail.
 void MixedStacks(CaseState& state) {
   for (const Precision precision : kPrecisions) {
+    state.check.AtLeast(fmt::format("op {}", Name(precision)), 4 * 3);
     DeviceFixture fixture(Checked(state, precision));
     for (const std::vector<DType>& types :
          {std::vector{DType::kQ8_0, DType::kQ4_0, DType::kF16}, std::vector{DType::kQ4_0, DType::kF32, DType::kQ8_0},
@@ -291,6 +303,11 @@ void FarOut(CaseState& state) {
   const std::vector<float> far{-1e30f, -1e6f, -1e4f, -500, -200, -90, -40, -10, -1,   -1e-3f,
                                0,      1e-3f, 1,     10,   40,   90,  200, 500, 1e4f, 1e6f};
   DeviceFixture fixture(Checked(state, Precision::kFp32));
+  state.check.AtLeast("op fp32", 2 + 1 + 2 * 7 + 2 * 3);
+  state.check.AtLeast("finite", 2);
+  state.check.AtLeast("largest score", 1);
+  state.check.AtLeast("best of ties", 7);
+  state.check.AtLeast("ties of experts", 3);
   for (const Activation activation : {Activation::kSilu, Activation::kGeluTanh}) {
     std::vector<float> gate_up = far;
     gate_up.insert(gate_up.end(), far.size(), 1.0f);

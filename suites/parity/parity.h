@@ -79,6 +79,7 @@ class LogitChecker {
   explicit LogitChecker(CaseState& state);
   // `first`: of the reference's rows of this session none before this position is asked.
   void Add(const StepResult& result, int row, const Tokens& tokens, const Place& where, int first = 0);
+  void AtLeast(std::int64_t rows);  // that will be added; see Tally
   void Finish();
 
  private:
@@ -95,8 +96,13 @@ class RowAgreement {
   // Calibrates the tolerance, or finds it: before a system is opened.
   explicit RowAgreement(CaseState& state);
   void Check(std::span<const float> expected, std::span<const float> found, bool same_pieces, const Place& where);
+  void AtLeast(std::int64_t rows, bool same_pieces);  // that will be checked; see Tally
 
  private:
+  bool Exactly(bool same_pieces) const {
+    return state_.target.exact() || (same_pieces && state_.target.batch_invariant);
+  }
+
   CaseState& state_;
   Bound between_;
 };

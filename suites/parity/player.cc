@@ -54,6 +54,11 @@ class Player {
   }
 
   Played Play() {
+    // Of moves that mean something most are not refused, and most feed.
+    const auto moves = std::ssize(schedule_.moves);
+    state_.check.AtLeast("length", moves / 2);
+    state_.check.AtLeast("reach", moves / 2);
+    same_.AtLeast(moves / 8, false);
     CountCalls();
     for (move_ = 0; move_ < std::ssize(schedule_.moves); ++move_) Do(schedule_.moves[move_]);
     move_ = static_cast<int>(schedule_.moves.size());

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "suites/parity/parity.h"
 #include "suites/parity/player.h"
@@ -38,9 +39,13 @@ void JoinLeave(CaseState& state) {
   };
   std::vector<Active> sessions;
   int arrivals = 0;
+  // Grows to five, shrinks to two, grows again; a session index is taken over the step after it became free.
+  constexpr int kSessions[kSteps] = {1, 1, 2, 2, 3, 3, 4, 4, 5, 4, 3, 2, 2, 2, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5};
+  const int rows = std::accumulate(std::begin(kSessions), std::end(kSessions), 0);
+  same.AtLeast(rows, false);
+  checker.AtLeast(rows);
   for (int step = 0; step < kSteps; ++step) {
-    // Grows to five, shrinks to two, grows again; a session index is taken over the step after it became free.
-    const int target = step < 8 ? 1 + step / 2 : step < 14 ? std::max(2, 5 - (step - 8)) : 2 + (step - 14) / 3;
+    const int target = kSessions[step];
     while (std::ssize(sessions) > target) {
       system->Close(sessions.front().session);
       sessions.erase(sessions.begin());
@@ -73,6 +78,7 @@ void JoinLeave(CaseState& state) {
 void ForkAndDiverge(CaseState& state) {
   const int shared = 2 * WindowWithin(state.spec(), 4, 24) + 1, own = 6;
   RowAgreement same(state);
+  same.AtLeast(2 * own + 1, false);
   const auto system = state.Open(SmallOptions(state.spec(), 3, shared + own + 1));
   SingleUser single(state, shared + own + 1);
   const Tokens prefix = state.MadeUp(800, shared);
@@ -117,7 +123,9 @@ void RollbackSpeculative(CaseState& state) {
     system->Close(session);
     return logits;
   };
+  state.check.AtLeast("ulp", 1);
   const std::vector<float> never = run(false), taken_back = run(true);
+  state.check.True(std::ssize(never) == std::int64_t{more} * system->vocab(), "rows", "speculation taken back");
   state.check.Bits(never, taken_back, "speculation taken back");
 }
 
@@ -127,9 +135,10 @@ void TruncateReplays(CaseState& state) {
   RowAgreement same(state);
   const auto system = state.Open(SmallOptions(state.spec(), 1, length));
   const Tokens tokens = state.MadeUp(840, length);
+  same.AtLeast(std::min(length, system->limits().max_chunk), false);
   const StepResult all = AloneRows(*system, tokens);
   const SessionId session = system->OpenWith(tokens);
-  int refused = 0;
+  int refused = 0, replayed = 0;
   for (int back = 1; back <= length; ++back) {
     const Support can = system->CanTruncate(session, length - back);
     if (!can.ok) {
@@ -147,7 +156,10 @@ void TruncateReplays(CaseState& state) {
     system->Truncate(session, length - back);
     const StepResult again = system->Prefill(session, Slice(tokens, length - back, back), Want::kLast, 1);
     same.Check(all.Raw(length - 1), again.Raw(0), false, {{"back", back}});
+    ++replayed;
   }
+  state.check.True(refused + replayed == length, "lengths tried", {},
+                   fmt::format("{} of {}", refused + replayed, length));
   if (EngineSystem* engine = system->engine()) {
     const auto& caches = engine->inside().kv_plan().caches;
     const bool wraps =
