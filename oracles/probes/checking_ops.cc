@@ -68,7 +68,16 @@ CheckingOps::Floats CheckingOps::ReadOperand(const void* data, std::int64_t coun
 
 std::unique_ptr<Weight> CheckingOps::Prepare(const std::vector<HostTensor>& parts, WeightUse use) {
   std::unique_ptr<Weight> weight = inner_.Prepare(parts, use);
-  Values& values = weights_[weight.get()] = {weight->rows, weight->cols, {}};
+  weights_[weight.get()] = {weight->rows, weight->cols, parts, use};
+  return weight;
+}
+
+const CheckingOps::Values& CheckingOps::Of(const Weight& weight) {
+  const auto found = weights_.find(&weight);
+  Require(found != weights_.end(), "a weight of format {} that was not prepared here", weight.format());
+  Values& values = found->second;
+  if (!values.all.empty()) return values;
+  const std::vector<HostTensor> parts = std::move(values.parts);
   // A device keeps parts of different types under one weight in the mode's.
   const bool uniform = inner_.on_host() || std::all_of(parts.begin(), parts.end(), [&](const HostTensor& part) {
                          return part.type == parts[0].type;
@@ -76,24 +85,19 @@ std::unique_ptr<Weight> CheckingOps::Prepare(const std::vector<HostTensor>& part
   std::vector<Floats> each;
   for (const HostTensor& part : parts) {
     each.push_back(ToFloats(part));
-    const DType kept = uniform ? KeptType(part.type, precision(), use, inner_.on_host()) : OperandType(precision());
+    const DType kept =
+        uniform ? KeptType(part.type, precision(), values.use, inner_.on_host()) : OperandType(precision());
     for (float& value : each.back()) {
       if (kept == DType::kF16 && part.type != DType::kF16) value = ToFloat(ToF16(value));
       if (kept == DType::kBF16 && part.type != DType::kBF16) value = ToFloat(ToBF16(value));
     }
   }
-  for (std::int64_t e = 0; e < weight->experts; ++e)
+  for (std::int64_t e = 0; e < weight.experts; ++e)
     for (std::size_t p = 0; p < parts.size(); ++p) {
       const auto first = each[p].begin() + e * parts[p].rows * parts[p].cols;
       values.all.insert(values.all.end(), first, first + parts[p].rows * parts[p].cols);
     }
-  return weight;
-}
-
-const CheckingOps::Values& CheckingOps::Of(const Weight& weight) {
-  const auto found = weights_.find(&weight);
-  Require(found != weights_.end(), "a weight of format {} that was not prepared here", weight.format());
-  return found->second;
+  return values;
 }
 
 void CheckingOps::Put(const char* what, double worst, std::int64_t row, std::int64_t element,

@@ -54,7 +54,9 @@ class CheckingOps : public ForwardingOps {
   using Reals = std::vector<Real>;
   struct Values {
     std::int64_t rows = 0, cols = 0;
-    Floats all;  // [experts, rows, cols]
+    std::vector<HostTensor> parts;  // what it was prepared from, until it is first asked for
+    WeightUse use = WeightUse::kMatrix;
+    Floats all{};  // [experts, rows, cols]
     const float* Row(std::int64_t expert, std::int64_t row) const { return all.data() + (expert * rows + row) * cols; }
   };
 
