@@ -52,6 +52,7 @@ std::string NoDeviceReference(Workbench& bench, const Target& target) {
 
 constexpr SuiteEntry kSuites[] = {
     // First what names a fault most closely.
+    {"Controls", "the rules of judging on what they must call wrong", ControlCases},
     {"Loader", "settings of config.json and GGUF against transformers; every key against the field that it changes",
      LoaderCases},
     {"Ops", "every op against its formula in float64, within steps and at the edges of its range", OpsCases},

@@ -24,6 +24,8 @@ class CommandLine {
   void AddValidate();
   void AddExport();
   void AddHistory();
+  void AddMutate();
+  void AddFuzz();
   void AddSetup();
 
   const Invocation invocation_;
@@ -34,6 +36,8 @@ class CommandLine {
   GoldenArguments golden_;
   BenchArguments bench_;
   GateArguments gate_;
+  MutateArguments mutate_;
+  FuzzArguments fuzz_;
   InspectArguments inspect_;
   ValidateArguments validate_;
   std::string folder_, shell_;

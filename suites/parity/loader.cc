@@ -446,6 +446,35 @@ void MetadataKeys(CaseState& state, const std::string& family) {
   }
 }
 
+// Experts' gate and up in tensors of their own, of unlike types: both halves are read by their own type.
+void SplitExperts(CaseState& state) {
+  state.check.AtLeast("ulp", 4);
+  const GgufImage plain = GgufImage::Read(FixtureRoot() + "/goldens/gguf-tiny/gemma4-moe-split-experts.gguf");
+  const auto halves = [](const GgufImage& image) {
+    const ScratchFolder folder;
+    return ToFloats(OpenModel(folder.Put("model.gguf", image.Bytes()))->Load({Role::kExpertGateUp, 0}));
+  };
+  for (const bool up : {true, false})
+    for (const DType type : {DType::kF16, DType::kBF16}) {
+      GgufImage as_float = plain, mixed = plain, both = plain;
+      const std::string gate_name = "blk.0.ffn_gate_exps.weight", up_name = "blk.0.ffn_up_exps.weight";
+      mixed.Convert(up ? up_name : gate_name, type);
+      for (const std::string& name : {gate_name, up_name}) both.Convert(name, type);
+      const std::vector<float> exact = halves(as_float), rounded = halves(both);
+      const ScratchFolder folder;
+      const auto store = OpenModel(folder.Put("model.gguf", mixed.Bytes()));
+      const HostTensor tensor = store->Load({Role::kExpertGateUp, 0});
+      std::vector<float> expected(exact);
+      const std::int64_t half = tensor.rows / 2 * tensor.cols;
+      for (std::int64_t e = 0; e < tensor.experts; ++e)
+        for (std::int64_t i = 0; i < half; ++i) {
+          const std::int64_t at = (2 * e + (up ? 1 : 0)) * half + i;
+          expected[at] = rounded[at];
+        }
+      state.check.Bits(expected, ToFloats(tensor), {up ? "up is of another type" : "gate is of another type", {}});
+    }
+}
+
 }  // namespace
 
 std::vector<Case> LoaderCases(Workbench&, const std::vector<Target>& targets) {
@@ -462,6 +491,7 @@ std::vector<Case> LoaderCases(Workbench&, const std::vector<Target>& targets) {
       item.axes = Axes({{"model", any.axes().Text("model")}, {"device", any.device.kind_name()}, {"family", family}});
       cases.push_back(std::move(item));
     };
+    add("SplitExperts", "gemma4", SplitExperts);
     for (const std::string family : kFamilies) {
       add("Settings", family, [family](CaseState& state) { Settings(state, family); });
       add("ConfigKeys", family, [family](CaseState& state) { ConfigKeys(state, family); });

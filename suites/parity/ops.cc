@@ -269,6 +269,35 @@ void EncodedBlocks(CaseState& state) {
   }
 }
 
+// MXFP4's scales of every exponent, which no recorded block has all of: 2^(e - 127) times half of the doubled codes.
+void ExponentScales(CaseState& state) {
+  constexpr int kExponents = 255;  // the last one is not a number
+  state.check.AtLeast("ulp", kExponents);
+  for (int e = 0; e < kExponents; ++e) {
+    std::array<std::byte, 17> block{};
+    block[0] = static_cast<std::byte>(e);
+    for (int i = 0; i < 16; ++i) block[1 + i] = static_cast<std::byte>(i | (15 - i) << 4);
+    constexpr double kCodes[16] = {0, .5, 1, 1.5, 2, 3, 4, 6, 0, -.5, -1, -1.5, -2, -3, -4, -6};
+    std::array<float, 32> expected{}, found{};
+    for (int i = 0; i < 16; ++i) {
+      expected[i] = static_cast<float>(std::ldexp(kCodes[i], e - 127));
+      expected[i + 16] = static_cast<float>(std::ldexp(kCodes[15 - i], e - 127));
+    }
+    DequantiseRow(DType::kMXFP4, block.data(), found.data(), 32);
+    state.check.Bits(expected, found, {{"exponent", e}});
+  }
+}
+
+// Tables longer than any embedded vocabulary: every row is its own.
+void LongTables(CaseState& state) {
+  constexpr int kRows = 70000, kCols = 2;
+  state.check.AtLeast("ulp", 1);
+  std::vector<float> values;
+  for (int row = 0; row < kRows; ++row) values.insert(values.end(), {static_cast<float>(row), 0.5f});
+  DeviceFixture fixture(state.bench.MakeOps(state.target));
+  state.check.Bits(values, LookUp(fixture, Tensor(values, kCols)).x, "70000 rows");
+}
+
 // Weights stacked of parts of unlike types, at widths with and without a tail.
 void MixedStacks(CaseState& state) {
   for (const Precision precision : kPrecisions) {
@@ -418,6 +447,8 @@ std::vector<Case> OpsCases(Workbench& bench, const std::vector<Target>& targets)
     add("RoundingEdges", any, {}, RoundingEdges);
     add("StoredTypes", any, {}, StoredTypes);
     add("EncodedBlocks", any, {}, EncodedBlocks);
+    add("ExponentScales", any, {}, ExponentScales);
+    add("LongTables", any, {}, LongTables);
     add("MixedStacks", any, {}, MixedStacks);
     add("FarOut", any, {}, FarOut);
     for (const OpCaseList& list : AllOpCases())

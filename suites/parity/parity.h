@@ -46,6 +46,9 @@ std::vector<Case> OpsCases(Workbench& bench, const std::vector<Target>& targets)
 // Settings of configurations against transformers, every key against the field it must change, once a device.
 std::vector<Case> LoaderCases(Workbench& bench, const std::vector<Target>& targets);
 
+// The rules of judging themselves, on what they must call wrong, once a device.
+std::vector<Case> ControlCases(Workbench& bench, const std::vector<Target>& targets);
+
 // Shared by the suites.
 
 // Engine sizes that make rings wrap within a few dozen tokens on small models and fit real ones.

@@ -60,12 +60,16 @@ class Player {
     state_.check.AtLeast("reach", moves / 2);
     same_.AtLeast(moves / 8, false);
     CountCalls();
-    for (move_ = 0; move_ < std::ssize(schedule_.moves); ++move_) Do(schedule_.moves[move_]);
-    move_ = static_cast<int>(schedule_.moves.size());
-    OneStepMore();
-    for (auto& [name, held] : held_) {
-      CheckReach(held);
-      Settle(held);
+    try {
+      for (move_ = 0; move_ < std::ssize(schedule_.moves); ++move_) Do(schedule_.moves[move_]);
+      move_ = static_cast<int>(schedule_.moves.size());
+      OneStepMore();
+      for (auto& [name, held] : held_) {
+        CheckReach(held);
+        Settle(held);
+      }
+    } catch (const InputError& error) {  // a refusal of what must not be refused
+      True(false, "refusals", error.what());
     }
     return played_;
   }

@@ -198,6 +198,7 @@ Schedule BackTwice(const ModelSpec& spec) {
 Schedule FailuresTakenBack(const ModelSpec& spec) {
   const Sizes sizes(spec);
   const int slots = sizes.slots, chunk = sizes.chunk, late = 5 * spec.layer_count();
+  const int outrun = (chunk + 1) * (12 * spec.layer_count() + 8);  // a call of so many steps that rings cannot go back
   Schedule schedule = Sized(3, 3 * slots + 2 * chunk, chunk);
   Move too_far = Step({{0, 1}, {1, chunk + 1}}), no_token = Step({{1, 1}, {0, 1}}),
        no_such = Prefill(1, std::min(3, chunk), 1), twice = Step({{0, 1}, {1, 1}, {0, 1}}),
@@ -226,6 +227,7 @@ Schedule FailuresTakenBack(const ModelSpec& spec) {
                                                    Failing(Decode({{2}, {1}}, 2), call + late),
                                                    Step({{2, 1}, {0, 1}, {1, 1}}),
                                                    Failing(Decode({{1}, {0}, {2}}, 3 * chunk), 2 * late),
+                                                   Failing(Decode({{2}, {0}}, 3 * chunk), outrun),
                                                    Failing(Prefill(1, slots + chunk, 0), 3 * late),
                                                    Open(1),
                                                    Step({{1, 1}, {0, 1}, {2, 1}}),
