@@ -74,9 +74,14 @@ bool Failed(const CaseOutcome& outcome) { return outcome.status == Status::kFail
 int TellFailure(const FuzzArguments& arguments, Fuzzer& fuzzer, const Target& target, const Schedule& schedule,
                 const CaseOutcome& outcome) {
   fmt::print("fail {} seed {}: {}\n", target.model, target.seed, outcome.reason);
-  const Schedule least = arguments.schedule.empty()
-                             ? Shrunk(schedule, [&](const Schedule& s) { return Failed(fuzzer.Run(target, s)); })
-                             : schedule;
+  // The same kind of failure: of what it says, what comes before the place.
+  const auto kind = [](const CaseOutcome& o) { return o.reason.substr(0, o.reason.find(" is ")); };
+  const std::string same = kind(outcome);
+  const auto fails = [&](const Schedule& candidate) {
+    const CaseOutcome now = fuzzer.Run(target, candidate);
+    return Failed(now) && kind(now) == same;
+  };
+  const Schedule least = arguments.schedule.empty() ? Shrunk(schedule, fails) : schedule;
   const CaseOutcome again = fuzzer.Run(target, least);
   fmt::print("  {}\n  {} sessions and {} moves; replay: {}\n", again.reason, Sessions(least), least.moves.size(),
              Replay(arguments, target, least));

@@ -206,6 +206,13 @@ void OpFaults(Builder& add) {
                for (std::size_t i = 0; i + 1 < p.size(); ++i) p[i] = p[i + 1];
              });
          }});
+  add.Op("attention-reads-unwritten", "a decode step sees a slot that nobody has written", kLlama, "CacheAliasing",
+         {.attention = [](auto& a, Edit& e) {
+           if (Decoding(*a.rows))
+             e.Position(a.rows, [](Ints& p) {
+               for (auto& x : p) ++x;
+             });
+         }});
   add.Op("head-dropped", "the last head of five or more rows is zero", kLlama, "BatchedDecode Ops",
          {.attention_out = [](auto& a, Edit& e) {
            if (a.rows->count < 5) return;

@@ -29,7 +29,7 @@ void Verdicts(CaseState& state) {
        "a value's verdict follows from its bounds");
   Hold(VerdictOf(kNan, bound) == Verdict::kWrong, "a value that is not a number is WRONG");
   Hold(!Passes(Verdict::kWrong) && !Passes(Verdict::kVoid) && Passes(Verdict::kMatch), "WRONG and VOID do not pass");
-  const Judgement near = Judged("m", 0.9, bound, {}), wrong = Judged("m", 3, {2, 2.5, ""}, {});
+  const Judgement near = Judged("m", 1.9, bound, {}), wrong = Judged("m", 1.2, Bound::Fixed(1, ""), {});
   Hold(IsWorse(wrong, near) && !IsWorse(near, wrong), "a verdict counts before headroom");
   Hold(IsWorse(Judged("m", kNan, bound, {}), Judged("m", 50, bound, {})), "no number is the worst headroom");
   state.check.True(true, "controls", "verdicts");
@@ -107,23 +107,39 @@ void Comparisons(CaseState& state) {
   state.check.True(true, "controls", "comparisons");
 }
 
+// A system that can do nothing beyond a step.
+class WithoutForks final : public EngineProvider {
+ public:
+  Capabilities CapabilitiesOf(const Target&) const override {
+    Capabilities all;
+    all.Lacks(Capability::kFork, "made up");
+    return all;
+  }
+};
+
+// Here a rule that does not hold is a judgement: what becomes of exceptions is one of the rules.
 void Runs(CaseState& state) {
+  const auto hold = [&](bool ok, const char* rule) { state.check.True(ok, "controls", Place(rule)); };
   CaseRunner runner(state.bench);
   const auto run = [&](std::function<void(CaseState&)> body) {
     return runner.Run(MakeCase("Controls", "made up", state.target, {}, {}, std::move(body))).status;
   };
-  Hold(run([](CaseState&) {}) == Status::kFail, "a case that compares nothing does not pass");
-  Hold(run([](CaseState&) { Throw<Error>("made up"); }) == Status::kError, "an exception is no pass and no skip");
-  Hold(run([](CaseState& s) { s.check.True(false, "m", {}); }) == Status::kFail, "a no fails");
-  Hold(run([](CaseState&) { throw CannotBeSeen("made up"); }) == Status::kSkip, "what cannot be seen is skipped");
-  Hold(run([](CaseState& s) { s.check.True(true, "m", {}); }) == Status::kPass, "a yes passes");
-  RowAgreement same(state);
-  Checker& check = state.check;
+  hold(run([](CaseState&) {}) == Status::kFail, "a case that compares nothing does not pass");
+  hold(run([](CaseState&) { Throw<Error>("made up"); }) == Status::kError, "an exception is no pass and no skip");
+  hold(run([](CaseState& s) { s.check.True(false, "m", {}); }) == Status::kFail, "a no fails");
+  hold(run([](CaseState&) { throw CannotBeSeen("made up"); }) == Status::kSkip, "what cannot be seen is skipped");
+  hold(run([](CaseState& s) { s.check.True(true, "m", {}); }) == Status::kPass, "a yes passes");
+  Workbench without(std::make_unique<WithoutForks>());
+  hold(CaseRunner(without)
+               .Run(MakeCase("Controls", "made up", state.target, {}, {Capability::kFork},
+                             [](CaseState& s) { s.check.True(true, "m", {}); }))
+               .status == Status::kSkip,
+       "what a system cannot do is skipped");
   const std::vector<float> a{1, 2}, b{1, 3};
   const auto agreement = [&](const std::vector<float>& found) {
     return run([&](CaseState& s) { RowAgreement(s).Check(a, found, true, {}); });
   };
-  Hold(agreement(b) == Status::kFail && agreement(a) == Status::kPass, "rows that differ do not agree");
+  hold(agreement(b) == Status::kFail && agreement(a) == Status::kPass, "rows that differ do not agree");
   Report report;
   report.complete = true;
   ReportCase item;
@@ -131,19 +147,18 @@ void Runs(CaseState& state) {
   item.status = Status::kPass;
   item.judgements = {Judged("m", 0, Bound::Exact(), {})};
   report.cases = {item};
-  Hold(Summarise(report).verdict == "PASS", "a run of passes passes");
+  hold(Summarise(report).verdict == "PASS", "a run of passes passes");
   report.cases.push_back(item);
   for (const Status bad : {Status::kFail, Status::kError}) {
     report.cases.back().status = bad;
-    Hold(Summarise(report).verdict == "FAIL", "a run with a failure fails");
+    hold(Summarise(report).verdict == "FAIL", "a run with a failure fails");
   }
   report.cases = {item};
   report.cases[0].status = Status::kSkip;
-  Hold(Summarise(report).verdict == "INCOMPLETE", "a run of skips is none");
+  hold(Summarise(report).verdict == "INCOMPLETE", "a run of skips is none");
   report.complete = false;
-  Hold(Summarise(report).verdict == "INCOMPLETE", "a run that was broken off is not complete");
-  Hold(ExitCode("PASS") == 0 && ExitCode("FAIL") == 1 && ExitCode("INCOMPLETE") == 4, "exit codes");
-  check.True(true, "controls", "runs");
+  hold(Summarise(report).verdict == "INCOMPLETE", "a run that was broken off is not complete");
+  hold(ExitCode("PASS") == 0 && ExitCode("FAIL") == 1 && ExitCode("INCOMPLETE") == 4, "exit codes");
 }
 
 // The comparison with the reference sees a row that is off, and its own.

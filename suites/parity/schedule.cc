@@ -172,13 +172,20 @@ void TruncateReplays(CaseState& state) {
 constexpr std::int64_t kMostDirected = 2'000'000;  // weights of a model that is put through long schedules
 
 void Play(CaseState& state, const std::vector<Schedule>& schedules) {
-  for (const Schedule& schedule : schedules) PlaySchedule(state, schedule);
+  for (const Schedule& schedule : schedules) {
+    // Of moves that mean something most are not refused, and most feed.
+    const auto moves = std::ssize(schedule.moves);
+    state.check.AtLeast("length", moves / 2);
+    state.check.AtLeast("reach", moves / 2);
+    RowAgreement(state).AtLeast(moves / 8, false);
+    PlaySchedule(state, schedule);
+  }
 }
 
 // Random moves; the case's seed is part of the target's.
 void RandomMoves(CaseState& state, int number) {
   constexpr int kMoves = 40;
-  PlaySchedule(state, RandomSchedule(state.spec(), 1000 * state.target.seed + number, kMoves));
+  Play(state, {RandomSchedule(state.spec(), 1000 * state.target.seed + number, kMoves)});
 }
 
 }  // namespace
