@@ -137,6 +137,7 @@ CommandLine::CommandLine(const Invocation& invocation)
   AddHistory();
   AddMutate();
   AddFuzz();
+  AddBisect();
   AddSetup();
 }
 
@@ -183,6 +184,14 @@ void CommandLine::AddMutate() {
   mutate->add_option("--report", mutate_.report, "file to write");
   AddExports(mutate, &mutate_.exports);
   mutate->callback([this] { code_ = MutateCommand(mutate_, invocation_); });
+}
+
+void CommandLine::AddBisect() {
+  CLI::App* bisect =
+      app_.add_subcommand("bisect", "where the failures of a report begin: step, layer, op, row, element");
+  bisect->add_option("report", bisected_, "report of a run")->required();
+  bisect->add_option("case", bisected_case_, "id of a failed case; * and ? match several; default: all");
+  bisect->callback([this] { code_ = BisectCommand(bisected_, bisected_case_); });
 }
 
 void CommandLine::AddFuzz() {

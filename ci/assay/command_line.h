@@ -26,6 +26,7 @@ class CommandLine {
   void AddHistory();
   void AddMutate();
   void AddFuzz();
+  void AddBisect();
   void AddSetup();
 
   const Invocation invocation_;
@@ -40,7 +41,7 @@ class CommandLine {
   FuzzArguments fuzz_;
   InspectArguments inspect_;
   ValidateArguments validate_;
-  std::string folder_, shell_;
+  std::string folder_, shell_, bisected_, bisected_case_;
   std::string export_format_, export_report_, export_out_;
 };
 

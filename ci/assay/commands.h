@@ -92,6 +92,9 @@ struct MutateArguments {
 };
 int MutateCommand(const MutateArguments& arguments, const Invocation& invocation);
 
+// Where the failures of a report begin; `pattern` of their ids, empty: all.
+int BisectCommand(const std::string& report, const std::string& pattern);
+
 struct FuzzArguments {
   std::string model;     // empty: random ones
   std::string schedule;  // play this one alone

@@ -7,6 +7,7 @@
 #include "ci/assay/rerun.h"
 #include "ci/assay/selection.h"
 #include "engine/ops/ops_factory.h"
+#include "suites/parity/divergence.h"
 #include "suites/suites.h"
 #include "suites/support/runner.h"
 
@@ -30,6 +31,7 @@ int RunCommand(const RunArguments& asked, const Invocation& invocation) {
   run.report = arguments.report;
   run.exports = arguments.exports;
   run.replay = ReplayLine;
+  run.begins = FirstDivergence;
   run.control = arguments.control;
   run.notes = EmptySuites(bench, inputs, arguments.suites);
   run.seeds = arguments.repeat > 1;
