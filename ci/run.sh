@@ -5,7 +5,7 @@
 #   test    build everything, run all tests with CTest; the last line counts passed, failed and skipped
 #   bench   time rows on the best device, write the report
 #   nightly the recipe of suites/README.md in a scratch copy; 60 seeds of the suites that are exact, over all tiny
-#           models: no case may flip
+#           models: no case may flip; the catalogue of faults under five seeds; ten minutes of random schedules
 #   asan    test under AddressSanitizer and UBSan; tsan: under ThreadSanitizer
 #   device-sanitizers  on a GPU machine: op tests and nano suites under memcheck, synccheck, initcheck and racecheck
 #   package a Debian package of the command and its models in build/PRESET
@@ -156,6 +156,8 @@ nightly() {
   ci/recipes.sh
   build "$preset" assay
   mkdir -p build/reports
+  "build/$preset/bin/assay" mutate --device host --seeds 5 --quiet --report build/reports/mutate.json.gz
+  "build/$preset/bin/assay" fuzz --seconds "${ASSAY_FUZZ_SECONDS:-600}"
   exec "build/$preset/bin/assay" run 'tiny-*,hf-tiny/*,gguf-tiny/*' --suite CacheAliasing,RingWrap,Schedule,Invariance \
     --device host --repeat "${ASSAY_NIGHTLY_SEEDS:-60}" --report build/reports/nightly.json.gz
 }

@@ -190,8 +190,8 @@ std::vector<Case> ControlCases(Workbench&, const std::vector<Target>& targets) {
     any.model = any.label = kAnyModel;
     any.precision = Precision::kFp32;
     any.seed_is_axis = any.batch_invariant = false;
-    const auto add = [&](const char* name, void (*body)(CaseState&)) {
-      cases.push_back(MakeCase("Controls", name, any, {}, {}, [body](CaseState& state) {
+    const auto add = [&](const char* name, void (*body)(CaseState&), std::vector<Capability> needs = {}) {
+      cases.push_back(MakeCase("Controls", name, any, {}, std::move(needs), [body](CaseState& state) {
         state.check.AtLeast("controls", 1);
         body(state);
       }));
@@ -201,7 +201,7 @@ std::vector<Case> ControlCases(Workbench&, const std::vector<Target>& targets) {
     add("Tallies", Tallies);
     add("Comparisons", Comparisons);
     add("Runs", Runs);
-    add("Rows", RowsAndReference);
+    add("Rows", RowsAndReference, {Capability::kLogits, Capability::kRawLogits});
   }
   return cases;
 }

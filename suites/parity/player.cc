@@ -431,8 +431,7 @@ class Player {
       return;
     }
     if (Fails(move, call)) {
-      const int chunk =
-          move.count > 0 ? move.count : std::min({schedule_.chunk, schedule_.capacity, schedule_.rows});
+      const int chunk = move.count > 0 ? move.count : std::min({schedule_.chunk, schedule_.capacity, schedule_.rows});
       const auto begun = static_cast<int>(move.fails_at / calls_of_prefill_) + 1;
       TakenBack(held, length + std::min(count, begun * chunk), true);
       CheckLengths();
