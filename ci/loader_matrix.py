@@ -5,7 +5,7 @@
 
 Writes cells.json (each cell's config or metadata, and what must come of it), one tiny checkpoint per family with every tensor that a cell may
 want, the same weights as GGUF, and logits.safetensors: transformers' float32 logits of the last positions of one sequence. A cell that must be
-refused has the text that the message must hold instead. oracles/unit/loader_matrix_test.cc builds each cell and compares. Needs PyTorch,
+refused has the text that the message must hold instead. suites/parity/loader.cc builds each cell and compares. Needs PyTorch,
 transformers 5.17, safetensors and gguf; no test runs this script.
 """
 import copy

@@ -7,9 +7,10 @@
 #   precheck  before pushing: what changed since the merge base decides which checks run, in one or two minutes;
 #           hook: git runs it before each push
 #   nightly the recipe of suites/README.md in a scratch copy; a merge of a million records; 200 runs whose workers,
-#           coordinator and disk are disturbed; 60 seeds of the suites that are exact, over all tiny models: no case may
-#           flip; adds its report to the history (ASSAY_HISTORY, default: build/history.db) and writes the trend page,
-#           build/reports/trend.html; writers of a history that are killed a hundred times
+#           coordinator and disk are disturbed; the catalogue of faults under five seeds; ten minutes of random
+#           schedules; 60 seeds of the suites that are exact, over all tiny models: no case may flip; adds its report to
+#           the history (ASSAY_HISTORY, default: build/history.db) and writes the trend page, build/reports/trend.html;
+#           writers of a history that are killed a hundred times
 #   asan    test under AddressSanitizer and UBSan; tsan: under ThreadSanitizer
 #   device-sanitizers  on a GPU machine: op tests and nano suites under memcheck, synccheck, initcheck and racecheck
 #   package a Debian package of the command and its models in build/PRESET
@@ -199,6 +200,8 @@ nightly() {
   "build/$preset/bin/assay_merge_at_scale" --groups 10000 --cases 100 --workers 1000 --loss 0.01 --seed 1
   python3 ci/spread/chaos.py "build/$preset/bin/assay_with_planted_cases" --runs "${ASSAY_CHAOS_RUNS:-200}" \
     --seed "${ASSAY_CHAOS_SEED:-1}"
+  "$assay" mutate --device host --seeds 5 --quiet --report build/reports/mutate.json.gz
+  "$assay" fuzz --seconds "${ASSAY_FUZZ_SECONDS:-600}"
   "$assay" run 'tiny-*,hf-tiny/*,gguf-tiny/*' --suite CacheAliasing,RingWrap,Schedule,Invariance --device host \
     --repeat "${ASSAY_NIGHTLY_SEEDS:-60}" --report build/reports/nightly.json.gz --measure "build_time=$took:s" \
     --measure "program_size=$(stat -c %s "$assay"):byte" || code=$?
@@ -249,5 +252,5 @@ case "${1:-}" in
   tsan) test_with tsan ;;
   device-sanitizers) device_sanitizers ;;
   format) format ;;
-  *) sed -n '2,22p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+  *) sed -n '2,23p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
 esac

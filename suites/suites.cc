@@ -51,6 +51,11 @@ std::string NoDeviceReference(Workbench& bench, const Target& target) {
 }
 
 constexpr SuiteEntry kSuites[] = {
+    // First what names a fault most closely.
+    {"Controls", "the rules of judging on what they must call wrong", ControlCases},
+    {"Loader", "settings of config.json and GGUF against transformers; every key against the field that it changes",
+     LoaderCases},
+    {"Ops", "every op against its formula in float64, within steps and at the edges of its range", OpsCases},
     {"Golden", "reference and system against recorded logits, hidden states, greedy text and answers", GoldenCases,
      NoGoldens},
     {"Prefill", "whole, chunked, packed and tail-skipped prefill against the reference and each other",

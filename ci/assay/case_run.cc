@@ -21,6 +21,7 @@
 namespace assay {
 namespace {
 
+constexpr int kMostBegins = 3;        // of so many failures it is said where they begin: each runs again
 constexpr std::size_t kDetail = 300;  // characters of a comparison's detail: the report has it whole
 
 // What the replay line of a report keeps portable made to run as pasted: this very program, and a path for the model.
@@ -119,7 +120,12 @@ int RunAndReport(Workbench& bench, CaseRun run, const Invocation& invocation) {
       running = &item;
       live.Begin(0, item.id(), RoughSeconds(bench, item));
     };
-    options.after = [&](const ReportCase& item) { live.End(0, item); };
+    int told = 0;
+    options.after = [&](const ReportCase& item) {
+      live.End(0, item);
+      if (!run.begins || item.status != Status::kFail || told++ >= kMostBegins) return;
+      if (const std::string line = run.begins(*running); !line.empty()) fmt::print("{}", Wrapped("begins: " + line, 2));
+    };
     options.stop = [&] { return live.Stopped(); };
     // Where a promised device is not there, hours on another prove nothing: Finish says so.
     if (RequiredMissing(run.control).empty()) RunGroups(bench, groups, options);

@@ -38,8 +38,9 @@ struct CaseRun {
   std::vector<RunMeasure> measures{};
   std::function<std::string(const Case&)> replay;
   RunControl control{};
-  std::vector<std::string> notes{};  // for people, behind the table: suites that list no case, and why
-  bool seeds = false;                // they are an axis: what flipped between them is said
+  std::vector<std::string> notes{};                  // for people, behind the table: suites that list no case, and why
+  std::function<std::string(const Case&)> begins{};  // where a failure begins, in a line; null: not asked
+  bool seeds = false;                                // they are an axis: what flipped between them is said
 };
 
 // Runs the cases, prints failures and the table on stdout, writes the report, returns the exit code.

@@ -158,6 +158,9 @@ CommandLine::CommandLine(const Invocation& invocation, CaseLister list)
   AddExport();
   AddHistory();
   AddTrend();
+  AddMutate();
+  AddFuzz();
+  AddBisect();
   AddSetup();
 }
 
@@ -266,6 +269,44 @@ void CommandLine::AddWorker() {
   element->add_option("--run", run_folder_, "folder of the run")->required();
   element->add_option("--generation", generation_, "of the array")->required();
   element->callback([this] { code_ = ElementCommand(run_folder_, generation_); });
+}
+
+void CommandLine::AddMutate() {
+  CLI::App* mutate = app_.add_subcommand("mutate", "run the suites under every fault of the catalogue: what survives?");
+  ListOption(mutate, "faults", &mutate_.faults, "ids; default: all; * and ? match several");
+  mutate->add_option("--device", mutate_.device, "where the engine runs")->capture_default_str()->check(DeviceName);
+  mutate->add_option("--seed", mutate_.seed, "the first seed")->capture_default_str()->check(Seed);
+  mutate->add_option("--seeds", mutate_.seeds, "under each of so many must each fault be seen")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+  mutate->add_flag("--all-suites", mutate_.all, "run every suite, and say in the report which turned red");
+  mutate->add_option("--shard", mutate_.shard, "I/N: one of N shares of the faults");
+  AddControl(mutate, &mutate_.control);
+  mutate->add_option("--report", mutate_.report, "file to write");
+  AddExports(mutate, &mutate_.exports);
+  mutate->callback([this] { code_ = MutateCommand(mutate_, invocation_); });
+}
+
+void CommandLine::AddBisect() {
+  CLI::App* bisect =
+      app_.add_subcommand("bisect", "where the failures of a report begin: step, layer, op, row, element");
+  bisect->add_option("report", bisected_, "report of a run")->required();
+  bisect->add_option("case", bisected_case_, "id of a failed case; * and ? match several; default: all");
+  bisect->callback([this] { code_ = BisectCommand(bisected_, bisected_case_); });
+}
+
+void CommandLine::AddFuzz() {
+  CLI::App* fuzz = app_.add_subcommand("fuzz", "play random schedules; shrink what fails to one replay line");
+  fuzz->add_option("--seconds", fuzz_.seconds, "how long")->capture_default_str()->check(Seconds);
+  fuzz->add_option("--seed", fuzz_.seed, "the first schedule's")->capture_default_str()->check(Seed);
+  fuzz->add_option("--model", fuzz_.model, "a small model; default: random ones, random-0, random-1, ...");
+  fuzz->add_option("--schedule", fuzz_.schedule, "play this one alone");
+  fuzz->add_option("--fault", fuzz_.fault, "plant a fault of the catalogue");
+  fuzz->add_option("--device", fuzz_.device, "where the engine runs")->capture_default_str()->check(DeviceName);
+  fuzz->add_option("--dtype", fuzz_.dtype, "mode of the engine")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"fp32", "fp16", "bf16"}));
+  fuzz->callback([this] { code_ = FuzzCommand(fuzz_); });
 }
 
 void CommandLine::AddGolden() {

@@ -30,6 +30,9 @@ class CommandLine {
   void AddExport();
   void AddHistory();
   void AddTrend();
+  void AddMutate();
+  void AddFuzz();
+  void AddBisect();
   void AddSetup();
 
   const Invocation invocation_;
@@ -46,11 +49,13 @@ class CommandLine {
   GoldenArguments golden_;
   BenchArguments bench_;
   GateArguments gate_;
+  MutateArguments mutate_;
+  FuzzArguments fuzz_;
   InspectArguments inspect_;
   ValidateArguments validate_;
   HistoryArguments history_;
   TrendArguments trend_;
-  std::string folder_, shell_, run_folder_;
+  std::string folder_, shell_, run_folder_, bisected_, bisected_case_;
   std::string export_format_, export_report_, export_out_;
 };
 

@@ -145,6 +145,30 @@ struct BenchArguments {
 };
 int BenchCommand(const BenchArguments& arguments, const Invocation& invocation);
 
+struct MutateArguments {
+  std::vector<std::string> faults;  // of the catalogue; none: all
+  std::string device = "auto", shard, report;
+  std::uint64_t seed = 0;
+  int seeds = 1;
+  bool all = false;  // run every suite under each fault
+  ExportArguments exports;
+  RunControl control;
+};
+int MutateCommand(const MutateArguments& arguments, const Invocation& invocation);
+
+// Where the failures of a report begin; `pattern` of their ids, empty: all.
+int BisectCommand(const std::string& report, const std::string& pattern);
+
+struct FuzzArguments {
+  std::string model;     // empty: random ones
+  std::string schedule;  // play this one alone
+  std::string fault;     // of the catalogue, planted: to see the fuzzer find it
+  std::string device = "host", dtype = "fp32";
+  std::uint64_t seed = 0;
+  double seconds = 60;
+};
+int FuzzCommand(const FuzzArguments& arguments);
+
 struct GateArguments {
   std::string baseline, candidate;   // programs, build folders or git revisions
   std::vector<std::string> reports;  // two kept reports instead of two builds

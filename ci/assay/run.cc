@@ -8,6 +8,7 @@
 #include "ci/assay/selection.h"
 #include "ci/assay/spread.h"
 #include "engine/ops/ops_factory.h"
+#include "suites/parity/divergence.h"
 #include "suites/suites.h"
 #include "suites/support/runner.h"
 
@@ -34,6 +35,7 @@ int RunCommand(const RunArguments& asked, const SpreadArguments& spread, const I
   run.exports = arguments.exports;
   run.measures = arguments.measures;
   run.replay = ReplayLine;
+  run.begins = FirstDivergence;
   run.control = arguments.control;
   run.notes = EmptySuites(bench, inputs, arguments.suites);
   run.seeds = arguments.repeat > 1;

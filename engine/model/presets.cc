@@ -1,10 +1,17 @@
 #include "engine/model/presets.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
+#include <cstdint>
+#include <initializer_list>
 #include <iterator>
+#include <optional>
+#include <string_view>
 
 #include "engine/base/check.h"
+#include "engine/base/random.h"
 #include "engine/model/dense.h"
 #include "engine/model/gemma4.h"
 
@@ -143,6 +150,69 @@ const auto* Find(const Rows& rows, const std::string& name) {
   return found == std::end(rows) ? nullptr : &*found;
 }
 
+// "random-17" is a made-up tiny geometry: every mechanism is on in some of them.
+std::optional<std::uint64_t> RandomNumber(const std::string& name) {
+  constexpr std::string_view kPrefix = "random-";
+  if (!name.starts_with(kPrefix) || name.size() > kPrefix.size() + 9) return std::nullopt;
+  std::uint64_t number = 0;
+  const char* const end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data() + kPrefix.size(), end, number);
+  return error == std::errc() && stop == end ? std::optional(number) : std::nullopt;
+}
+
+ModelSpec RandomSpec(const std::string& name, std::uint64_t number) {
+  std::uint64_t drawn = 0;
+  const auto below = [&](int end) {
+    return static_cast<int>(RandomBits(number, drawn++) % static_cast<unsigned>(end));
+  };
+  const auto of = [&](std::initializer_list<int> values) {
+    return *(values.begin() + below(static_cast<int>(values.size())));
+  };
+  const int heads = of({1, 2, 4, 6}), vocab = 48 + below(80);
+  const auto kv_of = [&] { return heads == 1 ? 1 : of({1, heads / 2, heads}); };
+  if (below(3) > 0) {
+    Gemma4Row row{};
+    row.name = name.c_str();
+    row.hidden = of({16, 24, 40, 48});
+    row.period = 1 + below(3);
+    row.layers = row.period + 1 + below(4);
+    row.heads = heads;
+    row.kv_sliding = kv_of(), row.kv_full = kv_of();
+    row.dim_sliding = of({2, 8, 16}), row.dim_full = of({8, 16, 32});
+    row.ffn = of({8, 20, 48});
+    row.window = of({1, 2, 3, 5, 8, 13});
+    // What is shared needs a donor of its kind before it.
+    row.shared = below(row.layers - row.period + 1);
+    row.double_wide = below(2) == 0;
+    row.ple = of({0, 0, 4, 8});
+    row.key_is_value = below(2) == 0;
+    if (below(3) == 0) row.experts = of({2, 5, 8}), row.top_k = 1 + below(2), row.expert_ffn = of({4, 16});
+    row.max_position = 4096;
+    row.vocab = vocab;
+    return Build(row);
+  }
+  const char* const family =
+      std::array{"llama", "mistral", "qwen2", "qwen3", "gemma3"}[static_cast<std::size_t>(below(5))];
+  const bool gemma3 = std::string_view(family) == "gemma3";
+  DenseRow row{name.c_str(),
+               family,
+               of({16, 24, 40, 48}),
+               1 + below(5),
+               heads,
+               kv_of(),
+               of({2, 8, 16}),
+               of({8, 20, 48}),
+               vocab,
+               4096,
+               1e-6,
+               1e4,
+               below(2) == 0};
+  if (gemma3 || std::string_view(family) == "mistral") row.window = of({1, 2, 3, 5, 8, 13});
+  if (gemma3) row.period = 1 + below(3), row.query_scalar = 24;
+  if (std::string_view(family) == "llama" && below(2) == 0) row.llama3_factor = 8;
+  return Build(row);
+}
+
 }  // namespace
 
 std::vector<std::string> PresetNames() {
@@ -153,9 +223,12 @@ std::vector<std::string> PresetNames() {
   return names;
 }
 
-bool IsPreset(const std::string& name) { return Find(kGemma4, name) != nullptr || Find(kDense, name) != nullptr; }
+bool IsPreset(const std::string& name) {
+  return Find(kGemma4, name) != nullptr || Find(kDense, name) != nullptr || RandomNumber(name);
+}
 
 ModelSpec Preset(const std::string& name) {
+  if (const auto number = RandomNumber(name)) return RandomSpec(name, *number);
   if (const Gemma4Row* row = Find(kGemma4, name)) return Build(*row);
   if (const DenseRow* row = Find(kDense, name)) return Build(*row);
   std::string known;

@@ -272,7 +272,7 @@ void StepResult::Append(const StepResult& later) {
 
 StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want, int chunk) {
   const int length = Length(session);
-  const int most = chunk == 0 ? impl_->options.max_chunk : chunk;
+  const int most = chunk == 0 ? std::min(impl_->options.max_chunk, impl_->max_rows) : chunk;
   Require(most >= 1 && most <= impl_->options.max_chunk, "prefill in chunks of {}: expected 1..{}", chunk,
           impl_->options.max_chunk);
   Require(!tokens.empty(), "prefill of session {}: empty prompt, expected at least one token", session.index);

@@ -91,7 +91,7 @@ class Engine {
   // session may appear once; a feed holds 1..max_chunk tokens.
   StepResult Step(std::span<const Feed> feeds);
 
-  // Feeds `tokens` in chunks of at most `chunk` (0: max_chunk). Logits as `want` says. If it throws, the length is as
+  // Feeds `tokens` in chunks of at most `chunk` (0: as large as a step may be). Logits as `want` says. If it throws, the length is as
   // before.
   StepResult Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want = Want::kLast, int chunk = 0);
 

@@ -1,8 +1,11 @@
 #include "oracles/probes/faulty_ops.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 
 #include "engine/base/check.h"
+#include "engine/base/half.h"
 
 namespace assay {
 
@@ -112,11 +115,55 @@ void FaultyOps::Qkv(const QkvArgs& args) {
     changed.v_norm = false;
     engaged_ = true;
   }
-  if (Is(Fault::kNormedValueIsKey) && args.value_is_key && args.kv != nullptr) {
-    changed.v_norm = false;
-    engaged_ = true;
-  }
   ForwardingOps::Qkv(changed);
+  if (Is(Fault::kNormedValueIsKey) && args.value_is_key && args.kv != nullptr && args.k_norm != nullptr)
+    NormValues(args);
+}
+
+// Values were norm(k); they become norm(norm(k) * weight): what a key is before it is rotated.
+void FaultyOps::NormValues(const QkvArgs& args) {
+  const auto dim = static_cast<std::size_t>(args.head_dim);
+  std::vector<std::int32_t> position(args.rows->count), session = position;
+  memory().CopyOut(position.data(), args.rows->position, position.size() * sizeof(std::int32_t));
+  memory().CopyOut(session.data(), args.rows->session, session.size() * sizeof(std::int32_t));
+  std::vector<float> weight(dim), value(dim);
+  memory().CopyOut(weight.data(), args.k_norm, dim * sizeof(float));
+  std::vector<std::byte> stored(dim * OperandBytes(precision()));
+  for (std::size_t row = 0; row < position.size(); ++row)
+    for (int head = 0; head < args.kv_heads && session[row] >= 0; ++head) {
+      const std::int64_t at = args.kv->Offset(session[row], head, position[row]) * OperandBytes(precision());
+      std::byte* const place = static_cast<std::byte*>(args.kv->values) + at;
+      memory().CopyOut(stored.data(), place, stored.size());
+      double squares = 0;
+      for (std::size_t d = 0; d < dim; ++d) {
+        value[d] = weight[d] * FromOperand(stored.data(), d);
+        squares += static_cast<double>(value[d]) * value[d];
+      }
+      const auto scale = static_cast<float>(1 / std::sqrt(squares / static_cast<double>(dim) + args.eps));
+      for (std::size_t d = 0; d < dim; ++d) ToOperand(stored.data(), d, args.v_norm ? value[d] * scale : value[d]);
+      memory().CopyIn(place, stored.data(), stored.size());
+      engaged_ = true;
+    }
+}
+
+float FaultyOps::FromOperand(const std::byte* operand, std::size_t index) const {
+  if (precision() == Precision::kFp32) {
+    float value;
+    std::memcpy(&value, operand + 4 * index, 4);
+    return value;
+  }
+  std::uint16_t bits;
+  std::memcpy(&bits, operand + 2 * index, 2);
+  return precision() == Precision::kFp16 ? ToFloat(F16{bits}) : ToFloat(BF16{bits});
+}
+
+void FaultyOps::ToOperand(std::byte* operand, std::size_t index, float value) const {
+  if (precision() == Precision::kFp32) {
+    std::memcpy(operand + 4 * index, &value, 4);
+    return;
+  }
+  const std::uint16_t bits = precision() == Precision::kFp16 ? ToF16(value).bits : ToBF16(value).bits;
+  std::memcpy(operand + 2 * index, &bits, 2);
 }
 
 void FaultyOps::Attention(const AttentionArgs& args) {
@@ -146,9 +193,32 @@ void FaultyOps::Attention(const AttentionArgs& args) {
 void FaultyOps::Route(const RouteArgs& args) {
   ForwardingOps::Route(args);
   if (!Is(Fault::kExpertWeights)) return;
-  std::vector<float> weight(static_cast<std::size_t>(args.rows) * static_cast<std::size_t>(args.top_k));
-  memory().CopyOut(weight.data(), args.weight, weight.size() * sizeof(float));
-  for (float& w : weight) w *= 0.7f;
+  const auto width = static_cast<std::size_t>(args.hidden);
+  const auto read = [&](const float* from, std::size_t count) {
+    std::vector<float> values(count);
+    memory().CopyOut(values.data(), from, count * sizeof(float));
+    return values;
+  };
+  std::vector<float> weight = read(args.weight, static_cast<std::size_t>(args.rows) * args.top_k);
+  const std::vector<float> x = read(args.x, args.rows * width), router = read(args.router, args.experts * width),
+                           scale = read(args.router_scale, width);
+  std::vector<std::int32_t> expert(weight.size());
+  memory().CopyOut(expert.data(), args.expert, expert.size() * sizeof(std::int32_t));
+  for (int row = 0; row < args.rows; ++row) {
+    const float* const input = x.data() + row * width;
+    double squares = 0, all = 0, chosen = 0;
+    for (std::size_t i = 0; i < width; ++i) squares += static_cast<double>(input[i]) * input[i];
+    const double inverse =
+        1 / std::sqrt((squares / static_cast<double>(width) + args.eps) * static_cast<double>(width));
+    std::vector<double> p(static_cast<std::size_t>(args.experts));
+    for (std::size_t e = 0; e < p.size(); ++e) {
+      double z = 0;
+      for (std::size_t i = 0; i < width; ++i) z += router[e * width + i] * scale[i] * input[i] * inverse;
+      all += p[e] = std::exp(z);
+    }
+    for (int k = 0; k < args.top_k; ++k) chosen += p[expert[row * args.top_k + k]];
+    for (int k = 0; k < args.top_k; ++k) weight[row * args.top_k + k] *= static_cast<float>(chosen / all);
+  }
   memory().CopyIn(args.weight, weight.data(), weight.size() * sizeof(float));
   engaged_ = true;
 }

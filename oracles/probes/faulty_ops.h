@@ -23,7 +23,7 @@ enum class Fault {
   kRowSwap,           // logits of the first two rows exchanged
   kNoSoftcap,         // logits not capped
   kNoValueNorm,       // values not normed
-  kNormedValueIsKey,  // where values are keys, they take the normed key's place: a v norm is not applied
+  kNormedValueIsKey,  // where values are keys, they are the key after its norm instead of before
   kNoLayerScalar,     // the last layer's scalar skipped
   kNoPostNorm,        // sandwich norm of one layer's attention skipped
   kPleFirstRow,       // every row gets the first row's per-layer embedding
@@ -68,6 +68,10 @@ class FaultyOps : public ForwardingOps {
   // A copy of one of the rows' device arrays, changed by `edit`; lives until the next call for the same `slot`.
   using Ints = std::vector<std::int32_t>;
   const std::int32_t* Edited(const std::int32_t* values, int count, int slot, const std::function<void(Ints&)>& edit);
+
+  void NormValues(const QkvArgs& args);
+  float FromOperand(const std::byte* operand, std::size_t index) const;
+  void ToOperand(std::byte* operand, std::size_t index, float value) const;
 
   Fault fault_;
   std::int64_t throw_at_ = -1, calls_ = 0;

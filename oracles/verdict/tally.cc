@@ -40,6 +40,12 @@ void Tally::Add(const std::vector<Judgement>& judgements) {
   for (const Judgement& judgement : judgements) Add(judgement);
 }
 
+void Tally::AtLeast(const std::string& metric, std::int64_t comparisons) {
+  for (auto& [name, stated] : stated_)
+    if (name == metric) return static_cast<void>(stated += comparisons);
+  stated_.emplace_back(metric, comparisons);
+}
+
 std::vector<Judgement> Tally::Finish() const {
   std::vector<Judgement> all;
   for (const Metric& metric : metrics_) all.push_back(metric.worst);
@@ -50,6 +56,16 @@ std::vector<Judgement> Tally::Finish() const {
                          Bound::Fixed(allowed, "Poisson quantile 1 - 1e-6 of the expected number"), {},
                          fmt::format("{} in {} comparisons, {:.3g} expected, at most {} allowed", metric.soft,
                                      metric.worst.comparisons, metric.expected, allowed)));
+  }
+  for (const auto& [name, stated] : stated_) {
+    const auto metric =
+        std::find_if(metrics_.begin(), metrics_.end(), [&](const Metric& m) { return m.worst.metric == name; });
+    const std::int64_t made = metric == metrics_.end() ? 0 : metric->worst.comparisons;
+    Judgement judgement =
+        Judged(name + "_comparisons", static_cast<double>(std::max<std::int64_t>(0, stated - made)), Bound::Exact(), {},
+               fmt::format("{} comparisons were made, {} are stated", made, stated));
+    judgement.comparisons = stated;
+    all.push_back(std::move(judgement));
   }
   return all;
 }

@@ -24,10 +24,14 @@ class Tally {
   void Add(const Judgement& judgement);
   void Add(const std::vector<Judgement>& judgements);
   bool empty() const { return metrics_.empty(); }
+  // There will be at least so many comparisons of `metric`; several statements add up. What makes them does not count
+  // them: a loop that leaves some out is found.
+  void AtLeast(const std::string& metric, std::int64_t comparisons);
 
   // The worst judgement of each metric, in the order in which metrics came, with comparisons and first_outside filled.
   // Behind them, for every metric that had soft verdicts, "<metric>_budget": their number against the Poisson
-  // quantile kBudgetConfidence of the sum of soft_probability over all comparisons; WRONG above.
+  // quantile kBudgetConfidence of the sum of soft_probability over all comparisons; WRONG above. Last, for every metric
+  // that was stated, "<metric>_comparisons": how many of those stated are missing; its comparisons are those stated.
   std::vector<Judgement> Finish() const;
 
  private:
@@ -37,6 +41,7 @@ class Tally {
     double expected = 0;
   };
   std::vector<Metric> metrics_;
+  std::vector<std::pair<std::string, std::int64_t>> stated_;  // metric, comparisons
 };
 
 }  // namespace assay

@@ -8,7 +8,7 @@
 namespace assay {
 namespace {
 
-constexpr std::string_view kBudget = "_budget";
+constexpr std::string_view kBudget = "_budget", kComparisons = "_comparisons";
 
 class CaseCheck {
  public:
@@ -23,6 +23,7 @@ class CaseCheck {
       if (!metrics.insert(judgement.metric).second) Problem("metric {} is judged twice", judgement.metric);
       Verdict(judgement);
       Budget(judgement);
+      Stated(judgement);
     }
   }
 
@@ -91,6 +92,18 @@ class CaseCheck {
       if (derived != judgement.verdict)
         wrong(fmt::format("{} at {} and {} is {}", judgement.value, bound.soft, bound.hard, Name(derived)));
     }
+  }
+
+  // How many comparisons a suite says that it makes is held against how many it made.
+  void Stated(const Judgement& judgement) {
+    const std::string& metric = judgement.metric;
+    if (!(metric.size() > kComparisons.size() && metric.ends_with(kComparisons))) return;
+    const Judgement* const of = Find(metric.substr(0, metric.size() - kComparisons.size()));
+    const std::int64_t made = of == nullptr ? 0 : of->comparisons;
+    const auto missing = static_cast<double>(std::max<std::int64_t>(0, judgement.comparisons - made));
+    if (judgement.value != missing)
+      Problem("{}: {} are missing of {} stated, but {} were made", metric, judgement.value, judgement.comparisons,
+              made);
   }
 
   // A soft verdict passes only where the number of them is judged.

@@ -50,6 +50,9 @@ struct Planted {
 };
 
 const Planted kPlanted[] = {
+    {"Controls", "Rows", "tiny-llama", Plant<Fault::kWrongActivation>},
+    {"Loader", "Settings", "tiny-llama", Plant<Fault::kWrongActivation>},
+    {"Ops", "WithinSteps", "tiny-llama", Plant<Fault::kWrongActivation>},
     // The same everywhere: only an answer from outside tells.
     {"Golden", "SystemMatches", "hf-tiny/llama3", Plant<Fault::kWrongActivation>},
     {"Prefill", "PackedEqualsSerial", "tiny-gemma4-ple", Plant<Fault::kNeighbourCache>},

@@ -25,6 +25,7 @@ class GoldenJudge {
     const std::vector<GoldenAnswer> answers = answerer_.Answer(requests);
     Require(answers.size() == requests.size(), "{}: {} answers to {} requests", answerer_.name(), answers.size(),
             requests.size());
+    Expect();
     std::size_t next = 0;
     for (const GoldenSequence& sequence : trace_.sequences) {
       if (!sequence.tokens.empty()) JudgeSequence(sequence, answers[next++]);
@@ -38,6 +39,16 @@ class GoldenJudge {
   }
 
  private:
+  // What the recording holds will be compared.
+  void Expect() {
+    for (const GoldenSequence& s : trace_.sequences) {
+      if (!s.tokens.empty()) check_.AtLeast("max_abs_logit_capped", s.rows);
+      if (s.greedy.empty()) continue;
+      check_.AtLeast("greedy_max_abs_logit_capped", s.greedy_steps);
+      check_.AtLeast("greedy_text", 1);
+    }
+  }
+
   std::vector<GoldenRequest> Requests() const {
     std::vector<GoldenRequest> requests;
     for (const GoldenSequence& s : trace_.sequences) {

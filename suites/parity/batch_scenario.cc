@@ -185,6 +185,8 @@ void BatchScenario::Prefill(CaseState& state) {
   LogitChecker checker(state);
   RowAgreement same(state);
   const int count = std::min(largest_batch_, kPrefilled);
+  same.AtLeast(count + 2 * std::min(count, kReferenced), false);
+  checker.AtLeast(3 * std::min(count, kReferenced));
   std::vector<StepResult> whole;
   for (int i = 0; i < count; ++i) {
     const Session& session = sessions_[i];
@@ -214,6 +216,9 @@ void BatchScenario::Decode(CaseState& state, int n) {
   Open(n);
   for (int i = 0; i < n; ++i) Alone(i);
   Rewind(n);
+  same.AtLeast(std::int64_t{n} * steps_, true);
+  checker.AtLeast(std::int64_t{std::min(n, kReferenced)} * steps_);
+  state.check.AtLeast("best", std::int64_t{n} * steps_);
   Steps(First(n), [&](int step, const StepResult& result) {
     for (int i = 0; i < n; ++i) {
       const Session& session = sessions_[i];
@@ -233,6 +238,7 @@ void BatchScenario::Greedy(CaseState& state, int n) {
   const auto [ids, first] = Next(First(n));
   const std::vector<Tokens> texts = system_->Decode(ids, first, steps_);
   Rewind(n);
+  state.check.AtLeast("greedy_text", (n > 8 ? (n + 6) / 7 : n) * steps_);
   CheckGreedy(state, *system_, ids, first, texts);
 }
 
@@ -246,6 +252,8 @@ void BatchScenario::Invariant(Checker& check) {
   }
   for (const int n : kBatches) {
     if (n > largest_batch_) break;
+    check.AtLeast("ulp", std::int64_t{n} * steps_);
+    check.AtLeast("greedy_text", n);
     std::vector<int> members = First(n);
     std::reverse(members.begin(), members.end());
     Rewind(largest_batch_);

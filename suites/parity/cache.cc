@@ -3,21 +3,13 @@
 #include <set>
 
 #include "engine/base/ring.h"
+#include "suites/parity/cache_bytes.h"
 #include "suites/parity/parity.h"
 
 namespace assay {
 namespace {
 
 using Bytes = std::vector<std::byte>;
-
-// A cache of a session as bytes: [kv_head][slot][head_dim].
-struct CacheLayout {
-  explicit CacheLayout(const KvCacheSpec& cache, DType type)
-      : row_bytes(std::size_t(cache.head_dim) * Info(type).bytes), slots(cache.slots) {}
-  std::size_t Offset(int head, int slot) const { return (std::size_t(head) * slots + slot) * row_bytes; }
-  std::size_t row_bytes;
-  int slots;
-};
 
 // Keys and values a session's layers read, in layer order, two entries per cache.
 std::vector<Bytes> Snapshot(EngineSystem& engine, SessionId session) {
@@ -48,6 +40,8 @@ void DonorMap(CaseState& state) {
   Engine& engine = system->inside();
   const ModelSpec& spec = engine.spec();
   const SessionId a = engine.Open(), b = engine.Open();
+  state.check.AtLeast("writer", spec.layer_count());
+  state.check.AtLeast("alias", std::int64_t{spec.layer_count()} * spec.layer_count());
   for (int l = 0; l < spec.layer_count(); ++l) {
     const int source = spec.layers[l].kv_source;
     const Engine::CacheBytes mine = engine.Cache(a, l);
@@ -71,9 +65,13 @@ void WritesOnlyItsSlots(CaseState& state) {
   Engine& engine = system->inside();
   const KvPlan& plan = engine.kv_plan();
   const DType type = OperandType(state.target.precision);
+  constexpr int kSteps = 12, kNeighbours = 2;
+  state.check.AtLeast("neighbour untouched", kSteps * kNeighbours);
+  for (const KvCacheSpec& cache : plan.caches)
+    state.check.AtLeast("slots written", std::int64_t{2} * kSteps * cache.kv_heads * cache.slots);
   std::vector<SessionId> sessions;
   for (int s = 0; s < 3; ++s) sessions.push_back(system->OpenWith(state.MadeUp(400 + s, 3 + s)));
-  for (int step = 0; step < 12; ++step) {
+  for (int step = 0; step < kSteps; ++step) {
     const int count = 1 + step % 2, length = system->Length(sessions[1]);
     const auto owns = [&](int slot, int slots) {
       return RingSlot(length, slots) == slot || (count == 2 && RingSlot(length + 1, slots) == slot);
@@ -120,6 +118,7 @@ void WritesOnlyItsSlots(CaseState& state) {
 // Bytes nobody has written yet must not matter: NaN, zero or large.
 void UnusedPlacesDoNotMatter(CaseState& state) {
   const Tokens tokens = state.MadeUp(480, 14);
+  state.check.AtLeast("ulp", 2 * std::ssize(tokens));
   std::vector<StepResult> runs;
   for (const int byte : {0x00, 0xff, 0x7b}) {
     const auto system = state.bench.OpenEngine(state.target, SmallOptions(state.spec(), 3, 24));
@@ -158,6 +157,8 @@ void WindowLocality(CaseState& state) {
     engine.Close(copy);
     return result;
   };
+  state.check.AtLeast("ulp", 1);
+  if (window > 1) state.check.AtLeast("in sight", 1);
   const StepResult clean = next_with_poison_at(-1), outside = next_with_poison_at(length - window);
   state.check.Bits(clean.Raw(0), outside.Raw(0), {{"key at distance", window}});
   RequireVisible(state, clean.Raw(0), tokens);
@@ -171,6 +172,8 @@ void MatchesStraightCache(CaseState& state, int length) {
   LogitChecker checker(state);
   RowAgreement same(state);
   const Tokens tokens = state.MadeUp(600 + length, length + 3);
+  same.AtLeast(3, false);
+  checker.AtLeast(3);
   const int capacity = length + 5;
   const auto ring = state.Open(SmallOptions(state.spec(), 1, capacity)),
              straight = state.Open(StraightOptions(state.spec(), 1, capacity));

@@ -25,6 +25,7 @@ void EqualsPrefill(CaseState& state) {
              decode = state.Open(SmallOptions(state.spec(), 1, length));
   const StepResult whole = prefill->Prefill(prefill->Open(), tokens, Want::kAll);
   const StepResult steps = AloneRows(*decode, tokens);
+  same.AtLeast(length, false);
   for (int row = 0; row < whole.rows(); ++row) same.Check(whole.Raw(row), steps.Raw(row), false, {{"position", row}});
 }
 
@@ -38,6 +39,7 @@ void GraphEqualsSteps(CaseState& state, int n) {
     stepped.push_back(system->OpenWith(prompt));
     first.push_back(state.MadeUp(300 + row, 1)[0]);
   }
+  for (const char* metric : {"tokens", "length"}) state.check.AtLeast(metric, n);
   std::vector<Tokens> expected(n);
   Tokens next = first;
   for (int step = 0; step < kSteps; ++step) {
@@ -72,6 +74,8 @@ void MatchesSingleUser(CaseState& state, int n) {
     tokens.push_back(state.MadeUp(100 + row, length + kSteps));
     sessions.push_back(system->OpenWith(Slice(tokens.back(), 0, length)));
   }
+  checker.AtLeast(std::int64_t{n} * kSteps);
+  same.AtLeast((n > 8 ? (n + 7) / 8 : n) * kSteps, true);
   std::vector<StepResult> steps;
   for (int step = 0; step < kSteps; ++step) {
     std::vector<Feed> feeds;
@@ -93,10 +97,12 @@ void MatchesSingleUser(CaseState& state, int n) {
 
 }  // namespace
 
-std::vector<Case> DecodeCases(Workbench&, const Target& target) {
+std::vector<Case> DecodeCases(Workbench& bench, const Target& target) {
   using enum Capability;
+  constexpr std::int64_t kMostForMany = 2'000'000;  // weights
   std::vector<Case> cases{MakeCase("Decode", "EqualsPrefill", target, {}, {kRawLogits}, EqualsPrefill)};
-  for (const int n : {1, 3, 5})
+  const bool many = WeightCount(bench.Spec(target)) < kMostForMany;
+  for (const int n : many ? std::vector{1, 3, 5, 9, 33} : std::vector{1, 3, 5})
     cases.push_back(MakeCase("Decode", "GraphEqualsSteps", target, {{"n", n}}, {kDecode, kBatch},
                              [n](CaseState& state) { GraphEqualsSteps(state, n); }));
   return cases;

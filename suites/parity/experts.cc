@@ -133,6 +133,11 @@ void JudgeExperts(CaseState& state) {
   const std::unique_ptr<ReferenceDecoder> reference = state.references().MakeDecoder(target);
   const std::unique_ptr<ReferenceDecoder> twin =
       state.references().MakeDecoder(target, {.keep_hidden = false, .twin = OperandType(target.precision)});
+  const auto with_experts =
+      std::ranges::count_if(state.spec().layers, [](const LayerSpec& layer) { return layer.experts > 0; });
+  const std::int64_t rows = std::ssize(kWatched) * kSteps;
+  state.check.AtLeast("routing_margin", rows * with_experts);
+  state.check.AtLeast("max_abs_logit_raw", rows);
   RoutingJudge routing;
   Calibrator calibrator;
   std::vector<std::vector<double>> expected;

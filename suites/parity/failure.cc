@@ -28,6 +28,9 @@ void StepThatThrows(CaseState& state) {
   engine.Step(feeds());
   const std::int64_t calls = faulty.calls();
   const std::int64_t stride = IsLarge(state.spec()) ? std::max<std::int64_t>(1, calls / kLargeFailures) : 1;
+  constexpr int kAfter = 4;
+  for (const char* metric : {"lengths", "healthy"}) state.check.AtLeast(metric, (calls + stride - 1) / stride);
+  same.AtLeast(2 * kAfter, false);
   std::int64_t failures = 0, expected = 0;
   for (std::int64_t call = 0; call < calls; call += stride) {
     const int before_one = engine.Length(one), before_two = engine.Length(two);
@@ -48,7 +51,7 @@ void StepThatThrows(CaseState& state) {
   const auto clean = state.bench.OpenEngine(state.target, options);
   const SessionId clean_one = clean->OpenWith(Slice(a, 0, engine.Length(one)));
   const SessionId clean_two = clean->OpenWith(Slice(b, 0, engine.Length(two)));
-  for (int step = 0; step < 4; ++step) {
+  for (int step = 0; step < kAfter; ++step) {
     const auto at_one = Slice(a, engine.Length(one), 1), at_two = Slice(b, engine.Length(two), 1);
     const std::vector<Feed> both{{one, at_one}, {two, at_two}}, clean_both{{clean_one, at_one}, {clean_two, at_two}};
     const StepResult after = engine.Step(both), never = clean->Step(clean_both);
@@ -65,6 +68,7 @@ void LostDevice(CaseState& state) {
   const SessionId session = engine.Open();
   const Tokens tokens = state.MadeUp(1010, 2);
   faulty.Arm(3, /*lost=*/true);
+  for (const char* metric : {"says it cannot go on", "length"}) state.check.AtLeast(metric, 1);
   bool threw = false;
   try {
     engine.Prefill(session, tokens);
@@ -101,6 +105,9 @@ void RefusedAllocation(CaseState& state) {
     }
     return rows;
   };
+  state.check.AtLeast("ulp", 1);
+  state.check.AtLeast("refusal", kTries);
+  state.check.AtLeast("nothing left", kTries + 1);
   std::int64_t needed = 0;
   {
     const auto system = state.bench.OpenEngine(state.target, options, poisoned);

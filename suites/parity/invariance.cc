@@ -52,6 +52,7 @@ void SameBits(CaseState& state, const std::vector<Rows>& expected, const std::ve
 
 void Permutation(CaseState& state) {
   const std::vector<Tokens> tokens = Sessions(state, 900);
+  state.check.AtLeast("ulp", 2 * kSteps * kRows);
   const auto straight = Run(state, tokens, InOrder());
   int run = 0;
   for (const Order& order : {Order{5, 4, 3, 2, 1, 0}, Order{2, 0, 5, 1, 4, 3}})
@@ -62,6 +63,7 @@ void FillerIndependence(CaseState& state) {
   const std::vector<Tokens> tokens = Sessions(state, 920);
   std::vector<Tokens> others = Sessions(state, 940);
   others[2] = tokens[2];
+  for (const char* metric : {"ulp", "neighbours differ"}) state.check.AtLeast(metric, kSteps);
   const auto mine = Run(state, tokens, InOrder()), again = Run(state, others, InOrder());
   RequireVisible(state, mine.back()[1], tokens[1]);
   for (int step = 0; step < kSteps; ++step) {
@@ -74,6 +76,7 @@ void FillerIndependence(CaseState& state) {
 void Duplicates(CaseState& state) {
   std::vector<Tokens> tokens = Sessions(state, 960);
   tokens[4] = tokens[1];
+  state.check.AtLeast("ulp", kSteps);
   const auto steps = Run(state, tokens, InOrder());
   for (int step = 0; step < kSteps; ++step)
     state.check.Bits(steps[step][1], steps[step][4], {"sessions 1 and 4", {{"step", step}}});
@@ -81,6 +84,7 @@ void Duplicates(CaseState& state) {
 
 void RunToRun(CaseState& state) {
   const std::vector<Tokens> tokens = Sessions(state, 980);
+  state.check.AtLeast("ulp", 2 * kSteps * kRows);
   const auto first = Run(state, tokens, InOrder());
   for (const int run : {1, 2}) SameBits(state, first, Run(state, tokens, InOrder()), run);
 }
@@ -89,6 +93,8 @@ void RunToRun(CaseState& state) {
 void Causality(CaseState& state) {
   const int length = 12, changed = 8;
   Tokens tokens = state.MadeUp(990, length);
+  state.check.AtLeast("ulp", changed);
+  state.check.AtLeast("moves", 1);
   const auto system = state.Open(SmallOptions(state.spec(), 2, length));
   const StepResult before = system->Prefill(system->Open(), tokens, Want::kAll);
   tokens[changed] = (tokens[changed] + 1) % system->vocab();
@@ -108,6 +114,7 @@ void BatchInvariant(CaseState& state) {
 // What others do in the same step, decode or read a long or a short piece of a prompt, changes no bit of a session.
 void MixedSteps(CaseState& state) {
   constexpr int kLength = 21, kLong = 24, kPieces[] = {1, 3, kLong};  // tokens that a session feeds in the step
+  state.check.AtLeast("ulp", 3 * 6);
   EngineOptions options = SmallOptions(state.spec(), 6, kLength + kLong);
   options.max_chunk = kLong;
   const auto system = state.bench.Open(InBatchInvariantMode(state.target), options);

@@ -27,6 +27,11 @@ void AllRight(CaseState& state, const GoldenTrace& trace, int n) {
     state.check.True(best == text.tokens[next], "answers", {{"session", user}, {"position", position}, {"step", step}},
                      fmt::format("text {}: expected token {}, found {}", text.name, text.tokens[next], best));
   };
+  for (int i = 0; i < n; ++i) {
+    const std::vector<std::int32_t>& answer = (trace.sequences.rbegin() + i % texts)->answer;
+    if (!answer.empty())
+      state.check.AtLeast("answers", std::count_if(answer.begin() + 1, answer.end(), [](auto a) { return a != 0; }));
+  }
   // The last text is the longest: a single user gets that one.
   std::vector<User> users;
   for (int i = 0; i < n; ++i) {

@@ -69,6 +69,11 @@ void LogitChecker::Add(const StepResult& result, int row, const Tokens& tokens, 
   judge_->Add({reference_raw, raw, reference_capped, capped, ratio}, where);
 }
 
+void LogitChecker::AtLeast(std::int64_t rows) {
+  if (!judge_) return;
+  for (const char* metric : {"max_abs_logit_raw", "max_abs_logit_capped"}) state_.check.AtLeast(metric, rows);
+}
+
 void LogitChecker::Finish() {
   if (!judge_) return;
   judge_->Finish();
@@ -81,10 +86,14 @@ RowAgreement::RowAgreement(CaseState& state) : state_(state) {
 
 void RowAgreement::Check(std::span<const float> expected, std::span<const float> found, bool same_pieces,
                          const Place& where) {
-  if (state_.target.exact() || (same_pieces && state_.target.batch_invariant))
+  if (Exactly(same_pieces))
     state_.check.Bits(expected, found, where);
   else
     state_.check.Close(expected, found, between_, where);
+}
+
+void RowAgreement::AtLeast(std::int64_t rows, bool same_pieces) {
+  state_.check.AtLeast(Exactly(same_pieces) ? "ulp" : "max_abs_between", rows);
 }
 
 }  // namespace assay

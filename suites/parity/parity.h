@@ -40,6 +40,15 @@ std::vector<Case> RealGeometryCases(Workbench& bench, const Target& target);
 // Steps of the shapes that benchmarks time: suites/parity/shapes.h.
 std::vector<Case> ShapeCases(Workbench& bench, const Target& target);
 
+// Every op against its formula in float64: within steps of each model, and alone on shapes and edges, once a device.
+std::vector<Case> OpsCases(Workbench& bench, const std::vector<Target>& targets);
+
+// Settings of configurations against transformers, every key against the field it must change, once a device.
+std::vector<Case> LoaderCases(Workbench& bench, const std::vector<Target>& targets);
+
+// The rules of judging themselves, on what they must call wrong, once a device.
+std::vector<Case> ControlCases(Workbench& bench, const std::vector<Target>& targets);
+
 // Shared by the suites.
 
 // Engine sizes that make rings wrap within a few dozen tokens on small models and fit real ones.
@@ -73,6 +82,7 @@ class LogitChecker {
   explicit LogitChecker(CaseState& state);
   // `first`: of the reference's rows of this session none before this position is asked.
   void Add(const StepResult& result, int row, const Tokens& tokens, const Place& where, int first = 0);
+  void AtLeast(std::int64_t rows);  // that will be added; see Tally
   void Finish();
 
  private:
@@ -89,8 +99,13 @@ class RowAgreement {
   // Calibrates the tolerance, or finds it: before a system is opened.
   explicit RowAgreement(CaseState& state);
   void Check(std::span<const float> expected, std::span<const float> found, bool same_pieces, const Place& where);
+  void AtLeast(std::int64_t rows, bool same_pieces);  // that will be checked; see Tally
 
  private:
+  bool Exactly(bool same_pieces) const {
+    return state_.target.exact() || (same_pieces && state_.target.batch_invariant);
+  }
+
   CaseState& state_;
   Bound between_;
 };

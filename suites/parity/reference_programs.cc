@@ -87,6 +87,8 @@ void JudgeReferenceProgram(CaseState& state, const ReferenceMaker& make) {
                third = state.MadeUp(kStream + 2, length);
   const std::span<const std::int32_t> text(first), other(second), more(third);
 
+  for (const char* metric : {"raw_logits", "capped_logits", "hidden entries"})
+    state.check.AtLeast(metric, half + (length - half) + (length - half) + half + 8);
   Pair straight(MakeReference(store, options), make(store, options), state.check);
   straight.Step(text.first(half), "straight");
   Pair fork = straight.Fork();

@@ -1,7 +1,10 @@
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "suites/parity/parity.h"
+#include "suites/parity/player.h"
+#include "suites/parity/random_schedule.h"
 
 namespace assay {
 namespace {
@@ -36,9 +39,13 @@ void JoinLeave(CaseState& state) {
   };
   std::vector<Active> sessions;
   int arrivals = 0;
+  // Grows to five, shrinks to two, grows again; a session index is taken over the step after it became free.
+  constexpr int kSessions[kSteps] = {1, 1, 2, 2, 3, 3, 4, 4, 5, 4, 3, 2, 2, 2, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5};
+  const int rows = std::accumulate(std::begin(kSessions), std::end(kSessions), 0);
+  same.AtLeast(rows, false);
+  checker.AtLeast(rows);
   for (int step = 0; step < kSteps; ++step) {
-    // Grows to five, shrinks to two, grows again; a session index is taken over the step after it became free.
-    const int target = step < 8 ? 1 + step / 2 : step < 14 ? std::max(2, 5 - (step - 8)) : 2 + (step - 14) / 3;
+    const int target = kSessions[step];
     while (std::ssize(sessions) > target) {
       system->Close(sessions.front().session);
       sessions.erase(sessions.begin());
@@ -71,6 +78,7 @@ void JoinLeave(CaseState& state) {
 void ForkAndDiverge(CaseState& state) {
   const int shared = 2 * WindowWithin(state.spec(), 4, 24) + 1, own = 6;
   RowAgreement same(state);
+  same.AtLeast(2 * own + 1, false);
   const auto system = state.Open(SmallOptions(state.spec(), 3, shared + own + 1));
   SingleUser single(state, shared + own + 1);
   const Tokens prefix = state.MadeUp(800, shared);
@@ -115,7 +123,9 @@ void RollbackSpeculative(CaseState& state) {
     system->Close(session);
     return logits;
   };
+  state.check.AtLeast("ulp", 1);
   const std::vector<float> never = run(false), taken_back = run(true);
+  state.check.True(std::ssize(never) == std::int64_t{more} * system->vocab(), "rows", "speculation taken back");
   state.check.Bits(never, taken_back, "speculation taken back");
 }
 
@@ -125,9 +135,10 @@ void TruncateReplays(CaseState& state) {
   RowAgreement same(state);
   const auto system = state.Open(SmallOptions(state.spec(), 1, length));
   const Tokens tokens = state.MadeUp(840, length);
+  same.AtLeast(std::min(length, system->limits().max_chunk), false);
   const StepResult all = AloneRows(*system, tokens);
   const SessionId session = system->OpenWith(tokens);
-  int refused = 0;
+  int refused = 0, replayed = 0;
   for (int back = 1; back <= length; ++back) {
     const Support can = system->CanTruncate(session, length - back);
     if (!can.ok) {
@@ -145,7 +156,10 @@ void TruncateReplays(CaseState& state) {
     system->Truncate(session, length - back);
     const StepResult again = system->Prefill(session, Slice(tokens, length - back, back), Want::kLast, 1);
     same.Check(all.Raw(length - 1), again.Raw(0), false, {{"back", back}});
+    ++replayed;
   }
+  state.check.True(refused + replayed == length, "lengths tried", {},
+                   fmt::format("{} of {}", refused + replayed, length));
   if (EngineSystem* engine = system->engine()) {
     const auto& caches = engine->inside().kv_plan().caches;
     const bool wraps =
@@ -155,10 +169,30 @@ void TruncateReplays(CaseState& state) {
   }
 }
 
+constexpr std::int64_t kMostDirected = 2'000'000;  // weights of a model that is put through long schedules
+
+void Play(CaseState& state, const std::vector<Schedule>& schedules) {
+  for (const Schedule& schedule : schedules) {
+    // Of moves that mean something most are not refused, and most feed.
+    const auto moves = std::ssize(schedule.moves);
+    state.check.AtLeast("length", moves / 2);
+    state.check.AtLeast("reach", moves / 2);
+    RowAgreement(state).AtLeast(moves / 8, false);
+    PlaySchedule(state, schedule);
+  }
+}
+
+// Random moves; the case's seed is part of the target's.
+void RandomMoves(CaseState& state, int number) {
+  constexpr int kMoves = 40;
+  Play(state, {RandomSchedule(state.spec(), 1000 * state.target.seed + number, kMoves)});
+}
+
 }  // namespace
 
-std::vector<Case> ScheduleCases(Workbench&, const Target& target) {
+std::vector<Case> ScheduleCases(Workbench& bench, const Target& target) {
   using enum Capability;
+  constexpr int kSmallRandom = 6, kRandom = 2;
   std::vector<Case> cases;
   const auto add = [&](const char* name, std::vector<Capability> needs, void (*body)(CaseState&)) {
     cases.push_back(MakeCase("Schedule", name, target, {}, std::move(needs), body));
@@ -167,6 +201,17 @@ std::vector<Case> ScheduleCases(Workbench&, const Target& target) {
   add("ForkAndDiverge", {kRawLogits, kBatch, kFork}, ForkAndDiverge);
   add("RollbackSpeculative", {kRawLogits, kTruncate}, RollbackSpeculative);
   add("TruncateReplays", {kRawLogits, kTruncate}, TruncateReplays);
+  if (IsLarge(bench.Spec(target))) return cases;
+  const std::vector<Capability> all{kRawLogits, kBatch, kMixed, kFork, kTruncate, kDecode, kInternals};
+  const bool small = WeightCount(bench.Spec(target)) < kMostDirected;
+  for (int number = 0; number < (small ? kSmallRandom : kRandom); ++number)
+    cases.push_back(MakeCase("Schedule", "RandomMoves", target, {{"number", number}}, all,
+                             [number](CaseState& state) { RandomMoves(state, number); }));
+  if (!small) return cases;
+  add("ForksAroundTheRing", all, [](CaseState& state) { Play(state, ForksAroundTheRing(state.spec())); });
+  add("BackTwice", all, [](CaseState& state) { Play(state, {BackTwice(state.spec())}); });
+  add("FailuresTakenBack", all, [](CaseState& state) { Play(state, {FailuresTakenBack(state.spec())}); });
+  add("LongDecode", all, [](CaseState& state) { Play(state, {LongDecode()}); });
   return cases;
 }
 

@@ -51,6 +51,11 @@ void Decode(CaseState& state, const DecodeShape& shape) {
   const auto rewind = [&] {
     for (const SessionId session : sessions) system->Truncate(session, context);
   };
+  checker.AtLeast(std::ssize(referenced) * kForced);
+  const int alone_sessions = n > 8 ? (n + 3) / 4 : n;
+  same.AtLeast(std::int64_t{alone_sessions} * kForced, true);
+  same.AtLeast(std::int64_t{alone_sessions} * kForced, false);
+  state.check.AtLeast("greedy_text", (n > 8 ? (n + 6) / 7 : n) * DecodeShape::kSteps);
   std::vector<StepResult> steps;
   for (int step = 0; step < kForced; ++step) {
     std::vector<Feed> feeds;
@@ -99,9 +104,11 @@ void Prefill(CaseState& state, const PrefillShape& shape) {
   state.Watch(system->ops().LoggedKernels());
   for (const Feed& feed : feeds) system->Close(feed.session);
   state.check.True(packed.rows() == shape.prompts, "rows", {});
+  checker.AtLeast(std::ssize(referenced));
   for (const int i : referenced) checker.Add(packed, i, texts[i], {{"prompt", i}}, last);
   if (!referenced.empty()) checker.Finish();
   const int some = std::max(1, shape.prompts / 4);
+  same.AtLeast((shape.prompts + some - 1) / some, false);
   for (int i = 0; i < shape.prompts; i += some) {
     const SessionId session = system->Open();
     const StepResult pieces = system->Prefill(session, texts[i], Want::kLast, (shape.tokens + 2) / 3);

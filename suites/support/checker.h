@@ -30,6 +30,8 @@ class Checker {
   void Close(std::span<const float> expected, std::span<const float> found, const Bound& bound, const Place& where);
   // A yes or no question; `detail` says what was expected and found when the answer is no.
   void True(bool ok, std::string metric, const Place& where, const std::string& detail = "");
+  // What a case states before it compares: see Tally.
+  void AtLeast(const std::string& metric, std::int64_t comparisons) { tally_.AtLeast(metric, comparisons); }
   // Rows of logits that a LogitJudge has added to tally().
   void CountArgmax(std::int64_t judged, std::int64_t rows);
 

@@ -23,7 +23,17 @@ std::unique_ptr<Ops> EngineProvider::MakeOps(const Target& target) const {
 
 std::unique_ptr<SystemUnderTest> EngineProvider::Open(const WeightStore& store, const Target& target,
                                                       const EngineOptions& options) {
-  return std::make_unique<EngineSystem>(store, MakeOps(target), options);
+  return MakeSystem(store, MakeOps(target), options);
+}
+
+std::unique_ptr<EngineSystem> EngineProvider::MakeSystem(const WeightStore& store, std::unique_ptr<Ops> own,
+                                                         const EngineOptions& options) {
+  return std::make_unique<EngineSystem>(store, std::move(own), options);
+}
+
+std::unique_ptr<EngineSystem> EngineProvider::MakeSystem(const WeightStore& store, Ops& borrowed,
+                                                         const EngineOptions& options) {
+  return std::make_unique<EngineSystem>(store, borrowed, options);
 }
 
 }  // namespace assay

@@ -9,7 +9,7 @@
 
 namespace assay {
 
-class EngineSystem final : public SystemUnderTest {
+class EngineSystem : public SystemUnderTest {
  public:
   // Over ops of its own, or over `ops`, which must outlive it.
   EngineSystem(const WeightStore& store, std::unique_ptr<Ops> ops, const EngineOptions& options)
@@ -50,7 +50,7 @@ class EngineSystem final : public SystemUnderTest {
 // Puts something between the engine and its ops: a planted fault, an instrument. Owns what it is given.
 using OpsDecorator = std::function<std::unique_ptr<Ops>(std::unique_ptr<Ops>)>;
 
-class EngineProvider final : public SystemProvider {
+class EngineProvider : public SystemProvider {
  public:
   // Every engine runs over `decorate`d ops; null: over plain ones.
   explicit EngineProvider(OpsDecorator decorate = nullptr) : decorate_(std::move(decorate)) {}
@@ -61,6 +61,11 @@ class EngineProvider final : public SystemProvider {
                                         const EngineOptions& options) override;
   // Fresh decorated ops of the target's device and mode.
   std::unique_ptr<Ops> MakeOps(const Target& target) const;
+  // Every engine is made here: over ops that it owns, or over `borrowed`, which must outlive it.
+  virtual std::unique_ptr<EngineSystem> MakeSystem(const WeightStore& store, std::unique_ptr<Ops> own,
+                                                   const EngineOptions& options);
+  virtual std::unique_ptr<EngineSystem> MakeSystem(const WeightStore& store, Ops& borrowed,
+                                                   const EngineOptions& options);
 
  private:
   OpsDecorator decorate_;

@@ -32,11 +32,11 @@ std::unique_ptr<Ops> Workbench::MakeOps(const Target& target) {
 }
 
 std::unique_ptr<EngineSystem> Workbench::OpenEngine(const Target& target, const EngineOptions& options) {
-  return std::make_unique<EngineSystem>(Store(target), MakeOps(target), options);
+  return engines().MakeSystem(Store(target), MakeOps(target), options);
 }
 
 std::unique_ptr<EngineSystem> Workbench::OpenEngine(const Target& target, const EngineOptions& options, Ops& ops) {
-  return std::make_unique<EngineSystem>(Store(target), ops, options);
+  return engines().MakeSystem(Store(target), ops, options);
 }
 
 void* Workbench::SharedObject(const std::string& key, const std::function<std::shared_ptr<void>()>& make) {

@@ -38,7 +38,10 @@ const std::vector<Room> kRooms = {
     // Traces come in the checkpoints' own container (a second parser would be no oracle of anything) and state a mode.
     {"oracles/golden/", {"engine/base/", "engine/weights/", "engine/ops/precision.h"}},
     {"oracles/reference/", {"engine/base/", "engine/model/", "engine/memory/", "engine/weights/", "engine/ops/"}},
-    {"oracles/probes/", {"engine/base/", "engine/memory/", "engine/ops/", "oracles/compare/"}},
+    // Ops are checked by the formulas that the references are written in, from weights as they are stored.
+    {"oracles/probes/",
+     {"engine/base/", "engine/memory/", "engine/ops/", "engine/weights/store.h", "oracles/verdict/", "oracles/compare/",
+      "oracles/reference/formulas.h"}},
     {"oracles/unit/", {"engine/", "oracles/"}},
     // A report is read, checked and rendered where nothing of the engine is; of the oracles it knows what a verdict is.
     // Statistics and decisions on numbers alone.

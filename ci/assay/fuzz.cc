@@ -1,0 +1,124 @@
+// assay fuzz: random schedules over random tiny models, judged like the Schedule suite; what fails is shrunk.
+#include <fmt/core.h>
+
+#include <chrono>
+#include <map>
+#include <memory>
+
+#include "ci/assay/commands.h"
+#include "engine/ops/ops_factory.h"
+#include "suites/faults/catalogue.h"
+#include "suites/parity/player.h"
+#include "suites/parity/random_schedule.h"
+#include "suites/parity/shrink.h"
+#include "suites/support/names.h"
+#include "suites/support/runner.h"
+
+namespace assay {
+namespace {
+
+constexpr int kModels = 1000;  // that random-N stands for
+constexpr int kMoves = 40;
+
+std::unique_ptr<SystemProvider> ProviderOf(const FuzzArguments& arguments) {
+  if (arguments.fault.empty()) return nullptr;
+  std::vector<std::string> ids;
+  for (const FaultRow& row : Catalogue())
+    if (row.plant) ids.push_back(row.id);
+  const std::string id = MatchNames("fault", {arguments.fault}, ids).front();
+  for (const FaultRow& row : Catalogue())
+    if (row.id == id) return row.plant(std::make_shared<bool>(false));
+  return nullptr;
+}
+
+// What a schedule on a model comes to; `rows` counts what was compared.
+class Fuzzer {
+ public:
+  explicit Fuzzer(const FuzzArguments& arguments) : arguments_(arguments), bench_(ProviderOf(arguments)) {}
+
+  CaseOutcome Run(const Target& target, const Schedule& schedule) {
+    Case item = MakeCase("Fuzz", "Schedule", target, {}, {Capability::kInternals}, [&](CaseState& state) {
+      const Played played = PlaySchedule(state, schedule);
+      moves_ += played.moves;
+      rows_ += played.rows;
+    });
+    return CaseRunner(bench_).Run(item);
+  }
+  Workbench& bench() { return bench_; }
+  std::int64_t moves() const { return moves_; }
+  std::int64_t rows() const { return rows_; }
+
+ private:
+  const FuzzArguments& arguments_;
+  Workbench bench_;
+  std::int64_t moves_ = 0, rows_ = 0;
+};
+
+std::string Replay(const FuzzArguments& arguments, const Target& target, const Schedule& schedule) {
+  return fmt::format("assay fuzz --model {} --seed {} --dtype {} --device {}{} --schedule {}", target.model,
+                     target.seed, Name(target.precision), target.device.name(),
+                     arguments.fault.empty() ? "" : " --fault " + arguments.fault, Quoted(ToText(schedule)));
+}
+
+int Sessions(const Schedule& schedule) {
+  std::map<int, bool> seen;
+  for (const Move& move : schedule.moves) {
+    if (move.kind == Move::Kind::kOpen) seen[move.parts[0].session] = true;
+    if (move.kind == Move::Kind::kFork) seen[move.other] = true;
+  }
+  return static_cast<int>(seen.size());
+}
+
+bool Failed(const CaseOutcome& outcome) { return outcome.status == Status::kFail || outcome.status == Status::kError; }
+
+int TellFailure(const FuzzArguments& arguments, Fuzzer& fuzzer, const Target& target, const Schedule& schedule,
+                const CaseOutcome& outcome) {
+  fmt::print("fail {} seed {}: {}\n", target.model, target.seed, outcome.reason);
+  // The same kind of failure: of what it says, what comes before the place.
+  const auto kind = [](const CaseOutcome& o) { return o.reason.substr(0, o.reason.find(" is ")); };
+  const std::string same = kind(outcome);
+  const auto fails = [&](const Schedule& candidate) {
+    const CaseOutcome now = fuzzer.Run(target, candidate);
+    return Failed(now) && kind(now) == same;
+  };
+  const Schedule least = arguments.schedule.empty() ? Shrunk(schedule, fails) : schedule;
+  const CaseOutcome again = fuzzer.Run(target, least);
+  fmt::print("  {}\n  {} sessions and {} moves; replay: {}\n", again.reason, Sessions(least), least.moves.size(),
+             Replay(arguments, target, least));
+  return kExitFailure;
+}
+
+}  // namespace
+
+int FuzzCommand(const FuzzArguments& arguments) {
+  using Clock = std::chrono::steady_clock;
+  Fuzzer fuzzer(arguments);
+  Target target{.model = arguments.model,
+                .device = ResolveDevice(arguments.device),
+                .precision = PrecisionFromName(arguments.dtype),
+                .seed = arguments.seed};
+  if (!arguments.schedule.empty()) {
+    Require(!arguments.model.empty(), "--schedule needs the --model that it was found on");
+    const Schedule schedule = ScheduleFromText(arguments.schedule);
+    const CaseOutcome outcome = fuzzer.Run(target, schedule);
+    if (Failed(outcome)) return TellFailure(arguments, fuzzer, target, schedule, outcome);
+    fmt::print("PASS: {}\n", ToText(schedule));
+    return kExitPass;
+  }
+  const auto start = Clock::now();
+  const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
+  std::int64_t schedules = 0;
+  for (std::uint64_t number = arguments.seed; elapsed() < arguments.seconds; ++number, ++schedules) {
+    target.seed = number;
+    if (arguments.model.empty()) target.model = fmt::format("random-{}", number % kModels);
+    const Schedule schedule = RandomSchedule(fuzzer.bench().Spec(target), number, kMoves);
+    const CaseOutcome outcome = fuzzer.Run(target, schedule);
+    if (Failed(outcome)) return TellFailure(arguments, fuzzer, target, schedule, outcome);
+    fuzzer.bench().Forget();
+  }
+  fmt::print("PASS: {} schedules, {} moves, {} rows compared in {:.1f} s: {:.0f} moves per second\n", schedules,
+             fuzzer.moves(), fuzzer.rows(), elapsed(), static_cast<double>(fuzzer.moves()) / elapsed());
+  return schedules > 0 ? kExitPass : kExitIncomplete;
+}
+
+}  // namespace assay

@@ -1,0 +1,60 @@
+// assay mutate: the suites under every fault of the catalogue.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "ci/assay/case_run.h"
+#include "ci/assay/commands.h"
+#include "engine/ops/ops_factory.h"
+#include "suites/faults/fault_cases.h"
+#include "suites/support/names.h"
+#include "suites/support/runner.h"
+
+namespace assay {
+namespace {
+
+// One of `count` shares, by turns, so that each has some of every seam.
+void KeepShard(std::vector<Case>& cases, int index, int count) {
+  std::vector<Case> kept;
+  for (std::size_t i = 0; i < cases.size(); ++i)
+    if (static_cast<int>(i) % count == index) kept.push_back(std::move(cases[i]));
+  cases = std::move(kept);
+}
+
+}  // namespace
+
+int MutateCommand(const MutateArguments& arguments, const Invocation& invocation) {
+  int index = 0, count = 1;
+  if (!arguments.shard.empty()) {
+    char slash = 0, rest = 0;
+    Require(std::sscanf(arguments.shard.c_str(), "%d%c%d%c", &index, &slash, &count, &rest) == 3 && slash == '/' &&
+                count >= 1 && index >= 0 && index < count,
+            "--shard '{}': expected I/N with I from 0 below N", arguments.shard);
+  }
+  std::vector<std::string> ids;
+  for (const FaultRow& row : Catalogue()) ids.push_back(row.id);
+  const std::vector<std::string> wanted = MatchNames("fault", arguments.faults, ids);
+  const FaultOptions options{ResolveDevice(arguments.device), arguments.seed, arguments.seeds, arguments.all};
+  Workbench bench;
+  CaseRun run;
+  run.kind = "run";
+  run.cases = FaultCases(options);
+  run.listed = run.cases.size();
+  std::erase_if(run.cases, [&](const Case& item) {
+    return !wanted.empty() && std::find(wanted.begin(), wanted.end(), item.name) == wanted.end();
+  });
+  KeepShard(run.cases, index, count);
+  run.device = options.device;
+  run.seed = arguments.seed;
+  run.report = arguments.report;
+  run.exports = arguments.exports;
+  run.control = arguments.control;
+  run.replay = [&](const Case& item) {
+    return fmt::format("assay mutate {} --seed {} --device {}", item.name, item.target.seed, item.target.device.name());
+  };
+  return RunAndReport(bench, std::move(run), invocation);
+}
+
+}  // namespace assay

@@ -1,0 +1,523 @@
+#include "suites/parity/player.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "engine/base/ring.h"
+#include "oracles/probes/contract_ops.h"
+#include "oracles/probes/faulty_ops.h"
+#include "suites/parity/cache_bytes.h"
+
+namespace assay {
+namespace {
+
+constexpr int kStream = 20000;  // of made-up tokens
+constexpr unsigned char kNan = 0xff;
+
+// A row that the system computed: of the token at `position` of what the session holds.
+struct Row {
+  int position;
+  int move;
+  std::vector<float> raw;  // empty: only its preference is known
+  std::int32_t best;
+};
+
+struct Held {
+  SessionId id{};
+  Tokens tokens{};
+  int written = 0;          // positions below this have been written since the session was last empty
+  std::vector<Row> rows{};  // not yet compared
+};
+
+class Player {
+ public:
+  Player(CaseState& state, const Schedule& schedule)
+      : state_(state),
+        schedule_(schedule),
+        same_(state),
+        ops_(WithContract(state)),
+        faulty_(*ops_, Fault::kNone),
+        system_(state.bench.OpenEngine(state.target, OptionsOf(schedule), faulty_)),
+        straight_(state.Open(StraightOptions(state.spec(), 1, schedule.capacity))) {
+    const ModelSpec& spec = state.spec();
+    for (int l = 0; l < spec.layer_count(); ++l) {
+      if (!spec.OwnsKv(l)) continue;
+      const int window = spec.layer(l).window;
+      windows_.push_back(
+          {l, window, window == 0 ? schedule.capacity : std::min(schedule.capacity, window + schedule.chunk - 1)});
+    }
+  }
+
+  Played Play() {
+    CountCalls();
+    try {
+      for (move_ = 0; move_ < std::ssize(schedule_.moves); ++move_) Do(schedule_.moves[move_]);
+      move_ = static_cast<int>(schedule_.moves.size());
+      OneStepMore();
+      for (auto& [name, held] : held_) {
+        CheckReach(held);
+        Settle(held);
+      }
+    } catch (const InputError& error) {  // a refusal of what must not be refused
+      True(false, "refusals", error.what());
+    }
+    return played_;
+  }
+
+ private:
+  using Kind = Move::Kind;
+  struct Cache {
+    int writer, window, slots;
+  };
+
+  static EngineOptions OptionsOf(const Schedule& schedule) {
+    EngineOptions options;
+    options.max_sessions = schedule.sessions;
+    options.capacity = schedule.capacity;
+    options.max_chunk = std::min(schedule.chunk, schedule.capacity);
+    options.max_rows = schedule.rows;
+    return options;
+  }
+
+  // On a device the rows cannot be looked at while a step is recorded.
+  static std::unique_ptr<Ops> WithContract(CaseState& state) {
+    std::unique_ptr<Ops> ops = state.bench.MakeOps(state.target);
+    if (!state.target.exact()) return ops;
+    return std::make_unique<OwningProbe<ContractOps>>(std::move(ops));
+  }
+
+  Place Here() const { return {{"move", move_}}; }
+  Tokens MadeUp(int part, int count) { return state_.MadeUp(kStream + 64 * move_ + part, count); }
+
+  void True(bool ok, const char* metric, const std::string& detail = "") {
+    state_.check.True(ok, metric, Here(), detail);
+  }
+
+  // Runs `call` and says whether it was refused; a refusal that was not expected, or is missing, is WRONG.
+  template <class Call>
+  bool Refused(bool expected, const char* what, Call&& call) {
+    std::string said;
+    try {
+      call();
+    } catch (const InputError& error) {
+      said = error.what();
+    }
+    True(expected != said.empty(), "refusals",
+         fmt::format("{}: {}", what, expected ? "expected a refusal, found none" : "refused: " + said));
+    CheckLengths();
+    return !said.empty() || expected;
+  }
+
+  void CheckLengths() {
+    for (const auto& [name, held] : held_) {
+      const int length = system_->Length(held.id);
+      True(length == std::ssize(held.tokens), "length",
+           fmt::format("session {}: expected {}, found {}", static_cast<char>('a' + name), held.tokens.size(), length));
+    }
+    for (const SessionId id : gone_) {
+      bool threw = false;
+      try {
+        system_->Length(id);
+      } catch (const InputError&) {
+        threw = true;
+      }
+      True(threw, "closed handle", fmt::format("session {} of before still answers", id.index));
+    }
+  }
+
+  // The oldest position that the ring of `cache` holds when all below `written` have been written.
+  static int Oldest(const Cache& cache, int written) { return std::max(0, written - cache.slots); }
+  bool Reaches(int written, int length) const {
+    return length == 0 || std::all_of(windows_.begin(), windows_.end(), [&](const Cache& cache) {
+             return cache.window == 0 || std::max(0, length - cache.window + 1) >= Oldest(cache, written);
+           });
+  }
+
+  // Every length that a session may go back to, and every one that it may not.
+  void CheckReach(const Held& held) {
+    for (int length = 0; length <= std::ssize(held.tokens); ++length) {
+      const bool can = system_->CanTruncate(held.id, length).ok;
+      const bool expected = Reaches(held.written, length);
+      True(can == expected, "reach",
+           fmt::format("back from {} to {}: expected {}, found {}", held.tokens.size(), length, expected, can));
+    }
+  }
+
+  // The slots of positions from `first` to `end` read as NaN from now on.
+  void Forget(const Held& held, int first, int end) {
+    const auto& caches = system_->inside().kv_plan().caches;
+    for (const KvCacheSpec& cache : caches) {
+      const Engine::CacheBytes bytes = system_->inside().Cache(held.id, cache.writer);
+      const CacheLayout layout(cache, OperandType(state_.target.precision));
+      std::set<int> slots;
+      for (int p = std::max(first, end - cache.slots); p < end; ++p) slots.insert(RingSlot(p, cache.slots));
+      for (const int slot : slots)
+        for (int head = 0; head < cache.kv_heads; ++head)
+          for (void* half : {bytes.keys, bytes.values})
+            system_->memory().Fill(static_cast<std::byte*>(half) + layout.Offset(head, slot), kNan, layout.row_bytes);
+    }
+  }
+  void ForgetAll(const Held& held) {
+    for (const KvCacheSpec& cache : system_->inside().kv_plan().caches) {
+      const Engine::CacheBytes bytes = system_->inside().Cache(held.id, cache.writer);
+      for (void* half : {bytes.keys, bytes.values}) system_->memory().Fill(half, kNan, bytes.bytes);
+    }
+  }
+
+  // What the tokens give in one piece. The straight session stays open for its caches.
+  const StepResult& Straight(const Tokens& tokens) {
+    if (tokens == straight_tokens_ && straight_session_) return straight_rows_;
+    if (straight_session_) straight_->Close(*straight_session_);
+    straight_session_ = straight_->Open();
+    straight_rows_ = straight_->Prefill(*straight_session_, tokens, Want::kAll);
+    straight_tokens_ = tokens;
+    return straight_rows_;
+  }
+
+  // Compares what was found since the session's tokens were last taken back, and its caches.
+  void Settle(Held& held) {
+    if (held.tokens.empty()) return;
+    const StepResult& expected = Straight(held.tokens);
+    for (const Row& row : held.rows) {
+      const Place where{{"move", row.move}, {"position", row.position}};
+      if (!row.raw.empty()) same_.Check(expected.Raw(row.position), row.raw, false, where);
+      if (state_.target.exact())
+        state_.check.True(row.best == expected.best[row.position], "best", where,
+                          fmt::format("expected token {}, found {}", expected.best[row.position], row.best));
+      ++played_.rows;
+    }
+    held.rows.clear();
+    if (state_.target.exact()) CheckCaches(held);
+  }
+
+  void CheckCaches(const Held& held) {
+    EngineSystem& straight = *straight_->engine();
+    for (const Cache& cache : windows_) {
+      const std::vector<std::byte> found = CopyOf(*system_, system_->inside().Cache(held.id, cache.writer)),
+                                   expected =
+                                       CopyOf(straight, straight.inside().Cache(*straight_session_, cache.writer));
+      const LayerSpec& layer = state_.spec().layer(cache.writer);
+      const CacheLayout ring(cache.slots, layer.head_dim, OperandType(state_.target.precision)),
+          whole(schedule_.capacity, layer.head_dim, OperandType(state_.target.precision));
+      bool equal = true;
+      int at = 0;
+      const int length = static_cast<int>(held.tokens.size());
+      for (int p = Oldest(cache, held.written); p < length && equal; at = p++)
+        for (int half = 0; half < 2 && equal; ++half)
+          for (int head = 0; head < layer.kv_heads && equal; ++head)
+            equal =
+                std::memcmp(found.data() + half * found.size() / 2 + ring.Offset(head, p % cache.slots),
+                            expected.data() + half * expected.size() / 2 + whole.Offset(head, p), ring.row_bytes) == 0;
+      state_.check.True(equal, "caches", {{"move", move_}, {"layer", cache.writer}, {"position", at}},
+                        "keys or values differ from those of the same tokens in one piece");
+    }
+  }
+
+  Held* Find(int name) {
+    const auto found = held_.find(name);
+    return found == held_.end() ? nullptr : &found->second;
+  }
+
+  void Do(const Move& move) {
+    const int name = move.parts[0].session;
+    Held* const held = Find(name);
+    if (move.kind == Kind::kOpen ? held != nullptr : held == nullptr) return;  // means nothing
+    switch (move.kind) {
+      case Kind::kOpen:
+        return Open(name);
+      case Kind::kClose:
+        return Close(name);
+      case Kind::kFork:
+        return Fork(name, move.other);
+      case Kind::kBack:
+        return Back(*held, static_cast<int>(held->tokens.size()) - move.parts[0].tokens);
+      case Kind::kStep:
+        return Step(move);
+      case Kind::kPrefill:
+        return Prefill(move, *held);
+      case Kind::kDecode:
+        return Decode(move);
+    }
+  }
+
+  bool Full() const { return std::ssize(held_) >= schedule_.sessions; }
+
+  void Open(int name) {
+    SessionId id;
+    if (Refused(Full(), "open", [&] { id = system_->Open(); })) return;
+    held_[name].id = id;
+    ForgetAll(held_[name]);
+    ++played_.moves;
+  }
+
+  void Close(int name) {
+    Held& held = held_.at(name);
+    CheckReach(held);
+    Settle(held);
+    ForgetAll(held);
+    const SessionId id = held.id;
+    system_->Close(id);
+    held_.erase(name);
+    gone_.push_back(id);
+    CheckLengths();
+    ++played_.moves;
+  }
+
+  void Fork(int from, int to) {
+    if (Find(to) != nullptr) return;
+    SessionId id;
+    // The place that the copy will take is one that was used before.
+    if (!Full()) {
+      const SessionId place = system_->Open();
+      ForgetAll({.id = place});
+      system_->Close(place);
+      gone_.push_back(place);
+    }
+    if (Refused(Full(), "fork", [&] { id = system_->Fork(held_.at(from).id); })) return;
+    Held copy = held_.at(from);
+    copy.id = id;
+    copy.rows.clear();
+    held_[to] = std::move(copy);
+    CheckLengths();
+    CheckReach(held_[to]);
+    ++played_.moves;
+  }
+
+  void Back(Held& held, int length) {
+    CheckReach(held);
+    const bool possible = length >= 0 && system_->CanTruncate(held.id, length).ok;  // as CheckReach has judged
+    if (possible) Settle(held);
+    if (Refused(!possible, "truncate", [&] {
+          system_->Truncate(held.id, length);
+          held.tokens.resize(std::max(0, length));
+        }))
+      return;
+    Forget(held, length, held.written);
+    if (length == 0) held.written = 0;
+    CheckReach(held);
+    ++played_.moves;
+  }
+
+  // Arms the failure of a move, runs it, and says whether it came to pass.
+  template <class Call>
+  bool Fails(const Move& move, Call&& call) {
+    if (move.fails_at < 0) return call(), false;
+    faulty_.Arm(move.fails_at);
+    bool failed = false;
+    try {
+      call();
+    } catch (const DeviceError&) {
+      failed = true;
+    } catch (const InputError&) {
+      faulty_.Arm(-1);
+      throw;
+    } catch (const Error&) {  // says that a session was emptied
+      failed = true;
+    }
+    faulty_.Arm(-1);
+    return failed;
+  }
+
+  // A call that failed when it had written up to `written`: the length stands, or, in calls of several steps, the
+  // session was emptied because its ring cannot give back what stood there.
+  void TakenBack(Held& held, int written, bool steps) {
+    held.written = std::max(held.written, written);
+    const int length = static_cast<int>(held.tokens.size());
+    if (steps && length > 0 && !Reaches(held.written, length)) {
+      held.rows.clear();
+      held.tokens.clear();
+      held.written = 0;
+      return;
+    }
+    Forget(held, length, held.written);
+    if (length == 0 && steps) held.written = 0;  // it was truncated to nothing
+  }
+
+  // How many op calls a step of a call of several steps makes: by a session that comes and goes.
+  void CountCalls() {
+    const Tokens tokens = state_.MadeUp(kStream - 1, 1);
+    const auto count = [&](auto&& call) {
+      const SessionId session = system_->Open();
+      faulty_.Arm(-1);
+      call(session);
+      const std::int64_t calls = faulty_.calls();
+      system_->Close(session);
+      return calls;
+    };
+    calls_of_prefill_ = count([&](SessionId session) { system_->Prefill(session, tokens, Want::kAll); });
+    calls_of_decode_ = count([&](SessionId session) { system_->Decode(std::span(&session, 1), tokens, 1); });
+  }
+
+  void Step(const Move& move) {
+    std::vector<Feed> feeds;
+    std::vector<Tokens> tokens;
+    std::vector<Held*> fed;
+    std::vector<Move::Part> parts;
+    int rows = 0;
+    bool refused = false;
+    std::set<int> seen;
+    for (const Move::Part& part : move.parts) {
+      Held* const held = Find(part.session);
+      if (held == nullptr) continue;
+      tokens.push_back(MadeUp(static_cast<int>(tokens.size()), part.tokens));
+      fed.push_back(held);
+      parts.push_back(part);
+      rows += part.tokens;
+      refused = refused || part.tokens < 1 || part.tokens > std::min(schedule_.chunk, schedule_.capacity) ||
+                std::ssize(held->tokens) + part.tokens > schedule_.capacity || !seen.insert(part.session).second;
+    }
+    refused = refused || rows > std::max(schedule_.rows, schedule_.sessions);
+    if (move.bad_token && !tokens.back().empty()) {
+      tokens.back().back() = move_ % 2 == 0 ? state_.spec().vocab : -1;
+      refused = true;
+    }
+    for (std::size_t i = 0; i < fed.size(); ++i) feeds.push_back({fed[i]->id, tokens[i], parts[i].want});
+    StepResult result;
+    bool failed = false;
+    if (!refused) failed = Fails(move, [&] { result = system_->Step(feeds); });
+    if (refused && Refused(true, "step", [&] { result = system_->Step(feeds); })) return;
+    for (std::size_t i = 0; i < fed.size(); ++i) {
+      const int length = static_cast<int>(fed[i]->tokens.size()), most = length + parts[i].tokens;
+      if (failed) {
+        TakenBack(*fed[i], most, false);
+        continue;
+      }
+      fed[i]->tokens.insert(fed[i]->tokens.end(), tokens[i].begin(), tokens[i].end());
+      Written(*fed[i]);
+    }
+    if (!failed) Collect(result, feeds, fed, parts);
+    CheckLengths();
+    ++played_.moves;
+  }
+
+  void Written(Held& held) {
+    const int length = static_cast<int>(held.tokens.size());
+    held.written = std::max(held.written, length);
+  }
+
+  // The rows of a step, each where the wants say.
+  void Collect(const StepResult& result, const std::vector<Feed>& feeds, const std::vector<Held*>& fed,
+               const std::vector<Move::Part>& parts) {
+    int row = 0;
+    for (std::size_t f = 0; f < fed.size(); ++f) {
+      const int count = static_cast<int>(feeds[f].tokens.size()), end = static_cast<int>(fed[f]->tokens.size());
+      const int wanted = parts[f].want == Want::kAll ? count : parts[f].want == Want::kLast ? 1 : 0;
+      for (int i = wanted; i > 0; --i, ++row) {
+        const bool there =
+            row < result.rows() && result.feed[row] == static_cast<int>(f) && result.position[row] == end - i;
+        True(there, "row's place", fmt::format("row {} should be that of position {} of feed {}", row, end - i, f));
+        if (there)
+          fed[f]->rows.push_back({end - i, move_, {result.Raw(row).begin(), result.Raw(row).end()}, result.best[row]});
+      }
+    }
+    True(row == result.rows(), "rows", fmt::format("expected {}, found {}", row, result.rows()));
+  }
+
+  void Prefill(const Move& move, Held& held) {
+    const int length = static_cast<int>(held.tokens.size()), count = move.parts[0].tokens;
+    Tokens tokens = MadeUp(0, count);
+    bool refused = count < 1 || length + count > schedule_.capacity || move.count > schedule_.chunk ||
+                   std::min(move.count, count) > schedule_.rows;
+    if (move.bad_token && count > 0) tokens[count / 2] = state_.spec().vocab, refused = true;
+    StepResult result;
+    const auto call = [&] { result = system_->Prefill(held.id, tokens, Want::kAll, move.count); };
+    if (refused) {
+      Refused(true, "prefill", call);
+      return;
+    }
+    if (Fails(move, call)) {
+      const int chunk = move.count > 0 ? move.count : std::min({schedule_.chunk, schedule_.capacity, schedule_.rows});
+      const auto begun = static_cast<int>(move.fails_at / calls_of_prefill_) + 1;
+      TakenBack(held, length + std::min(count, begun * chunk), true);
+      CheckLengths();
+      return;
+    }
+    held.tokens.insert(held.tokens.end(), tokens.begin(), tokens.end());
+    Written(held);
+    Feed feed{held.id, tokens, Want::kAll};
+    for (std::size_t row = 0; row < result.feed.size(); ++row) result.feed[row] = 0;
+    Collect(result, {feed}, {&held}, {{move.parts[0].session, count, Want::kAll}});
+    CheckLengths();
+    ++played_.moves;
+  }
+
+  void Decode(const Move& move) {
+    std::vector<SessionId> ids;
+    std::vector<Held*> fed;
+    std::set<int> seen;
+    bool refused = move.count < 1;
+    for (const Move::Part& part : move.parts) {
+      Held* const held = Find(part.session);
+      if (held == nullptr) continue;
+      refused =
+          refused || !seen.insert(part.session).second || std::ssize(held->tokens) + move.count > schedule_.capacity;
+      ids.push_back(held->id);
+      fed.push_back(held);
+    }
+    Tokens first = MadeUp(0, static_cast<int>(ids.size()));
+    if (move.bad_token) first.back() = state_.spec().vocab, refused = true;
+    std::vector<Tokens> texts;
+    const auto call = [&] { texts = system_->Decode(ids, first, move.count); };
+    if (refused) {
+      Refused(true, "decode", call);
+      return;
+    }
+    // On a device a recorded step is one launch: no op of it can be made to throw.
+    Move armed = move;
+    if (!state_.target.exact()) armed.fails_at = -1;
+    if (Fails(armed, call)) {
+      const auto begun = static_cast<int>(move.fails_at / calls_of_decode_) + 1;
+      for (Held* held : fed) TakenBack(*held, static_cast<int>(held->tokens.size()) + begun, true);
+      CheckLengths();
+      return;
+    }
+    for (std::size_t i = 0; i < fed.size(); ++i) {
+      True(std::ssize(texts[i]) == move.count, "decoded", fmt::format("expected {} tokens", move.count));
+      if (std::ssize(texts[i]) != move.count) return;
+      fed[i]->tokens.push_back(first[i]);
+      for (int s = 0; s < move.count; ++s) {
+        fed[i]->rows.push_back({static_cast<int>(fed[i]->tokens.size()) - 1, move_, {}, texts[i][s]});
+        if (s + 1 < move.count) fed[i]->tokens.push_back(texts[i][s]);
+      }
+      Written(*fed[i]);
+    }
+    CheckLengths();
+    ++played_.moves;
+  }
+
+  // One token more of every session that has room, in one step: what recorded steps left behind is read.
+  void OneStepMore() {
+    Move move{Kind::kStep, {}};
+    for (const auto& [name, held] : held_)
+      if (std::ssize(held.tokens) < schedule_.capacity) move.parts.push_back({name, 1, Want::kLast});
+    if (!move.parts.empty()) Step(move);
+  }
+
+  CaseState& state_;
+  const Schedule& schedule_;
+  RowAgreement same_;
+  std::unique_ptr<Ops> ops_;
+  FaultyOps faulty_;
+  std::unique_ptr<EngineSystem> system_;
+  std::unique_ptr<SystemUnderTest> straight_;
+  std::vector<Cache> windows_;
+  std::map<int, Held> held_;
+  std::vector<SessionId> gone_;
+  std::optional<SessionId> straight_session_;
+  Tokens straight_tokens_;
+  StepResult straight_rows_;
+  Played played_;
+  std::int64_t calls_of_prefill_ = 1, calls_of_decode_ = 1;
+  int move_ = 0;
+};
+
+}  // namespace
+
+Played PlaySchedule(CaseState& state, const Schedule& schedule) { return Player(state, schedule).Play(); }
+
+}  // namespace assay
