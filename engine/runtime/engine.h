@@ -91,8 +91,8 @@ class Engine {
   // session may appear once; a feed holds 1..max_chunk tokens.
   StepResult Step(std::span<const Feed> feeds);
 
-  // Feeds `tokens` in chunks of at most `chunk` (0: as large as a step may be). Logits as `want` says. If it throws, the length is as
-  // before.
+  // Feeds `tokens` in chunks of at most `chunk` (0: as large as a step may be). Logits as `want` says. If it throws,
+  // the length is as before.
   StepResult Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want = Want::kLast, int chunk = 0);
 
   // Greedy decode on the device: feeds `first[i]` to sessions[i], then `steps` - 1 times the argmax. Returns the
