@@ -178,9 +178,16 @@ def large_page():
         check(browser.js("return assayChart.yAxisRange()")[0] < 0.9 * low, "the limit is not drawn")
         Select(browser.one("#d-metric")).select_by_visible_text("graph_nodes")
         check("graph_nodes" in browser.one("#d-night").text, "another metric is not told")
-        # The same cell on a machine that is none to compare with.
         address = browser.js("return location.hash")
         browser.one("#d-close").send_keys(Keys.ESCAPE)
+        # Nights without a number say why.
+        browser.js("const series = JSON.parse(document.getElementById('data').textContent).series;"
+                   "document.querySelector(`.card[data-s='${series.findIndex(s => s && s.o)}']`).click()")
+        told = browser.one("#d-changes").text
+        check("14 nights have no number: unstable: sw_power_cap" in told, f"nights without a number: {told}")
+        browser.one("#d-close").click()
+
+        # The same cell on a machine that is none to compare with.
         browser.one("#f-q").send_keys("gemma4-e4b/bf16/cuda/n=1/context=512 H100")
         browser.js("[...document.querySelectorAll('#grid .card')].find(c => c.offsetParent).click()")
         others = browser.one("#d-others").text

@@ -281,7 +281,9 @@
       if (change.g) item.append(make('code', change.g, 'command'));
       list.append(item);
     }
-    $('d-changes').replaceChildren(...(s.changes.length ? [list] : []));
+    for (const [reason, count] of s.packed.o || [])
+      list.append(make('li', `${count} ${count === 1 ? 'night has' : 'nights have'} no number: ${reason}`));
+    $('d-changes').replaceChildren(...(list.children.length ? [list] : []));
     const elsewhere = told.filter((o) => o.cell === s.cell && o.metric === s.metric && o.env !== s.env);
     $('d-others').replaceChildren(...elsewhere.map((o) => {
       const item = make('p', undefined, 'muted'), button = make('button', data.environments[o.env].name);

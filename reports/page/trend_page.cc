@@ -78,7 +78,12 @@ Json Packed(const std::vector<std::optional<double>>& values, double step) {
 
 class Page {
  public:
-  explicit Page(const TrendPageInputs& inputs) : inputs_(inputs), history_(*inputs.history), series_(*inputs.series) {}
+  explicit Page(const TrendPageInputs& inputs) : inputs_(inputs), history_(*inputs.history), series_(*inputs.series) {
+    for (const HistoryPoint& point : history_.points)
+      if (history_.cells[point.cell].kind == "bench" && !point.value)
+        ++missing_[{point.cell, history_.runs[point.run].key}]
+                  [Visible(point.status + (point.note.empty() ? "" : ": " + point.note))];
+  }
 
   std::string Render() {
     const std::string script = std::string(PageScript()), dygraphs = std::string(DygraphsScript());
@@ -496,6 +501,9 @@ class Page {
         std::any_of(clocks.begin(), clocks.end(), [](const auto& clock) { return clock.has_value(); });
     if (has_clock) json["mhz"] = Packed(clocks, 1);
     if (!samples.empty()) json["q"] = Packed(samples, 1);
+    // Nights that have no number, by reason.
+    if (const auto found = missing_.find({item.cell, item.key}); item.metric == "time" && found != missing_.end())
+      for (const auto& [reason, count] : found->second) json["o"].push_back({reason, count});
     for (const Change& change : item.changes) {
       const ChangeFacts facts = FactsOf(history_, item, change);
       Json one = {{"a", change.at},
@@ -519,6 +527,8 @@ class Page {
   const std::vector<TrendSeries>& series_;
   std::string roofline_, parity_, faults_;
   mutable std::map<std::string, std::string> environments_;
+  // How often a row had no number, by its cell and key, by reason.
+  std::map<std::pair<std::size_t, std::string>, std::map<std::string, int>> missing_;
 };
 
 }  // namespace
