@@ -22,15 +22,15 @@ report() { # report FILE FOLDER: it holds, and follows from its shard files
 }
 
 echo '--- a whole run, and merged again'
-expect 0 'PASS: 32 of 32 cases' run "${models[@]}" --suite Decode,Prefill "${slurm[@]}" --run whole --report whole.json
+expect 0 'PASS: 40 of 40 cases' run "${models[@]}" --suite Decode,Prefill "${slurm[@]}" --run whole --report whole.json
 report whole.json whole
-expect 0 'PASS: 32 of 32' merge whole --report again.json
+expect 0 'PASS: 40 of 40' merge whole --report again.json
 cmp whole.json again.json || bad 'merging twice gives other bytes'
 "$assay" run "${models[@]}" --suite Decode,Prefill --report here.json >/dev/null
 expect 0 PASS gate --reports here.json whole.json
 
 echo '--- a case that crashes costs itself'
-ASSAY_PLANTED='segv *Prefill.MatchesReference/tiny-llama/*' expect 1 '31 of 32 cases passed, 0 failed, 1 errored' \
+ASSAY_PLANTED='segv *Prefill.MatchesReference/tiny-llama/*' expect 1 '39 of 40 cases passed, 0 failed, 1 errored' \
   run "${models[@]}" --suite Decode,Prefill "${slurm[@]}" --run crash --report crash.json
 grep -q 'crash: its worker was killed by signal 11 (SIGSEGV)' crash.json || bad 'the report does not name the signal'
 
@@ -42,8 +42,8 @@ until ls killed/shards/*.part >/dev/null 2>&1; do sleep 0.2; done
 expect 2 'another coordinator drives this run' run --run killed --resume --executor slurm
 kill -KILL $coordinator
 wait $coordinator 2>/dev/null
-expect 0 'of 32 cases' status killed
-expect 0 'PASS: 32 of 32 cases' run --run killed --resume --executor slurm --report killed.json
+expect 0 'of 40 cases' status killed
+expect 0 'PASS: 40 of 40 cases' run --run killed --resume --executor slurm --report killed.json
 report killed.json killed
 [ "$(ls killed/shards | wc -l)" -eq 4 ] || bad "a group was run twice: $(ls killed/shards)"
 
@@ -67,7 +67,7 @@ export ASSAY_PLANTED=''
 file=$(ls whole/shards/*.jsonl | head -1)
 truncate -s -10 "$file"
 expect 4 'truncated: group 0' merge whole --report damaged.json
-expect 0 'PASS: 32 of 32 cases' run --run whole --resume --group 0 "${slurm[@]}" --report mended.json
+expect 0 'PASS: 40 of 40 cases' run --run whole --resume --group 0 "${slurm[@]}" --report mended.json
 [ "$(ls whole/shards | wc -l)" -eq 5 ] || bad "more than one group was run again: $(ls whole/shards)"
 
 echo '--- refusals'

@@ -26,7 +26,7 @@ in_report() { grep -qF -- "$1" r.json || bad "the report lacks: $1"; }
 
 # The same as in this process: verdicts, order of cases, and every number.
 "$assay" run "${selection[@]}" --report here.json >/dev/null
-planted '' 0 'PASS: 16 of 16 cases'
+planted '' 0 'PASS: 20 of 20 cases'
 same() {
   python3 - "$1" "$2" <<'END'
 import json, sys
@@ -41,11 +41,11 @@ sys.exit(found(sys.argv[1]) != found(sys.argv[2]))
 END
 }
 same here.json r.json || bad 'a spread run finds something else'
-expect 0 'PASS: 16 of 16 cases' run "${selection[@]}" --executor local --jobs 1
+expect 0 'PASS: 20 of 20 cases' run "${selection[@]}" --executor local --jobs 1
 
 # Workers that die. A case that kills two is left; one that kills one by its own fault is no pass.
 planted "segv $first" 1 'crash: its worker was killed by signal 11 (SIGSEGV), twice'
-in_report '"pass":15'
+in_report '"pass":19'
 planted "abort-once $first" 1 'flaky: its worker was killed by signal 6 (SIGABRT), and it passed when it ran again'
 planted "kill-once $first" 0 'ran again: Prefill.MatchesReference/tiny-llama/fp32/host: its worker was killed by signal 9'
 planted "kill $first" 1 'crash: its worker was killed by signal 9 (SIGKILL), twice'
@@ -55,7 +55,7 @@ planted "hang $first" 1 "timeout: its worker took more than $limit s, twice" --t
 planted "hang-once $first" 0 "its worker took more than $limit s" --timeout "$limit"
 planted "child $first" 1 'crash: its worker ended with code 3'
 in_report '"leftovers":2'
-planted "segv *" 1 '0 of 16 cases passed'
+planted "segv *" 1 '0 of 20 cases passed'
 planted "sleep=0.2 *;segv $first" 1 'not complete: stopped after 1 failure' --fail-fast
 
 # Coordinators that end early. Nothing that was done is done again.
@@ -73,7 +73,7 @@ done
 done_before=$(ls killed/shards/*.jsonl)
 expect 2 'holds a run already' run "${selection[@]}" --jobs 2 --run killed
 expect 4 'lost: group' merge killed --report lost.json
-expect 0 'PASS: 16 of 16 cases' run --run killed --resume --jobs 2 --report killed.json
+expect 0 'PASS: 20 of 20 cases' run --run killed --resume --jobs 2 --report killed.json
 same here.json killed.json || bad 'a run that was resumed finds something else'
 for file in $done_before; do
   grep -q "$(basename "$file")" killed.json || bad "$file was done again"
@@ -85,7 +85,7 @@ until ls ended/shards/*.part >/dev/null 2>&1; do sleep 0.05; done
 kill -TERM $coordinator; wait $coordinator
 [ $? -eq 143 ] || bad 'SIGTERM does not end a spread run with 143'
 grep -q -- '--resume' said || bad 'nobody says how to go on'
-expect 0 'PASS: 16 of 16 cases' run --run ended --resume
+expect 0 'PASS: 20 of 20 cases' run --run ended --resume
 
 # A shard file that was damaged is named, with the line that mends it.
 file=$(ls killed/shards/*.jsonl | head -1)
@@ -104,7 +104,7 @@ expect 0 '2 bundles' plan "${selection[@]}" --workers 4 --bundles 2 --out plan.j
 expect 0 'groups in' run --executor files --plan plan.json --bundle 0 --run parts/0
 expect 4 'lost: group' merge parts --plan plan.json --report parts.json
 expect 0 'groups in' run --executor files --plan plan.json --bundle 1 --run parts/1
-expect 0 'PASS: 16 of 16' merge parts --plan plan.json --report parts.json
+expect 0 'PASS: 20 of 20' merge parts --plan plan.json --report parts.json
 same here.json parts.json || bad 'merged parts find something else'
 cp -r parts/0 parts/copy
 expect 4 'duplicated: group' merge parts --plan plan.json --report twice.json

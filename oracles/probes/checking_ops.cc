@@ -20,6 +20,9 @@ constexpr double kSlack = 8;       // roundings beside those of a sum: scales, r
 constexpr double kTiny = 0x1p-126;
 constexpr double kUnderflow = -80;  // below it float32's e^x has no digits left
 
+// A device's products may cut where the host rounds, and its libraries' last places are more.
+constexpr double kDeviceArithmetic = 4;
+
 double Gamma(double terms) { return (terms + kSlack) * kUnit; }
 
 // Half a place of a value of the mode's type.
@@ -87,6 +90,8 @@ const CheckingOps::Values& CheckingOps::Of(const Weight& weight) {
     each.push_back(ToFloats(part));
     const DType kept =
         uniform ? KeptType(part.type, precision(), values.use, inner_.on_host()) : OperandType(precision());
+    // A product by the library takes them expanded to the mode's type.
+    if (kept == DType::kQ8_0 || kept == DType::kQ4_0) values.rounding = DeviceRounding();
     for (float& value : each.back()) {
       if (kept == DType::kF16 && part.type != DType::kF16) value = ToFloat(ToF16(value));
       if (kept == DType::kBF16 && part.type != DType::kBF16) value = ToFloat(ToBF16(value));
@@ -113,8 +118,7 @@ void CheckingOps::Judge(const char* what, const Floats& found, const Reals& expe
                         bool rounded) {
   double worst = 0;
   std::size_t at = 0;
-  // A device's products may cut where the host rounds, and its libraries' last places are more.
-  const double arithmetic = inner_.on_host() ? 1 : 4;
+  const double arithmetic = inner_.on_host() ? 1 : kDeviceArithmetic;
   const double largest = rounded ? Largest(precision()) : std::numeric_limits<float>::max();
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const Real& e = expected[i];
@@ -142,14 +146,18 @@ void CheckingOps::Same(const char* what, const Ints& found, const Ints& expected
       same ? "" : fmt::format("expected {}, found {}", expected[at], found[at]));
 }
 
-CheckingOps::Real CheckingOps::Product(const float* w, const float* x, std::int64_t cols) {
+double CheckingOps::DeviceRounding() const {
+  return inner_.on_host() ? 0 : HalfPlace(precision(), 1) / kDeviceArithmetic;
+}
+
+CheckingOps::Real CheckingOps::Product(const float* w, const float* x, std::int64_t cols, double rounding) {
   double sum = 0, size = 0;
   for (std::int64_t i = 0; i < cols; ++i) {
     const double term = static_cast<double>(w[i]) * x[i];
     sum += term;
     size += std::abs(term);
   }
-  return {sum, Gamma(static_cast<double>(cols)) * size};
+  return {sum, (Gamma(static_cast<double>(cols)) + rounding) * size};
 }
 
 CheckingOps::Real CheckingOps::Times(const Real& a, const Real& b) {
@@ -296,7 +304,8 @@ void CheckingOps::MatMul(float* out, const Weight& weight, const void* x, int ro
   const Floats in = ReadOperand(x, rows * w.cols);
   Reals expected;
   for (int r = 0; r < rows; ++r)
-    for (std::int64_t o = 0; o < w.rows; ++o) expected.push_back(Product(w.Row(0, o), in.data() + r * w.cols, w.cols));
+    for (std::int64_t o = 0; o < w.rows; ++o)
+      expected.push_back(Product(w.Row(0, o), in.data() + r * w.cols, w.cols, w.rounding));
   Judge("MatMul", Read(out, rows * w.rows), expected, w.rows, false);
 }
 
@@ -309,8 +318,8 @@ void CheckingOps::GatedMatMul(void* operand, const Weight& weight, const void* x
   Reals expected;
   for (int r = 0; r < rows; ++r)
     for (std::int64_t o = 0; o < width; ++o)
-      expected.push_back(Times(Activated(activation, Product(w.Row(0, o), in.data() + r * w.cols, w.cols)),
-                               Product(w.Row(0, width + o), in.data() + r * w.cols, w.cols)));
+      expected.push_back(Times(Activated(activation, Product(w.Row(0, o), in.data() + r * w.cols, w.cols, w.rounding)),
+                               Product(w.Row(0, width + o), in.data() + r * w.cols, w.cols, w.rounding)));
   Judge("GatedMatMul", ReadOperand(operand, rows * width), expected, width, true);
 }
 
@@ -323,8 +332,8 @@ void CheckingOps::PleGate(const PleGateArgs& args) {
   for (int r = 0; r < args.rows; ++r) {
     const Floats ple = Read(args.ple + r * args.ple_stride, w.rows);
     for (std::int64_t o = 0; o < w.rows; ++o)
-      expected.push_back(
-          Times(Activated(args.activation, Product(w.Row(0, o), in.data() + r * w.cols, w.cols)), {ple[o], 0}));
+      expected.push_back(Times(
+          Activated(args.activation, Product(w.Row(0, o), in.data() + r * w.cols, w.cols, w.rounding)), {ple[o], 0}));
   }
   Judge("PleGate", ReadOperand(args.operand, args.rows * w.rows), expected, w.rows, true);
 }
@@ -438,7 +447,8 @@ void CheckingOps::Attention(const AttentionArgs& args) {
         for (int d = 0; d < dim; ++d) {
           const double term = score[j] / sum * vector(cache.values, j)[d];
           out[d].value += term;
-          out[d].error += std::abs(term) * (2 * relative + Gamma(count));
+          // A device multiplies weights of the mode's type.
+          out[d].error += std::abs(term) * (2 * relative + Gamma(count) + DeviceRounding());
         }
       expected.insert(expected.end(), out.begin(), out.end());
     }
@@ -515,8 +525,8 @@ void CheckingOps::ExpertGated(const ExpertGatedArgs& args) {
   for (std::int64_t a = 0; a < pairs; ++a)
     for (std::int64_t o = 0; o < width; ++o) {
       const float* x = in.data() + a / args.top_k * w.cols;
-      expected.push_back(Times(Activated(args.activation, Product(w.Row(expert[a], o), x, w.cols)),
-                               Product(w.Row(expert[a], width + o), x, w.cols)));
+      expected.push_back(Times(Activated(args.activation, Product(w.Row(expert[a], o), x, w.cols, w.rounding)),
+                               Product(w.Row(expert[a], width + o), x, w.cols, w.rounding)));
     }
   Judge("ExpertGated", ReadOperand(args.operand, pairs * width), expected, width * args.top_k, true);
 }
@@ -533,7 +543,8 @@ void CheckingOps::ExpertDown(const ExpertDownArgs& args) {
     for (std::int64_t o = 0; o < w.rows; ++o) {
       Real sum;
       for (std::int64_t a = std::int64_t{r} * args.top_k; a < std::int64_t{r + 1} * args.top_k; ++a) {
-        const Real term = Times({weight[a], 0}, Product(w.Row(expert[a], o), in.data() + a * w.cols, w.cols));
+        const Real term =
+            Times({weight[a], 0}, Product(w.Row(expert[a], o), in.data() + a * w.cols, w.cols, w.rounding));
         sum.value += term.value;
         sum.error += term.error + Gamma(args.top_k) * std::abs(term.value);
       }

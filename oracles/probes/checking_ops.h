@@ -56,7 +56,8 @@ class CheckingOps : public ForwardingOps {
     std::int64_t rows = 0, cols = 0;
     std::vector<HostTensor> parts;  // what it was prepared from, until it is first asked for
     WeightUse use = WeightUse::kMatrix;
-    Floats all{};  // [experts, rows, cols]
+    Floats all{};         // [experts, rows, cols]
+    double rounding = 0;  // of a value on its way into a product, relative
     const float* Row(std::int64_t expert, std::int64_t row) const { return all.data() + (expert * rows + row) * cols; }
   };
 
@@ -65,7 +66,9 @@ class CheckingOps : public ForwardingOps {
   Floats ReadOperand(const void* data, std::int64_t count);  // in the mode's type
   const Values& Of(const Weight& weight);
 
-  static Real Product(const float* w, const float* x, std::int64_t cols);
+  // What the rounding of a factor to the mode's type may add on a device, relative to the sum of a product's sizes.
+  double DeviceRounding() const;
+  static Real Product(const float* w, const float* x, std::int64_t cols, double rounding = 0);
   // x * (mean(x^2) + eps)^-1/2 * weight, in place; a null weight is 1.
   static void Rms(Real* x, const float* weight, int width, float eps);
   static Real Activated(Activation activation, const Real& x);

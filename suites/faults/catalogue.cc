@@ -49,7 +49,8 @@ class Builder {
                      suites,
                      [hooks](Witness engaged) { return Decorated<HookedOps>(hooks, engaged); },
                      {},
-                     precision});
+                     precision,
+                     hooks.advance_out != nullptr});
   }
   void Memory(const char* id, const char* about, const char* model, const char* suites, MemoryHooks hooks) {
     rows_.push_back({id, Seam::kMemory, about, model, suites,

@@ -28,6 +28,7 @@ struct FaultRow {
   std::function<std::unique_ptr<SystemProvider>(Witness)> plant;  // engines with the fault
   std::function<void(Report&)> damage{};                          // of a report that held and passed
   Precision precision = Precision::kFp32;
+  bool recorded_only = false;  // made in recorded steps alone; the host makes it, so on a device it is without effect
 };
 const std::vector<FaultRow>& Catalogue();
 

@@ -103,6 +103,8 @@ std::vector<Case> FaultCases(const FaultOptions& options) {
       target.seed = options.seed + static_cast<std::uint64_t>(i);
       target.seed_is_axis = options.seeds > 1;
       cases.push_back(MakeCase("Faults", row.id.c_str(), target, {}, {}, [&row, options](CaseState& state) {
+        if (row.recorded_only && !options.device.on_host())
+          throw CannotBeSeen("the host cannot reach into a step that is recorded on a device");
         row.seam == Seam::kReport ? JudgeDamaged(state, row) : JudgePlanted(state, row, options);
       }));
       cases.back().axes.Set("seam", Name(row.seam));
