@@ -190,7 +190,7 @@ install_hook() {
 }
 
 nightly() {
-  setup
+  setup "${readers[@]}"
   choose_preset nightly
   ci/recipes.sh
   local began=$SECONDS code=0 assay=build/$preset/bin/assay
