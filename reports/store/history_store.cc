@@ -5,8 +5,10 @@
 #include <fmt/core.h>
 #include <sqlite3.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 
@@ -115,7 +117,21 @@ struct HistoryStore::Database {
 
   int Number(const std::string& query) { return sqlite->execAndGet(query).getInt(); }
 
+  // SQLite does not wait by itself where waiting might never end, as when two processes turn to a write-ahead log at
+  // once.
   void Open(int wait_ms) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(wait_ms);
+    for (;;) {
+      try {
+        return TryToOpen(wait_ms);
+      } catch (const SQLite::Exception& error) {
+        if (error.getErrorCode() != SQLITE_BUSY || std::chrono::steady_clock::now() > until) throw;
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      }
+    }
+  }
+
+  void TryToOpen(int wait_ms) {
     const bool write = access == Access::kWrite;
     if (!write && !std::filesystem::exists(path))
       throw ReportError(fmt::format("history {}: does not exist; assay history add REPORT... makes it", path));
@@ -126,8 +142,14 @@ struct HistoryStore::Database {
     }
     sqlite = std::make_unique<SQLite::Database>(
         path, write ? SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE : SQLite::OPEN_READONLY, wait_ms);
-    const int version = Number("PRAGMA user_version"), application = Number("PRAGMA application_id");
-    const bool empty = Number("SELECT count(*) FROM sqlite_master") == 0;
+    int version = 0, application = 0;
+    bool empty = false;
+    {  // One snapshot: another writer may be making the tables.
+      const SQLite::Transaction snapshot(*sqlite);
+      version = Number("PRAGMA user_version");
+      application = Number("PRAGMA application_id");
+      empty = Number("SELECT count(*) FROM sqlite_master") == 0;
+    }
     if (empty ? version != 0 : application != kApplication)
       throw ReportError(fmt::format("history {}: a database of another program", path));
     if (version > kHistoryVersion)
