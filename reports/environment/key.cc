@@ -6,7 +6,6 @@
 
 #include "reports/format/digest.h"
 #include "reports/format/environment.h"
-#include "reports/format/sha256.h"
 
 namespace assay {
 namespace {

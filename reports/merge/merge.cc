@@ -11,7 +11,7 @@
 #include <unordered_set>
 #include <utility>
 
-#include "reports/format/sha256.h"
+#include "reports/format/digest.h"
 #include "reports/merge/shard.h"
 
 namespace assay {

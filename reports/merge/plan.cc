@@ -6,8 +6,8 @@
 #include <numeric>
 #include <utility>
 
+#include "reports/format/digest.h"
 #include "reports/format/json.h"
-#include "reports/format/sha256.h"
 #include "reports/format/writer.h"
 
 namespace assay {

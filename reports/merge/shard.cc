@@ -6,7 +6,7 @@
 #include <initializer_list>
 #include <utility>
 
-#include "reports/format/sha256.h"
+#include "reports/format/digest.h"
 
 namespace assay {
 namespace {
