@@ -5,8 +5,8 @@
 
 #include <random>
 
+#include "reports/format/digest.h"
 #include "reports/format/report.h"
-#include "reports/format/sha256.h"
 
 namespace assay {
 namespace {
@@ -40,7 +40,7 @@ LeaseBook::LeaseBook(const std::string& path, const std::string& plan_hash) : pa
   Guarded(path_, [&] {
     database_ =
         std::make_unique<SQLite::Database>(path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, kBusyMilliseconds);
-    SQLite::Transaction transaction(*database_);
+    SQLite::Transaction transaction(*database_, SQLite::TransactionBehavior::IMMEDIATE);
     database_->exec(
         "CREATE TABLE IF NOT EXISTS plan (hash TEXT NOT NULL);"
         "CREATE TABLE IF NOT EXISTS leases (grp INTEGER, attempt INTEGER, token TEXT NOT NULL UNIQUE,"
@@ -65,7 +65,7 @@ LeaseBook::~LeaseBook() = default;
 std::vector<Lease> LeaseBook::Grant(const std::vector<std::int64_t>& groups) {
   return Guarded(path_, [&] {
     std::vector<Lease> leases;
-    SQLite::Transaction transaction(*database_);
+    SQLite::Transaction transaction(*database_, SQLite::TransactionBehavior::IMMEDIATE);
     SQLite::Statement last(*database_, "SELECT COALESCE(MAX(attempt), 0) FROM leases WHERE grp = ?");
     SQLite::Statement insert(*database_, "INSERT INTO leases VALUES (?, ?, ?)");
     for (const std::int64_t group : groups) {
