@@ -36,8 +36,8 @@ Spread SpreadOf(std::vector<double> values) {
 }
 
 struct GpuMonitor::Impl {
-  explicit Impl(const std::string& bus_id) : device(bus_id) {}
-  const NvmlDevice device;
+  explicit Impl(const std::string& bus_id) : device(bus_id) { device.WatchErrors(); }
+  NvmlDevice device;
   std::mutex mutex;  // guards what follows
   std::vector<double> sm_clock, memory_clock, power, temperature;
   std::uint64_t reasons = 0;

@@ -54,17 +54,14 @@ NvmlDevice::NvmlDevice(const std::string& bus_id) : library_(std::make_unique<Li
   }
   nvmlReturn_t code = init();
   if (code == NVML_SUCCESS) code = find(bus_id.c_str(), &library_->device);
-  if (code == NVML_SUCCESS) {
-    WatchErrors();
-  } else {
-    library_->device = nullptr;
-    unread_ = fmt::format("device {}: {}", bus_id, library_->Text(code));
-  }
+  if (code == NVML_SUCCESS) return;
+  library_->device = nullptr;
+  unread_ = fmt::format("device {}: {}", bus_id, library_->Text(code));
 }
 
 void NvmlDevice::WatchErrors() {
   const auto create = ASSAY_NVML(nvmlEventSetCreate);
-  if (create == nullptr || create(&library_->events) != NVML_SUCCESS) {
+  if (library_->device == nullptr || create == nullptr || create(&library_->events) != NVML_SUCCESS) {
     library_->events = nullptr;
   } else if (library_->Call(ASSAY_NVML(nvmlDeviceRegisterEvents), nvmlEventTypeXidCriticalError, library_->events) !=
              NVML_SUCCESS) {
@@ -210,6 +207,7 @@ struct NvmlDevice::Library {};
 
 NvmlDevice::NvmlDevice(const std::string&) { unread_ = "built without CUDA"; }
 NvmlDevice::~NvmlDevice() = default;
+void NvmlDevice::WatchErrors() {}
 void NvmlDevice::Describe(GpuInfo*) const {}
 std::string NvmlDevice::DriverVersion() const { return ""; }
 std::optional<EccCounts> NvmlDevice::Ecc() const { return std::nullopt; }

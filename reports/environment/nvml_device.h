@@ -25,6 +25,9 @@ class NvmlDevice {
   std::optional<std::int64_t> FreeMemory() const;  // bytes
   std::string DriverVersion() const;               // "580.159.04"; empty when it is not told
 
+  // From now on Now() tells the errors that the driver reports, where it reports them to this process.
+  void WatchErrors();
+
   // What the device does now; a part that is refused is absent.
   struct Moment {
     std::optional<double> sm_clock_mhz, memory_clock_mhz, power_w, temperature_c;
@@ -34,7 +37,6 @@ class NvmlDevice {
   Moment Now() const;
 
  private:
-  void WatchErrors();
   void FreeEvents();
 
   struct Library;
