@@ -40,12 +40,8 @@ struct Value {
   std::string spoilt, missing, failure;
 };
 
-// What is measured of a row: a cell each.
-struct Metric {
-  const char* suffix;  // of the cell's id, behind the row's
-  const char* unit;
-};
-constexpr Metric kTime{"", "s"}, kPeakBytes{"/peak_bytes", "byte"};
+// Of the cell that holds a row's bytes; the cell of its time has the row's id.
+constexpr const char* kPeakBytes = "/peak_bytes";
 
 // The row's most bytes of device memory; nothing where the build does not count them.
 std::optional<double> PeakBytesOf(const Report& report, const std::string& id) {
@@ -204,11 +200,10 @@ void GateRounds::Record(const Report& baseline, const Report& candidate, bool ca
     (fresh ? cell->fresh : cell->screen).push_back(std::move(round));
   };
   for (const std::string& id : ids) {
-    add(id, kTime.unit, TimeOf(baseline, id, "baseline"), TimeOf(candidate, id, "candidate"));
+    add(id, "s", TimeOf(baseline, id, "baseline"), TimeOf(candidate, id, "candidate"));
     // A baseline from before bytes were counted has none to compare with.
     if (PeakBytesOf(baseline, id))
-      add(id + kPeakBytes.suffix, kPeakBytes.unit, BytesOf(baseline, id, "baseline"),
-          BytesOf(candidate, id, "candidate"));
+      add(id + kPeakBytes, "byte", BytesOf(baseline, id, "baseline"), BytesOf(candidate, id, "candidate"));
   }
   // A row that was there and is not any more.
   for (GateCell& cell : record().cells) {
