@@ -2,7 +2,6 @@
 // report it is what it doubts.
 #include <cmath>
 #include <limits>
-#include <set>
 
 #include "oracles/compare/logits.h"
 #include "suites/parity/parity.h"
@@ -11,7 +10,6 @@
 namespace assay {
 namespace {
 
-constexpr const char* kAnyModel = "tiny-llama";
 const double kNan = std::numeric_limits<double>::quiet_NaN();
 
 void Hold(bool ok, const char* rule) { Require<Error>(ok, "a rule of judging does not hold: {}", rule); }
@@ -182,13 +180,7 @@ void RowsAndReference(CaseState& state) {
 
 std::vector<Case> ControlCases(Workbench&, const std::vector<Target>& targets) {
   std::vector<Case> cases;
-  std::set<std::string> devices;
-  for (const Target& target : targets) {
-    if (!devices.insert(target.device.name()).second) continue;
-    Target any = target;
-    any.model = any.label = kAnyModel;
-    any.precision = Precision::kFp32;
-    any.seed_is_axis = any.batch_invariant = false;
+  for (const Target& any : OncePerDevice(targets)) {
     const auto add = [&](const char* name, void (*body)(CaseState&), std::vector<Capability> needs = {}) {
       cases.push_back(MakeCase("Controls", name, any, {}, std::move(needs), [body](CaseState& state) {
         state.check.AtLeast("controls", 1);

@@ -7,7 +7,6 @@
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <span>
 
 #include "engine/base/quant.h"
@@ -27,7 +26,6 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kFamilies[] = {"llama", "mistral", "qwen2", "qwen3", "gemma3", "gemma4"};
-constexpr const char* kAnyModel = "tiny-llama";  // a target needs one; these cases make their own
 
 std::string Folder() { return FixtureRoot() + "/loader_matrix/"; }
 
@@ -482,13 +480,7 @@ void SplitExperts(CaseState& state) {
 
 std::vector<Case> LoaderCases(Workbench&, const std::vector<Target>& targets) {
   std::vector<Case> cases;
-  std::set<std::string> devices;
-  for (const Target& target : targets) {
-    if (!devices.insert(target.device.name()).second) continue;
-    Target any = target;
-    any.model = any.label = kAnyModel;
-    any.precision = Precision::kFp32;
-    any.seed_is_axis = any.batch_invariant = false;
+  for (const Target& any : OncePerDevice(targets)) {
     const auto add = [&](const char* name, const std::string& family, std::function<void(CaseState&)> body) {
       Case item = MakeCase("Loader", name, any, {}, {Capability::kInternals}, std::move(body));
       item.axes = Axes({{"model", any.axes().Text("model")}, {"device", any.device.kind_name()}, {"family", family}});

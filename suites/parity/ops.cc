@@ -23,7 +23,6 @@ namespace {
 
 constexpr int kStream = 8000;
 // The op cases have shapes of their own; a target needs a model all the same.
-constexpr const char* kAnyModel = "tiny-llama";
 
 std::unique_ptr<Ops> Checked(CaseState& state, Precision precision) {
   Target target = state.target;

@@ -1,6 +1,7 @@
 #include "suites/support/target.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/model/tensors.h"
 #include "suites/support/embedded.h"
@@ -15,6 +16,20 @@ Axes Target::axes() const {
   if (batch_invariant) axes.Set("mode", "batch-invariant");
   if (seed_is_axis) axes.Set("seed", static_cast<std::int64_t>(seed));
   return axes;
+}
+
+std::vector<Target> OncePerDevice(const std::vector<Target>& targets) {
+  std::vector<Target> once;
+  for (Target target : targets) {
+    const bool known = std::any_of(once.begin(), once.end(),
+                                   [&](const Target& other) { return other.device.name() == target.device.name(); });
+    if (known) continue;
+    target.model = target.label = kAnyModel;
+    target.precision = Precision::kFp32;
+    target.seed_is_axis = target.batch_invariant = false;
+    once.push_back(std::move(target));
+  }
+  return once;
 }
 
 std::string ModelLabel(const std::string& model) {

@@ -29,6 +29,11 @@ struct Target {
   Axes axes() const;
 };
 
+// For cases that make what they judge themselves and need a target all the same: one of a small model in fp32 for each
+// device among `targets`.
+inline constexpr const char* kAnyModel = "tiny-llama";
+std::vector<Target> OncePerDevice(const std::vector<Target>& targets);
+
 // An embedded name or a preset stays; of a path the last part is enough. Never a path of this machine.
 std::string ModelLabel(const std::string& model);
 
