@@ -146,15 +146,8 @@ LiveSettings SettingsOf(const RunArguments& arguments, const Plan& plan, const s
 }
 
 Report BegunReport(const Plan& plan) {
-  std::vector<const char*> words;
-  for (const std::string& word : plan.argv) words.push_back(word.c_str());
-  Report report = BeginReport("run", static_cast<int>(words.size()), words.data());
-  report.run_id = plan.run_id;
-  report.started = plan.created;
-  report.seed = plan.inputs.seed;
-  report.listed = plan.listed;
-  report.selected = CasesOf(plan);
-  report.models = plan.models;
+  Report report = BeginReport("run", 0, nullptr);
+  TakeFrom(plan, &report);
   return report;
 }
 

@@ -271,14 +271,8 @@ class Merger {
 
   Report Whole() {
     Report report;
-    report.run_id = plan_.run_id;
     report.kind = "run";
-    report.argv = plan_.argv;
-    report.started = plan_.created;
-    report.seed = plan_.inputs.seed;
-    report.listed = plan_.listed;
-    report.selected = CasesOf(plan_);
-    report.models = plan_.models;
+    TakeFrom(plan_, &report);
     report.environment.build = plan_.build;
     bool first = true;
     std::vector<GpuInfo> gpus;

@@ -133,6 +133,16 @@ Plan ReadPlan(const std::string& path) {
   }
 }
 
+void TakeFrom(const Plan& plan, Report* report) {
+  report->run_id = plan.run_id;
+  report->argv = plan.argv;
+  report->started = plan.created;
+  report->seed = plan.inputs.seed;
+  report->listed = plan.listed;
+  report->selected = CasesOf(plan);
+  report->models = plan.models;
+}
+
 std::int64_t CasesOf(const Plan& plan) {
   return std::accumulate(
       plan.groups.begin(), plan.groups.end(), std::int64_t{0},

@@ -56,6 +56,8 @@ Plan PlanFrom(std::string_view text);
 Plan ReadPlan(const std::string& path);
 
 std::int64_t CasesOf(const Plan& plan);
+// What the report of the run takes from its plan: id, argv, begin, seed, counts, models.
+void TakeFrom(const Plan& plan, Report* report);
 
 // `count` bundles of about equal duration: the longest group first, each into the bundle that has least. No bundle is
 // empty: there may be fewer.
