@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
+#include <utility>
 
 #include "reports/format/report.h"
 
@@ -21,13 +21,10 @@ bool IsProgram(const fs::path& path) { return fs::is_regular_file(path) && ::acc
 std::string Tool(std::vector<std::string> words, double timeout_s, const std::string& what, ChildStop* stop) {
   fs::create_directories("build/gate");
   const std::string log = "build/gate/tool.log";
-  words.insert(words.begin(), "/usr/bin/env");
-  const ChildEnd end = RunChild(words, log, timeout_s, stop);
-  std::ifstream in(log);
-  const std::string said{std::istreambuf_iterator<char>(in), {}};
-  if (!end.failure.empty() || end.code != 0)
-    throw ReportError(fmt::format("{}: {} {}: {}", what, words[1],
-                                  end.failure.empty() ? fmt::format("ended with {}", end.code) : end.failure,
+  const std::string name = words.front();
+  const auto [said, problem] = RunTool(std::move(words), log, timeout_s, stop);
+  if (!problem.empty())
+    throw ReportError(fmt::format("{}: {} {}: {}", what, name, problem,
                                   said.substr(said.size() - std::min<std::size_t>(said.size(), 500))));
   return said;
 }

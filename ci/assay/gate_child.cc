@@ -103,6 +103,14 @@ ChildEnd RunChild(const std::vector<std::string>& command, const std::string& lo
   return result;
 }
 
+ToolOutput RunTool(std::vector<std::string> words, const std::string& log, double timeout_s, ChildStop* stop) {
+  words.insert(words.begin(), "/usr/bin/env");
+  const ChildEnd end = RunChild(words, log, timeout_s, stop);
+  ToolOutput output{std::filesystem::exists(log) ? ReadFile(log) : "", end.failure};
+  if (output.problem.empty() && end.code != 0) output.problem = fmt::format("ended with {}", end.code);
+  return output;
+}
+
 ChildReport RunForReport(std::vector<std::string> command, const std::string& kind, const std::string& folder,
                          double timeout_s, ChildStop* stop) {
   namespace fs = std::filesystem;

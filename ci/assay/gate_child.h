@@ -28,6 +28,12 @@ struct ChildEnd {
 // killed when the child has ended or its time is over.
 ChildEnd RunChild(const std::vector<std::string>& command, const std::string& log, double timeout_s, ChildStop* stop);
 
+// What a program of the path printed, errors with it, which stays in `log`; `problem`, unless empty, is how it failed.
+struct ToolOutput {
+  std::string said, problem;  // "ended with 1", "took more than 60 s"
+};
+ToolOutput RunTool(std::vector<std::string> words, const std::string& log, double timeout_s, ChildStop* stop);
+
 // What a child that was to write a report left.
 struct ChildReport {
   std::optional<Report> report;

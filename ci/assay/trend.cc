@@ -72,12 +72,10 @@ std::map<std::string, std::string> SubjectsFrom(const std::string& repository) {
   if (file < 0) throw ReportError("no file for what git says: " + log);
   ::close(file);
   ChildStop stop;
-  const ChildEnd end =
-      RunChild({"/usr/bin/env", "git", "-C", repository, "log", "--all", "--format=%H %s"}, log, 120, &stop);
-  const std::string said = ReadFile(log);
+  const auto [said, problem] = RunTool({"git", "-C", repository, "log", "--all", "--format=%H %s"}, log, 120, &stop);
   std::filesystem::remove(log);
-  if (!end.failure.empty() || end.code != 0)
-    throw ReportError(fmt::format("--source {}: git log: {}", repository, Cut(Line(end.failure + said), kLongestNote)));
+  if (!problem.empty())
+    throw ReportError(fmt::format("--source {}: git log {}: {}", repository, problem, Cut(Line(said), kLongestNote)));
   for (std::size_t at = 0; at < said.size();) {
     const std::size_t stop_at = std::min(said.find('\n', at), said.size());
     if (stop_at - at > 41) subjects[said.substr(at, 40)] = said.substr(at + 41, stop_at - at - 41);

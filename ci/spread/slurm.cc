@@ -34,14 +34,10 @@ constexpr double kToolSeconds = 60;
 // Standard output of a tool of the path. Throws with its last words.
 std::string Tool(const RunFolder& folder, std::vector<std::string> words) {
   const std::string log = folder.log("slurm-" + words.front() + ".log"), name = words.front();
-  words.insert(words.begin(), "/usr/bin/env");
   ChildStop none;
-  const ChildEnd end = RunChild(words, log, kToolSeconds, &none);
-  const std::string said = ReadFile(log);
-  if (!end.failure.empty() || end.code != 0)
-    throw ReportError(fmt::format("{}: {}: {}", name,
-                                  end.failure.empty() ? fmt::format("ended with {}", end.code) : end.failure,
-                                  said.substr(0, said.find_last_not_of('\n') + 1)));
+  const auto [said, problem] = RunTool(std::move(words), log, kToolSeconds, &none);
+  if (!problem.empty())
+    throw ReportError(fmt::format("{}: {}: {}", name, problem, said.substr(0, said.find_last_not_of('\n') + 1)));
   return said;
 }
 
