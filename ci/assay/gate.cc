@@ -12,6 +12,7 @@
 #include "ci/assay/gate_rounds.h"
 #include "ci/assay/gate_table.h"
 #include "ci/assay/report_sink.h"
+#include "ci/assay/temporary_folder.h"
 #include "ci/assay/terminal.h"
 #include "ci/assay/watch.h"
 #include "reports/environment/begin.h"
@@ -24,32 +25,12 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-// A folder of its own, gone when it goes.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string pattern = (fs::temp_directory_path() / "assay-gate-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw ReportError("no folder for what builds write: " + pattern);
-    path_ = pattern;
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  const std::string& path() const { return path_; }
-
-  // Another name of a program. Both sides run under names of one length: the length of argv moves the stack, which was
-  // seen to make the same build 2 % faster or slower.
-  std::string Linked(const std::string& name, const std::string& program) const {
-    fs::create_symlink(program, fs::path(path_) / name);
-    return path_ + "/" + name;
-  }
-
- private:
-  std::string path_;
-};
+// Another name of a program, in `folder`. Both sides run under names of one length: the length of argv moves the stack,
+// which was seen to make the same build 2 % faster or slower.
+std::string Linked(const TemporaryFolder& folder, const char* name, const std::string& program) {
+  fs::create_symlink(program, fs::path(folder.path()) / name);
+  return folder.path() + "/" + name;
+}
 
 double Percent(const std::string& text) {
   char* end = nullptr;
@@ -120,8 +101,8 @@ class Gate {
   int Run() {
     RunWatch watch([] {}, [this](int signal) { stop_.Stop(signal); });
     const std::string preset = report_.environment.build.cuda.empty() ? "host" : "cuda";
-    const GateBuilds builds{folder_.Linked("a", FindBuild(arguments_.baseline, preset, &stop_)),
-                            folder_.Linked("b", FindBuild(arguments_.candidate, preset, &stop_))};
+    const GateBuilds builds{Linked(folder_, "a", FindBuild(arguments_.baseline, preset, &stop_)),
+                            Linked(folder_, "b", FindBuild(arguments_.candidate, preset, &stop_))};
     GateRounds rounds(SelectionFrom(arguments_), builds, folder_.path(), &stop_, &report_, [this] { Changed(); });
     report_.complete = Measure(rounds);
     if (policy_ && report_.complete) {
@@ -193,7 +174,7 @@ class Gate {
   const GateArguments arguments_;
   Report report_;
   ReportSink sink_;
-  ScratchFolder folder_;
+  TemporaryFolder folder_;
   ChildStop stop_;
   ProgressLine progress_;
   Clock::time_point start_ = Clock::now();

@@ -22,7 +22,7 @@ struct GateSelection {
 };
 
 struct GateBuilds {
-  std::string baseline, candidate;  // programs; of one length, see ScratchFolder
+  std::string baseline, candidate;  // programs; under names of one length
 };
 
 // Fills the record of a report. What ends a gate early is a problem of the report, or something of the record's

@@ -62,8 +62,6 @@ std::string AddFile(const std::string& file, HistoryStore* store, bool* fresh, i
   }
 }
 
-std::string Line(const std::string& text) { return OneLine(text); }
-
 Json Optional(const std::optional<double>& value) { return value ? Number(*value) : Json(nullptr); }
 
 Json PointJson(const History& history, const HistoryPoint& point) {
@@ -142,7 +140,7 @@ int AddHistoryCommand(const HistoryArguments& arguments) {
   {
     ProgressLine progress;
     for (const std::string& file : files) {
-      progress.Show(fmt::format("{} of {}: {}", added + known + refused + 1, files.size(), Line(file)));
+      progress.Show(fmt::format("{} of {}: {}", added + known + refused + 1, files.size(), OneLine(file)));
       int code = kExitUsage;
       bool fresh = false;
       std::string problem;
@@ -157,7 +155,7 @@ int AddHistoryCommand(const HistoryArguments& arguments) {
         continue;
       }
       progress.Clear();
-      fmt::print(stderr, "{}: refused: {}\n", Line(file), Line(problem));
+      fmt::print(stderr, "{}: refused: {}\n", OneLine(file), OneLine(problem));
       ++refused;
       worst = code;
     }
@@ -175,7 +173,7 @@ int ListHistoryCommand(const HistoryArguments& arguments) {
   for (std::size_t i = history.runs.size(); i-- > 0 && shown < arguments.limit; ++shown) {
     const HistoryRun& run = history.runs[i];
     table.Add({run.started.substr(0, 16), run.sha256.substr(0, 10), run.kind, ShortCommit(run.commit, run.dirty),
-               Line(run.device), run.verdict, Line(run.path)});
+               OneLine(run.device), run.verdict, OneLine(run.path)});
   }
   table.Print(stdout);
   const HistorySize size = store.Size();
@@ -196,18 +194,18 @@ int ShowHistoryCommand(const HistoryArguments& arguments) {
   for (const HistoryRun& run : found) {
     const History history = store.Read({.since = run.started_at, .until = run.started_at});
     fmt::print("{} {} of {}, {}\n  on {}: {}{}{}\n  key {}\n  report {} (sha256 {})\n  $ {}\n", run.kind, run.run_id,
-               ShortCommit(run.commit, run.dirty), run.started, Line(run.machine), Line(run.device),
-               run.driver.empty() ? "" : ", ", Line(run.driver), run.key, Line(run.path), run.sha256,
-               Line(run.command));
+               ShortCommit(run.commit, run.dirty), run.started, OneLine(run.machine), OneLine(run.device),
+               run.driver.empty() ? "" : ", ", OneLine(run.driver), run.key, OneLine(run.path), run.sha256,
+               OneLine(run.command));
     Table table("llrrrll", {"cell", "status", "value", "headroom", "of floor", "verdict", "note"});
     for (const HistoryPoint& point : history.points) {
       if (history.runs[point.run].sha256 != run.sha256) continue;
       const HistoryCell& cell = history.cells[point.cell];
       const std::optional<double> value = point.value ? point.value : point.seconds;
-      table.Add({Line(cell.id), point.status, value ? Printed(*value, point.value ? cell.unit : "s") : "-",
+      table.Add({OneLine(cell.id), point.status, value ? Printed(*value, point.value ? cell.unit : "s") : "-",
                  point.headroom ? fmt::format("{:.3g}", *point.headroom) : "-",
                  point.fraction ? PrintedPercent(*point.fraction) : "-", point.verdict.empty() ? "-" : point.verdict,
-                 Cut(Line(point.note), 100)});
+                 Cut(OneLine(point.note), 100)});
     }
     table.Print(stdout);
   }

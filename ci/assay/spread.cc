@@ -1,7 +1,6 @@
 #include "ci/assay/spread.h"
 
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -12,6 +11,7 @@
 
 #include "ci/assay/live_run.h"
 #include "ci/assay/plan.h"
+#include "ci/assay/temporary_folder.h"
 #include "ci/assay/watch.h"
 #include "ci/spread/local.h"
 #include "ci/spread/run_folder.h"
@@ -78,26 +78,6 @@ std::vector<PlaceOptions> Places(const RunFolder& folder, const std::string& dev
   }
   return places;
 }
-
-// A folder of this run alone, removed when it is not needed any more.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (fs::temp_directory_path() / "assay-run-XXXXXX").string();
-    Require<Error>(::mkdtemp(pattern.data()) != nullptr, "cannot make a folder like {}", pattern);
-    path_ = pattern;
-  }
-  ~TemporaryFolder() {
-    std::error_code error;
-    if (!kept_) fs::remove_all(path_, error);
-  }
-  const std::string& path() const { return path_; }
-  void Keep() { kept_ = true; }
-
- private:
-  std::string path_;
-  bool kept_ = false;
-};
 
 Plan PlanOf(const RunArguments& arguments, const SpreadArguments& spread, const Invocation& invocation,
             const CaseLister& list) {

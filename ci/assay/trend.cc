@@ -1,6 +1,5 @@
 // What changed since when: a view for the terminal, a page, a check.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -8,6 +7,7 @@
 
 #include "ci/assay/commands.h"
 #include "ci/assay/gate_child.h"
+#include "ci/assay/temporary_folder.h"
 #include "ci/assay/terminal.h"
 #include "reports/environment/begin.h"
 #include "reports/environment/build.h"
@@ -25,8 +25,6 @@ namespace {
 
 constexpr double kDay = 86400;
 constexpr std::size_t kSparkWidth = 40, kLongestNote = 300;
-
-std::string Line(const std::string& text) { return OneLine(text); }
 
 TrendRule RuleFrom(const TrendArguments& arguments) {
   TrendRule rule;
@@ -67,15 +65,13 @@ void SelectMetrics(const std::vector<std::string>& patterns, std::vector<TrendSe
 std::map<std::string, std::string> SubjectsFrom(const std::string& repository) {
   std::map<std::string, std::string> subjects;
   if (repository.empty()) return subjects;
-  std::string log = (std::filesystem::temp_directory_path() / "assay-log-XXXXXX").string();
-  const int file = ::mkstemp(log.data());
-  if (file < 0) throw ReportError("no file for what git says: " + log);
-  ::close(file);
+  const TemporaryFolder folder;
   ChildStop stop;
-  const auto [said, problem] = RunTool({"git", "-C", repository, "log", "--all", "--format=%H %s"}, log, 120, &stop);
-  std::filesystem::remove(log);
+  const auto [said, problem] =
+      RunTool({"git", "-C", repository, "log", "--all", "--format=%H %s"}, folder.path() + "/log", 120, &stop);
   if (!problem.empty())
-    throw ReportError(fmt::format("--source {}: git log {}: {}", repository, problem, Cut(Line(said), kLongestNote)));
+    throw ReportError(
+        fmt::format("--source {}: git log {}: {}", repository, problem, Cut(OneLine(said), kLongestNote)));
   for (std::size_t at = 0; at < said.size();) {
     const std::size_t stop_at = std::min(said.find('\n', at), said.size());
     if (stop_at - at > 41) subjects[said.substr(at, 40)] = said.substr(at + 41, stop_at - at - 41);
@@ -91,7 +87,7 @@ void PrintMachines(const std::vector<MachineState>& machines, double now) {
     std::string last = fmt::format("{} ago", PrintedSpan(now - machine.last->started_at));
     if (machine.silent) last += ", SILENT";
     if (machine.ahead) last = "yet to come: a clock is wrong";
-    table.Add({Line(machine.machine), Line(machine.device), last, verdict(machine.last_parity),
+    table.Add({OneLine(machine.machine), OneLine(machine.device), last, verdict(machine.last_parity),
                verdict(machine.last_gate), fmt::format("{}", machine.runs)});
   }
   table.Print(stdout);
@@ -112,7 +108,7 @@ void PrintSeries(const History& history, const std::vector<TrendSeries>& series,
     std::vector<double> values;
     for (const Night& night : item->nights) values.push_back(night.value);
     const double loss = item->Loss();
-    table.Add({Line(history.cells[item->cell].id), item->metric, fmt::format("{}", values.size()),
+    table.Add({OneLine(history.cells[item->cell].id), item->metric, fmt::format("{}", values.size()),
                Printed(values.back(), item->unit), loss > 0 ? PrintedPercent(loss) : "-",
                SparkText(values, kSparkWidth)});
   }
@@ -125,7 +121,7 @@ void PrintSeries(const History& history, const std::vector<TrendSeries>& series,
       const ChangeFacts facts = FactsOf(history, *item, change);
       const double worse = item->Worsening(change.before, change.after);
       fmt::print("{} {} {}: {} to {}, {} {} in {}, p {:.1g}\n", facts.first_after->started.substr(0, 10),
-                 Line(history.cells[item->cell].id), item->metric, Printed(change.before, item->unit),
+                 OneLine(history.cells[item->cell].id), item->metric, Printed(change.before, item->unit),
                  Printed(change.after, item->unit), PrintedPercent(std::abs(worse)), worse > 0 ? "worse" : "better",
                  facts.range, change.p);
     }
@@ -136,12 +132,12 @@ void PrintFindings(const TrendJudgement& judgement) {
   constexpr std::size_t kMostOfGroup = 5;
   for (const auto& group : Grouped(judgement.findings)) {
     const TrendFinding& first = *group.front();
-    if (first.what == "change") fmt::print("{}", Wrapped(fmt::format("change since {}:", Line(first.since)), 0));
+    if (first.what == "change") fmt::print("{}", Wrapped(fmt::format("change since {}:", OneLine(first.since)), 0));
     for (std::size_t i = 0; i < std::min(kMostOfGroup, group.size()); ++i)
-      fmt::print("{}", first.what == "change" ? Wrapped(Cut(Line(group[i]->text), kLongestNote), 2)
-                                              : Wrapped(first.what + ": " + Cut(Line(first.text), kLongestNote), 0));
+      fmt::print("{}", first.what == "change" ? Wrapped(Cut(OneLine(group[i]->text), kLongestNote), 2)
+                                              : Wrapped(first.what + ": " + Cut(OneLine(first.text), kLongestNote), 0));
     if (group.size() > kMostOfGroup) fmt::print("  and {} more series\n", group.size() - kMostOfGroup);
-    if (!first.command.empty()) fmt::print("  $ {}\n", Line(first.command));
+    if (!first.command.empty()) fmt::print("  $ {}\n", OneLine(first.command));
   }
 }
 
