@@ -23,14 +23,6 @@ void Check(const std::vector<double>& values, std::size_t least) {
     throw std::invalid_argument("a number of a statistic is not finite");
 }
 
-// The mean of the two in the middle where their count is even.
-double Median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  if (values.size() % 2 == 1) return *middle;
-  return (*middle + *std::max_element(values.begin(), middle)) / 2;
-}
-
 // All sums of sizes[begin, end) with every choice of signs, ascending. Adding a size merges two sorted lists, which
 // keeps the whole linear in what it returns.
 std::vector<double> SignedSums(const std::vector<double>& sizes, std::size_t begin, std::size_t end) {
@@ -55,12 +47,20 @@ double NormalMean() {
 
 }  // namespace
 
+double MedianOf(std::vector<double> values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  if (values.size() % 2 == 1) return *middle;
+  return (*middle + *std::max_element(values.begin(), middle)) / 2;
+}
+
 double SignFlipP(const std::vector<double>& ratios) {
   Check(ratios, 1);
   if (ratios.size() > kMostSigns) throw std::invalid_argument("too many numbers for an exact sign-flip test");
   std::vector<double> sizes;
   for (const double ratio : ratios) sizes.push_back(std::abs(ratio));
-  const double most = kClip * Median(sizes);
+  const double most = kClip * MedianOf(sizes);
   double observed = 0, scale = 0;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     sizes[i] = std::min(sizes[i], most);
@@ -86,7 +86,7 @@ double HodgesLehmann(const std::vector<double>& ratios) {
   means.reserve(ratios.size() * (ratios.size() + 1) / 2);
   for (std::size_t i = 0; i < ratios.size(); ++i)
     for (std::size_t j = i; j < ratios.size(); ++j) means.push_back((ratios[i] + ratios[j]) / 2);
-  return Median(std::move(means));
+  return MedianOf(std::move(means));
 }
 
 double HuberScale(const std::vector<double>& ratios, double center) {

@@ -17,6 +17,9 @@ namespace assay {
 // together (Horowitz and Sahni's split).
 double SignFlipP(const std::vector<double>& ratios);
 
+// The mean of the two in the middle where their count is even; 0 of none.
+double MedianOf(std::vector<double> values);
+
 // The median of the means of all pairs, each number with itself included (Hodges and Lehmann 1963).
 double HodgesLehmann(const std::vector<double>& ratios);
 

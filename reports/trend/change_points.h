@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <vector>
 
+#include "reports/gate/statistics.h"  // MedianOf, for those who describe levels
+
 namespace assay {
 
 struct ChangeRule {
@@ -34,7 +36,5 @@ std::vector<double> WithoutExcursions(const std::vector<double>& values);
 
 // The spread of one value about its level, robustly and whatever the level does: from differences of neighbours.
 double NoiseOf(const std::vector<double>& values);
-
-double MedianOf(std::vector<double> values);  // 0 of none
 
 }  // namespace assay
