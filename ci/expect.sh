@@ -6,6 +6,16 @@ trap 'rm -rf "$work"' EXIT
 failed=0
 bad() { echo "$1"; failed=1; }
 
+missing() { echo "all skipped: no $1 here: ci/run.sh setup installs it"; exit 77; }
+# find_python MODULES: sets python to one that has them. Debian's modules are those of Debian's Python, which need not be
+# the first on the path. False: there is none.
+find_python() {
+  for python in python3 /usr/bin/python3; do
+    "$python" -c "import $1" 2>/dev/null && return
+  done
+  return 1
+}
+
 # expect CODE TEXT ARGS...: the command ends with CODE and says TEXT.
 expect() {
   local code=$1 text=$2 said found

@@ -7,13 +7,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 history=$here/../reports/history
 compare=${ASSAY_COMPARE_PY:-/usr/share/benchmark/compare.py}
-missing() { echo "all skipped: no $1 here: ci/run.sh setup installs it"; exit 77; }
-# Debian's modules are those of Debian's Python, which need not be the first on the path.
-python=
-for candidate in python3 /usr/bin/python3; do
-  "$candidate" -c 'import junitparser, numpy, scipy' 2>/dev/null && python=$candidate && break
-done
-[ -n "$python" ] || missing 'python3 with junitparser, and with scipy, which compare.py needs,'
+find_python 'junitparser, numpy, scipy' || missing 'python3 with junitparser, and with scipy, which compare.py needs,'
 [ -f "$compare" ] || missing "$compare of libbenchmark-tools"
 
 # Reports to export: one that passed, one that failed with a hostile name, one with speeds, one that nobody finished.

@@ -8,12 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 make_history=$(realpath "$2")
 mkdir -p "$3"
 screenshots=$(realpath "$3")
-missing() { echo "all skipped: no $1 here: ci/run.sh setup installs it"; exit 77; }
-python=
-for candidate in python3 /usr/bin/python3; do
-  "$candidate" -c 'import selenium' 2>/dev/null && python=$candidate && break
-done
-[ -n "$python" ] || missing 'python3 with selenium'
+find_python selenium || missing 'python3 with selenium'
 browser=$(command -v chromium) || missing 'chromium'
 driver=$(command -v chromedriver) || missing 'chromedriver'
 
