@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace assay {
 namespace {
@@ -9,6 +10,10 @@ namespace {
 bool ScreenPassed(const GateCell& cell, const GateRule& rule) {
   return Screen(RatiosOf(cell.screen), rule).verdict == CellVerdict::kPass;
 }
+
+constexpr double kDoesNotCount = std::numeric_limits<double>::quiet_NaN();
+
+double RatioOf(const GateRound& round) { return std::log(round.candidate / round.baseline); }
 
 bool Screened(const GateCell& cell, const GateRule& rule) {
   return cell.missing.empty() && static_cast<int>(RatiosOf(cell.screen).size()) >= rule.screen_rounds;
@@ -32,7 +37,7 @@ std::string VerdictOf(const GateRecord& record, const std::vector<CellDecision>&
 std::vector<double> RatiosOf(const std::vector<GateRound>& rounds) {
   std::vector<double> ratios;
   for (const GateRound& round : rounds)
-    if (round.spoilt.empty()) ratios.push_back(std::log(round.candidate / round.baseline));
+    if (round.spoilt.empty()) ratios.push_back(RatioOf(round));
   return ratios;
 }
 
@@ -76,10 +81,12 @@ CellDecision Decide(const GateCell& cell, std::size_t family, const GateRule& ru
 GateDecisions Decide(const GateRecord& record) {
   GateDecisions decisions;
   decisions.family = FamilyOf(record);
-  std::vector<CellDecision> screens;
+  std::vector<std::vector<double>> screens;
   for (const GateCell& cell : record.cells) {
     decisions.cells.push_back(Decide(cell, decisions.family, record.rule));
-    if (Screened(cell, record.rule)) screens.push_back(Screen(RatiosOf(cell.screen), record.rule));
+    if (!Screened(cell, record.rule)) continue;
+    std::vector<double>& rounds = screens.emplace_back();
+    for (const GateRound& round : cell.screen) rounds.push_back(round.spoilt.empty() ? RatioOf(round) : kDoesNotCount);
   }
   decisions.symmetry = SymmetryOf(screens, record.rule);
   decisions.verdict = VerdictOf(record, decisions.cells);

@@ -12,6 +12,9 @@ namespace {
 // Of the minimum detectable effect: 2.5 of 100 are left to the last look and as many to a pass at an earlier one.
 constexpr double kPower = 0.975;
 
+constexpr std::size_t kMostExchangedRounds = 10;
+constexpr std::uint64_t kExchangeSeed = 1;
+
 double Fraction(double log_ratio) { return std::expm1(log_ratio); }
 
 // What the numbers say, without a verdict.
@@ -124,15 +127,38 @@ double DetectableEffect(double spread, double threshold, std::size_t family, con
                   StudentQuantile(kPower, freedom) * noise);
 }
 
-Symmetry SymmetryOf(const std::vector<CellDecision>& screens, const GateRule& rule) {
-  Symmetry symmetry;
-  for (const CellDecision& screen : screens) {
-    const double beyond = std::log1p(rule.PassEstimate(screen.threshold)), estimate = std::log1p(screen.estimate);
-    if (screen.rounds == 0) continue;
-    if (estimate >= beyond) ++symmetry.slower;
-    if (estimate <= -beyond) ++symmetry.faster;
+Symmetry SymmetryOf(const std::vector<std::vector<double>>& screens, const GateRule& rule) {
+  std::size_t rounds = 0;
+  for (const auto& screen : screens) rounds = std::max(rounds, screen.size());
+  // Counts with the sides of those rounds exchanged whose bit is set.
+  const auto counted = [&](std::uint64_t exchanged) {
+    Symmetry symmetry;
+    std::vector<double> ratios;
+    for (const std::vector<double>& screen : screens) {
+      ratios.clear();
+      for (std::size_t r = 0; r < screen.size(); ++r)
+        if (!std::isnan(screen[r])) ratios.push_back((exchanged >> r & 1) != 0 ? -screen[r] : screen[r]);
+      if (ratios.empty()) continue;
+      const double beyond = std::log1p(rule.PassEstimate(ThresholdOf(ratios, rule))), estimate = HodgesLehmann(ratios);
+      if (estimate >= beyond) ++symmetry.slower;
+      if (estimate <= -beyond) ++symmetry.faster;
+    }
+    return symmetry;
+  };
+  Symmetry symmetry = counted(0);
+  const auto moved = [](const Symmetry& s) { return std::abs(s.slower - s.faster); };
+  const bool all = rounds <= kMostExchangedRounds;
+  const std::uint64_t exchanges = std::uint64_t{1} << std::min(rounds, kMostExchangedRounds);
+  std::uint64_t as_far = 1;  // the one that was observed
+  for (std::uint64_t i = 1; i < exchanges; ++i) {
+    std::uint64_t exchanged = i;
+    if (!all) {
+      exchanged = 0;
+      for (std::size_t r = 0; r < rounds; ++r) exchanged |= std::uint64_t{Toss(kExchangeSeed, i * rounds + r)} << r;
+    }
+    as_far += moved(counted(exchanged)) >= moved(symmetry);
   }
-  symmetry.p = BinomialP(symmetry.slower, symmetry.faster);
+  symmetry.p = static_cast<double>(as_far) / static_cast<double>(exchanges);
   return symmetry;
 }
 

@@ -1,7 +1,6 @@
 #include "reports/gate/statistics.h"
 
 #include <algorithm>
-#include <boost/math/distributions/binomial.hpp>
 #include <boost/math/distributions/normal.hpp>
 #include <boost/math/distributions/students_t.hpp>
 #include <cmath>
@@ -113,13 +112,6 @@ double StudentQuantile(double probability, double degrees) {
   if (!(probability > 0 && probability < 1) || !(degrees > 0))
     throw std::invalid_argument("a quantile needs a probability between 0 and 1 and degrees of freedom");
   return boost::math::quantile(boost::math::students_t(degrees), probability);
-}
-
-double BinomialP(std::int64_t up, std::int64_t down) {
-  if (up < 0 || down < 0) throw std::invalid_argument("a count is negative");
-  if (up + down == 0) return 1;
-  const boost::math::binomial tosses(static_cast<double>(up + down), 0.5);
-  return std::min(1.0, 2 * boost::math::cdf(tosses, static_cast<double>(std::min(up, down))));
 }
 
 bool Toss(std::uint64_t seed, std::uint64_t index) {

@@ -34,9 +34,6 @@ double EstimateScale(double scale, std::size_t count);
 // The quantile of Student's t: probability and degrees of freedom.
 double StudentQuantile(double probability, double degrees);
 
-// Two-sided p of `up` of `up + down` tosses of a fair coin: twice the smaller tail, at most 1. 1 without tosses.
-double BinomialP(std::int64_t up, std::int64_t down);
-
 // A coin whose tosses are the same on every machine (splitmix64 by Steele, Lea and Flood 2014): toss `index` of the
 // coin with this seed.
 bool Toss(std::uint64_t seed, std::uint64_t index);

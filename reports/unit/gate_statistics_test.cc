@@ -83,9 +83,6 @@ TEST(Quantiles, AreThoseOfTables) {
   EXPECT_NEAR(StudentQuantile(0.975, 5), 2.5706, 1e-4);
   EXPECT_NEAR(StudentQuantile(0.95, 23), 1.7139, 1e-4);
   EXPECT_THROW(StudentQuantile(1, 5), std::invalid_argument);
-  EXPECT_NEAR(BinomialP(8, 2), 112.0 / 1024, 1e-12);  // 2 (1 + 10 + 45) / 2^10
-  EXPECT_EQ(BinomialP(5, 5), 1);
-  EXPECT_EQ(BinomialP(0, 0), 1);
 }
 
 TEST(Coin, IsFairAndAlwaysTheSame) {
@@ -95,6 +92,38 @@ TEST(Coin, IsFairAndAlwaysTheSame) {
   // The first tosses of seed 0: high bits of splitmix64's published outputs e220a8397b1dcdaf, 6e789e6aa1b965f4,
   // 06c45d188009454f, f88bb8a8724c81ec.
   EXPECT_TRUE(Toss(0, 0) && !Toss(0, 1) && !Toss(0, 2) && Toss(0, 3));
+}
+
+// Cells of a round that move together are one toss, not fifty.
+TEST(Symmetry, CountsRoundsNotCells) {
+  constexpr int kRuns = 200, kRounds = 6, kCells = 50;
+  const GateRule rule;
+  int flagged = 0, low = 0;
+  for (int run = 0; run < kRuns; ++run) {
+    std::vector<std::vector<double>> screens(kCells);
+    for (int round = 0; round < kRounds; ++round) {
+      const std::uint64_t draw = static_cast<std::uint64_t>(run * kRounds + round);
+      const double together = Toss(3, draw) ? 0.02 : -0.02;
+      for (std::size_t cell = 0; cell < kCells; ++cell)
+        screens[cell].push_back(together + (Toss(4, draw * kCells + cell) ? 0.002 : -0.002));
+    }
+    const Symmetry symmetry = SymmetryOf(screens, rule);
+    flagged += symmetry.slower + symmetry.faster > 10;
+    low += symmetry.p <= 0.05;
+  }
+  EXPECT_GT(flagged, kRuns / 4) << "they move far enough to count";
+  EXPECT_LE(low, kRuns / 10);
+}
+
+TEST(Symmetry, SeesASideThatIsFavoured) {
+  const GateRule rule;
+  const std::vector<double> slower = {0.05, 0.06, 0.05, 0.04, 0.05, 0.06};
+  const Symmetry symmetry = SymmetryOf({slower, slower, {0, 0, NAN, 0, 0, 0}}, rule);
+  EXPECT_EQ(symmetry.slower, 2);
+  EXPECT_EQ(symmetry.faster, 0);
+  EXPECT_EQ(symmetry.p, 2.0 / 64) << "all rounds as they were, or all exchanged";
+  const Symmetry many = SymmetryOf({std::vector<double>(24, 0.05)}, rule);
+  EXPECT_LT(many.p, 0.01);
 }
 
 TEST(Rule, ScreenPassesWhatIsShownToBeSmall) {
