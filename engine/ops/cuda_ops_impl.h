@@ -64,7 +64,7 @@ class CudaOps final : public Ops, public WorkspaceSource {
   template <auto launch, class Args>
   void Forward(const char* op, const Args& args);
 
-  GemmPath PathOf(const WeightView& w, int rows) const;
+  GemmPath PathOf(const Product& p) const;
   bool FewAssignments(std::int64_t assignments) const;
   // Rows of a weight that are expanded to the mode's type for the library at a time; all where it reads them as kept.
   std::int64_t LibraryRows(const WeightView& w) const;

@@ -9,18 +9,23 @@
 namespace assay {
 namespace {
 
-// Up to how many activation rows each path is taken; above them cuBLAS is.
+// Up to how many activation rows each path is taken in fp16 and bf16 modes; above them cuBLAS is.
 struct PathLimits {
-  int dot, skinny;
+  int dot, skinny, stream;
 };
-constexpr PathLimits kPlain16 = {1, 16};  // plain fp16 / bf16
-// Quantised in fp16 / bf16 modes: the library would read twice the bytes or more.
-constexpr PathLimits kExpanded16 = {1, 64};
+constexpr PathLimits kPlain16 = {1, 16, 0};
+// Quantised: the library would read twice the bytes or more.
+constexpr PathLimits kExpanded16 = {1, 64, 0};
+// On devices that stream them. A product that many blocks share spends some microseconds on their sums, which a large
+// weight does not notice.
+constexpr PathLimits kStreamed16 = {1, 32, 512};
+constexpr PathLimits kLargeStreamed16 = {1, 8, 512};
+constexpr std::int64_t kLargeWeight = std::int64_t{24} << 20;  // elements
 // Of either kind, when the weight is so small that only the path's own latency counts.
-constexpr PathLimits kSmall16 = {8, 64};
+constexpr PathLimits kSmall16 = {8, 64, 0};
 constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;  // elements
-constexpr PathLimits kPlain32 = {4, 0};                       // fp32 mode
-constexpr PathLimits kExpanded32 = {16, 0};
+
+constexpr int kPlainDot32 = 4, kExpandedDot32 = 16;  // the same in fp32 mode, where dot is the only other path
 
 constexpr std::int64_t kFewAssignments = 64;                   // experts: up to here one product per assignment
 constexpr int kAssignmentRows = 2048;                          // rows of a chunk of an expert product: bounds workspace
@@ -51,16 +56,24 @@ Product Plain(const Weight& w, const void* x, int rows) {
 
 }  // namespace
 
-GemmPath CudaOps::PathOf(const WeightView& w, int rows) const {
+GemmPath CudaOps::PathOf(const Product& p) const {
+  const bool expanded = !LibraryReads(p.w, ctx_.precision), streams = StreamTakes(ctx_, p);
+  if (forced_path_ == GemmPath::kStream && !streams) return GemmPath::kSkinny;
   if (forced_path_ != GemmPath::kAuto) return forced_path_;
-  const bool expanded = !LibraryReads(w, ctx_.precision), wide = ctx_.precision == Precision::kFp32;
-  if (ctx_.batch_invariant) return wide ? GemmPath::kDot : GemmPath::kSkinny;
-  const bool small = w.rows * w.cols <= kSmallWeight;
-  const PathLimits limits = wide       ? (expanded ? kExpanded32 : kPlain32)
-                            : small    ? kSmall16
-                            : expanded ? kExpanded16
-                                       : kPlain16;
-  return rows <= limits.dot ? GemmPath::kDot : rows <= limits.skinny ? GemmPath::kSkinny : GemmPath::kLibrary;
+  if (ctx_.precision == Precision::kFp32) {
+    const bool dot = ctx_.batch_invariant || p.rows <= (expanded ? kExpandedDot32 : kPlainDot32);
+    return dot ? GemmPath::kDot : GemmPath::kLibrary;
+  }
+  if (ctx_.batch_invariant) return GemmPath::kSkinny;
+  const std::int64_t elements = p.w.rows * p.w.cols;
+  const PathLimits limits = elements <= kSmallWeight  ? kSmall16
+                            : !expanded               ? kPlain16
+                            : !streams                ? kExpanded16
+                            : elements < kLargeWeight ? kStreamed16
+                                                      : kLargeStreamed16;
+  if (p.rows <= limits.dot) return GemmPath::kDot;
+  if (p.rows <= limits.skinny) return GemmPath::kSkinny;
+  return p.rows <= limits.stream ? GemmPath::kStream : GemmPath::kLibrary;
 }
 
 bool CudaOps::FewAssignments(std::int64_t assignments) const {
@@ -125,11 +138,13 @@ void CudaOps::RunLibrary(const Product& p, Apply&& apply) {
 
 void CudaOps::Run(const Product& p) {
   if (p.rows <= 0) return;
-  switch (PathOf(p.w, p.rows)) {
+  switch (PathOf(p)) {
     case GemmPath::kDot:
       return LaunchDot(ctx_, p);
     case GemmPath::kSkinny:
       return LaunchSkinny(ctx_, p);
+    case GemmPath::kStream:
+      return LaunchStream(ctx_, p);
     default:
       break;
   }
@@ -235,7 +250,7 @@ void CudaOps::Reserve(const OpsLimits& limits) {
   const std::size_t rows = std::max(limits.max_rows, 1), width = limits.max_width;
   const std::size_t scratch = library_needs_scratch_ ? Padded(kScratchBytes) : 0;
   const std::size_t gated = std::min(std::max(kRawBytes, width * 4), rows * width * 4);
-  const std::size_t split_sums = SkinnyWorkspaceBytes(ctx_);
+  const std::size_t split_sums = std::max(SkinnyWorkspaceBytes(ctx_), StreamWorkspaceBytes(ctx_));
   std::size_t experts = 0;
   if (limits.experts > 0) {
     const int assignments = static_cast<int>(std::min<std::size_t>(rows, kAssignmentRows)) * limits.top_k;
