@@ -20,7 +20,9 @@ constexpr PathLimits kExpanded16 = {1, 64, 0};
 // weight does not notice.
 constexpr PathLimits kStreamed16 = {1, 32, 512};
 constexpr PathLimits kLargeStreamed16 = {1, 8, 512};
-constexpr std::int64_t kLargeWeight = std::int64_t{24} << 20;  // elements
+constexpr std::int64_t kLargeWeight = std::int64_t{48} << 20;  // elements
+// One with longer rows than it has rows is large at half of that, because the skinny path cuts it over blocks as well.
+bool IsLarge(const WeightView& w) { return w.rows * w.cols >= (w.cols > w.rows ? kLargeWeight / 2 : kLargeWeight); }
 // Of either kind, when the weight is so small that only the path's own latency counts.
 constexpr PathLimits kSmall16 = {8, 64, 0};
 constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;  // elements
@@ -66,11 +68,11 @@ GemmPath CudaOps::PathOf(const Product& p) const {
   }
   if (ctx_.batch_invariant) return GemmPath::kSkinny;
   const std::int64_t elements = p.w.rows * p.w.cols;
-  const PathLimits limits = elements <= kSmallWeight  ? kSmall16
-                            : !expanded               ? kPlain16
-                            : !streams                ? kExpanded16
-                            : elements < kLargeWeight ? kStreamed16
-                                                      : kLargeStreamed16;
+  const PathLimits limits = elements <= kSmallWeight ? kSmall16
+                            : !expanded              ? kPlain16
+                            : !streams               ? kExpanded16
+                            : IsLarge(p.w)           ? kLargeStreamed16
+                                                     : kStreamed16;
   if (p.rows <= limits.dot) return GemmPath::kDot;
   if (p.rows <= limits.skinny) return GemmPath::kSkinny;
   return p.rows <= limits.stream ? GemmPath::kStream : GemmPath::kLibrary;
@@ -78,7 +80,21 @@ GemmPath CudaOps::PathOf(const Product& p) const {
 
 bool CudaOps::FewAssignments(std::int64_t assignments) const {
   if (ctx_.precision == Precision::kFp32) return true;  // the grouped products are for 16-bit operands
+  if (forced_path_ != GemmPath::kAuto) return forced_path_ == GemmPath::kDot;
   return !ctx_.batch_invariant && assignments <= kFewAssignments;
+}
+
+bool CudaOps::StreamsExperts(const Product& p) const {
+  if (forced_path_ == GemmPath::kSkinny) return false;
+  return !ctx_.batch_invariant && StreamTakes(ctx_, p);
+}
+
+void CudaOps::RunExperts(const Product& p, const ExpertTiles& tiles, bool streams) {
+  LaunchSortExperts(ctx_, tiles, p.expert, p.rows, p.experts);
+  if (streams && (tiles.tile >= kLeastStreamedTile || forced_path_ == GemmPath::kStream))
+    LaunchStreamGrouped(ctx_, p, tiles);
+  else
+    LaunchGrouped(ctx_, p, tiles);
 }
 
 std::int64_t CudaOps::LibraryRows(const WeightView& w) const {
@@ -209,10 +225,10 @@ void CudaOps::ExpertGated(const ExpertGatedArgs& args) {
         LaunchDot(ctx_, p);
         continue;
       }
+      const bool streams = StreamsExperts(p);
       const ExpertTiles tiles =
-          PlanExpertTiles(Workspace(ExpertTileBytes(assignments, p.experts)), assignments, p.experts);
-      LaunchSortExperts(ctx_, tiles, p.expert, assignments, p.experts);
-      LaunchGrouped(ctx_, p, tiles);
+          PlanExpertTiles(Workspace(ExpertTileBytes(assignments, p.experts, streams)), assignments, p.experts, streams);
+      RunExperts(p, tiles, streams);
     }
   });
 }
@@ -234,13 +250,13 @@ void CudaOps::ExpertDown(const ExpertDownArgs& args) {
         LaunchDot(ctx_, p);
         continue;
       }
-      const std::size_t table_bytes = ExpertTileBytes(assignments, p.experts);
+      const bool streams = StreamsExperts(p);
+      const std::size_t table_bytes = ExpertTileBytes(assignments, p.experts, streams);
       const std::size_t partial_bytes = std::int64_t{assignments} * p.w.rows * sizeof(float);
       auto* work = static_cast<std::byte*>(Workspace(table_bytes + partial_bytes));
-      const ExpertTiles tiles = PlanExpertTiles(work, assignments, p.experts);
+      const ExpertTiles tiles = PlanExpertTiles(work, assignments, p.experts, streams);
       p.out = reinterpret_cast<float*>(work + table_bytes);
-      LaunchSortExperts(ctx_, tiles, p.expert, assignments, p.experts);
-      LaunchGrouped(ctx_, p, tiles);
+      RunExperts(p, tiles, streams);
       LaunchCombine(ctx_, out, p.out, args.weight + first, rows, args.top_k, p.w.rows);
     }
   });
@@ -256,7 +272,7 @@ void CudaOps::Reserve(const OpsLimits& limits) {
     const int assignments = static_cast<int>(std::min<std::size_t>(rows, kAssignmentRows)) * limits.top_k;
     // Fewer assignments may be cut into more tiles than more of them, but never into more than two an expert below that
     // size.
-    experts = ExpertTileBytes(assignments, limits.experts) + std::size_t{24} * limits.experts +
+    experts = ExpertTileBytes(assignments, limits.experts, false) + std::size_t{24} * limits.experts +
               assignments * width * sizeof(float);
   }
   Workspace(std::max({scratch + gated, split_sums, experts, AttentionWorkspaceBytes(limits),

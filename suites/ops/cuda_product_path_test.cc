@@ -14,9 +14,11 @@ struct ProductPath {
 
 std::vector<ProductPath> ProductPaths() {
   std::vector<ProductPath> all;
-  for (const OpCaseList& list : ProductCases()) {
-    if (list.precision == Precision::kFp32) continue;  // has neither
-    for (const GemmPath path : {GemmPath::kSkinny, GemmPath::kStream}) all.push_back({list, path});
+  for (const auto& lists : {ProductCases(), ExpertCases()}) {
+    for (const OpCaseList& list : lists) {
+      if (list.precision == Precision::kFp32) continue;  // has neither
+      for (const GemmPath path : {GemmPath::kSkinny, GemmPath::kStream}) all.push_back({list, path});
+    }
   }
   return all;
 }

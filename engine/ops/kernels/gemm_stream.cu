@@ -31,6 +31,13 @@ struct StreamCut {
   }
 };
 
+// Steps [step, step + steps) of one tile.
+struct StreamSegment {
+  std::int64_t matrix = 0;  // the expert's
+  int tile = 0, step = 0, steps = 0;
+  int first = 0, count = 0;  // activation rows, or places in the list of assignments
+};
+
 inline constexpr int kTileRows = 128;
 inline constexpr int kGroupThreads = 128;  // a warpgroup
 inline constexpr int kThreads = 3 * kGroupThreads;
@@ -56,17 +63,59 @@ namespace {
 
 #ifdef ASSAY_WARPGROUP
 
-// Row of the matrix that row r of a tile shows: rows 8 to 15 of each 16 are the partners of 0 to 7.
-__device__ __forceinline__ std::int64_t WeightRow(const Product& p, std::int64_t tile, int r) {
-  const TileRows rows = RowsOfTile(p, tile * (kTileRows / 16) + r / 16, r % 8);
-  return r % 16 < 8 ? rows.load_a : rows.load_b;
+// The segments of a block, which all its warps walk alike: of a product of all rows its share of the steps, of experts
+// every tile of weight rows with every tile of assignments, whole, in turn with the other blocks.
+template <bool kGrouped>
+struct Walk {
+  const Product& p;
+  const StreamCut& cut;
+  const ExpertTiles& tiles;
+  std::int64_t at, end;
+
+  __device__ Walk(const Product& product, const StreamCut& steps, const ExpertTiles& assignments)
+      : p(product), cut(steps), tiles(assignments) {
+    const int block = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
+    at = kGrouped ? block : cut.begin(block, blocks);
+    end = kGrouped ? std::int64_t{cut.tiles} * tiles.max_tiles : cut.begin(block + 1, blocks);
+  }
+  __device__ __forceinline__ bool Next(StreamSegment& segment) {
+    if constexpr (kGrouped) {
+      for (; at < end; at += gridDim.x) {
+        const std::int32_t* own = tiles.tiles + 3 * (at / cut.tiles);
+        if (own[2] == 0) continue;
+        segment = {own[0], static_cast<int>(at % cut.tiles), 0, cut.steps, own[1], own[2]};
+        at += gridDim.x;
+        return true;
+      }
+      return false;
+    } else {
+      if (at >= end) return false;
+      const std::int64_t tile = at / cut.steps, tile_end = min(end, (tile + 1) * cut.steps);
+      segment = {
+          0,     static_cast<int>(tile), static_cast<int>(at - tile * cut.steps), static_cast<int>(tile_end - at), 0,
+          p.rows};
+      at = tile_end;
+      return true;
+    }
+  }
+  // Of the result: the i-th of the segment.
+  __device__ __forceinline__ int Row(const StreamSegment& segment, int i) const {
+    return kGrouped ? tiles.list[segment.first + i] : i;
+  }
+};
+
+// Row of the stored matrices that row r of a tile shows: rows 8 to 15 of each 16 are the partners of 0 to 7.
+__device__ __forceinline__ std::int64_t WeightRow(const Product& p, const StreamSegment& segment, int r) {
+  const TileRows rows = RowsOfTile(p, std::int64_t{segment.tile} * (kTileRows / 16) + r / 16, r % 8);
+  return segment.matrix * p.w.rows + (r % 16 < 8 ? rows.load_a : rows.load_b);
 }
 
-// Two warps copy weights and scales of steps [at, end).
-template <class Format, int N>
-__device__ void CopyWeights(const Product& p, const StreamCut& cut, std::int64_t at, std::int64_t end,
-                            std::uint32_t ring, std::uint32_t full, std::uint32_t empty, int thread) {
+// Two warps copy weights and scales.
+template <class Format, int N, bool kGrouped>
+__device__ void CopyWeights(Walk<kGrouped> walk, std::uint32_t ring, std::uint32_t full, std::uint32_t empty,
+                            int thread) {
   using S = Stage<Format, N>;
+  const Product& p = walk.p;
   constexpr int kChunks = S::kRowBytes / 16, kRows = 64 / kChunks, kTurns = kTileRows / kRows;
   const int chunk = thread % kChunks, row = thread / kChunks;
   const std::int64_t row_bytes = p.w.stride / (32 * Format::kBlocks) * kGroupBytes, scales_row = p.w.stride / 32;
@@ -75,79 +124,81 @@ __device__ void CopyWeights(const Product& p, const StreamCut& cut, std::int64_t
   const __half* scales[2] = {};
   int stage = 0;
   std::uint32_t phase = 1;
-  std::int64_t tile = -1;
-  for (; at < end; ++at) {
-    const std::int64_t now = at / cut.steps;
-    const int step = static_cast<int>(at - now * cut.steps);
-    if (now != tile) {
-      tile = now;
+  StreamSegment segment;
+  while (walk.Next(segment)) {
 #pragma unroll
-      for (int i = 0; i < kTurns; ++i)
-        from[i] = static_cast<std::uint32_t>(WeightRow(p, tile, row + i * kRows) * (row_bytes / 16));
-      if constexpr (Format::kScaled) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i)
-          scales[i] = static_cast<const __half*>(p.w.scales) + WeightRow(p, tile, thread + 64 * i) * scales_row;
-      }
-    }
-    WaitBarrier(empty + 8 * stage, phase);
-    const std::uint32_t to = ring + stage * S::kBytes;
-    const int vector = step * (S::kRowBytes / 16) + chunk;
-    const bool present = vector < row_bytes / 16;
-#pragma unroll
-    for (int i = 0; i < kTurns; ++i) {
-      const int r = row + i * kRows;
-      // Plain: rows of 128 bytes. Quantised: [group][row][64 bytes]. Swizzled so that what a warp reads at once lies in
-      // different banks.
-      const std::uint32_t place = Format::kScaled
-                                      ? (chunk / 4) * kTileRows * 64 + r * 64 + ((chunk % 4) ^ (r / 2 % 4)) * 16
-                                      : r * 128 + (chunk ^ (r % 8)) * 16;
-      CopyAsync<16>(to + place, data + from[i] + (present ? vector : 0), present);
-    }
+    for (int i = 0; i < kTurns; ++i)
+      from[i] = static_cast<std::uint32_t>(WeightRow(p, segment, row + i * kRows) * (row_bytes / 16));
     if constexpr (Format::kScaled) {
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
+      for (int i = 0; i < 2; ++i)
+        scales[i] = static_cast<const __half*>(p.w.scales) + WeightRow(p, segment, thread + 64 * i) * scales_row;
+    }
+    for (int step = segment.step; step < segment.step + segment.steps; ++step) {
+      WaitBarrier(empty + 8 * stage, phase);
+      const std::uint32_t to = ring + stage * S::kBytes;
+      const int vector = step * (S::kRowBytes / 16) + chunk;
+      const bool present = vector < row_bytes / 16;
 #pragma unroll
-        for (int h = 0; h < 2; ++h) {
-          const int first = 4 * step + 2 * h;  // rows of scales begin on four bytes
-          const bool here = first < scales_row;
-          CopyAsync<4>(to + S::kScalesAt + (thread + 64 * i) * 8 + 4 * h, scales[i] + (here ? first : 0), here);
+      for (int i = 0; i < kTurns; ++i) {
+        const int r = row + i * kRows;
+        // Plain: rows of 128 bytes. Quantised: [group][row][64 bytes]. Swizzled so that what a warp reads at once lies
+        // in different banks.
+        const std::uint32_t place = Format::kScaled
+                                        ? (chunk / 4) * kTileRows * 64 + r * 64 + ((chunk % 4) ^ (r / 2 % 4)) * 16
+                                        : r * 128 + (chunk ^ (r % 8)) * 16;
+        CopyAsync<16>(to + place, data + from[i] + (present ? vector : 0), present);
+      }
+      if constexpr (Format::kScaled) {
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+#pragma unroll
+          for (int h = 0; h < 2; ++h) {
+            const int first = 4 * step + 2 * h;  // rows of scales begin on four bytes
+            const bool here = first < scales_row;
+            CopyAsync<4>(to + S::kScalesAt + (thread + 64 * i) * 8 + 4 * h, scales[i] + (here ? first : 0), here);
+          }
         }
       }
+      ArriveAfterCopies(full + 8 * stage);
+      if (++stage == S::kCount) stage = 0, phase ^= 1;
     }
-    ArriveAfterCopies(full + 8 * stage);
-    if (++stage == S::kCount) stage = 0, phase ^= 1;
   }
 }
 
-// Two warps copy activations of the same steps.
-template <class Format, class T, int N>
-__device__ void CopyActivations(const Product& p, const StreamCut& cut, std::int64_t at, std::int64_t end,
-                                std::uint32_t ring, std::uint32_t full, std::uint32_t empty, int thread) {
+// Two warps copy activations.
+template <class Format, class T, int N, bool kGrouped>
+__device__ void CopyActivations(Walk<kGrouped> walk, std::uint32_t ring, std::uint32_t full, std::uint32_t empty,
+                                int thread) {
   using S = Stage<Format, N>;
+  const Product& p = walk.p;
   const int chunk = thread % 8, row = thread / 8, cols = static_cast<int>(p.w.cols);
-  const int rows = (p.rows - row + 7) / 8;  // that this thread copies: row, row + 8, ...
-  const auto* x = static_cast<const T*>(p.x) + std::int64_t{row < p.rows ? row : 0} * cols;
+  const auto* x = static_cast<const uint4*>(p.x);
   const std::uint32_t place = row * 128 + (chunk ^ row) * 16;
-  int stage = 0, step = static_cast<int>(at % cut.steps);
+  std::uint32_t from[N / 8];  // 16-byte vectors from x to rows row, row + 8, ... of the segment
+  int stage = 0;
   std::uint32_t phase = 1;
-  for (; at < end; ++at) {
-    WaitBarrier(empty + 8 * stage, phase);
-    const std::uint32_t to = ring + stage * S::kBytes + S::kWeights + place;
+  StreamSegment segment;
+  while (walk.Next(segment)) {
+    const int rows = (segment.count - row + 7) / 8;  // that this thread copies
 #pragma unroll
-    for (int half = 0; half < S::kColumns / 64; ++half) {
-      const int k = step * S::kColumns + 64 * half + 8 * chunk;
-      const int present = k < cols ? rows : 0;
-      const T* from = x + (k < cols ? k : 0);
-#pragma unroll
-      for (int i = 0; i < N / 8; ++i) {
-        CopyAsync<16>(to + half * N * 128 + i * 1024, from, i < present);
-        if (i + 1 < present) from += 8 * cols;
-      }
+    for (int i = 0; i < N / 8; ++i) {
+      const int r = i < rows ? walk.Row(segment, row + 8 * i) : 0;
+      from[i] = static_cast<std::uint32_t>(kGrouped ? r / p.x_share : r) * static_cast<std::uint32_t>(cols / 8);
     }
-    if (++step == cut.steps) step = 0;
-    ArriveAfterCopies(full + 8 * stage);
-    if (++stage == S::kCount) stage = 0, phase ^= 1;
+    for (int step = segment.step; step < segment.step + segment.steps; ++step) {
+      WaitBarrier(empty + 8 * stage, phase);
+      const std::uint32_t to = ring + stage * S::kBytes + S::kWeights + place;
+#pragma unroll
+      for (int half = 0; half < S::kColumns / 64; ++half) {
+        const int k = step * S::kColumns + 64 * half + 8 * chunk, present = k < cols ? rows : 0;
+        const uint4* column = x + (k < cols ? k / 8 : 0);
+#pragma unroll
+        for (int i = 0; i < N / 8; ++i) CopyAsync<16>(to + half * N * 128 + i * 1024, column + from[i], i < present);
+      }
+      ArriveAfterCopies(full + 8 * stage);
+      if (++stage == S::kCount) stage = 0, phase ^= 1;
+    }
   }
 }
 
@@ -363,16 +414,19 @@ __device__ bool ReduceTile(float (&sum)[N / 2], const SplitSums& split, const St
 // Applies the epilogue to the sums of 64 weight rows, of which `tile16` are the first 16 of the warp. Stored results go
 // through shared memory, so that a warp writes runs of 256 bytes: rows of the result may be a megabyte apart, and
 // scattered writes to many of them cost more than the product.
-template <class T, int N>
-__device__ __forceinline__ void Finish(const Product& p, const float (&sum)[N / 2], std::int64_t tile, int thread) {
+template <class T, int N, bool kGrouped>
+__device__ __forceinline__ void Finish(const Walk<kGrouped>& walk, const StreamSegment& segment,
+                                       const float (&sum)[N / 2], int thread) {
+  const Product& p = walk.p;
   const int lane = thread % 32, warp = thread / 32, g = lane / 4, t = lane % 4;
   if (p.epilogue != Epilogue::kStore) {
-    const TileRows rows = RowsOfTile(p, tile * (kTileRows / 16) + warp, g);
+    const TileRows rows = RowsOfTile(p, std::int64_t{segment.tile} * (kTileRows / 16) + warp, g);
 #pragma unroll
     for (int j = 0; j < N / 8; ++j) {
       const int i = 8 * j + 2 * t;
-      if (i < p.rows) ApplyEpiloguePair<T>(p, i, rows.a, rows.b, sum[4 * j], sum[4 * j + 2]);
-      if (i + 1 < p.rows) ApplyEpiloguePair<T>(p, i + 1, rows.a, rows.b, sum[4 * j + 1], sum[4 * j + 3]);
+      if (i < segment.count) ApplyEpiloguePair<T>(p, walk.Row(segment, i), rows.a, rows.b, sum[4 * j], sum[4 * j + 2]);
+      if (i + 1 < segment.count)
+        ApplyEpiloguePair<T>(p, walk.Row(segment, i + 1), rows.a, rows.b, sum[4 * j + 1], sum[4 * j + 3]);
     }
     return;
   }
@@ -380,44 +434,44 @@ __device__ __forceinline__ void Finish(const Product& p, const float (&sum)[N / 
   __shared__ float results[2][8][kPitch];
   const int group = thread / kGroupThreads, own = thread % kGroupThreads, row = own / 32 * 16 + g;
   float(&part)[8][kPitch] = results[group];
-  const std::int64_t first = tile * kTileRows + 64 * group;
+  const std::int64_t o = std::int64_t{segment.tile} * kTileRows + 64 * group + own % 64;
 #pragma unroll
   for (int j = 0; j < N / 8; ++j) {
-    if (8 * j >= p.rows) break;
+    if (8 * j >= segment.count) break;
     part[2 * t][row] = sum[4 * j], part[2 * t + 1][row] = sum[4 * j + 1];
     part[2 * t][row + 8] = sum[4 * j + 2], part[2 * t + 1][row + 8] = sum[4 * j + 3];
     SyncGroup(group);
 #pragma unroll
-    for (int i = own / 64; i < 8; i += 2) {
-      const std::int64_t o = first + own % 64;
-      if (8 * j + i < p.rows && o < p.w.rows) p.out[(8 * j + i) * p.w.rows + o] = part[i][own % 64];
-    }
+    for (int i = own / 64; i < 8; i += 2)
+      if (8 * j + i < segment.count && o < p.w.rows)
+        p.out[std::int64_t{walk.Row(segment, 8 * j + i)} * p.w.rows + o] = part[i][own % 64];
     SyncGroup(group);
   }
 }
 
-template <class Format, class T, int N>
-__device__ void MultiplySteps(const Product& p, const StreamCut& cut, const SplitSums& split, std::int64_t at,
-                              std::int64_t end, RingReader<Format, N> reader, int thread) {
-  while (at < end) {
-    const std::int64_t tile = at / cut.steps, tile_end = min(end, (tile + 1) * cut.steps);
-    const int steps = static_cast<int>(tile_end - at);
+template <class Format, class T, int N, bool kGrouped>
+__device__ void MultiplySteps(Walk<kGrouped> walk, const SplitSums& split, RingReader<Format, N> reader, int thread) {
+  StreamSegment segment;
+  while (walk.Next(segment)) {
     float sum[N / 2];
 #pragma unroll
     for (int i = 0; i < N / 2; ++i) sum[i] = 0.0f;
     if constexpr (Format::kScaled)
-      MultiplyExpanded<Format, T, N>(sum, reader, steps, thread);
+      MultiplyExpanded<Format, T, N>(sum, reader, segment.steps, thread);
     else
-      MultiplyPlain<Format, T, N>(sum, reader, steps, thread);
-    at = tile_end;
-    if (steps < cut.steps && !ReduceTile<N>(sum, split, cut, tile, thread, static_cast<int>(gridDim.x))) continue;
-    Finish<T, N>(p, sum, tile, thread);
+      MultiplyPlain<Format, T, N>(sum, reader, segment.steps, thread);
+    if constexpr (!kGrouped) {
+      const bool whole = segment.steps == walk.cut.steps;
+      if (!whole && !ReduceTile<N>(sum, split, walk.cut, segment.tile, thread, static_cast<int>(gridDim.x))) continue;
+    }
+    Finish<T, N>(walk, segment, sum, thread);
   }
 }
 #endif
 
-template <class Format, class T, int N>
-__global__ void __launch_bounds__(kThreads, 1) StreamKernel(Product p, StreamCut cut, SplitSums split) {
+template <class Format, class T, int N, bool kGrouped>
+__global__ void __launch_bounds__(kThreads, 1)
+    StreamKernel(Product p, StreamCut cut, SplitSums split, ExpertTiles tiles) {
 #ifdef ASSAY_WARPGROUP
   using S = Stage<Format, N>;
   extern __shared__ unsigned char shared[];
@@ -432,23 +486,22 @@ __global__ void __launch_bounds__(kThreads, 1) StreamKernel(Product p, StreamCut
     }
   }
   __syncthreads();
-  const int blocks = static_cast<int>(gridDim.x), block = static_cast<int>(blockIdx.x);
-  const std::int64_t begin = cut.begin(block, blocks), end = cut.begin(block + 1, blocks);
+  const Walk<kGrouped> walk(p, cut, tiles);
   if (threadIdx.x < kGroupThreads) {
     GiveRegisters<kCopyRegisters>();
     const int thread = static_cast<int>(threadIdx.x) % 64;
     if (threadIdx.x < 64) {
-      CopyWeights<Format, N>(p, cut, begin, end, ring, full, empty, thread);
-      WaitForPredecessors();
+      if (kGrouped) WaitForPredecessors();  // they list the assignments
+      CopyWeights<Format, N>(walk, ring, full, empty, thread);
+      if (!kGrouped) WaitForPredecessors();
     } else {
       WaitForPredecessors();
-      CopyActivations<Format, T, N>(p, cut, begin, end, ring, full, empty, thread);
+      CopyActivations<Format, T, N>(walk, ring, full, empty, thread);
     }
   } else {
     TakeRegisters<kMultiplyRegisters>();
     WaitForPredecessors();
-    MultiplySteps<Format, T, N>(p, cut, split, begin, end,
-                                RingReader<Format, N>{shared + (ring - unaligned), ring, full, empty},
+    MultiplySteps<Format, T, N>(walk, split, RingReader<Format, N>{shared + (ring - unaligned), ring, full, empty},
                                 static_cast<int>(threadIdx.x) - kGroupThreads);
   }
 #else
@@ -477,7 +530,7 @@ constexpr int kMostRows = 128;  // a launch
 
 bool StreamTakes(const KernelContext& ctx, const Product& p) {
 #ifdef ASSAY_STREAM
-  return ctx.compute_capability == 90 && ctx.precision != Precision::kFp32 && AlignedRows(p) && p.expert == nullptr;
+  return ctx.compute_capability == 90 && ctx.precision != Precision::kFp32 && AlignedRows(p);
 #else
   static_cast<void>(ctx), static_cast<void>(p);
   return false;
@@ -517,10 +570,28 @@ void LaunchStream(const KernelContext& ctx, const Product& all) {
           constexpr int kLeastSteps = 1 + N / 32;
           const auto blocks = static_cast<unsigned>(
               std::min<std::int64_t>(ctx.sm_count, std::max<std::int64_t>(cut.tiles, cut.total() / kLeastSteps)));
-          Launch(StreamKernel<Format, T, N>, dim3(blocks), dim3(kThreads), S::kCount * S::kBytes + 1024, ctx, p, cut,
-                 split);
+          Launch(StreamKernel<Format, T, N, false>, dim3(blocks), dim3(kThreads), S::kCount * S::kBytes + 1024, ctx, p,
+                 cut, split, ExpertTiles{});
         });
       }
+    });
+  });
+}
+
+void LaunchStreamGrouped(const KernelContext& ctx, const Product& p, const ExpertTiles& tiles) {
+  With16Bit(ctx.precision, [&](auto t) {
+    using T = decltype(t);
+    WithWeightFormat<T>(p.w, [&](auto format) {
+      using Format = decltype(format);
+      WithStreamTile(tiles.tile, [&](auto n) {
+        constexpr int N = std::max(decltype(n)::value, kLeastStreamedTile);
+        using S = Stage<Format, N>;
+        StreamCut cut;
+        cut.steps = static_cast<int>((RowBytes(p.w) + S::kRowBytes - 1) / S::kRowBytes);
+        cut.tiles = RowTiles(p, kTileRows / 16);
+        Launch(StreamKernel<Format, T, N, true>, dim3(static_cast<unsigned>(ctx.sm_count)), dim3(kThreads),
+               S::kCount * S::kBytes + 1024, ctx, p, cut, SplitSums{}, tiles);
+      });
     });
   });
 }

@@ -60,15 +60,18 @@ struct ExpertTiles {
   std::int32_t* list = nullptr;   // [assignments] ids, by expert, then ascending
   std::int32_t* tiles = nullptr;  // [max_tiles][3]: expert, first index in list, count (0: nothing to do)
   int max_tiles = 0;
-  int tile = 0;  // most assignments in a tile: 8, 16, 32 or 64
+  int tile = 0;  // most assignments in a tile: 8, 16, 32, 64 or, streamed, 128
 };
-// Bytes of workspace for the tables of `assignments` over `experts`.
-std::size_t ExpertTileBytes(int assignments, int experts);
-ExpertTiles PlanExpertTiles(void* workspace, int assignments, int experts);
+// Tiles of so many assignments are streamed where StreamTakes the product.
+constexpr int kLeastStreamedTile = 32;
+// Bytes of workspace for the tables of `assignments` over `experts`; `streams`: see StreamTakes.
+std::size_t ExpertTileBytes(int assignments, int experts, bool streams);
+ExpertTiles PlanExpertTiles(void* workspace, int assignments, int experts, bool streams);
 void LaunchSortExperts(const KernelContext& ctx, const ExpertTiles& tiles, const std::int32_t* expert, int assignments,
                        int experts);
 // Like LaunchSkinny, each assignment with its expert's matrix.
 void LaunchGrouped(const KernelContext& ctx, const Product& p, const ExpertTiles& tiles);
+void LaunchStreamGrouped(const KernelContext& ctx, const Product& p, const ExpertTiles& tiles);
 // out[r, o] = sum_k weight[r, k] * partial[r, k, o], k in order.
 void LaunchCombine(const KernelContext& ctx, float* out, const float* partial, const float* weight, int rows, int top_k,
                    std::int64_t width);
