@@ -58,11 +58,11 @@ double CopyBandwidth(Ops& ops) {
 }
 
 void Measure(DType type, double copy) {
-  constexpr GemmPath kPaths[] = {GemmPath::kDot, GemmPath::kSkinny, GemmPath::kLibrary};
+  constexpr GemmPath kPaths[] = {GemmPath::kDot, GemmPath::kSkinny, GemmPath::kStream, GemmPath::kLibrary};
   std::vector<std::unique_ptr<Ops>> ops;
   for (const GemmPath path : kPaths) ops.push_back(MakeCudaOps({.precision = Precision::kBf16, .gemm_path = path}));
-  fmt::print("{:>14} {:>5} {:>4} {:>8} | {:>16} {:>16} {:>16}\n", "shape", "type", "rows", "floor us", "dot", "skinny",
-             "library");
+  fmt::print("{:>14} {:>5} {:>4} {:>8} | {:>16} {:>16} {:>16} {:>16}\n", "shape", "type", "rows", "floor us", "dot",
+             "skinny", "stream", "library");
   for (const Shape& shape : kShapes) {
     const double bytes = static_cast<double>(StoredBytes(type, shape.rows, shape.cols));
     const int copies = std::max(2, static_cast<int>(400e6 / bytes) + 1);

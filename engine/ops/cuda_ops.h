@@ -10,14 +10,14 @@
 namespace assay {
 
 // The paths to compute a product (kernels/product.h). kAuto picks by the limits in cuda_products.cc.
-enum class GemmPath { kAuto, kDot, kSkinny, kLibrary };
+enum class GemmPath { kAuto, kDot, kSkinny, kStream, kLibrary };
 
 struct CudaOptions {
   Precision precision = Precision::kBf16;
   bool batch_invariant = false;  // a row's results are bit-identical for every number of rows and every neighbour
   bool pdl = true;               // overlap a kernel's start with the end of its predecessor
   int device = 0;
-  GemmPath gemm_path = GemmPath::kAuto;  // others are for measurements; fp32 mode has no kSkinny
+  GemmPath gemm_path = GemmPath::kAuto;  // others are for measurements; fp32 mode has no kSkinny or kStream
 };
 
 // Whether this build's kernels can run on `device`, or why not in the driver's own words.

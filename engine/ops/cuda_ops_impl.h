@@ -64,7 +64,10 @@ class CudaOps final : public Ops, public WorkspaceSource {
   template <auto launch, class Args>
   void Forward(const char* op, const Args& args);
 
-  GemmPath PathOf(const WeightView& w, int rows) const;
+  GemmPath PathOf(const Product& p) const;
+  // Whether tiles of assignments may be streamed, and the product of all of them, one way or the other.
+  bool StreamsExperts(const Product& p) const;
+  void RunExperts(const Product& p, const ExpertTiles& tiles, bool streams);
   bool FewAssignments(std::int64_t assignments) const;
   // Rows of a weight that are expanded to the mode's type for the library at a time; all where it reads them as kept.
   std::int64_t LibraryRows(const WeightView& w) const;

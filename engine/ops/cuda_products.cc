@@ -9,18 +9,25 @@
 namespace assay {
 namespace {
 
-// Up to how many activation rows each path is taken; above them cuBLAS is.
+// Up to how many activation rows each path is taken in fp16 and bf16 modes; above them cuBLAS is.
 struct PathLimits {
-  int dot, skinny;
+  int dot, skinny, stream;
 };
-constexpr PathLimits kPlain16 = {1, 16};  // plain fp16 / bf16
-// Quantised in fp16 / bf16 modes: the library would read twice the bytes or more.
-constexpr PathLimits kExpanded16 = {1, 64};
+constexpr PathLimits kPlain16 = {1, 16, 0};
+// Quantised: the library would read twice the bytes or more.
+constexpr PathLimits kExpanded16 = {1, 64, 0};
+// On devices that stream them. A product that many blocks share spends some microseconds on their sums, which a large
+// weight does not notice.
+constexpr PathLimits kStreamed16 = {1, 32, 512};
+constexpr PathLimits kLargeStreamed16 = {1, 8, 512};
+constexpr std::int64_t kLargeWeight = std::int64_t{48} << 20;  // elements
+// One with longer rows than it has rows is large at half of that, because the skinny path cuts it over blocks as well.
+bool IsLarge(const WeightView& w) { return w.rows * w.cols >= (w.cols > w.rows ? kLargeWeight / 2 : kLargeWeight); }
 // Of either kind, when the weight is so small that only the path's own latency counts.
-constexpr PathLimits kSmall16 = {8, 64};
+constexpr PathLimits kSmall16 = {8, 64, 0};
 constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;  // elements
-constexpr PathLimits kPlain32 = {4, 0};                       // fp32 mode
-constexpr PathLimits kExpanded32 = {16, 0};
+
+constexpr int kPlainDot32 = 4, kExpandedDot32 = 16;  // the same in fp32 mode, where dot is the only other path
 
 constexpr std::int64_t kFewAssignments = 64;                   // experts: up to here one product per assignment
 constexpr int kAssignmentRows = 2048;                          // rows of a chunk of an expert product: bounds workspace
@@ -51,21 +58,43 @@ Product Plain(const Weight& w, const void* x, int rows) {
 
 }  // namespace
 
-GemmPath CudaOps::PathOf(const WeightView& w, int rows) const {
+GemmPath CudaOps::PathOf(const Product& p) const {
+  const bool expanded = !LibraryReads(p.w, ctx_.precision), streams = StreamTakes(ctx_, p);
+  if (forced_path_ == GemmPath::kStream && !streams) return GemmPath::kSkinny;
   if (forced_path_ != GemmPath::kAuto) return forced_path_;
-  const bool expanded = !LibraryReads(w, ctx_.precision), wide = ctx_.precision == Precision::kFp32;
-  if (ctx_.batch_invariant) return wide ? GemmPath::kDot : GemmPath::kSkinny;
-  const bool small = w.rows * w.cols <= kSmallWeight;
-  const PathLimits limits = wide       ? (expanded ? kExpanded32 : kPlain32)
-                            : small    ? kSmall16
-                            : expanded ? kExpanded16
-                                       : kPlain16;
-  return rows <= limits.dot ? GemmPath::kDot : rows <= limits.skinny ? GemmPath::kSkinny : GemmPath::kLibrary;
+  if (ctx_.precision == Precision::kFp32) {
+    const bool dot = ctx_.batch_invariant || p.rows <= (expanded ? kExpandedDot32 : kPlainDot32);
+    return dot ? GemmPath::kDot : GemmPath::kLibrary;
+  }
+  if (ctx_.batch_invariant) return GemmPath::kSkinny;
+  const std::int64_t elements = p.w.rows * p.w.cols;
+  const PathLimits limits = elements <= kSmallWeight ? kSmall16
+                            : !expanded              ? kPlain16
+                            : !streams               ? kExpanded16
+                            : IsLarge(p.w)           ? kLargeStreamed16
+                                                     : kStreamed16;
+  if (p.rows <= limits.dot) return GemmPath::kDot;
+  if (p.rows <= limits.skinny) return GemmPath::kSkinny;
+  return p.rows <= limits.stream ? GemmPath::kStream : GemmPath::kLibrary;
 }
 
 bool CudaOps::FewAssignments(std::int64_t assignments) const {
   if (ctx_.precision == Precision::kFp32) return true;  // the grouped products are for 16-bit operands
+  if (forced_path_ != GemmPath::kAuto) return forced_path_ == GemmPath::kDot;
   return !ctx_.batch_invariant && assignments <= kFewAssignments;
+}
+
+bool CudaOps::StreamsExperts(const Product& p) const {
+  if (forced_path_ == GemmPath::kSkinny) return false;
+  return !ctx_.batch_invariant && StreamTakes(ctx_, p);
+}
+
+void CudaOps::RunExperts(const Product& p, const ExpertTiles& tiles, bool streams) {
+  LaunchSortExperts(ctx_, tiles, p.expert, p.rows, p.experts);
+  if (streams && (tiles.tile >= kLeastStreamedTile || forced_path_ == GemmPath::kStream))
+    LaunchStreamGrouped(ctx_, p, tiles);
+  else
+    LaunchGrouped(ctx_, p, tiles);
 }
 
 std::int64_t CudaOps::LibraryRows(const WeightView& w) const {
@@ -125,11 +154,13 @@ void CudaOps::RunLibrary(const Product& p, Apply&& apply) {
 
 void CudaOps::Run(const Product& p) {
   if (p.rows <= 0) return;
-  switch (PathOf(p.w, p.rows)) {
+  switch (PathOf(p)) {
     case GemmPath::kDot:
       return LaunchDot(ctx_, p);
     case GemmPath::kSkinny:
       return LaunchSkinny(ctx_, p);
+    case GemmPath::kStream:
+      return LaunchStream(ctx_, p);
     default:
       break;
   }
@@ -194,10 +225,10 @@ void CudaOps::ExpertGated(const ExpertGatedArgs& args) {
         LaunchDot(ctx_, p);
         continue;
       }
+      const bool streams = StreamsExperts(p);
       const ExpertTiles tiles =
-          PlanExpertTiles(Workspace(ExpertTileBytes(assignments, p.experts)), assignments, p.experts);
-      LaunchSortExperts(ctx_, tiles, p.expert, assignments, p.experts);
-      LaunchGrouped(ctx_, p, tiles);
+          PlanExpertTiles(Workspace(ExpertTileBytes(assignments, p.experts, streams)), assignments, p.experts, streams);
+      RunExperts(p, tiles, streams);
     }
   });
 }
@@ -219,13 +250,13 @@ void CudaOps::ExpertDown(const ExpertDownArgs& args) {
         LaunchDot(ctx_, p);
         continue;
       }
-      const std::size_t table_bytes = ExpertTileBytes(assignments, p.experts);
+      const bool streams = StreamsExperts(p);
+      const std::size_t table_bytes = ExpertTileBytes(assignments, p.experts, streams);
       const std::size_t partial_bytes = std::int64_t{assignments} * p.w.rows * sizeof(float);
       auto* work = static_cast<std::byte*>(Workspace(table_bytes + partial_bytes));
-      const ExpertTiles tiles = PlanExpertTiles(work, assignments, p.experts);
+      const ExpertTiles tiles = PlanExpertTiles(work, assignments, p.experts, streams);
       p.out = reinterpret_cast<float*>(work + table_bytes);
-      LaunchSortExperts(ctx_, tiles, p.expert, assignments, p.experts);
-      LaunchGrouped(ctx_, p, tiles);
+      RunExperts(p, tiles, streams);
       LaunchCombine(ctx_, out, p.out, args.weight + first, rows, args.top_k, p.w.rows);
     }
   });
@@ -235,13 +266,13 @@ void CudaOps::Reserve(const OpsLimits& limits) {
   const std::size_t rows = std::max(limits.max_rows, 1), width = limits.max_width;
   const std::size_t scratch = library_needs_scratch_ ? Padded(kScratchBytes) : 0;
   const std::size_t gated = std::min(std::max(kRawBytes, width * 4), rows * width * 4);
-  const std::size_t split_sums = SkinnyWorkspaceBytes(ctx_);
+  const std::size_t split_sums = std::max(SkinnyWorkspaceBytes(ctx_), StreamWorkspaceBytes(ctx_));
   std::size_t experts = 0;
   if (limits.experts > 0) {
     const int assignments = static_cast<int>(std::min<std::size_t>(rows, kAssignmentRows)) * limits.top_k;
     // Fewer assignments may be cut into more tiles than more of them, but never into more than two an expert below that
     // size.
-    experts = ExpertTileBytes(assignments, limits.experts) + std::size_t{24} * limits.experts +
+    experts = ExpertTileBytes(assignments, limits.experts, false) + std::size_t{24} * limits.experts +
               assignments * width * sizeof(float);
   }
   Workspace(std::max({scratch + gated, split_sums, experts, AttentionWorkspaceBytes(limits),

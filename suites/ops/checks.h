@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "suites/ops/cases/cases.h"
@@ -12,6 +14,30 @@ namespace assay {
 // Fails the test when a sentinel or an input of the fixture has changed.
 inline void ExpectUndamaged(DeviceFixture& fixture) {
   for (const std::string& damage : fixture.Damage()) ADD_FAILURE() << damage;
+}
+
+// What a call writes, after a poisoned workspace; fails the test where an output was not written.
+inline OutputValues Outputs(DeviceFixture& fixture, const PreparedOp& op) {
+  fixture.PoisonScratch();
+  op.call();
+  ExpectUndamaged(fixture);
+  OutputValues values;
+  values.reserve(op.outputs.size());
+  for (const Output& output : op.outputs) {
+    values.push_back(ReadOutput(fixture, output));
+    EXPECT_EQ(values.back().size(), output.count * (output.type == Output::Type::kSegment ? 4 : 1));
+    // Sentinels are NaN: what is still NaN was not written, or was made of what was not.
+    const auto unwritten = std::ranges::count_if(values.back(), [](float v) { return std::isnan(v); });
+    EXPECT_TRUE(output.sparse || unwritten == 0) << output.name << ": " << unwritten << " elements were not written";
+  }
+  return values;
+}
+
+inline void ExpectAgree(const PreparedOp& op, const OutputValues& found, const OutputValues& expected) {
+  ASSERT_EQ(found.size(), expected.size());
+  for (std::size_t i = 0; i < found.size(); ++i)
+    for (const std::string& line : Differences(found[i], expected[i], op.outputs[i].tolerance, op.outputs[i].name))
+      ADD_FAILURE() << line;
 }
 
 // The name of a mode as a test parameter.

@@ -15,29 +15,6 @@ constexpr double kCheapFlops = 3e6;
 
 class OpCaseTest : public testing::TestWithParam<OpCaseList> {};
 
-OutputValues Outputs(DeviceFixture& fixture, const PreparedOp& op) {
-  fixture.PoisonScratch();
-  op.call();
-  ExpectUndamaged(fixture);
-  OutputValues values;
-  values.reserve(op.outputs.size());
-  for (const Output& output : op.outputs) {
-    values.push_back(ReadOutput(fixture, output));
-    EXPECT_EQ(values.back().size(), output.count * (output.type == Output::Type::kSegment ? 4 : 1));
-    // Sentinels are NaN: what is still NaN was not written, or was made of what was not.
-    const auto unwritten = std::ranges::count_if(values.back(), [](float v) { return std::isnan(v); });
-    EXPECT_TRUE(output.sparse || unwritten == 0) << output.name << ": " << unwritten << " elements were not written";
-  }
-  return values;
-}
-
-void ExpectAgree(const PreparedOp& op, const OutputValues& found, const OutputValues& expected) {
-  ASSERT_EQ(found.size(), expected.size());
-  for (std::size_t i = 0; i < found.size(); ++i)
-    for (const std::string& line : Differences(found[i], expected[i], op.outputs[i].tolerance, op.outputs[i].name))
-      ADD_FAILURE() << line;
-}
-
 TEST_P(OpCaseTest, DeviceMatchesHost) {
   ASSAY_HOST_AND_DEVICE(both, GetParam().precision);
   for (const OpCase& item : GetParam().cases()) {

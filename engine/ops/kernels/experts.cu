@@ -82,9 +82,9 @@ __global__ void CombineKernel(float* out, const float* partial, const float* wei
 
 // How many assignments a tile holds: the expected number per expert, rounded up, so that tiles are neither empty nor
 // many.
-int TileSize(int assignments, int experts) {
+int TileSize(int assignments, int experts, bool streams) {
   int tile = 8;
-  while (tile < 64 && tile * experts < assignments) tile *= 2;
+  while (tile < (streams ? 128 : 64) && tile * experts < assignments) tile *= 2;
   return tile;
 }
 int MaxTiles(int assignments, int experts, int tile) { return assignments / tile + std::min(assignments, experts); }
@@ -92,14 +92,14 @@ std::size_t ListBytes(int assignments) { return (std::size_t{4} * assignments + 
 
 }  // namespace
 
-std::size_t ExpertTileBytes(int assignments, int experts) {
-  const int tile = TileSize(assignments, experts);
+std::size_t ExpertTileBytes(int assignments, int experts, bool streams) {
+  const int tile = TileSize(assignments, experts, streams);
   return ListBytes(assignments) + (std::size_t{12} * MaxTiles(assignments, experts, tile) + 255) / 256 * 256;
 }
 
-ExpertTiles PlanExpertTiles(void* workspace, int assignments, int experts) {
+ExpertTiles PlanExpertTiles(void* workspace, int assignments, int experts, bool streams) {
   ExpertTiles t;
-  t.tile = TileSize(assignments, experts);
+  t.tile = TileSize(assignments, experts, streams);
   t.max_tiles = MaxTiles(assignments, experts, t.tile);
   t.list = static_cast<std::int32_t*>(workspace);
   t.tiles = t.list + ListBytes(assignments) / 4;

@@ -1,10 +1,11 @@
 // Products of a weight with few or many activation rows, and the epilogue that follows them in the same kernel.
 //
-// Three paths to compute one product, all with float32 accumulation:
+// Four paths to compute one product, all with float32 accumulation:
 //   LaunchDot     CUDA cores. A warp owns two or four weight rows (a lane strides over k), any mode, any format.
 //   LaunchSkinny  tensor cores, fp16 and bf16 modes. Weights are the M operand, 8 NT activation rows the N operand;
 //                 eight warps of a block share 16 weight rows and interleave k in 64-byte groups, so a block reads
 //                 rows as runs.
+//   LaunchStream  tensor cores of compute capability 9.0: weights stream through a ring in shared memory.
 //   cuBLAS        cuda_products.cc; the epilogue follows as a kernel of its own.
 // In LaunchSkinny, and in LaunchDot in fp32 mode, the order of a row's sum depends on the weight's shape alone, never
 // on how many rows there are: they are the batch-invariant paths. Quantised weights are multiplied as integers, exact
@@ -49,20 +50,28 @@ void LaunchDot(const KernelContext& ctx, const Product& p);
 void LaunchSkinny(const KernelContext& ctx, const Product& p);
 std::size_t SkinnyWorkspaceBytes(const KernelContext& ctx);  // the most it asks for
 
+// Any rows; fp16 and bf16 modes, devices and products of which StreamTakes says so.
+bool StreamTakes(const KernelContext& ctx, const Product& p);
+void LaunchStream(const KernelContext& ctx, const Product& p);
+std::size_t StreamWorkspaceBytes(const KernelContext& ctx);  // 0 where it is never taken
+
 // Assignments sorted by expert, without the host knowing the counts. Tables live in workspace.
 struct ExpertTiles {
   std::int32_t* list = nullptr;   // [assignments] ids, by expert, then ascending
   std::int32_t* tiles = nullptr;  // [max_tiles][3]: expert, first index in list, count (0: nothing to do)
   int max_tiles = 0;
-  int tile = 0;  // most assignments in a tile: 8, 16, 32 or 64
+  int tile = 0;  // most assignments in a tile: 8, 16, 32, 64 or, streamed, 128
 };
-// Bytes of workspace for the tables of `assignments` over `experts`.
-std::size_t ExpertTileBytes(int assignments, int experts);
-ExpertTiles PlanExpertTiles(void* workspace, int assignments, int experts);
+// Tiles of so many assignments are streamed where StreamTakes the product.
+constexpr int kLeastStreamedTile = 32;
+// Bytes of workspace for the tables of `assignments` over `experts`; `streams`: see StreamTakes.
+std::size_t ExpertTileBytes(int assignments, int experts, bool streams);
+ExpertTiles PlanExpertTiles(void* workspace, int assignments, int experts, bool streams);
 void LaunchSortExperts(const KernelContext& ctx, const ExpertTiles& tiles, const std::int32_t* expert, int assignments,
                        int experts);
 // Like LaunchSkinny, each assignment with its expert's matrix.
 void LaunchGrouped(const KernelContext& ctx, const Product& p, const ExpertTiles& tiles);
+void LaunchStreamGrouped(const KernelContext& ctx, const Product& p, const ExpertTiles& tiles);
 // out[r, o] = sum_k weight[r, k] * partial[r, k, o], k in order.
 void LaunchCombine(const KernelContext& ctx, float* out, const float* partial, const float* weight, int rows, int top_k,
                    std::int64_t width);

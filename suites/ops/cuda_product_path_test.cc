@@ -1,0 +1,50 @@
+// Which path a product takes depends on its size, and most cases are small: here all of them go through the paths that
+// are chosen by size.
+#include "engine/ops/cuda_ops.h"
+#include "engine/ops/host_ops.h"
+#include "suites/ops/checks.h"
+
+namespace assay {
+namespace {
+
+struct ProductPath {
+  OpCaseList list;
+  GemmPath path = GemmPath::kAuto;
+};
+
+std::vector<ProductPath> ProductPaths() {
+  std::vector<ProductPath> all;
+  for (const auto& lists : {ProductCases(), ExpertCases()}) {
+    for (const OpCaseList& list : lists) {
+      if (list.precision == Precision::kFp32) continue;  // has neither
+      for (const GemmPath path : {GemmPath::kSkinny, GemmPath::kStream}) all.push_back({list, path});
+    }
+  }
+  return all;
+}
+
+class ProductPathTest : public testing::TestWithParam<ProductPath> {};
+
+TEST_P(ProductPathTest, MatchesHost) {
+  if (const Support support = CudaOpsAvailable(0); !support) GTEST_SKIP() << support.reason;
+  const Precision precision = GetParam().list.precision;
+  DeviceFixture host(std::make_unique<HostOps>(precision)),
+      device(MakeCudaOps({.precision = precision, .gemm_path = GetParam().path}));
+  for (const OpCase& item : GetParam().list.cases()) {
+    SCOPED_TRACE(item.id());
+    host.Clear();
+    device.Clear();
+    const PreparedOp wanted = item.prepare(host), op = item.prepare(device);
+    const auto expected = Outputs(host, wanted), found = Outputs(device, op);
+    ExpectAgree(op, found, expected);
+    if (HasFatalFailure()) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, ProductPathTest, testing::ValuesIn(ProductPaths()),
+                         [](const testing::TestParamInfo<ProductPath>& path) {
+                           return path.param.list.name + (path.param.path == GemmPath::kSkinny ? "_skinny" : "_stream");
+                         });
+
+}  // namespace
+}  // namespace assay
