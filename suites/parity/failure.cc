@@ -84,18 +84,28 @@ void LostDevice(CaseState& state) {
 }
 
 // An engine that is refused one of its allocations says which and leaves nothing behind; one that gets them all, full
-// of NaN, computes what it computes in any memory: no step reads what no step has written.
+// of NaN, computes what it computes in any memory: no step reads what no step has written, and none, not the largest
+// either, writes where nothing was allocated.
 void RefusedAllocation(CaseState& state) {
   constexpr int kTries = 16, kSteps = 3;
-  const EngineOptions options = SmallOptions(state.spec(), 3, 32);
+  EngineOptions options = SmallOptions(state.spec(), 3, 48);
+  options.max_chunk = std::min(options.max_chunk, 40);
+  options.max_rows = options.max_sessions * options.max_chunk;
   const std::unique_ptr<Ops> ops = state.bench.MakeOps(state.target);
   OpsOverMemory<PoisonMemory> poisoned(*ops);
   const std::vector<Tokens> tokens{state.MadeUp(1020, 5 + kSteps), state.MadeUp(1021, 2 + kSteps)};
+  std::vector<Tokens> chunks;
+  for (int i = 0; i < options.max_sessions; ++i) chunks.push_back(state.MadeUp(1030 + i, options.max_chunk));
   const auto run = [&](SystemUnderTest& system) {
     std::vector<SessionId> sessions;
+    std::vector<Feed> largest;
+    for (const Tokens& chunk : chunks) largest.push_back({system.Open(), chunk, Want::kAll});
+    const StepResult all = system.Step(largest);
+    std::vector<float> rows = all.raw;
+    rows.insert(rows.end(), all.capped.begin(), all.capped.end());
+    for (const Feed& feed : largest) system.Close(feed.session);
     for (const Tokens& each : tokens)
       sessions.push_back(system.OpenWith(Slice(each, 0, static_cast<int>(each.size()) - kSteps)));
-    std::vector<float> rows;
     for (int step = kSteps; step > 0; --step) {
       std::vector<Feed> feeds;
       for (int i = 0; i < std::ssize(tokens); ++i)
@@ -106,6 +116,7 @@ void RefusedAllocation(CaseState& state) {
     return rows;
   };
   state.check.AtLeast("ulp", 1);
+  state.check.AtLeast("nothing beyond an allocation", 1);
   state.check.AtLeast("refusal", kTries);
   state.check.AtLeast("nothing left", kTries + 1);
   std::int64_t needed = 0;
@@ -114,6 +125,8 @@ void RefusedAllocation(CaseState& state) {
     needed = poisoned.memory().allocations();
     const auto clean = state.bench.OpenEngine(state.target, options);
     state.check.Bits(run(*clean), run(*system), "in memory full of NaN");
+    const std::vector<std::string> overrun = poisoned.memory().Overrun();
+    state.check.True(overrun.empty(), "nothing beyond an allocation", overrun.empty() ? "" : overrun.front().c_str());
   }
   state.check.True(poisoned.memory().live() == 0, "nothing left", "closed",
                    fmt::format("{} allocations are still live", poisoned.memory().live()));

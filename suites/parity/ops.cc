@@ -332,11 +332,11 @@ void FarOut(CaseState& state) {
   const std::vector<float> far{-1e30f, -1e6f, -1e4f, -500, -200, -90, -40, -10, -1,   -1e-3f,
                                0,      1e-3f, 1,     10,   40,   90,  200, 500, 1e4f, 1e6f};
   DeviceFixture fixture(Checked(state, Precision::kFp32));
-  state.check.AtLeast("op fp32", 2 + 1 + 2 * 7 + 2 * 3);
+  state.check.AtLeast("op fp32", 2 + 1 + 2 * 7 + 2 * 4);
   state.check.AtLeast("finite", 2);
   state.check.AtLeast("largest score", 1);
   state.check.AtLeast("best of ties", 7);
-  state.check.AtLeast("ties of experts", 3);
+  state.check.AtLeast("ties of experts", 4);
   for (const Activation activation : {Activation::kSilu, Activation::kGeluTanh}) {
     std::vector<float> gate_up = far;
     gate_up.insert(gate_up.end(), far.size(), 1.0f);
@@ -392,8 +392,9 @@ void FarOut(CaseState& state) {
     const std::int32_t found = fixture.Read(best, 1)[0];
     state.check.True(found == ties.best, "best of ties", {{"expected", ties.best}, {"found", found}});
   }
-  // A router all of whose experts are equal, and one whose scores reach far: 8 experts, the best 3.
-  for (const float size : {0.0f, 1.0f, 12.0f}) {
+  // A router all of whose experts are equal, and ones whose scores reach so far that of all but one nothing is left: 8
+  // experts, the best 3.
+  for (const float size : {0.0f, 1.0f, 12.0f, 60.0f}) {
     constexpr int kExperts = 8, kHidden = 16, kTop = 3;
     std::vector<float> router(kExperts * kHidden);
     for (int e = 0; e < kExperts; ++e)
@@ -413,7 +414,9 @@ void FarOut(CaseState& state) {
                          .eps = 1e-6f});
     const std::vector<std::int32_t> chosen = fixture.Read(expert, kTop);
     const std::vector<std::int32_t> expected = size == 0 ? std::vector{0, 1, 2} : std::vector{5, 0, 2};
-    state.check.True(chosen == expected, "ties of experts", {{"size", static_cast<int>(size)}},
+    // Where nothing is left of a probability, whoever keeps scores for it may tell more than who does not.
+    const bool by_index = size > 50 && chosen == std::vector<std::int32_t>{5, 0, 1};
+    state.check.True(chosen == expected || by_index, "ties of experts", {{"size", static_cast<int>(size)}},
                      fmt::format("expected [{}], found [{}]", fmt::join(expected, " "), fmt::join(chosen, " ")));
   }
 }

@@ -309,33 +309,40 @@ class Player {
     if (move.fails_at < 0) return call(), false;
     faulty_.Arm(move.fails_at);
     bool failed = false;
+    told_.clear();
     try {
       call();
-    } catch (const DeviceError&) {
-      failed = true;
     } catch (const InputError&) {
       faulty_.Arm(-1);
       throw;
-    } catch (const Error&) {  // says that a session was emptied
+    } catch (const Error& error) {
       failed = true;
+      told_ = error.what();
     }
     faulty_.Arm(-1);
     return failed;
   }
 
+  // A session that could not go back was emptied, and the failure says so.
+  void CheckTold(bool emptied) {
+    True((told_.find("was emptied") != std::string::npos) == emptied, "failure told",
+         fmt::format("{} session was emptied, and the failure says: {}", emptied ? "a" : "no", told_));
+  }
+
   // A call that failed when it had written up to `written`: the length stands, or, in calls of several steps, the
-  // session was emptied because its ring cannot give back what stood there.
-  void TakenBack(Held& held, int written, bool steps) {
+  // session was emptied because its ring cannot give back what stood there: true.
+  bool TakenBack(Held& held, int written, bool steps) {
     held.written = std::max(held.written, written);
     const int length = static_cast<int>(held.tokens.size());
     if (steps && length > 0 && !Reaches(held.written, length)) {
       held.rows.clear();
       held.tokens.clear();
       held.written = 0;
-      return;
+      return true;
     }
     Forget(held, length, held.written);
     if (length == 0 && steps) held.written = 0;  // it was truncated to nothing
+    return false;
   }
 
   // How many op calls a step of a call of several steps makes: by a session that comes and goes.
@@ -385,6 +392,7 @@ class Player {
       const int length = static_cast<int>(fed[i]->tokens.size()), most = length + parts[i].tokens;
       if (failed) {
         TakenBack(*fed[i], most, false);
+        CheckReach(*fed[i]);
         continue;
       }
       fed[i]->tokens.insert(fed[i]->tokens.end(), tokens[i].begin(), tokens[i].end());
@@ -433,8 +441,9 @@ class Player {
     if (Fails(move, call)) {
       const int chunk = move.count > 0 ? move.count : std::min({schedule_.chunk, schedule_.capacity, schedule_.rows});
       const auto begun = static_cast<int>(move.fails_at / calls_of_prefill_) + 1;
-      TakenBack(held, length + std::min(count, begun * chunk), true);
+      CheckTold(TakenBack(held, length + std::min(count, begun * chunk), true));
       CheckLengths();
+      CheckReach(held);
       return;
     }
     held.tokens.insert(held.tokens.end(), tokens.begin(), tokens.end());
@@ -472,7 +481,12 @@ class Player {
     if (!state_.target.exact()) armed.fails_at = -1;
     if (Fails(armed, call)) {
       const auto begun = static_cast<int>(move.fails_at / calls_of_decode_) + 1;
-      for (Held* held : fed) TakenBack(*held, static_cast<int>(held->tokens.size()) + begun, true);
+      bool emptied = false;
+      for (Held* held : fed) {
+        emptied = TakenBack(*held, static_cast<int>(held->tokens.size()) + begun, true) || emptied;
+        CheckReach(*held);
+      }
+      CheckTold(emptied);
       CheckLengths();
       return;
     }
@@ -513,6 +527,7 @@ class Player {
   StepResult straight_rows_;
   Played played_;
   std::int64_t calls_of_prefill_ = 1, calls_of_decode_ = 1;
+  std::string told_;  // by the last failure
   int move_ = 0;
 };
 
