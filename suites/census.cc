@@ -41,7 +41,7 @@ constexpr const char* kSchedules =
     "RandomMoves number=2, RandomMoves number=3, RandomMoves number=4, RandomMoves number=5, ForksAroundTheRing, "
     "BackTwice, FailuresTakenBack, LongDecode";
 constexpr const char* kRelations = "Permutation, FillerIndependence, Duplicates, RunToRun, Causality, MixedSteps";
-constexpr const char* kFailures = "StepThatThrows, LostDevice, RefusedAllocation";
+constexpr const char* kFailures = "StepThatThrows, LostDevice, ForkThatThrows, RefusedAllocation";
 constexpr const char* kShapes = "Decode n=3 context=240, Prefill prompts=3 tokens=65";
 
 const std::vector<Census>& Expected() {
@@ -121,7 +121,8 @@ std::map<std::string, std::string> Found(const std::vector<Case>& cases) {
 }
 
 void CountCases(CaseState& state) {
-  constexpr int kOpCases = 104, kOfNoModel = 7;  // of all lists of ops; of the suite Controls, this one among them
+  // Of all lists of ops; of the suite Controls, this one among them; of made-up geometries.
+  constexpr int kOpCases = 104, kOfNoModel = 7, kGeometries = 24;
   const auto equal = [&](const std::string& what, const std::string& expected, const std::string& found) {
     state.check.True(expected == found, "listed", Place(what, {}),
                      fmt::format("expected [{}], found [{}]", expected, found));
@@ -136,7 +137,8 @@ void CountCases(CaseState& state) {
     equal(fmt::format("{} Ops", census.model), std::to_string(kOpCases), count("Ops"));
     equal(fmt::format("{} Controls", census.model), std::to_string(kOfNoModel), count("Controls"));
     equal(fmt::format("{} Loader", census.model), kLoader, found["Loader"]);
-    for (const char* suite : {"Ops", "Controls", "Loader"}) found.erase(suite);
+    equal(fmt::format("{} Geometries", census.model), std::to_string(kGeometries), count("Geometries"));
+    for (const char* suite : {"Ops", "Controls", "Loader", "Geometries"}) found.erase(suite);
     for (const Listed& listed : census.suites) {
       equal(fmt::format("{} {}", census.model, listed.suite), listed.cases, found[listed.suite]);
       found.erase(listed.suite);
@@ -172,7 +174,7 @@ std::vector<Case> CensusCases(const std::vector<Target>& targets) {
   for (const Target& any : OncePerDevice(targets)) {
     cases.push_back(MakeCase("Controls", "Census", any, {}, {}, [](CaseState& state) {
       std::int64_t stated = 1;
-      for (const Census& census : Expected()) stated += 4 + std::ssize(census.suites);
+      for (const Census& census : Expected()) stated += 5 + std::ssize(census.suites);
       state.check.AtLeast("listed", stated);
       CountCases(state);
       CountModels(state);

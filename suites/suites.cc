@@ -74,6 +74,8 @@ constexpr SuiteEntry kSuites[] = {
      ForEachTarget<CacheAliasingCases>},
     {"RingWrap", "lengths around the window and the ring", ForEachTarget<RingWrapCases>, NoRing},
     {"Schedule", "sessions that join, leave, fork and go back", ForEachTarget<ScheduleCases>},
+    {"Geometries", "random schedules on made-up geometries: every mechanism, windows behind full layers",
+     GeometryCases},
     {"Invariance", "relations without tolerance: permutation, filler, duplicates, window locality",
      ForEachTarget<InvarianceCases>},
     {"KnownAnswers", "recorded text whose answers follow from earlier text, in batches",

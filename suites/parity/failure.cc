@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "oracles/probes/faulty_ops.h"
+#include "oracles/probes/forwarding_memory.h"
 #include "oracles/probes/poison_memory.h"
 #include "suites/parity/parity.h"
 
@@ -83,6 +84,46 @@ void LostDevice(CaseState& state) {
   state.check.True(engine.Length(session) == 0, "length", "after a lost device");
 }
 
+// Memory whose copies within the device fail while they are told to.
+class FailingCopies final : public ForwardingMemory {
+ public:
+  using ForwardingMemory::ForwardingMemory;
+  void Copy(void* to, const void* from, std::size_t bytes) override {
+    if (fail) throw DeviceError("copy fails on purpose", false);
+    ForwardingMemory::Copy(to, from, bytes);
+  }
+  bool fail = false;
+};
+
+// A fork whose copy fails takes no session's place, and leaves its origin as it was.
+void ForkThatThrows(CaseState& state) {
+  RowAgreement same(state);
+  const std::unique_ptr<Ops> ops = state.bench.MakeOps(state.target);
+  OpsOverMemory<FailingCopies> failing(*ops);
+  const Tokens tokens = state.MadeUp(1040, 9);
+  const auto system = state.bench.OpenEngine(state.target, SmallOptions(state.spec(), 2, 16), failing);
+  for (const char* metric : {"fails", "sessions", "length"}) state.check.AtLeast(metric, 1);
+  same.AtLeast(1, false);
+  const SessionId origin = system->OpenWith(Slice(tokens, 0, 8));
+  failing.memory().fail = true;
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    bool threw = false;
+    try {
+      system->Fork(origin);
+    } catch (const DeviceError& error) {
+      threw = !error.lost;
+    }
+    state.check.True(threw, "fails", {{"attempt", attempt}});
+  }
+  failing.memory().fail = false;
+  state.check.True(system->inside().open_sessions() == 1 && system->inside().CanOpen().ok, "sessions", {},
+                   fmt::format("{} are open", system->inside().open_sessions()));
+  state.check.True(system->Length(origin) == 8, "length", {});
+  const SessionId copy = system->Fork(origin);
+  const StepResult both = system->Step(std::vector<Feed>{{origin, Slice(tokens, 8, 1)}, {copy, Slice(tokens, 8, 1)}});
+  same.Check(both.Raw(0), both.Raw(1), false, "copy and origin");
+}
+
 // An engine that is refused one of its allocations says which and leaves nothing behind; one that gets them all, full
 // of NaN, computes what it computes in any memory: no step reads what no step has written, and none, not the largest
 // either, writes where nothing was allocated.
@@ -155,6 +196,7 @@ std::vector<Case> FailureCases(Workbench&, const Target& target) {
   };
   add("StepThatThrows", StepThatThrows);
   add("LostDevice", LostDevice);
+  add("ForkThatThrows", ForkThatThrows);
   add("RefusedAllocation", RefusedAllocation);
   return cases;
 }

@@ -140,9 +140,10 @@ class Player {
 
   // Every length that a session may go back to, and every one that it may not.
   void CheckReach(const Held& held) {
-    for (int length = 0; length <= std::ssize(held.tokens); ++length) {
+    for (int length = -1; length <= std::ssize(held.tokens) + 1; ++length) {
       const bool can = system_->CanTruncate(held.id, length).ok;
-      const bool expected = Reaches(held.written, length);
+      const bool inside = length >= 0 && length <= std::ssize(held.tokens);
+      const bool expected = inside && Reaches(held.written, length);
       True(can == expected, "reach",
            fmt::format("back from {} to {}: expected {}, found {}", held.tokens.size(), length, expected, can));
     }

@@ -47,6 +47,8 @@ class EngineSystem : public SystemUnderTest {
   Engine engine_;
 };
 
+class RoutingLog;
+
 // Puts something between the engine and its ops: a planted fault, an instrument. Owns what it is given.
 using OpsDecorator = std::function<std::unique_ptr<Ops>(std::unique_ptr<Ops>)>;
 
@@ -62,6 +64,8 @@ class EngineProvider : public SystemProvider {
   // Fresh decorated ops of the target's device and mode.
   std::unique_ptr<Ops> MakeOps(const Target& target) const;
   // Every engine is made here: over ops that it owns, or over `borrowed`, which must outlive it.
+  // Engines of models with experts write into `log` what their routers choose: null: none does.
+  void RecordRouting(RoutingLog* log) { log_ = log; }
   virtual std::unique_ptr<EngineSystem> MakeSystem(const WeightStore& store, std::unique_ptr<Ops> own,
                                                    const EngineOptions& options);
   virtual std::unique_ptr<EngineSystem> MakeSystem(const WeightStore& store, Ops& borrowed,
@@ -69,6 +73,7 @@ class EngineProvider : public SystemProvider {
 
  private:
   OpsDecorator decorate_;
+  RoutingLog* log_ = nullptr;
 };
 
 }  // namespace assay
