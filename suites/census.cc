@@ -23,7 +23,8 @@ struct Census {
 };
 
 constexpr const char* kLoader =
-    "SplitExperts family=gemma4, Settings family=llama, ConfigKeys family=llama, MetadataKeys family=llama, "
+    "SplitExperts family=gemma4, NotFinite family=qwen3, Settings family=llama, ConfigKeys family=llama, MetadataKeys "
+    "family=llama, "
     "Settings family=mistral, ConfigKeys family=mistral, Settings family=qwen2, ConfigKeys family=qwen2, "
     "MetadataKeys family=qwen2, Settings family=qwen3, ConfigKeys family=qwen3, MetadataKeys family=qwen3, "
     "Settings family=gemma3, ConfigKeys family=gemma3, MetadataKeys family=gemma3, Settings family=gemma4, "

@@ -19,7 +19,8 @@ SystemInfo EngineProvider::Describe() const {
 
 std::unique_ptr<Ops> EngineProvider::MakeOps(const Target& target) const {
   std::unique_ptr<Ops> ops = assay::MakeOps(target.device, target.precision, target.batch_invariant);
-  return decorate_ ? decorate_(std::move(ops)) : std::move(ops);
+  if (decorate_) ops = decorate_(std::move(ops));
+  return watch_ ? watch_(std::move(ops)) : std::move(ops);
 }
 
 std::unique_ptr<SystemUnderTest> EngineProvider::Open(const WeightStore& store, const Target& target,

@@ -61,6 +61,8 @@ class EngineProvider : public SystemProvider {
   Capabilities CapabilitiesOf(const Target&) const override { return {}; }
   std::unique_ptr<SystemUnderTest> Open(const WeightStore& store, const Target& target,
                                         const EngineOptions& options) override;
+  // From now on an instrument stands between the engines and their decorated ops.
+  void Watch(OpsDecorator instrument) { watch_ = std::move(instrument); }
   // Fresh decorated ops of the target's device and mode.
   std::unique_ptr<Ops> MakeOps(const Target& target) const;
   // Every engine is made here: over ops that it owns, or over `borrowed`, which must outlive it.
@@ -72,7 +74,7 @@ class EngineProvider : public SystemProvider {
                                                    const EngineOptions& options);
 
  private:
-  OpsDecorator decorate_;
+  OpsDecorator decorate_, watch_;
   RoutingLog* log_ = nullptr;
 };
 
