@@ -14,11 +14,13 @@
 namespace assay {
 namespace {
 
-bool Fails(Workbench& bench, const Target& target, const Schedule& schedule) {
+// What a schedule fails of: what its reason says before the place; empty: it passes.
+std::string FailsOf(Workbench& bench, const Target& target, const Schedule& schedule) {
   const Case item =
       MakeCase("Fuzz", "Schedule", target, {}, {}, [&](CaseState& state) { PlaySchedule(state, schedule); });
-  const Status status = CaseRunner(bench).Run(item).status;
-  return status == Status::kFail || status == Status::kError;
+  const CaseOutcome outcome = CaseRunner(bench).Run(item);
+  if (outcome.status != Status::kFail && outcome.status != Status::kError) return "";
+  return outcome.reason.substr(0, outcome.reason.find(" is "));
 }
 
 int Sessions(const Schedule& schedule) {
@@ -46,9 +48,10 @@ TEST(Shrinking, MedianOverInjectedFaults) {
     const Target target{.model = row.model};
     for (int seed = 0; seed < kSchedules; ++seed) {
       const Schedule schedule = RandomSchedule(bench.Spec(target), 400 + seed, kMoves);
-      if (!Fails(bench, target, schedule)) continue;
-      const Schedule least = Shrunk(
-          schedule, [&](const Schedule& candidate) { return Fails(bench, target, candidate); }, 400);
+      const std::string of = FailsOf(bench, target, schedule);
+      if (of.empty()) continue;
+      const auto same = [&](const Schedule& candidate) { return FailsOf(bench, target, candidate) == of; };
+      const Schedule least = Shrunk(schedule, same, 400);
       sessions.push_back(Sessions(least));
       moves.push_back(least.moves.size());
       break;

@@ -101,7 +101,7 @@ class Player {
     Throw("a schedule of {} sessions: expected at most 24", schedule_.sessions);
   }
 
-  Place Here() const { return {{"move", move_}}; }
+  Place Here() const { return {{"move", move_}, {"session", session_}}; }
   Tokens MadeUp(int part, int count) { return state_.MadeUp(kStream + 64 * move_ + part, count); }
 
   void True(bool ok, const char* metric, const std::string& detail = "") {
@@ -124,11 +124,14 @@ class Player {
   }
 
   void CheckLengths() {
+    const int of_move = session_;
     for (const auto& [name, held] : held_) {
+      session_ = name;
       const int length = system_->Length(held.id);
       True(length == std::ssize(held.tokens), "length",
            fmt::format("session {}: expected {}, found {}", static_cast<char>('a' + name), held.tokens.size(), length));
     }
+    session_ = of_move;
     for (const SessionId id : gone_) {
       bool threw = false;
       try {
@@ -255,7 +258,7 @@ class Player {
   }
 
   void Do(const Move& move) {
-    const int name = move.parts[0].session;
+    const int name = session_ = move.parts[0].session;
     Held* const held = Find(name);
     if (move.kind == Kind::kOpen ? held != nullptr : held == nullptr) return;  // means nothing
     switch (move.kind) {
@@ -561,8 +564,8 @@ class Player {
   StepResult straight_rows_;
   Played played_;
   std::int64_t calls_of_prefill_ = 1, calls_of_decode_ = 1;
-  std::string told_;  // by the last failure
-  int move_ = 0;
+  std::string told_;            // by the last failure
+  int move_ = 0, session_ = 0;  // what is judged
 };
 
 }  // namespace
