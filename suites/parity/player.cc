@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <numbers>
 #include <optional>
@@ -298,8 +299,32 @@ class Player {
     system_->Close(id);
     held_.erase(name);
     gone_.push_back(id);
+    CheckGone(id);
     CheckLengths();
     ++played_.moves;
+  }
+
+  // Nothing can be done with a session that was closed, nor with one that never was.
+  void CheckGone(SessionId closed) {
+    const Tokens one = MadeUp(0, 1);
+    for (const SessionId id : {closed, SessionId{}, SessionId{schedule_.sessions, 1}}) {
+      const Feed feed{id, one};
+      const std::function<void()> calls[] = {
+          [&] { system_->Step(feed); },      [&] { system_->Prefill(id, one); },
+          [&] { system_->Truncate(id, 0); }, [&] { system_->Decode(std::span(&id, 1), one, 1); },
+          [&] { system_->Fork(id); },        [&] { system_->Close(id); }};
+      int number = 0;
+      for (const auto& call : calls) {
+        bool refused = false;
+        try {
+          call();
+        } catch (const InputError&) {
+          refused = true;
+        }
+        True(refused, "closed handle", fmt::format("call {} on session {} is not refused", number++, id.index));
+      }
+      True(!system_->CanTruncate(id, 0).ok, "closed handle", "can go back");
+    }
   }
 
   void Fork(int from, int to) {
