@@ -105,7 +105,7 @@ TEST(Loaders, EmbeddedModelsHaveNoUnexplainedKeyOrTensor) {
       for (const UnreadKey& key : store->UnreadKeys()) EXPECT_NE(key.reason, "") << key.key;
       for (const StoredTensorInfo& info : store->Listing()) EXPECT_TRUE(info.used || !info.reason.empty()) << info.name;
     }
-  EXPECT_EQ(models, 22);
+  EXPECT_EQ(models, 23);
 }
 
 TEST(HuggingFace, AllPrefixesGiveTheSameModel) {
