@@ -51,7 +51,7 @@ void Tallies(CaseState& state) {
   Tally expected;
   for (int i = 0; i < 3; ++i) {
     Judgement drift = Judged("m", 1.5, bound, {});
-    drift.soft_probability = 1e-4;
+    drift.soft_probability = 3e-3;
     expected.Add(drift);
   }
   Hold(VerdictIn(expected.Finish(), "m_budget") == Verdict::kWrong,
@@ -78,7 +78,7 @@ void Tallies(CaseState& state) {
 
 void Comparisons(CaseState& state) {
   const Bound bound{1e-3, 2e-3, "made up"};
-  std::vector<double> a{1, 2, 3, 4}, b = a;
+  std::vector<double> a{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}, b = a;
   for (std::size_t i = 0; i < a.size(); ++i) {
     b = a;
     b[i] += 1;
@@ -91,6 +91,10 @@ void Comparisons(CaseState& state) {
     Hold(Compare(a, b).nonfinite == 1, "NaN is counted");
   }
   Hold(JudgeTensor({}, {}, bound, "m", {}).verdict == Verdict::kVoid, "nothing compared is VOID");
+  const std::vector<double> large{1000}, beside{1000.5};
+  Hold(JudgeTensor(large, beside, bound, "m", {}).verdict == Verdict::kWrong &&
+           JudgeTensor(large, beside, bound, "m", {}, Measure::kRelative).verdict == Verdict::kMatch,
+       "an error is relative only where that is asked");
   Hold(std::abs(KlDivergence(std::vector<double>{0, 0}, std::vector<double>{0, std::log(3.0)}) -
                 0.5 * std::log(4.0 / 3)) < 1e-12,
        "the divergence of a half and a half from a quarter and three quarters");
@@ -149,7 +153,7 @@ void Comparisons(CaseState& state) {
   Hold(!Decides(outside, sharp), "a row whose best eleven lie together does not decide");
   const std::vector<std::int32_t> text{1, 2, 3}, cut{1, 2};
   const std::vector<double> gaps{1, 1, 1};
-  Hold(JudgeFreeRunning(text, cut, gaps, 0.1, 0.1, {}).verdict == Verdict::kWrong, "a text that is too short is WRONG");
+  Hold(JudgeFreeRunning(text, cut, gaps, 0.6, 0.1, {}).verdict == Verdict::kWrong, "a text that is too short is WRONG");
   Hold(JudgeFreeRunning(text, std::vector<std::int32_t>{1, 2, 4}, gaps, 0.1, 0.1, {}).verdict == Verdict::kWrong,
        "another token where the gap is wide is WRONG");
   Hold(JudgeFreeRunning(text, std::vector<std::int32_t>{1, 2, 4}, gaps, 0.6, 0.1, {}).verdict == Verdict::kTieFlip,
