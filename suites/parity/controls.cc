@@ -251,6 +251,9 @@ void RowsAndReference(CaseState& state) {
     return inner.Finish().status;
   };
   state.check.True(judged() == Status::kPass, "controls", "right rows match the reference");
+  const double ratio = state.references().TwinErrorRatio(state.target, state.references().Tolerance(state.target),
+                                                         tokens, static_cast<int>(tokens.size()) - 1);
+  state.check.True(ratio >= 1 && ratio < 3, "controls", "an ordinary row is no harder for the twin than others");
   result.raw.back() += 1;
   state.check.True(judged() == Status::kFail, "controls", "a logit of the last row that is off is found");
 }

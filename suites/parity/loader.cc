@@ -319,6 +319,8 @@ constexpr KeyRow kConfigKeys[] = {
      "0.gain", "1"},
     {"qwen2", R"({"rope_scaling": {"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 16,
                   "mscale": 2}})", "0.gain", "1.13863"},
+    {"gemma4", R"({"rope_parameters": {"full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.3}}})",
+     "2.inv2", "0"},
     // What a key that is not there, or null, stands for.
     {"gemma4", R"({"sliding_window": null})", "1.window", "512"},
     {"gemma4", R"({"sliding_window": null, "model_type": "gemma4_unified_text"})", "1.window", "1024"},
