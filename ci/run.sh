@@ -140,7 +140,7 @@ parity() {
   report=${ASSAY_REPORT:-build/reports/parity.json}
   build "$preset" assay
   written_to "$report"
-  arguments=(--model '*-nano,hf-tiny/*,gguf-tiny/*' --dtype fp32)
+  arguments=(--model '*-nano*,hf-tiny/*,gguf-tiny/*' --dtype fp32)
   [ -n "${ASSAY_PARITY_ARGS:-}" ] && read -r -a arguments <<<"$ASSAY_PARITY_ARGS"
   # A GPU that was promised and is not there must not pass on the host in silence.
   [ "${ASSAY_PRESET:-}" = cuda ] && arguments+=(--require cuda)

@@ -10,6 +10,7 @@
 
 #include "engine/model/presets.h"
 #include "engine/weights/requantised.h"
+#include "suites/census.h"
 #include "suites/golden/golden_suite.h"
 #include "suites/parity/parity.h"
 #include "suites/support/embedded.h"
@@ -26,6 +27,12 @@ std::vector<Case> ForEachTarget(Workbench& bench, const std::vector<Target>& tar
     std::vector<Case> more = CasesOf(bench, target);
     std::move(more.begin(), more.end(), std::back_inserter(cases));
   }
+  return cases;
+}
+
+std::vector<Case> ControlsAndCensus(Workbench& bench, const std::vector<Target>& targets) {
+  std::vector<Case> cases = ControlCases(bench, targets), census = CensusCases(targets);
+  std::move(census.begin(), census.end(), std::back_inserter(cases));
   return cases;
 }
 
@@ -52,7 +59,7 @@ std::string NoDeviceReference(Workbench& bench, const Target& target) {
 
 constexpr SuiteEntry kSuites[] = {
     // First what names a fault most closely.
-    {"Controls", "the rules of judging on what they must call wrong", ControlCases},
+    {"Controls", "the rules of judging on what they must call wrong; whether all cases are there", ControlsAndCensus},
     {"Loader", "settings of config.json and GGUF against transformers; every key against the field that it changes",
      LoaderCases},
     {"Ops", "every op against its formula in float64, within steps and at the edges of its range", OpsCases},
@@ -67,6 +74,8 @@ constexpr SuiteEntry kSuites[] = {
      ForEachTarget<CacheAliasingCases>},
     {"RingWrap", "lengths around the window and the ring", ForEachTarget<RingWrapCases>, NoRing},
     {"Schedule", "sessions that join, leave, fork and go back", ForEachTarget<ScheduleCases>},
+    {"Geometries", "random schedules on made-up geometries: every mechanism, windows behind full layers",
+     GeometryCases},
     {"Invariance", "relations without tolerance: permutation, filler, duplicates, window locality",
      ForEachTarget<InvarianceCases>},
     {"KnownAnswers", "recorded text whose answers follow from earlier text, in batches",

@@ -35,7 +35,7 @@ int RunCommand(const RunArguments& asked, const SpreadArguments& spread, const I
   run.exports = arguments.exports;
   run.measures = arguments.measures;
   run.replay = ReplayLine;
-  run.begins = FirstDivergence;
+  run.begins = [](const Case& item) { return FirstDivergence(item); };
   run.control = arguments.control;
   run.notes = EmptySuites(bench, inputs, arguments.suites);
   run.seeds = arguments.repeat > 1;

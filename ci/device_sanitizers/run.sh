@@ -73,7 +73,7 @@ runs() {
     command="$tool $bin/assay run --device cuda --dtype $dtype"
     case $tool in
       racecheck)
-        cases=$("$bin/assay" list --cases --model '*-nano' --case "${CASES:-*}" --device cuda --dtype "$dtype") || return
+        cases=$("$bin/assay" list --cases --model '*-nano*' --case "${CASES:-*}" --device cuda --dtype "$dtype") || return
         for id in $cases; do
           [[ $id == */cuda* ]] || continue
           echo "$tool-${id//\//-} $command --model *-nano --case $id --report $out/$tool-${id//\//-}.json.gz"

@@ -20,13 +20,14 @@ TEST(DefaultModels, CoverEveryFamilyInItsFormats) {
   const auto has = [&](const std::string& name) {
     return std::find(models.begin(), models.end(), name) != models.end();
   };
-  for (const char* name : {"gemma4-nano", "qwen3-nano", "hf-tiny/gemma4-e2b", "hf-tiny/llama3", "hf-tiny/mistral"}) {
+  for (const char* name :
+       {"gemma4-nano", "gemma4-nano-moe", "qwen3-nano", "hf-tiny/gemma4-e2b", "hf-tiny/llama3", "hf-tiny/mistral"}) {
     EXPECT_TRUE(has(name)) << name;
     EXPECT_TRUE(has(std::string(name) + "@q8_0")) << name;
   }
   for (const char* name : {"gguf-tiny/gemma3", "gguf-tiny/qwen2", "tiny-llama", "tiny-gemma4-moe"})
     EXPECT_TRUE(has(name)) << name;
-  EXPECT_EQ(std::count_if(models.begin(), models.end(), [](const auto& name) { return name.ends_with("@q8_0"); }), 12);
+  EXPECT_EQ(std::count_if(models.begin(), models.end(), [](const auto& name) { return name.ends_with("@q8_0"); }), 13);
 }
 
 TEST(DefaultModels, AreEachThereOnceAndSmall) {

@@ -210,7 +210,16 @@ ModelSpec RandomSpec(const std::string& name, std::uint64_t number) {
   if (gemma3 || std::string_view(family) == "mistral") row.window = of({1, 2, 3, 5, 8, 13});
   if (gemma3) row.period = 1 + below(3), row.query_scalar = 24;
   if (std::string_view(family) == "llama" && below(2) == 0) row.llama3_factor = 8;
-  return Build(row);
+  ModelSpec spec = Build(row);
+  // As files of Qwen may say: the first layers are full, the others slide.
+  if (!std::string_view(family).starts_with("qwen")) return spec;
+  const int window = of({1, 2, 3, 5, 8, 13});
+  for (int l = 1 + below(spec.layer_count()); l < spec.layer_count(); ++l) {
+    spec.layers[l].kind = LayerKind::kSliding;
+    spec.layers[l].window = window;
+  }
+  ValidateSpec(spec);
+  return spec;
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ std::map<TensorKey, std::vector<float>> AllValues(const WeightStore& store) {
 }
 
 TEST(HuggingFace, OpensEveryFixtureAndReadsEveryTensor) {
-  std::vector<std::string> folders{"/models/gemma4-nano", "/models/qwen3-nano"};
+  std::vector<std::string> folders{"/models/gemma4-nano", "/models/gemma4-nano-moe", "/models/qwen3-nano"};
   for (const char* name : {"gemma3", "gemma4-12b", "gemma4-26b-a4b", "gemma4-31b", "gemma4-e2b", "gemma4-e4b", "llama3",
                            "mistral", "qwen2", "qwen3"})
     folders.push_back(std::string("/goldens/hf-tiny/") + name);
@@ -105,7 +105,7 @@ TEST(Loaders, EmbeddedModelsHaveNoUnexplainedKeyOrTensor) {
       for (const UnreadKey& key : store->UnreadKeys()) EXPECT_NE(key.reason, "") << key.key;
       for (const StoredTensorInfo& info : store->Listing()) EXPECT_TRUE(info.used || !info.reason.empty()) << info.name;
     }
-  EXPECT_EQ(models, 22);
+  EXPECT_EQ(models, 23);
 }
 
 TEST(HuggingFace, AllPrefixesGiveTheSameModel) {

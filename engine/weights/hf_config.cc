@@ -200,7 +200,7 @@ ModelSpec ParseGemma4(const JsonFields& text, const Architecture& architecture, 
     config.top_k = text.Int("top_k_experts", 1, config.experts);
     config.expert_ffn = text.Int("moe_intermediate_size", 1, kMaxWidth);
   }
-  const RopePair ropes = ParseRopes(text, "gemma4", {config.rope_full, config.rope_sliding});
+  const RopePair ropes = ParseRopes(text, "gemma4", {config.rope_full, config.rope_sliding}, config.max_position);
   config.rope_full = ropes.full;
   config.rope_sliding = ropes.sliding;
   Gemma4Layers(text, layers, config);
@@ -294,7 +294,7 @@ ModelSpec ParseDense(const JsonFields& text, const Architecture& architecture, b
   DenseKinds(text, defaults, layers, config);
   RopeConfig full;
   full.theta = defaults.theta;
-  const RopePair ropes = ParseRopes(text, config.family, {full, RopeConfig{}});
+  const RopePair ropes = ParseRopes(text, config.family, {full, RopeConfig{}}, config.max_position);
   config.rope_full = ropes.full;
   config.rope_sliding = ropes.sliding;
   return DenseSpec(config);

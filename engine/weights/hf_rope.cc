@@ -154,8 +154,7 @@ RopePair ParseGemma4(const JsonFields& text, const RopePair& defaults, int posit
 
 }  // namespace
 
-RopePair ParseRopes(const JsonFields& text, std::string_view family, const RopePair& defaults) {
-  const int positions = text.Int("max_position_embeddings", 1, kMaxPosition, 8192);
+RopePair ParseRopes(const JsonFields& text, std::string_view family, const RopePair& defaults, int positions) {
   if (family == "gemma4") return ParseGemma4(text, defaults, positions);
   if (family == "gemma3") return ParseGemma3(text, defaults, positions);
   return ParseOneRope(text, defaults, positions);

@@ -19,7 +19,8 @@ struct RopePair {
 //   one;
 //               thetas otherwise from "rope_theta" and "rope_local_base_freq"
 //   Gemma 4     "rope_parameters" by kind of layer; a stated table takes nothing but theta from the family
+// A rule that needs the original length and states none has that of the model, `positions`.
 // Throws InputError naming file and key for rules that are not supported, wherever they stand.
-RopePair ParseRopes(const JsonFields& text, std::string_view family, const RopePair& defaults);
+RopePair ParseRopes(const JsonFields& text, std::string_view family, const RopePair& defaults, int positions);
 
 }  // namespace assay

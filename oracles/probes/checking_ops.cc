@@ -298,10 +298,10 @@ void CheckingOps::Join(const JoinArgs& args) {
 }
 
 void CheckingOps::MatMul(float* out, const Weight& weight, const void* x, int rows) {
-  Before("MatMul");
-  inner_.MatMul(out, weight, x, rows);
   const Values& w = Of(weight);
   const Floats in = ReadOperand(x, rows * w.cols);
+  Before("MatMul");
+  inner_.MatMul(out, weight, x, rows);
   Reals expected;
   for (int r = 0; r < rows; ++r)
     for (std::int64_t o = 0; o < w.rows; ++o)
@@ -310,11 +310,11 @@ void CheckingOps::MatMul(float* out, const Weight& weight, const void* x, int ro
 }
 
 void CheckingOps::GatedMatMul(void* operand, const Weight& weight, const void* x, int rows, Activation activation) {
-  Before("GatedMatMul");
-  inner_.GatedMatMul(operand, weight, x, rows, activation);
   const Values& w = Of(weight);
   const std::int64_t width = w.rows / 2;
   const Floats in = ReadOperand(x, rows * w.cols);
+  Before("GatedMatMul");
+  inner_.GatedMatMul(operand, weight, x, rows, activation);
   Reals expected;
   for (int r = 0; r < rows; ++r)
     for (std::int64_t o = 0; o < width; ++o)
@@ -324,13 +324,15 @@ void CheckingOps::GatedMatMul(void* operand, const Weight& weight, const void* x
 }
 
 void CheckingOps::PleGate(const PleGateArgs& args) {
-  Before("PleGate");
-  inner_.PleGate(args);
   const Values& w = Of(*args.w);
   const Floats in = ReadOperand(args.x, args.rows * w.cols);
+  std::vector<Floats> slices;
+  for (int r = 0; r < args.rows; ++r) slices.push_back(Read(args.ple + r * args.ple_stride, w.rows));
+  Before("PleGate");
+  inner_.PleGate(args);
   Reals expected;
   for (int r = 0; r < args.rows; ++r) {
-    const Floats ple = Read(args.ple + r * args.ple_stride, w.rows);
+    const Floats& ple = slices[r];
     for (std::int64_t o = 0; o < w.rows; ++o)
       expected.push_back(Times(
           Activated(args.activation, Product(w.Row(0, o), in.data() + r * w.cols, w.cols, w.rounding)), {ple[o], 0}));
@@ -400,13 +402,13 @@ void CheckingOps::Qkv(const QkvArgs& args) {
 }
 
 void CheckingOps::Attention(const AttentionArgs& args) {
-  Before("Attention");
-  inner_.Attention(args);
   const KvView& kv = *args.kv;
   const int dim = kv.head_dim, rows = args.rows->count, group = args.heads / kv.kv_heads;
   const std::int64_t width = std::int64_t{args.heads} * dim, element = OperandBytes(precision());
   const Floats q = ReadOperand(args.q, rows * width);
   const Ints position = Read(args.rows->position, rows), session = Read(args.rows->session, rows);
+  Before("Attention");
+  inner_.Attention(args);
   struct Cache {
     Floats keys, values;
   };
@@ -515,12 +517,12 @@ void CheckingOps::Route(const RouteArgs& args) {
 }
 
 void CheckingOps::ExpertGated(const ExpertGatedArgs& args) {
-  Before("ExpertGated");
-  inner_.ExpertGated(args);
   const Values& w = Of(*args.w);
   const std::int64_t width = w.rows / 2, pairs = std::int64_t{args.rows} * args.top_k;
   const Floats in = ReadOperand(args.x, args.rows * w.cols);
   const Ints expert = Read(args.expert, pairs);
+  Before("ExpertGated");
+  inner_.ExpertGated(args);
   Reals expected;
   for (std::int64_t a = 0; a < pairs; ++a)
     for (std::int64_t o = 0; o < width; ++o) {
@@ -532,12 +534,12 @@ void CheckingOps::ExpertGated(const ExpertGatedArgs& args) {
 }
 
 void CheckingOps::ExpertDown(const ExpertDownArgs& args) {
-  Before("ExpertDown");
-  inner_.ExpertDown(args);
   const Values& w = Of(*args.w);
   const std::int64_t pairs = std::int64_t{args.rows} * args.top_k;
   const Floats in = ReadOperand(args.x, pairs * w.cols), weight = Read(args.weight, pairs);
   const Ints expert = Read(args.expert, pairs);
+  Before("ExpertDown");
+  inner_.ExpertDown(args);
   Reals expected;
   for (int r = 0; r < args.rows; ++r)
     for (std::int64_t o = 0; o < w.rows; ++o) {

@@ -111,6 +111,7 @@ void FaultyOps::Qkv(const QkvArgs& args) {
     rows.position = Edited(rows.position, rows.count, 1, [](Ints& position) {
       for (std::int32_t& p : position) ++p;
     });
+  if (Is(Fault::kLateStep)) ++rows.context_bound;  // so that a device does not refuse the position itself
   if (Is(Fault::kNoValueNorm) && args.v_norm && args.kv != nullptr) {
     changed.v_norm = false;
     engaged_ = true;

@@ -1,10 +1,13 @@
-// Memory that hands out poisoned allocations and can refuse one: what was never written shows as NaN, and every failure
-// path of allocation can be walked. Does not own the memory it wraps.
+// Memory that hands out poisoned allocations and can refuse one: what was never written shows as NaN, what is written
+// behind an allocation's end is found, and every failure path of allocation can be walked. Does not own the memory it
+// wraps.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "engine/base/check.h"
 #include "oracles/probes/forwarding_memory.h"
@@ -26,11 +29,23 @@ class PoisonMemory final : public ForwardingMemory {
   void* Allocate(std::size_t bytes, const std::string& what) override {
     if (allocations_ == refuse)
       throw OutOfMemory(fmt::format("{}: {} bytes refused on purpose", what, bytes), bytes, inner_.FreeBytes());
-    void* data = inner_.Allocate(bytes, what);
+    void* data = inner_.Allocate(bytes + kGuard, what);
     inner_.Fill(data, poison, bytes);
+    inner_.Fill(static_cast<std::byte*>(data) + bytes, kGuardByte, kGuard);
     ++allocations_;
-    live_[data] = bytes;
+    live_[data] = {bytes, what};
     return data;
+  }
+  // The live allocations behind whose end something was written.
+  std::vector<std::string> Overrun() const {
+    std::vector<std::string> names;
+    std::vector<unsigned char> guard(kGuard);
+    for (const auto& [data, of] : live_) {
+      inner_.CopyOut(guard.data(), static_cast<const std::byte*>(data) + of.bytes, kGuard);
+      if (std::any_of(guard.begin(), guard.end(), [](unsigned char byte) { return byte != kGuardByte; }))
+        names.push_back(of.what);
+    }
+    return names;
   }
   void Free(void* data) noexcept override {
     live_.erase(data);
@@ -38,8 +53,15 @@ class PoisonMemory final : public ForwardingMemory {
   }
 
  private:
+  static constexpr std::size_t kGuard = 4096;  // wider than a row of small models
+  static constexpr unsigned char kGuardByte = 0xa5;
+  struct Live {
+    std::size_t bytes;
+    std::string what;
+  };
+
   std::int64_t allocations_ = 0;
-  std::map<void*, std::size_t> live_;
+  std::map<void*, Live> live_;
 };
 
 }  // namespace assay

@@ -1,8 +1,9 @@
-// Records which experts every position of every session was sent to. For engines that run all layers for all rows
-// (skip_tail off).
+// Records which experts every position of every session was sent to. In layers that run for wanted rows alone, those of
+// the others are not recorded; nor is anything while a device records a step.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <utility>
 #include <vector>
@@ -12,7 +13,7 @@
 
 namespace assay {
 
-class RoutingOps final : public ForwardingOps {
+class RoutingOps : public ForwardingOps {
  public:
   using ForwardingOps::ForwardingOps;
 
@@ -23,14 +24,33 @@ class RoutingOps final : public ForwardingOps {
     Require(found != choices_.end(), "routing of session {} position {} was not recorded", place, position);
     return found->second;
   }
+  // The same, forgotten thereby; empty when nothing was recorded.
+  Choices Take(int place, int position) {
+    const auto node = choices_.extract({place, position});
+    return node.empty() ? Choices() : std::move(node.mapped());
+  }
 
   void Embed(const EmbedArgs& args) override {
-    inner_.Embed(args);
+    ForwardingOps::Embed(args);
+    if (!recording_) return;
     places_ = Read(args.rows->session, args.rows->count);
     positions_ = Read(args.rows->position, args.rows->count);
   }
+  // From here on the step's rows are those.
+  void GatherRows(void* out, const void* in, const std::int32_t* index, int count, std::int64_t row_bytes) override {
+    ForwardingOps::GatherRows(out, in, index, count, row_bytes);
+    if (!recording_ || count == 0 || std::ssize(places_) == count) return;
+    std::vector<std::int32_t> places, positions;
+    for (const std::int32_t row : Read(index, count)) {
+      places.push_back(places_.at(static_cast<std::size_t>(row)));
+      positions.push_back(positions_.at(static_cast<std::size_t>(row)));
+    }
+    places_ = std::move(places);
+    positions_ = std::move(positions);
+  }
   void Route(const RouteArgs& args) override {
-    inner_.Route(args);
+    ForwardingOps::Route(args);
+    if (!recording_) return;
     Require(args.rows == static_cast<int>(places_.size()), "routing of {} rows in a step of {}", args.rows,
             places_.size());
     const std::vector<std::int32_t> experts = Read(args.expert, args.rows * args.top_k);
@@ -38,6 +58,19 @@ class RoutingOps final : public ForwardingOps {
       const auto first = experts.begin() + static_cast<std::ptrdiff_t>(row) * args.top_k;
       choices_[{places_[row], positions_[row]}][site().layer].assign(first, first + args.top_k);
     }
+  }
+  std::unique_ptr<StepGraph> Capture(const std::function<void()>& body) override {
+    if (on_host()) return ForwardingOps::Capture(body);
+    recording_ = false;
+    std::unique_ptr<StepGraph> graph;
+    try {
+      graph = ForwardingOps::Capture(body);
+    } catch (...) {
+      recording_ = true;
+      throw;
+    }
+    recording_ = true;
+    return graph;
   }
 
  private:
@@ -47,6 +80,7 @@ class RoutingOps final : public ForwardingOps {
     return read;
   }
 
+  bool recording_ = true;
   std::vector<std::int32_t> places_, positions_;  // of the step's rows
   std::map<std::pair<int, int>, Choices> choices_;
 };

@@ -24,6 +24,65 @@ bool Full(const Ops::AttentionArgs& a) { return a.window == 0; }
 bool Decoding(const Rows& rows) { return rows.segments == rows.count; }
 void Fill(Ints& all, std::int32_t with) { std::fill(all.begin(), all.end(), with); }
 
+const char* OpOf(Fault fault) {
+  switch (fault) {
+    case Fault::kNone:
+      return "";
+    case Fault::kFirstRowPosition:
+    case Fault::kLateStep:
+    case Fault::kNoValueNorm:
+    case Fault::kNormedValueIsKey:
+      return "Qkv";
+    case Fault::kWindowPlusOne:
+    case Fault::kWindowMinusOne:
+    case Fault::kWindowIsRing:
+    case Fault::kScaleOff:
+    case Fault::kNewestKeyDropped:
+    case Fault::kNeighbourCache:
+      return "Attention";
+    case Fault::kRowSwap:
+    case Fault::kNoSoftcap:
+      return "Logits";
+    case Fault::kNoLayerScalar:
+    case Fault::kNoPostNorm:
+      return "Residual";
+    case Fault::kPleFirstRow:
+      return "PleInput";
+    case Fault::kWrongActivation:
+      return "GatedMatMul";
+    case Fault::kExpertWeights:
+      return "Route";
+    case Fault::kStaleRow:
+      return "MatMul";
+    case Fault::kLastTokenAgain:
+      return "Embed";
+  }
+  return "";
+}
+
+const char* OpOf(const Hooks& h) {
+  const std::pair<bool, const char*> ops[] = {{h.embed || h.embed_out, "Embed"},
+                                              {h.ple_input || h.ple_input_out, "PleInput"},
+                                              {h.norm || h.norm_out, "Norm"},
+                                              {h.residual || h.residual_out, "Residual"},
+                                              {h.bias || h.bias_out, "AddBias"},
+                                              {h.join || h.join_out, "Join"},
+                                              {h.matmul || h.matmul_out, "MatMul"},
+                                              {h.gated || h.gated_out, "GatedMatMul"},
+                                              {h.ple_gate || h.ple_gate_out, "PleGate"},
+                                              {h.qkv || h.qkv_out, "Qkv"},
+                                              {h.attention || h.attention_out, "Attention"},
+                                              {h.route || h.route_out, "Route"},
+                                              {h.expert_gated || h.expert_gated_out, "ExpertGated"},
+                                              {h.expert_down || h.expert_down_out, "ExpertDown"},
+                                              {h.logits || h.logits_out, "Logits"},
+                                              {h.gather || h.gather_out, "GatherRows"},
+                                              {h.advance || h.advance_out, "Advance"}};
+  for (const auto& [hooked, name] : ops)
+    if (hooked) return name;
+  return "";
+}
+
 class Builder {
  public:
   // Of one of the faults that oracles/probes knows by name.
@@ -38,7 +97,8 @@ class Builder {
                      suites,
                      [fault](Witness engaged) { return Decorated<WitnessedFault>(fault, engaged); },
                      {},
-                     precision});
+                     precision,
+                     OpOf(fault)});
   }
   void Op(const char* id, const char* about, const char* model, const char* suites, Hooks hooks,
           Precision precision = Precision::kFp32) {
@@ -50,7 +110,7 @@ class Builder {
                      [hooks](Witness engaged) { return Decorated<HookedOps>(hooks, engaged); },
                      {},
                      precision,
-                     hooks.advance_out != nullptr});
+                     OpOf(hooks)});
   }
   void Memory(const char* id, const char* about, const char* model, const char* suites, MemoryHooks hooks) {
     rows_.push_back({id, Seam::kMemory, about, model, suites,
@@ -89,7 +149,8 @@ void OpFaults(Builder& add) {
   add.Known(Fault::kNoPostNorm, "a sandwich norm is skipped", kPle, "BatchedDecode Ops");
   add.Known(Fault::kPleFirstRow, "every row has the first row's per-layer embedding", kPle, "BatchedDecode Invariance");
   add.Known(Fault::kWrongActivation, "silu for gelu", kPle, "BatchedDecode Ops");
-  add.Known(Fault::kExpertWeights, "weights of experts are not renormalised", kMoe, "BatchedDecode Ops");
+  // The norm behind the experts takes a factor of their sum out again: the op's own output alone shows it.
+  add.Known(Fault::kExpertWeights, "weights of experts are not renormalised", kMoe, "Ops");
   add.Known(Fault::kStaleRow, "a product leaves the last row of three or more", kPle, "BatchedDecode Failure");
   add.Known(Fault::kLastTokenAgain, "every row embeds the last row's token", kPle, "BatchedDecode Invariance");
 

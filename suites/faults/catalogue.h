@@ -25,10 +25,10 @@ struct FaultRow {
   std::string about;   // one line
   std::string model;   // in which it exists
   std::string suites;  // that must turn red, between spaces; of Seam::kReport none: the check of reports must
-  std::function<std::unique_ptr<SystemProvider>(Witness)> plant;  // engines with the fault
+  std::function<std::unique_ptr<EngineProvider>(Witness)> plant;  // engines with the fault
   std::function<void(Report&)> damage{};                          // of a report that held and passed
   Precision precision = Precision::kFp32;
-  bool recorded_only = false;  // made in recorded steps alone; the host makes it, so on a device it is without effect
+  std::string op{};  // of Seam::kOp: the op that is off, as its check names it
 };
 const std::vector<FaultRow>& Catalogue();
 

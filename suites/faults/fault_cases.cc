@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <sstream>
 
 #include "reports/environment/begin.h"
 #include "reports/format/check.h"
+#include "suites/faults/published_rules.h"
 #include "suites/suites.h"
 #include "suites/support/runner.h"
 
@@ -21,6 +23,7 @@ std::vector<std::string> Words(const std::string& text) {
 // The first case of a suite that turns red because of what was compared; empty id: none did.
 struct Seen {
   std::string id, reason;
+  std::vector<std::string> metrics;  // that were WRONG
   int ran = 0;
 };
 Seen FirstRed(Workbench& bench, const Target& target, const std::string& suite) {
@@ -34,9 +37,22 @@ Seen FirstRed(Workbench& bench, const Target& target, const std::string& suite) 
     if (outcome.status != Status::kFail) continue;
     seen.id = item.id();
     seen.reason = outcome.reason;
+    for (const Judgement& judgement : outcome.judgements)
+      if (judgement.verdict == Verdict::kWrong) seen.metrics.push_back(judgement.metric);
     return seen;
   }
   return seen;
+}
+
+void Count(const FaultOptions& options, const FaultRow& row, const FaultTally::Fault& found) {
+  if (!options.tally) return;
+  FaultTally::Fault& all = options.tally->faults[row.id];
+  all.seam = found.seam;
+  all.runs += found.runs;
+  all.caught += found.caught;
+  all.in_effect = all.in_effect && found.in_effect;
+  all.rules.insert(found.rules.begin(), found.rules.end());
+  all.judged_red.insert(found.judged_red.begin(), found.judged_red.end());
 }
 
 void JudgePlanted(CaseState& state, const FaultRow& row, const FaultOptions& options) {
@@ -48,18 +64,28 @@ void JudgePlanted(CaseState& state, const FaultRow& row, const FaultOptions& opt
   state.check.AtLeast("turned red", std::ssize(must));
   state.check.AtLeast("in effect", 1);
   const auto engaged = std::make_shared<bool>(false);
+  FaultTally::Fault found{.seam = row.seam, .runs = 1, .caught = 1};
   {
     Workbench bench(row.plant(engaged));
+    found.rules = [&] {
+      const std::vector<std::string> rules = CaughtByPublishedRules(bench, state.target);
+      return std::set<std::string>(rules.begin(), rules.end());
+    }();
+    for (const std::string& rule : found.rules) state.check.True(true, "published rule: " + rule, {});
     for (const std::string& suite : suites) {
       const Seen seen = FirstRed(bench, state.target, suite);
       const bool expected = std::find(must.begin(), must.end(), suite) != must.end();
       if (!seen.id.empty()) state.check.True(true, "red: " + suite, {});
+      found.judged_red.insert(seen.metrics.begin(), seen.metrics.end());
+      if (expected && seen.id.empty()) found.caught = 0;
       if (expected)
         state.check.True(!seen.id.empty(), "turned red", Place(suite, {}),
                          fmt::format("{}: {} cases of {} ran and none failed", row.about, seen.ran, suite));
     }
   }
   state.check.True(*engaged, "in effect", Place(row.id, {}), "the fault changed nothing");
+  found.in_effect = *engaged;
+  Count(options, row, found);
 }
 
 // A report of a run that passed, made by a clean bench.
@@ -75,7 +101,7 @@ Report CleanReport(const Target& target) {
   return report;
 }
 
-void JudgeDamaged(CaseState& state, const FaultRow& row) {
+void JudgeDamaged(CaseState& state, const FaultRow& row, const FaultOptions& options) {
   const auto problems = [](const Report& report) {
     const std::string text = ToJson(report);
     std::vector<std::string> found = SchemaProblems(text);
@@ -89,8 +115,9 @@ void JudgeDamaged(CaseState& state, const FaultRow& row) {
   const std::string before = ToJson(report);
   row.damage(report);
   state.check.True(ToJson(report) != before, "in effect", Place(row.id, {}), "the fault changed nothing");
-  state.check.True(!problems(report).empty(), "turned red", Place(row.id, {}),
-                   row.about + ": the check of reports finds nothing");
+  const bool caught = !problems(report).empty();
+  state.check.True(caught, "turned red", Place(row.id, {}), row.about + ": the check of reports finds nothing");
+  Count(options, row, {.seam = row.seam, .runs = 1, .caught = caught ? 1 : 0});
 }
 
 }  // namespace
@@ -103,9 +130,7 @@ std::vector<Case> FaultCases(const FaultOptions& options) {
       target.seed = options.seed + static_cast<std::uint64_t>(i);
       target.seed_is_axis = options.seeds > 1;
       cases.push_back(MakeCase("Faults", row.id.c_str(), target, {}, {}, [&row, options](CaseState& state) {
-        if (row.recorded_only && !options.device.on_host())
-          throw CannotBeSeen("the host cannot reach into a step that is recorded on a device");
-        row.seam == Seam::kReport ? JudgeDamaged(state, row) : JudgePlanted(state, row, options);
+        row.seam == Seam::kReport ? JudgeDamaged(state, row, options) : JudgePlanted(state, row, options);
       }));
       cases.back().axes.Set("seam", Name(row.seam));
     }

@@ -1,5 +1,6 @@
 // Ops that change what an op is told or what it says, by functions: the op seam's faults of the catalogue are these and
-// no code of their own. What is changed is copied to the host and back: not for steps recorded on a device.
+// no code of their own. What is changed is copied to the host and back: on a device, steps whose feedback is changed
+// are not recorded but made anew, by the same kernels.
 #pragma once
 
 #include <algorithm>
@@ -141,6 +142,18 @@ struct Hooks {
   Hook<Ops::AdvanceArgs> advance{}, advance_out{};
 };
 
+// A recorded step that is made anew at every launch: hooks can look into it on a device too.
+class StepMadeAnew final : public StepGraph {
+ public:
+  explicit StepMadeAnew(std::function<void()> body) : body_(std::move(body)) {}
+  void Launch() override { body_(); }
+  std::int64_t nodes() const override { return 0; }
+  std::vector<std::string> kernels() const override { return {}; }
+
+ private:
+  std::function<void()> body_;
+};
+
 class HookedOps : public ForwardingOps {
  public:
   HookedOps(Ops& inner, Hooks hooks, Witness engaged)
@@ -197,6 +210,10 @@ class HookedOps : public ForwardingOps {
   void GatherRows(void* out, const void* in, const std::int32_t* index, int count, std::int64_t row_bytes) override {
     Call(Hooks::GatherArgs{out, in, index, count, row_bytes}, hooks_.gather, hooks_.gather_out,
          [&](const auto& a) { inner_.GatherRows(a.out, a.in, a.index, a.count, a.row_bytes); });
+  }
+  std::unique_ptr<StepGraph> Capture(const std::function<void()>& body) override {
+    if (on_host() || !(hooks_.advance || hooks_.advance_out)) return ForwardingOps::Capture(body);
+    return std::make_unique<StepMadeAnew>(body);
   }
   void Advance(const AdvanceArgs& args) override {
     Call(args, hooks_.advance, hooks_.advance_out, [&](const auto& a) { inner_.Advance(a); });

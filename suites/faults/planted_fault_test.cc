@@ -61,6 +61,7 @@ const Planted kPlanted[] = {
     {"CacheAliasing", "WritesOnlyItsSlots", "tiny-gemma4-ple", Plant<Fault::kLateStep>},
     {"RingWrap", "WindowLocality", "tiny-gemma4-ple", Plant<Fault::kWindowIsRing>},
     {"Schedule", "ForkAndDiverge", "tiny-gemma4-ple", PlantProbe<OpsOverMemory<LosesCopies>>},
+    {"Geometries", "RandomMoves", "tiny-llama", Plant<Fault::kNeighbourCache>},
     {"Invariance", "Permutation", "tiny-gemma4-ple", Plant<Fault::kNeighbourCache>},
     {"KnownAnswers", "AllRight", "gemma4-nano", Plant<Fault::kNeighbourCache>},
     {"Experts", "DecideWithinTheError", "tiny-gemma4-moe", PlantProbe<OtherExpert>, Precision::kBf16},

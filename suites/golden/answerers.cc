@@ -71,13 +71,17 @@ std::string SystemAnswerer::name() const {
                      state_.target.device.name());
 }
 
+// The recorded states are float32's: what 16-bit modes may differ by is stated for logits only.
+bool SystemAnswerer::has_hidden() const {
+  return state_.target.precision == Precision::kFp32 && system_->engine() != nullptr;
+}
+
 std::vector<GoldenAnswer> SystemAnswerer::Answer(std::span<const GoldenRequest> requests) {
   std::vector<GoldenAnswer> answers;
   while (!requests.empty()) {
     const std::size_t batch = std::min<std::size_t>(requests.size(), system_->limits().max_sessions);
     for (GoldenAnswer& answer : Together(requests.first(batch))) answers.push_back(std::move(answer));
-    // The recorded states are float32's: what 16-bit modes may differ by is stated for logits only.
-    if (state_.target.precision == Precision::kFp32 && system_->engine() != nullptr)
+    if (has_hidden())
       for (std::size_t i = 0; i < batch; ++i)
         if (requests[i].hidden) answers[answers.size() - batch + i].hidden = HiddenStates(requests[i].tokens);
     requests = requests.subspan(batch);

@@ -31,6 +31,7 @@ class SystemAnswerer final : public GoldenAnswerer {
   // The system is opened here, sized for `trace`.
   SystemAnswerer(CaseState& state, const GoldenTrace& trace);
   std::string name() const override;
+  bool has_hidden() const override;
   std::vector<GoldenAnswer> Answer(std::span<const GoldenRequest> requests) override;
   std::optional<std::vector<std::int32_t>> Greedy(std::span<const std::int32_t> prompt, int steps) override;
 

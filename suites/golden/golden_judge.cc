@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "engine/base/check.h"
 #include "oracles/compare/logits.h"
 #include "oracles/compare/ranking.h"
@@ -43,6 +45,12 @@ class GoldenJudge {
   void Expect() {
     for (const GoldenSequence& s : trace_.sequences) {
       if (!s.tokens.empty()) check_.AtLeast("max_abs_logit_capped", s.rows);
+      if (s.hidden > 0 && answerer_.has_hidden())
+        check_.AtLeast("hidden_relative", std::int64_t{s.hidden_entries} * std::ssize(s.tokens));
+      const auto answered = std::min<std::ptrdiff_t>(s.first_position() + 1, std::ssize(s.answer));
+      if (const auto answers =
+              std::count_if(s.answer.begin() + answered, s.answer.end(), [](auto a) { return a != 0; }))
+        check_.AtLeast("answers", answers);
       if (s.greedy.empty()) continue;
       check_.AtLeast("greedy_max_abs_logit_capped", s.greedy_steps);
       check_.AtLeast("greedy_text", 1);

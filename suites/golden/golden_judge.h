@@ -32,7 +32,8 @@ struct GoldenAnswer {
 class GoldenAnswerer {
  public:
   virtual ~GoldenAnswerer() = default;
-  virtual std::string name() const = 0;  // "float64 reference"
+  virtual std::string name() const = 0;             // "float64 reference"
+  virtual bool has_hidden() const { return true; }  // when it is asked for
   virtual std::vector<GoldenAnswer> Answer(std::span<const GoldenRequest> requests) = 0;
   // The greedy continuation of a prompt, run freely. Nothing: the argmax of the teacher-forced rows is judged, which is
   // the same text as long as it is right.

@@ -91,13 +91,16 @@ class BatchScenario {
   std::unique_ptr<EngineSystem> system_;
 };
 
+// What a token that is beyond a tie may still be, given the row that it should follow from; nothing: WRONG.
+using GreedyExcuse = std::function<std::optional<Judgement>(std::span<const float> row, const Place& where)>;
+
 // Recorded greedy steps held against steps that read their logits back: each token of `texts` must be what a step over
 // the same text prefers, or within `tie` of it; near ties are counted against what noise of `sigma` a logit explains.
 // The sessions stand where the text began: behind `first`, which is fed before it. One session in `every`. 0 for both
 // figures: exactly.
 void CheckGreedy(Checker& check, SystemUnderTest& system, std::span<const SessionId> sessions,
                  std::span<const std::int32_t> first, const std::vector<Tokens>& texts, double tie, double sigma,
-                 int every = 1);
+                 int every = 1, const GreedyExcuse& excuse = nullptr);
 // The same with the tolerance of the target's mode. It is found or calibrated here: a case has asked for it before it
 // opened the system.
 void CheckGreedy(CaseState& state, SystemUnderTest& system, std::span<const SessionId> sessions,

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "oracles/compare/logits.h"
+#include "suites/parity/op_controls.h"
 #include "suites/parity/parity.h"
 #include "suites/support/runner.h"
 
@@ -47,6 +48,19 @@ void Tallies(CaseState& state) {
   for (int i = 0; i < 4; ++i) soft.Add(Judged("m", 1.5, bound, {}));
   Hold(VerdictIn(soft.Finish(), "m_budget") == Verdict::kWrong,
        "soft verdicts that nothing explains fail their budget");
+  Tally expected;
+  for (int i = 0; i < 3; ++i) {
+    Judgement drift = Judged("m", 1.5, bound, {});
+    drift.soft_probability = 3e-3;
+    expected.Add(drift);
+  }
+  Hold(VerdictIn(expected.Finish(), "m_budget") == Verdict::kWrong,
+       "soft verdicts beyond those that their probabilities explain fail their budget");
+  Tally parts;
+  parts.AtLeast("m", 2);
+  parts.AtLeast("m", 1);
+  for (int i = 0; i < 2; ++i) parts.Add(Judged("m", 0, bound, {}));
+  Hold(VerdictIn(parts.Finish(), "m_comparisons") == Verdict::kWrong, "statements of one metric add up");
   Tally stated;
   stated.AtLeast("m", 3);
   stated.Add(Judged("m", 0, bound, {}));
@@ -64,7 +78,7 @@ void Tallies(CaseState& state) {
 
 void Comparisons(CaseState& state) {
   const Bound bound{1e-3, 2e-3, "made up"};
-  std::vector<double> a{1, 2, 3, 4}, b = a;
+  std::vector<double> a{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}, b = a;
   for (std::size_t i = 0; i < a.size(); ++i) {
     b = a;
     b[i] += 1;
@@ -77,6 +91,10 @@ void Comparisons(CaseState& state) {
     Hold(Compare(a, b).nonfinite == 1, "NaN is counted");
   }
   Hold(JudgeTensor({}, {}, bound, "m", {}).verdict == Verdict::kVoid, "nothing compared is VOID");
+  const std::vector<double> large{1000}, beside{1000.5};
+  Hold(JudgeTensor(large, beside, bound, "m", {}).verdict == Verdict::kWrong &&
+           JudgeTensor(large, beside, bound, "m", {}, Measure::kRelative).verdict == Verdict::kMatch,
+       "an error is relative only where that is asked");
   Hold(std::abs(KlDivergence(std::vector<double>{0, 0}, std::vector<double>{0, std::log(3.0)}) -
                 0.5 * std::log(4.0 / 3)) < 1e-12,
        "the divergence of a half and a half from a quarter and three quarters");
@@ -101,6 +119,47 @@ void Comparisons(CaseState& state) {
   judge.Finish();
   Hold(judge.rows() == 1 && judge.argmax_judged() == 1 && VerdictIn(tally.Finish(), "kl") == Verdict::kMatch,
        "a row that decides is judged");
+  // What leaves every other figure as it is: one bound a thousand times the others.
+  const auto verdict_of = [&](const char* metric, double LogitTolerance::*figure, Bound LogitTolerance::*of) {
+    LogitTolerance only = LogitTolerance::Fixed(1e6, 1e6, "made up");
+    if (figure != nullptr) only.*figure = 1e-9;
+    if (of != nullptr) only.*of = Bound::Fixed(1e-9, "made up");
+    Tally one;
+    LogitJudge alone(only, one);
+    for (int row = 0; row < 2; ++row)
+      alone.Add({.reference_raw = reference,
+                 .candidate_raw = far,
+                 .reference_capped = reference,
+                 .candidate_capped = row == 0 ? reference : far},
+                {});
+    alone.Finish();
+    return VerdictIn(one.Finish(), metric);
+  };
+  Hold(verdict_of("rms_logit", nullptr, &LogitTolerance::rms) == Verdict::kWrong, "a row's RMS error is judged");
+  Hold(verdict_of("mean_kl", &LogitTolerance::mean_kl, nullptr) == Verdict::kWrong, "the mean divergence is judged");
+  for (const char* metric : {"kl", "max_abs_logit_raw", "max_abs_logit_capped"})
+    Hold(verdict_of(metric, nullptr, &LogitTolerance::max_abs) == Verdict::kWrong,
+         "divergence and logits, before and behind the softcap, are judged");
+  Hold(tolerance.Between().soft == 2 && tolerance.Between().hard == 4 && tolerance.TieBetween() == 4,
+       "two computations may be off by one tolerance each");
+  Hold(tolerance.At(1).max_abs.hard == 2 && tolerance.At(3).max_abs.hard == 6 && tolerance.At(3).max_abs.soft == 1,
+       "a row that is hard for the twin has a wider hard bound, and the same soft one");
+  std::vector<double> outside(20, 0.0);
+  for (int i = 0; i < 12; ++i) outside[i] = 5 - 0.001 * i;
+  std::vector<double> eleventh = outside;
+  eleventh[11] = 6;
+  Hold(JudgeArgmax(outside, eleventh, sharp, {}).verdict == Verdict::kWrong,
+       "a token that is not among the best ten is WRONG however small the gap");
+  Hold(!Decides(outside, sharp), "a row whose best eleven lie together does not decide");
+  const std::vector<std::int32_t> text{1, 2, 3}, cut{1, 2};
+  const std::vector<double> gaps{1, 1, 1};
+  Hold(JudgeFreeRunning(text, cut, gaps, 0.6, 0.1, {}).verdict == Verdict::kWrong, "a text that is too short is WRONG");
+  Hold(JudgeFreeRunning(text, std::vector<std::int32_t>{1, 2, 4}, gaps, 0.1, 0.1, {}).verdict == Verdict::kWrong,
+       "another token where the gap is wide is WRONG");
+  Hold(JudgeFreeRunning(text, std::vector<std::int32_t>{1, 2, 4}, gaps, 0.6, 0.1, {}).verdict == Verdict::kTieFlip,
+       "another token within the gap is a tie");
+  Hold(IsWorse(Void("m", bound, ""), Judged("m", 1.5, {1, 2, ""}, {})),
+       "nothing compared is worse than what is within its bounds");
   Hold(PoissonQuantile(0, 0.999) == 0 && PoissonQuantile(1, 0.99) == 4, "quantiles of the Poisson distribution");
   state.check.True(true, "controls", "comparisons");
 }
@@ -127,6 +186,14 @@ void Runs(CaseState& state) {
   hold(run([](CaseState& s) { s.check.True(false, "m", {}); }) == Status::kFail, "a no fails");
   hold(run([](CaseState&) { throw CannotBeSeen("made up"); }) == Status::kSkip, "what cannot be seen is skipped");
   hold(run([](CaseState& s) { s.check.True(true, "m", {}); }) == Status::kPass, "a yes passes");
+  hold(run([](CaseState&) { throw OutOfMemory("made up", 1, 0); }) == Status::kError, "no memory is no skip");
+  hold(run([](CaseState&) { throw DeviceError("made up", false); }) == Status::kError, "a device's error is no skip");
+  // Not by a judgement: what becomes of the others beside a no is what is asked.
+  Hold(run([](CaseState& s) {
+         s.check.True(false, "first", {});
+         s.check.True(true, "second", {});
+       }) == Status::kFail,
+       "a yes does not take a no back");
   Workbench without(std::make_unique<WithoutForks>());
   hold(CaseRunner(without)
                .Run(MakeCase("Controls", "made up", state.target, {}, {Capability::kFork},
@@ -138,6 +205,19 @@ void Runs(CaseState& state) {
     return run([&](CaseState& s) { RowAgreement(s).Check(a, found, true, {}); });
   };
   hold(agreement(b) == Status::kFail && agreement(a) == Status::kPass, "rows that differ do not agree");
+  std::vector<CaseGroup> groups(2);
+  for (int i = 0; i < 5; ++i)
+    groups[i / 3].cases.push_back(
+        MakeCase("Controls", "made up", state.target, {}, {}, [i](CaseState& s) { s.check.True(i != 4, "m", {}); }));
+  Workbench own;
+  RunOptions options;
+  options.replay = ReplayLine;
+  const std::vector<ReportCase> ran = RunGroups(own, groups, options);
+  hold(ran.size() == 5 && ran.front().status == Status::kPass && ran.back().status == Status::kFail,
+       "every case of every group runs");
+  hold(SelectCases(groups[0].cases, "*made up*").size() == 3 && SelectCases(groups[0].cases, "*other*").empty() &&
+           SelectCases(groups[0].cases, std::vector<std::string>{}, {"Controls"}).empty(),
+       "cases are chosen by what they are called");
   Report report;
   report.complete = true;
   ReportCase item;
@@ -172,6 +252,9 @@ void RowsAndReference(CaseState& state) {
     return inner.Finish().status;
   };
   state.check.True(judged() == Status::kPass, "controls", "right rows match the reference");
+  const double ratio = state.references().TwinErrorRatio(state.target, state.references().Tolerance(state.target),
+                                                         tokens, static_cast<int>(tokens.size()) - 1);
+  state.check.True(ratio >= 1 && ratio < 3, "controls", "an ordinary row is no harder for the twin than others");
   result.raw.back() += 1;
   state.check.True(judged() == Status::kFail, "controls", "a logit of the last row that is off is found");
 }
@@ -193,6 +276,7 @@ std::vector<Case> ControlCases(Workbench&, const std::vector<Target>& targets) {
     add("Comparisons", Comparisons);
     add("Runs", Runs);
     add("Rows", RowsAndReference, {Capability::kLogits, Capability::kRawLogits});
+    add("Ops", OpsThatAreOff, {Capability::kInternals});
   }
   return cases;
 }

@@ -56,7 +56,8 @@ void GraphEqualsSteps(CaseState& state, int n) {
   const std::vector<Tokens> rest = system->Decode(recorded, middle, kSteps - kSteps / 2);
   for (int i = 0; i < n; ++i) {
     found[i].insert(found[i].end(), rest[i].begin(), rest[i].end());
-    state.check.True(found[i] == expected[i], "tokens", {{"session", i}},
+    const auto step = std::mismatch(expected[i].begin(), expected[i].end(), found[i].begin(), found[i].end()).first;
+    state.check.True(found[i] == expected[i], "tokens", {{"session", i}, {"step", step - expected[i].begin()}},
                      fmt::format("expected [{}], found [{}]", fmt::join(expected[i], " "), fmt::join(found[i], " ")));
     state.check.True(system->Length(recorded[i]) == system->Length(stepped[i]), "length", {{"session", i}});
   }

@@ -16,22 +16,37 @@ namespace {
 
 constexpr int kStream = 9900;
 
-// The first op of the case's run that is off by its own inputs.
-std::optional<Judgement> FirstWrongOp(const Case& item) {
+std::unique_ptr<EngineProvider> Made(const EngineMaker& engines) {
+  return engines ? engines() : std::make_unique<EngineProvider>();
+}
+
+struct Again {
+  std::optional<Judgement> op;  // the first of the run that is off by its own inputs
+  std::string row;              // the first comparison that is outside, of the case's worst metric
+};
+
+Again RunAgain(const Case& item, const EngineMaker& engines) {
   const auto first = std::make_shared<std::optional<Judgement>>();
-  Workbench bench(std::make_unique<EngineProvider>([first](std::unique_ptr<Ops> ops) -> std::unique_ptr<Ops> {
+  std::unique_ptr<EngineProvider> provider = Made(engines);
+  provider->Watch([first](std::unique_ptr<Ops> ops) -> std::unique_ptr<Ops> {
     return std::make_unique<OwningProbe<CheckingOps>>(std::move(ops), [first](const Judgement& judgement) {
       if (!*first && judgement.verdict == Verdict::kWrong) *first = judgement;
     });
-  }));
-  CaseRunner(bench).Run(item);
-  return *first;
+  });
+  Workbench bench(std::move(provider));
+  const CaseOutcome outcome = CaseRunner(bench).Run(item);
+  Again again{*first, ""};
+  const Judgement* worst = nullptr;
+  for (const Judgement& judgement : outcome.judgements)
+    if (worst == nullptr || IsWorse(judgement, *worst)) worst = &judgement;
+  if (worst != nullptr && worst->first_outside) again.row = worst->first_outside->ToString();
+  return again;
 }
 
 // The first layer whose output is further from the reference's than four times the twin's.
-std::string FirstWrongLayer(const Case& item) {
+std::string FirstWrongLayer(const Case& item, const EngineMaker& engines) {
   constexpr double kAllowed = 4;
-  Workbench bench;
+  Workbench bench(Made(engines));
   const Target& target = item.target;
   const ModelSpec& spec = bench.Spec(target);
   const int length = std::min(64, 2 * WindowWithin(spec, 4, 24) + 8);
@@ -68,19 +83,23 @@ std::string FirstWrongLayer(const Case& item) {
             expected, allowed, found);
       }
   }
-  return "every op is right by its inputs, and so is every layer of a plain prefill: sessions, steps or caches are not";
+  return "";
 }
 
 }  // namespace
 
-std::string FirstDivergence(const Case& item) {
+std::string FirstDivergence(const Case& item, const EngineMaker& engines) {
   if (!item.target.device.on_host()) return "";
   Workbench bench;
   if (IsLarge(bench.Spec(item.target))) return "";
   try {
-    if (const std::optional<Judgement> wrong = FirstWrongOp(item))
-      return fmt::format("op {}: {}", wrong->worst.ToString(), wrong->detail);
-    return FirstWrongLayer(item);
+    const Again again = RunAgain(item, engines);
+    if (again.op) return fmt::format("op {}: {}", again.op->worst.ToString(), again.op->detail);
+    if (const std::string layer = FirstWrongLayer(item, engines); !layer.empty()) return layer;
+    return fmt::format(
+        "every op is right by its inputs, and so is every layer of a plain prefill: sessions, steps or caches are "
+        "not{}",
+        again.row.empty() ? "" : ", first at " + again.row);
   } catch (const std::exception& error) {
     return fmt::format("cannot be told: {}", error.what());
   }

@@ -67,47 +67,24 @@ std::vector<WatchedSession> Decoded(CaseState& state) {
 }
 
 // Collects the engine's choices against the reference's router, and what a twin's router says at the same places.
-class RoutingJudge {
+class ChoiceJudge {
  public:
   // The reference's probabilities `p` and its own choice, which becomes the engine's.
   void Reference(std::span<const double> p, const std::vector<std::int32_t>& engine, std::vector<std::size_t>& chosen,
                  const Place& where) {
-    std::vector<bool> in(p.size());
-    for (const std::int32_t expert : engine)
-      if (expert >= 0 && expert < std::ssize(p)) in[expert] = true;
-    Require(engine.size() == chosen.size() && std::count(in.begin(), in.end(), true) == std::ssize(chosen),
-            "{}: expected {} different experts of {}, found [{}]", where.ToString(), chosen.size(), p.size(),
-            fmt::join(engine, " "));
-    double left_out = 0, taken = 1;  // the best that the engine left out, the worst that it took
-    for (std::size_t e = 0; e < p.size(); ++e) {
-      if (in[e]) taken = std::min(taken, p[e]);
-      if (!in[e]) left_out = std::max(left_out, p[e]);
-    }
-    const std::vector<int> best = TopK(p, static_cast<int>(chosen.size()) + 1);
-    const double next = best.size() > chosen.size() ? p[best.back()] : 0;
-    decisions_.push_back(
-        {std::max(0.0, std::log(left_out) - std::log(taken)), std::log(p[chosen.back()]) - std::log(next), where});
+    Require(engine.size() == chosen.size(), "{}: expected {} experts, found {}", where.ToString(), chosen.size(),
+            engine.size());
+    decisions_.push_back({DecisionOf(p, engine, where), where});
     chosen.assign(engine.begin(), engine.end());
   }
   // Both programs' probabilities of the experts that could be chosen.
-  void Twin(std::span<const double> p, std::span<const double> twin, std::size_t top_k) {
-    double largest = 0, squares = 0;
-    const std::vector<int> likely = TopK(p, 2 * static_cast<int>(top_k));
-    for (const int e : likely) {
-      const double difference = std::abs(std::log(twin[e]) - std::log(p[e]));
-      largest = std::max(largest, difference);
-      squares += difference * difference;
-    }
-    largest_.push_back(largest);
-    rms_.push_back(std::sqrt(squares / static_cast<double>(likely.size())));
-  }
+  void Twin(std::span<const double> p, std::span<const double> twin, std::size_t top_k) { errors_.Add(p, twin, top_k); }
   void Finish(Checker& check) const {
-    const Bound allowed{0, 2 * kKappa * Quantile(largest_, kCalibrationQuantile),
-                        "the twin's router q999 x 2, for each of two experts"};
-    const double sigma = kKappa * Quantile(rms_, 0.5);
-    for (const Decision& decision : decisions_) {
+    const Bound allowed = errors_.Margin();
+    const double sigma = errors_.Sigma();
+    for (const auto& [decision, where] : decisions_) {
       Judgement judgement =
-          Judged("routing_margin", decision.margin, allowed, decision.where,
+          Judged("routing_margin", decision.margin, allowed, where,
                  "an expert displaced one that the reference's router prefers by so much in log-probability",
                  Verdict::kTieFlip);
       judgement.soft_probability = FlipProbability(decision.gap, sigma);
@@ -116,13 +93,8 @@ class RoutingJudge {
   }
 
  private:
-  struct Decision {
-    double margin;  // how much better the best expert left out was than the worst taken
-    double gap;     // between the reference's last chosen and its next
-    Place where;
-  };
-  std::vector<Decision> decisions_;
-  std::vector<double> largest_, rms_;  // the twin's errors
+  std::vector<std::pair<RoutingDecision, Place>> decisions_;
+  RoutingErrors errors_;
 };
 
 }  // namespace
@@ -138,7 +110,7 @@ void JudgeExperts(CaseState& state) {
   const std::int64_t rows = std::ssize(kWatched) * kSteps;
   state.check.AtLeast("routing_margin", rows * with_experts);
   state.check.AtLeast("max_abs_logit_raw", rows);
-  RoutingJudge routing;
+  ChoiceJudge routing;
   Calibrator calibrator;
   std::vector<std::vector<double>> expected;
   for (int i = 0; i < std::ssize(sessions); ++i) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "oracles/probes/faulty_ops.h"
+#include "oracles/probes/forwarding_memory.h"
 #include "oracles/probes/poison_memory.h"
 #include "suites/parity/parity.h"
 
@@ -83,19 +84,69 @@ void LostDevice(CaseState& state) {
   state.check.True(engine.Length(session) == 0, "length", "after a lost device");
 }
 
+// Memory whose copies within the device fail while they are told to.
+class FailingCopies final : public ForwardingMemory {
+ public:
+  using ForwardingMemory::ForwardingMemory;
+  void Copy(void* to, const void* from, std::size_t bytes) override {
+    if (fail) throw DeviceError("copy fails on purpose", false);
+    ForwardingMemory::Copy(to, from, bytes);
+  }
+  bool fail = false;
+};
+
+// A fork whose copy fails takes no session's place, and leaves its origin as it was.
+void ForkThatThrows(CaseState& state) {
+  RowAgreement same(state);
+  const std::unique_ptr<Ops> ops = state.bench.MakeOps(state.target);
+  OpsOverMemory<FailingCopies> failing(*ops);
+  const Tokens tokens = state.MadeUp(1040, 9);
+  const auto system = state.bench.OpenEngine(state.target, SmallOptions(state.spec(), 2, 16), failing);
+  for (const char* metric : {"fails", "sessions", "length"}) state.check.AtLeast(metric, 1);
+  same.AtLeast(1, false);
+  const SessionId origin = system->OpenWith(Slice(tokens, 0, 8));
+  failing.memory().fail = true;
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    bool threw = false;
+    try {
+      system->Fork(origin);
+    } catch (const DeviceError& error) {
+      threw = !error.lost;
+    }
+    state.check.True(threw, "fails", {{"attempt", attempt}});
+  }
+  failing.memory().fail = false;
+  state.check.True(system->inside().open_sessions() == 1 && system->inside().CanOpen().ok, "sessions", {},
+                   fmt::format("{} are open", system->inside().open_sessions()));
+  state.check.True(system->Length(origin) == 8, "length", {});
+  const SessionId copy = system->Fork(origin);
+  const StepResult both = system->Step(std::vector<Feed>{{origin, Slice(tokens, 8, 1)}, {copy, Slice(tokens, 8, 1)}});
+  same.Check(both.Raw(0), both.Raw(1), false, "copy and origin");
+}
+
 // An engine that is refused one of its allocations says which and leaves nothing behind; one that gets them all, full
-// of NaN, computes what it computes in any memory: no step reads what no step has written.
+// of NaN, computes what it computes in any memory: no step reads what no step has written, and none, not the largest
+// either, writes where nothing was allocated.
 void RefusedAllocation(CaseState& state) {
   constexpr int kTries = 16, kSteps = 3;
-  const EngineOptions options = SmallOptions(state.spec(), 3, 32);
+  EngineOptions options = SmallOptions(state.spec(), 3, 48);
+  options.max_chunk = std::min(options.max_chunk, 40);
+  options.max_rows = options.max_sessions * options.max_chunk;
   const std::unique_ptr<Ops> ops = state.bench.MakeOps(state.target);
   OpsOverMemory<PoisonMemory> poisoned(*ops);
   const std::vector<Tokens> tokens{state.MadeUp(1020, 5 + kSteps), state.MadeUp(1021, 2 + kSteps)};
+  std::vector<Tokens> chunks;
+  for (int i = 0; i < options.max_sessions; ++i) chunks.push_back(state.MadeUp(1030 + i, options.max_chunk));
   const auto run = [&](SystemUnderTest& system) {
     std::vector<SessionId> sessions;
+    std::vector<Feed> largest;
+    for (const Tokens& chunk : chunks) largest.push_back({system.Open(), chunk, Want::kAll});
+    const StepResult all = system.Step(largest);
+    std::vector<float> rows = all.raw;
+    rows.insert(rows.end(), all.capped.begin(), all.capped.end());
+    for (const Feed& feed : largest) system.Close(feed.session);
     for (const Tokens& each : tokens)
       sessions.push_back(system.OpenWith(Slice(each, 0, static_cast<int>(each.size()) - kSteps)));
-    std::vector<float> rows;
     for (int step = kSteps; step > 0; --step) {
       std::vector<Feed> feeds;
       for (int i = 0; i < std::ssize(tokens); ++i)
@@ -106,6 +157,7 @@ void RefusedAllocation(CaseState& state) {
     return rows;
   };
   state.check.AtLeast("ulp", 1);
+  state.check.AtLeast("nothing beyond an allocation", 1);
   state.check.AtLeast("refusal", kTries);
   state.check.AtLeast("nothing left", kTries + 1);
   std::int64_t needed = 0;
@@ -114,6 +166,8 @@ void RefusedAllocation(CaseState& state) {
     needed = poisoned.memory().allocations();
     const auto clean = state.bench.OpenEngine(state.target, options);
     state.check.Bits(run(*clean), run(*system), "in memory full of NaN");
+    const std::vector<std::string> overrun = poisoned.memory().Overrun();
+    state.check.True(overrun.empty(), "nothing beyond an allocation", overrun.empty() ? "" : overrun.front().c_str());
   }
   state.check.True(poisoned.memory().live() == 0, "nothing left", "closed",
                    fmt::format("{} allocations are still live", poisoned.memory().live()));
@@ -142,6 +196,7 @@ std::vector<Case> FailureCases(Workbench&, const Target& target) {
   };
   add("StepThatThrows", StepThatThrows);
   add("LostDevice", LostDevice);
+  add("ForkThatThrows", ForkThatThrows);
   add("RefusedAllocation", RefusedAllocation);
   return cases;
 }

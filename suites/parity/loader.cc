@@ -315,6 +315,84 @@ constexpr KeyRow kConfigKeys[] = {
                    "global_head_dim": null})", "1.kv_heads", "4"},
     {"gemma4", R"({"per_layer_config": {"1": {"num_key_value_heads": 4}}, "layer_types": null,
                    "global_head_dim": null})", "1.window", "0"},
+    {"qwen2", R"({"rope_scaling": {"rope_type": "yarn", "factor": 0.5, "original_max_position_embeddings": 16}})",
+     "0.gain", "1"},
+    {"qwen2", R"({"rope_scaling": {"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 16,
+                  "mscale": 2}})", "0.gain", "1.13863"},
+    {"gemma4", R"({"rope_parameters": {"full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.3}}})",
+     "2.inv2", "0"},
+    // What a key that is not there, or null, stands for.
+    {"gemma4", R"({"sliding_window": null})", "1.window", "512"},
+    {"gemma4", R"({"sliding_window": null, "model_type": "gemma4_unified_text"})", "1.window", "1024"},
+    {"gemma4", R"({"hidden_size_per_layer_input": null})", "ple", "256"},
+    {"gemma4", R"({"hidden_size_per_layer_input": "null"})", "ple", "0"},
+    {"gemma4", R"({"layer_types": ["full_attention", "sliding_attention", "sliding_attention"]})", "0.window", "0"},
+    {"gemma4", R"({"layer_types": ["full_attention", "sliding_attention", "sliding_attention"]})", "2.window", "0"},
+    {"gemma4", R"({"per_layer_config": {"1": {"intermediate_size": 30}}, "layer_types": null,
+                   "global_head_dim": null})", "2.head_dim", "8"},
+    {"gemma4", R"({"rope_parameters": {"sliding_attention": {"rope_theta": null}}})", "0.theta", "10000"},
+    {"gemma4", R"({"rope_parameters": {"full_attention": {"rope_theta": null}}})", "2.theta", "1e+06"},
+    {"gemma4", R"({"max_position_embeddings": null})", "max_position", "131072"},
+    {"mistral", R"({"sliding_window": null})", "1.window", "4096"},
+    {"mistral", R"({"sliding_window": "null"})", "1.window", "0"},
+    {"qwen2 qwen3", R"({"use_sliding_window": true, "sliding_window": "null", "max_window_layers": 1})", "2.window", "0"},
+    {"qwen2 qwen3", R"({"use_sliding_window": true, "max_window_layers": 1})", "2.window", "4096"},
+    {"qwen2 qwen3", R"({"num_hidden_layers": 30, "use_sliding_window": true, "sliding_window": 9})", "27.window", "0"},
+    {"qwen2 qwen3", R"({"num_hidden_layers": 30, "use_sliding_window": true, "sliding_window": 9})", "28.window", "9"},
+    {"llama qwen2 qwen3", R"({"num_key_value_heads": "null"})", "1.kv_heads", "4"},
+    {"mistral", R"({"num_key_value_heads": "null", "num_attention_heads": 16})", "1.kv_heads", "16"},
+    {"gemma3", R"({"num_key_value_heads": "null", "num_attention_heads": 8})", "1.kv_heads", "4"},
+    {"qwen2 qwen3", R"({"num_key_value_heads": null, "num_attention_heads": 64, "head_dim": 2})", "1.kv_heads", "32"},
+    {"llama", R"({"max_position_embeddings": null})", "max_position", "2048"},
+    {"mistral gemma3", R"({"max_position_embeddings": null})", "max_position", "131072"},
+    {"qwen2 qwen3", R"({"max_position_embeddings": null})", "max_position", "32768"},
+    {"gemma3", R"({"hidden_size": null})", "hidden", "2304"},
+    {"gemma3", R"({"num_attention_heads": null})", "1.heads", "8"},
+    {"gemma3", R"({"intermediate_size": null})", "1.ffn", "9216"},
+    {"gemma3", R"({"num_hidden_layers": null, "layer_types": null})", "layers", "26"},
+    {"gemma3", R"({"sliding_window": null})", "1.window", "4096"},
+    {"gemma3", R"({"head_dim": null})", "1.head_dim", "256"},
+    {"llama mistral qwen2 qwen3", R"({"rope_scaling": {"type": "linear", "factor": 4}})", "2.inv0", "0.25"},
+    {"llama mistral qwen2 qwen3", R"({"rope_scaling": {"rope_type": "linear", "factor": 4},
+                                      "rope_parameters": {"rope_type": "linear", "factor": 2}})", "2.inv0", "0.25"},
+    {"gemma3", R"({"rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 2}},
+                   "rope_scaling": {"rope_type": "linear", "factor": 4}})", "2.inv0", "0.25"},
+    {"gemma3", R"({"rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 2}}})", "0.inv0", "0.5"},
+    {"llama", R"({"original_max_position_embeddings": 4, "rope_scaling": {"rope_type": "llama3", "factor": 8,
+                  "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 16}})",
+     "0.inv0", "0.125"},
+    {"qwen2", R"({"rope_theta": 4, "rope_scaling": {"rope_type": "yarn", "factor": 4,
+                  "original_max_position_embeddings": 400}})", "0.inv2", "0.4375"},
+    {"llama", R"({"rope_scaling": {"rope_type": "yarn", "factor": 4}, "max_position_embeddings": null})", "0.inv2", "0.00625"},
+};
+
+// Changes that must be refused by the key's name.
+struct RefusedRow {
+  const char* families;
+  const char* patch;
+  const char* key;
+};
+constexpr RefusedRow kRefusedKeys[] = {
+    {"", R"({"partial_rotary_factor": 0.5})", "partial_rotary_factor"},
+    {"", R"({"mlp_bias": true})", "mlp_bias"},
+    {"", R"({"attn_logit_softcapping": 50})", "attn_logit_softcapping"},
+    {"", R"({"is_causal": false})", "is_causal"},
+    {"", R"({"quantization_config": {"quant_method": "awq"}})", "quantization_config"},
+    {"", R"({"hidden_act": "relu", "hidden_activation": "relu"})", "hidden_act"},
+    {"llama mistral qwen2 qwen3 gemma3", R"({"rope_theta": 0.5})", "theta"},
+    {"gemma4", R"({"rope_parameters": {"full_attention": {"rope_theta": 0.5}}})", "theta"},
+    {"", R"({"model_type": "gemma9"})", "model_type"},
+    {"", R"({"vocab_size": 0})", "vocab_size"},
+    {"", R"({"num_attention_heads": 3})", "heads"},
+    {"", R"({"rms_norm_eps": "small"})", "rms_norm_eps"},
+    {"gemma3 gemma4", R"({"layer_types": ["sliding_attention", "full_attention"]})", "layer_types"},
+    {"gemma3 gemma4", R"({"layer_types": ["sliding_attention", "full_attention", "chunked_attention"]})", "layer_types"},
+    {"gemma3 gemma4", R"({"use_bidirectional_attention": true})", "use_bidirectional_attention"},
+    {"gemma4", R"({"hidden_size_per_layer_input": 6, "vocab_size_per_layer_input": 31})", "vocab_size_per_layer_input"},
+    {"gemma4", R"({"sliding_window": "null"})", "sliding_window"},
+    {"gemma4", R"({"rope_scaling": {"rope_type": "linear", "factor": 4}})", "rope_scaling"},
+    {"llama mistral qwen2 qwen3", R"({"rope_scaling": {"rope_type": "linear"}})", "factor"},
+    {"llama mistral qwen2 qwen3", R"({"rope_scaling": {"rope_type": "longrope", "factor": 4}})", "rope_type"},
 };
 
 // A GGUF file's metadata: a key under the architecture's prefix, its value as numbers.
@@ -380,19 +458,30 @@ void CheckField(CaseState& state, const std::string& what, const ModelSpec& spec
                    fmt::format("{}: expected {}, found {}", field, expected, value));
 }
 
+// The text "null" stands for null: in a merge patch that would take the key away.
+json Patched(const json& base, const char* patch) {
+  json config = base;
+  config.merge_patch(json::parse(patch));
+  for (auto& item : config.items())
+    if (item.value() == "null") item.value() = nullptr;
+  return config;
+}
+
 void ConfigKeys(CaseState& state, const std::string& family) {
   json base;
   const json document = Document();
   for (const json& cell : document["cells"])
     if (cell["name"] == family + "/hf/base") base = cell["config"];
   state.check.AtLeast(
-      "spec", std::ranges::count_if(kConfigKeys, [&](const KeyRow& row) { return Names(row.families, family); }));
+      "spec", std::ranges::count_if(kConfigKeys, [&](const KeyRow& row) { return Names(row.families, family); }) + 2);
+  state.check.AtLeast("refused by name", std::ranges::count_if(kRefusedKeys, [&](const RefusedRow& row) {
+                        return Names(row.families, family);
+                      }));
   Require(!base.is_null(), "no plain configuration of {}", family);
   for (const KeyRow& row : kConfigKeys) {
     if (!Names(row.families, family)) continue;
     for (const bool nested : {false, true}) {
-      json config = base;
-      config.merge_patch(json::parse(row.patch));
+      json config = Patched(base, row.patch);
       const std::string type = config["model_type"];
       // As the text model of a larger one; the dense families have no such form.
       if (nested && (!family.starts_with("gemma") || type.find("unified") != std::string::npos)) continue;
@@ -405,6 +494,26 @@ void ConfigKeys(CaseState& state, const std::string& family) {
         state.check.True(false, "reads", Place(what, {}), error.what());
       }
     }
+  }
+  for (const RefusedRow& row : kRefusedKeys) {
+    if (!Names(row.families, family)) continue;
+    std::string said = "nothing";
+    try {
+      SpecFromHfConfig(Patched(base, row.patch).dump(), "config.json", family, 32);
+    } catch (const InputError& error) {
+      said = error.what();
+    }
+    state.check.True(said.find(row.key) != std::string::npos, "refused by name",
+                     Place(fmt::format("{} {}", family, row.patch), {}), said);
+  }
+  // What stands outside of the text model counts where the text model says nothing.
+  const bool gemma = family.starts_with("gemma");
+  for (const bool own : {false, true}) {
+    json text = Patched(base, R"({"tie_word_embeddings": null})");
+    if (own) text["tie_word_embeddings"] = gemma;
+    const json outer{{"model_type", base["model_type"]}, {"tie_word_embeddings", !gemma}, {"text_config", text}};
+    CheckField(state, fmt::format("{} tied outside{}", family, own ? ", and inside" : ""),
+               SpecFromHfConfig(outer.dump(), "config.json", family, 32), "tied", own == gemma ? "1" : "0");
   }
 }
 
@@ -476,6 +585,29 @@ void SplitExperts(CaseState& state) {
     }
 }
 
+// A weight that is no number is refused by its tensor's name before anything is computed with it.
+void NotFinite(CaseState& state) {
+  const char* const names[] = {"token_embd.weight", "blk.0.attn_q.weight", "blk.1.ffn_down.weight",
+                               "blk.2.ffn_norm.weight", "output_norm.weight"};
+  state.check.AtLeast("refused by name", std::ssize(names));
+  for (const char* name : names) {
+    GgufImage image = GgufImage::Read(Folder() + "qwen3.gguf");
+    std::string& data = image.TensorAt(name).data;
+    std::fill(data.end() - 4, data.end(), '\xff');
+    const ScratchFolder folder;
+    std::string said = "nothing";
+    try {
+      const auto store = OpenModel(folder.Put("model.gguf", image.Bytes()));
+      const auto ops = state.bench.MakeOps(state.target);
+      EngineSystem(*store, *ops, StraightOptions(store->spec(), 1, 4));
+    } catch (const InputError& error) {
+      said = error.what();
+    }
+    state.check.True(said.find(name) != std::string::npos && said.find("finite") != std::string::npos,
+                     "refused by name", Place(name, {}), said);
+  }
+}
+
 }  // namespace
 
 std::vector<Case> LoaderCases(Workbench&, const std::vector<Target>& targets) {
@@ -487,6 +619,7 @@ std::vector<Case> LoaderCases(Workbench&, const std::vector<Target>& targets) {
       cases.push_back(std::move(item));
     };
     add("SplitExperts", "gemma4", SplitExperts);
+    add("NotFinite", "qwen3", NotFinite);
     for (const std::string family : kFamilies) {
       add("Settings", family, [family](CaseState& state) { Settings(state, family); });
       add("ConfigKeys", family, [family](CaseState& state) { ConfigKeys(state, family); });

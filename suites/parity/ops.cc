@@ -332,11 +332,11 @@ void FarOut(CaseState& state) {
   const std::vector<float> far{-1e30f, -1e6f, -1e4f, -500, -200, -90, -40, -10, -1,   -1e-3f,
                                0,      1e-3f, 1,     10,   40,   90,  200, 500, 1e4f, 1e6f};
   DeviceFixture fixture(Checked(state, Precision::kFp32));
-  state.check.AtLeast("op fp32", 2 + 1 + 2 * 7 + 2 * 3);
+  state.check.AtLeast("op fp32", 2 + 3 + 2 * 7 + 2 * 4);
   state.check.AtLeast("finite", 2);
-  state.check.AtLeast("largest score", 1);
+  state.check.AtLeast("largest score", 3);
   state.check.AtLeast("best of ties", 7);
-  state.check.AtLeast("ties of experts", 3);
+  state.check.AtLeast("ties of experts", 4);
   for (const Activation activation : {Activation::kSilu, Activation::kGeluTanh}) {
     std::vector<float> gate_up = far;
     gate_up.insert(gate_up.end(), far.size(), 1.0f);
@@ -347,30 +347,33 @@ void FarOut(CaseState& state) {
     const std::vector<float> found = fixture.ReadOperand(operand, far.size());
     state.check.True(std::ranges::all_of(found, [](float v) { return std::isfinite(v); }), "finite", "far activations");
   }
-  // One head whose scores reach 4e4: only the largest counts.
+  // One head whose scores reach 4e4, the largest of them first, in the middle and last: only that one counts.
   constexpr int kDim = 8, kKeys = 6;
-  std::vector<float> q(kDim, 100.0f), keys(kDim * 8, 0.0f), values(kDim * 8, 0.0f);
-  for (int j = 0; j < kKeys; ++j)
-    for (int d = 0; d < kDim; ++d)
-      keys[j * kDim + d] = (j % 2 == 0 ? 1.0f : -1.0f) * static_cast<float>(10 * j),
-                      values[j * kDim + d] = static_cast<float>(j + d);
-  const FixtureRows rows = fixture.MakeRows({{0, 1, 0, kKeys - 1}}, kKeys);
-  const KvView kv{fixture.InOutOperand(Values(keys.size(), [&] { return keys; })),
-                  fixture.InOutOperand(Values(values.size(), [&] { return values; })),
-                  8,
-                  1,
-                  kDim,
-                  1};
-  void* const out = fixture.OutOperand(kDim);
-  fixture.ops().Attention({.out = out,
-                           .q = fixture.InOperand(Values(q.size(), [&] { return q; })),
-                           .kv = &kv,
-                           .rows = &rows.rows,
-                           .heads = 1,
-                           .window = 0,
-                           .scale = 1.0f});
-  const std::vector<float> attended = fixture.ReadOperand(out, kDim);
-  state.check.True(attended[0] == 4.0f, "largest score", "attention", fmt::format("found {}", attended[0]));
+  for (const int largest : {0, 4, kKeys - 1}) {
+    std::vector<float> q(kDim, 100.0f), keys(kDim * 8, 0.0f), values(kDim * 8, 0.0f);
+    for (int j = 0; j < kKeys; ++j)
+      for (int d = 0; d < kDim; ++d)
+        keys[j * kDim + d] = j == largest ? 50.0f : static_cast<float>(j % 2 == 0 ? 10 * j : -10 * j) - 10.0f,
+                        values[j * kDim + d] = static_cast<float>(j + d);
+    const FixtureRows rows = fixture.MakeRows({{0, 1, 0, kKeys - 1}}, kKeys);
+    const KvView kv{fixture.InOutOperand(Values(keys.size(), [&] { return keys; })),
+                    fixture.InOutOperand(Values(values.size(), [&] { return values; })),
+                    8,
+                    1,
+                    kDim,
+                    1};
+    void* const out = fixture.OutOperand(kDim);
+    fixture.ops().Attention({.out = out,
+                             .q = fixture.InOperand(Values(q.size(), [&] { return q; })),
+                             .kv = &kv,
+                             .rows = &rows.rows,
+                             .heads = 1,
+                             .window = 0,
+                             .scale = 1.0f});
+    const std::vector<float> attended = fixture.ReadOperand(out, kDim);
+    state.check.True(attended[0] == static_cast<float>(largest), "largest score", {{"key", largest}},
+                     fmt::format("found {}", attended[0]));
+  }
   // Equal logits, equal only behind the cap, not a number, infinite: the lowest index of the largest.
   struct Ties {
     std::vector<float> raw;
@@ -392,8 +395,9 @@ void FarOut(CaseState& state) {
     const std::int32_t found = fixture.Read(best, 1)[0];
     state.check.True(found == ties.best, "best of ties", {{"expected", ties.best}, {"found", found}});
   }
-  // A router all of whose experts are equal, and one whose scores reach far: 8 experts, the best 3.
-  for (const float size : {0.0f, 1.0f, 12.0f}) {
+  // A router all of whose experts are equal, and ones whose scores reach so far that of all but one nothing is left: 8
+  // experts, the best 3.
+  for (const float size : {0.0f, 1.0f, 12.0f, 60.0f}) {
     constexpr int kExperts = 8, kHidden = 16, kTop = 3;
     std::vector<float> router(kExperts * kHidden);
     for (int e = 0; e < kExperts; ++e)
@@ -413,7 +417,9 @@ void FarOut(CaseState& state) {
                          .eps = 1e-6f});
     const std::vector<std::int32_t> chosen = fixture.Read(expert, kTop);
     const std::vector<std::int32_t> expected = size == 0 ? std::vector{0, 1, 2} : std::vector{5, 0, 2};
-    state.check.True(chosen == expected, "ties of experts", {{"size", static_cast<int>(size)}},
+    // Where nothing is left of a probability, whoever keeps scores for it may tell more than who does not.
+    const bool by_index = size > 50 && chosen == std::vector<std::int32_t>{5, 0, 1};
+    state.check.True(chosen == expected || by_index, "ties of experts", {{"size", static_cast<int>(size)}},
                      fmt::format("expected [{}], found [{}]", fmt::join(expected, " "), fmt::join(chosen, " ")));
   }
 }

@@ -80,16 +80,24 @@ void LogitChecker::Finish() {
   state_.check.CountArgmax(judge_->argmax_judged(), judge_->rows());
 }
 
+bool RoutesByRounding(CaseState& state) {
+  return !state.target.exact() && HasExperts(state.spec()) && !IsLarge(state.spec());
+}
+
 RowAgreement::RowAgreement(CaseState& state) : state_(state) {
   if (!state.target.exact()) between_ = state.references().Tolerance(state.target).Between();
+  if (!RoutesByRounding(state)) return;
+  state.bench.RecordRouting();
+  routing_.emplace(state);
 }
 
 void RowAgreement::Check(std::span<const float> expected, std::span<const float> found, bool same_pieces,
                          const Place& where) {
-  if (Exactly(same_pieces))
-    state_.check.Bits(expected, found, where);
-  else
-    state_.check.Close(expected, found, between_, where);
+  if (Exactly(same_pieces)) return state_.check.Bits(expected, found, where);
+  Judgement judgement = JudgeTensor(Widen(expected), Widen(found), between_, "max_abs_between", where);
+  if (routing_ && judgement.verdict != Verdict::kMatch)
+    if (std::optional<Judgement> routed = routing_->Between(expected, found, where)) judgement = std::move(*routed);
+  state_.check.Add(judgement);
 }
 
 void RowAgreement::AtLeast(std::int64_t rows, bool same_pieces) {

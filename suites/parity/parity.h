@@ -8,6 +8,7 @@
 
 #include "oracles/compare/logits.h"
 #include "suites/support/case.h"
+#include "suites/support/routing.h"
 
 namespace assay {
 
@@ -23,6 +24,8 @@ std::vector<Case> CacheAliasingCases(Workbench& bench, const Target& target);
 std::vector<Case> RingWrapCases(Workbench& bench, const Target& target);
 // Sessions that join, leave, fork, go back; places used again.
 std::vector<Case> ScheduleCases(Workbench& bench, const Target& target);
+// Random schedules on made-up geometries in which every mechanism is on somewhere, once a device.
+std::vector<Case> GeometryCases(Workbench& bench, const std::vector<Target>& targets);
 // Zero-tolerance relations: permutation, filler, duplicates, window locality, run to run.
 std::vector<Case> InvarianceCases(Workbench& bench, const Target& target);
 // Recorded text whose answers follow from earlier text: right or wrong whatever another decoder says. Empty for models
@@ -93,10 +96,11 @@ class LogitChecker {
 
 // Rows that two runs of the system computed for the same inputs: bit for bit where the arithmetic is the same, else
 // within the sum of both sides' tolerance. The same is the host's always, and that of batch-invariant mode when both
-// runs took the session in the same pieces (`same_pieces`), whatever ran beside it.
+// runs took the session in the same pieces (`same_pieces`), whatever ran beside it. Of models with experts, rows that
+// differ by more are held against what their own experts explain (suites/support/routing.h).
 class RowAgreement {
  public:
-  // Calibrates the tolerance, or finds it: before a system is opened.
+  // Calibrates the tolerance, or finds it: before a system is opened. Systems opened from now on record their routing.
   explicit RowAgreement(CaseState& state);
   void Check(std::span<const float> expected, std::span<const float> found, bool same_pieces, const Place& where);
   void AtLeast(std::int64_t rows, bool same_pieces);  // that will be checked; see Tally
@@ -108,6 +112,10 @@ class RowAgreement {
 
   CaseState& state_;
   Bound between_;
+  std::optional<RoutingJudge> routing_;
 };
+
+// Whether rounding may send tokens of the target to other experts, on systems that keep a log of it.
+bool RoutesByRounding(CaseState& state);
 
 }  // namespace assay

@@ -4,11 +4,15 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <map>
+#include <numbers>
 #include <optional>
 #include <set>
 
 #include "engine/base/ring.h"
+#include "oracles/compare/ranking.h"
+#include "oracles/compare/tensors.h"
 #include "oracles/probes/contract_ops.h"
 #include "oracles/probes/faulty_ops.h"
 #include "suites/parity/cache_bytes.h"
@@ -91,7 +95,14 @@ class Player {
     return std::make_unique<OwningProbe<ContractOps>>(std::move(ops));
   }
 
-  Place Here() const { return {{"move", move_}}; }
+  // A step may have as many rows as a recorded step of all sessions, padding counted.
+  int MostRows() const {
+    for (const int padded : {1, 2, 4, 8, 12, 16, 24})
+      if (padded >= schedule_.sessions) return std::max(schedule_.rows, padded);
+    Throw("a schedule of {} sessions: expected at most 24", schedule_.sessions);
+  }
+
+  Place Here() const { return {{"move", move_}, {"session", session_}}; }
   Tokens MadeUp(int part, int count) { return state_.MadeUp(kStream + 64 * move_ + part, count); }
 
   void True(bool ok, const char* metric, const std::string& detail = "") {
@@ -114,11 +125,14 @@ class Player {
   }
 
   void CheckLengths() {
+    const int of_move = session_;
     for (const auto& [name, held] : held_) {
+      session_ = name;
       const int length = system_->Length(held.id);
       True(length == std::ssize(held.tokens), "length",
            fmt::format("session {}: expected {}, found {}", static_cast<char>('a' + name), held.tokens.size(), length));
     }
+    session_ = of_move;
     for (const SessionId id : gone_) {
       bool threw = false;
       try {
@@ -140,9 +154,10 @@ class Player {
 
   // Every length that a session may go back to, and every one that it may not.
   void CheckReach(const Held& held) {
-    for (int length = 0; length <= std::ssize(held.tokens); ++length) {
+    for (int length = -1; length <= std::ssize(held.tokens) + 1; ++length) {
       const bool can = system_->CanTruncate(held.id, length).ok;
-      const bool expected = Reaches(held.written, length);
+      const bool inside = length >= 0 && length <= std::ssize(held.tokens);
+      const bool expected = inside && Reaches(held.written, length);
       True(can == expected, "reach",
            fmt::format("back from {} to {}: expected {}, found {}", held.tokens.size(), length, expected, can));
     }
@@ -189,10 +204,30 @@ class Player {
       if (state_.target.exact())
         state_.check.True(row.best == expected.best[row.position], "best", where,
                           fmt::format("expected token {}, found {}", expected.best[row.position], row.best));
+      else
+        CheckPreferred(expected, row, where);
       ++played_.rows;
     }
     held.rows.clear();
     if (state_.target.exact()) CheckCaches(held);
+  }
+
+  // Where arithmetic may differ: a token that the same tokens in one piece prefer, or one within a tie of it.
+  void CheckPreferred(const StepResult& expected, const Row& row, const Place& where) {
+    const bool inside = row.best >= 0 && row.best < expected.vocab;
+    state_.check.True(inside, "token in the vocabulary", where, fmt::format("found {}", row.best));
+    if (!inside) return;
+    const LogitTolerance& tolerance = state_.references().Tolerance(state_.target);
+    const std::vector<double> logits = Widen(expected.Capped(row.position));
+    Judgement judgement =
+        Judged("best", logits[expected.best[row.position]] - logits[row.best],
+               {0, tolerance.TieBetween(), "two computations, two logits, one eps each"}, where,
+               fmt::format("expected token {}, found {}", expected.best[row.position], row.best), Verdict::kTieFlip);
+    judgement.soft_probability = FlipProbability(TopGap(logits), std::numbers::sqrt2 * tolerance.sigma);
+    if (judgement.verdict == Verdict::kWrong && RoutesByRounding(state_))
+      if (std::optional<Judgement> tie = RoutingJudge(state_).Tie(expected.Raw(row.position), "best", where))
+        judgement = std::move(*tie);
+    state_.check.Add(judgement);
   }
 
   void CheckCaches(const Held& held) {
@@ -224,7 +259,7 @@ class Player {
   }
 
   void Do(const Move& move) {
-    const int name = move.parts[0].session;
+    const int name = session_ = move.parts[0].session;
     Held* const held = Find(name);
     if (move.kind == Kind::kOpen ? held != nullptr : held == nullptr) return;  // means nothing
     switch (move.kind) {
@@ -264,8 +299,32 @@ class Player {
     system_->Close(id);
     held_.erase(name);
     gone_.push_back(id);
+    CheckGone(id);
     CheckLengths();
     ++played_.moves;
+  }
+
+  // Nothing can be done with a session that was closed, nor with one that never was.
+  void CheckGone(SessionId closed) {
+    const Tokens one = MadeUp(0, 1);
+    for (const SessionId id : {closed, SessionId{}, SessionId{schedule_.sessions, 1}}) {
+      const Feed feed{id, one};
+      const std::function<void()> calls[] = {
+          [&] { system_->Step(feed); },      [&] { system_->Prefill(id, one); },
+          [&] { system_->Truncate(id, 0); }, [&] { system_->Decode(std::span(&id, 1), one, 1); },
+          [&] { system_->Fork(id); },        [&] { system_->Close(id); }};
+      int number = 0;
+      for (const auto& call : calls) {
+        bool refused = false;
+        try {
+          call();
+        } catch (const InputError&) {
+          refused = true;
+        }
+        True(refused, "closed handle", fmt::format("call {} on session {} is not refused", number++, id.index));
+      }
+      True(!system_->CanTruncate(id, 0).ok, "closed handle", "can go back");
+    }
   }
 
   void Fork(int from, int to) {
@@ -309,33 +368,40 @@ class Player {
     if (move.fails_at < 0) return call(), false;
     faulty_.Arm(move.fails_at);
     bool failed = false;
+    told_.clear();
     try {
       call();
-    } catch (const DeviceError&) {
-      failed = true;
     } catch (const InputError&) {
       faulty_.Arm(-1);
       throw;
-    } catch (const Error&) {  // says that a session was emptied
+    } catch (const Error& error) {
       failed = true;
+      told_ = error.what();
     }
     faulty_.Arm(-1);
     return failed;
   }
 
+  // A session that could not go back was emptied, and the failure says so.
+  void CheckTold(bool emptied) {
+    True((told_.find("was emptied") != std::string::npos) == emptied, "failure told",
+         fmt::format("{} session was emptied, and the failure says: {}", emptied ? "a" : "no", told_));
+  }
+
   // A call that failed when it had written up to `written`: the length stands, or, in calls of several steps, the
-  // session was emptied because its ring cannot give back what stood there.
-  void TakenBack(Held& held, int written, bool steps) {
+  // session was emptied because its ring cannot give back what stood there: true.
+  bool TakenBack(Held& held, int written, bool steps) {
     held.written = std::max(held.written, written);
     const int length = static_cast<int>(held.tokens.size());
     if (steps && length > 0 && !Reaches(held.written, length)) {
       held.rows.clear();
       held.tokens.clear();
       held.written = 0;
-      return;
+      return true;
     }
     Forget(held, length, held.written);
     if (length == 0 && steps) held.written = 0;  // it was truncated to nothing
+    return false;
   }
 
   // How many op calls a step of a call of several steps makes: by a session that comes and goes.
@@ -371,7 +437,7 @@ class Player {
       refused = refused || part.tokens < 1 || part.tokens > std::min(schedule_.chunk, schedule_.capacity) ||
                 std::ssize(held->tokens) + part.tokens > schedule_.capacity || !seen.insert(part.session).second;
     }
-    refused = refused || rows > std::max(schedule_.rows, schedule_.sessions);
+    refused = refused || rows > MostRows();
     if (move.bad_token && !tokens.back().empty()) {
       tokens.back().back() = move_ % 2 == 0 ? state_.spec().vocab : -1;
       refused = true;
@@ -385,6 +451,7 @@ class Player {
       const int length = static_cast<int>(fed[i]->tokens.size()), most = length + parts[i].tokens;
       if (failed) {
         TakenBack(*fed[i], most, false);
+        CheckReach(*fed[i]);
         continue;
       }
       fed[i]->tokens.insert(fed[i]->tokens.end(), tokens[i].begin(), tokens[i].end());
@@ -411,8 +478,11 @@ class Player {
         const bool there =
             row < result.rows() && result.feed[row] == static_cast<int>(f) && result.position[row] == end - i;
         True(there, "row's place", fmt::format("row {} should be that of position {} of feed {}", row, end - i, f));
-        if (there)
-          fed[f]->rows.push_back({end - i, move_, {result.Raw(row).begin(), result.Raw(row).end()}, result.best[row]});
+        if (!there) continue;
+        const int preferred = ArgMax(result.Capped(row));
+        True(result.best[row] == preferred, "best of its own row",
+             fmt::format("expected token {}, found {}", preferred, result.best[row]));
+        fed[f]->rows.push_back({end - i, move_, {result.Raw(row).begin(), result.Raw(row).end()}, result.best[row]});
       }
     }
     True(row == result.rows(), "rows", fmt::format("expected {}, found {}", row, result.rows()));
@@ -422,7 +492,7 @@ class Player {
     const int length = static_cast<int>(held.tokens.size()), count = move.parts[0].tokens;
     Tokens tokens = MadeUp(0, count);
     bool refused = count < 1 || length + count > schedule_.capacity || move.count > schedule_.chunk ||
-                   std::min(move.count, count) > schedule_.rows;
+                   std::min(move.count, count) > MostRows();
     if (move.bad_token && count > 0) tokens[count / 2] = state_.spec().vocab, refused = true;
     StepResult result;
     const auto call = [&] { result = system_->Prefill(held.id, tokens, Want::kAll, move.count); };
@@ -431,10 +501,11 @@ class Player {
       return;
     }
     if (Fails(move, call)) {
-      const int chunk = move.count > 0 ? move.count : std::min({schedule_.chunk, schedule_.capacity, schedule_.rows});
+      const int chunk = move.count > 0 ? move.count : std::min({schedule_.chunk, schedule_.capacity, MostRows()});
       const auto begun = static_cast<int>(move.fails_at / calls_of_prefill_) + 1;
-      TakenBack(held, length + std::min(count, begun * chunk), true);
+      CheckTold(TakenBack(held, length + std::min(count, begun * chunk), true));
       CheckLengths();
+      CheckReach(held);
       return;
     }
     held.tokens.insert(held.tokens.end(), tokens.begin(), tokens.end());
@@ -472,7 +543,12 @@ class Player {
     if (!state_.target.exact()) armed.fails_at = -1;
     if (Fails(armed, call)) {
       const auto begun = static_cast<int>(move.fails_at / calls_of_decode_) + 1;
-      for (Held* held : fed) TakenBack(*held, static_cast<int>(held->tokens.size()) + begun, true);
+      bool emptied = false;
+      for (Held* held : fed) {
+        emptied = TakenBack(*held, static_cast<int>(held->tokens.size()) + begun, true) || emptied;
+        CheckReach(*held);
+      }
+      CheckTold(emptied);
       CheckLengths();
       return;
     }
@@ -513,7 +589,8 @@ class Player {
   StepResult straight_rows_;
   Played played_;
   std::int64_t calls_of_prefill_ = 1, calls_of_decode_ = 1;
-  int move_ = 0;
+  std::string told_;            // by the last failure
+  int move_ = 0, session_ = 0;  // what is judged
 };
 
 }  // namespace

@@ -82,12 +82,28 @@ void PackedEqualsSerial(CaseState& state) {
 void SkippedTailEqualsFull(CaseState& state) {
   RowAgreement same(state);
   same.AtLeast(std::ssize(PromptLengths(state.spec())), false);
+  state.check.AtLeast("ops left out", 1);
   for (const int length : PromptLengths(state.spec())) {
     const Tokens tokens = state.MadeUp(40 + length, length);
     const StepResult full = Whole(state, tokens, false, Want::kAll), skipped = Whole(state, tokens, true, Want::kLast);
     state.check.True(skipped.rows() == 1 && skipped.position[0] == length - 1, "rows", {{"prompt", length}});
     same.Check(full.Raw(length - 1), skipped.Raw(0), false, {"last", {{"prompt", length}}});
   }
+  // Where layers behind the last cache writer are, a prompt of which nothing is wanted takes fewer ops.
+  const auto calls = [&](bool skip_tail) {
+    EngineOptions options = StraightOptions(state.spec(), 1, 8);
+    options.skip_tail = skip_tail;
+    const auto system = state.bench.OpenEngine(state.target, options);
+    const bool tail = system->inside().kv_plan().first_tail_layer < state.spec().layer_count();
+    const auto count = [&] { return system->ops().counters().calls + system->ops().counters().kernel_launches; };
+    const std::int64_t before = count();
+    system->OpenWith(state.MadeUp(39, 4));
+    return std::pair(count() - before, tail);
+  };
+  const auto [all, tail] = calls(false);
+  const auto [some, same_tail] = calls(true);
+  state.check.True(tail ? some < all : some == all, "ops left out", {},
+                   fmt::format("{} of {}, {} tail", all - some, all, tail ? "with a" : "without a"));
 }
 
 }  // namespace

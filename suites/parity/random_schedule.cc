@@ -65,7 +65,7 @@ Schedule RandomSchedule(const ModelSpec& spec, std::uint64_t seed, int moves) {
   const int window = WindowWithin(spec, 3, 16);
   Schedule schedule = Sized(dice.Of({1, 2, 3, 4, 5, 7, 9, 17}), dice.Between(window + 2, 5 * window + 24), 0);
   schedule.chunk = std::min(schedule.capacity, dice.Of({1, 2, 3, window, window + 3, 12, 20}));
-  schedule.rows = schedule.sessions > 16 ? 64 : dice.Of({16, 64});
+  schedule.rows = schedule.sessions > 16 ? 64 : dice.Of({4, 16, 64});
   std::map<int, int> length;  // roughly, of open sessions: what the engine refuses is not known here
   const auto any = [&] { return std::next(length.begin(), dice.Below(static_cast<int>(length.size())))->first; };
   const auto free_name = [&] {

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <numeric>
@@ -212,6 +214,26 @@ std::vector<Case> ScheduleCases(Workbench& bench, const Target& target) {
   add("BackTwice", all, [](CaseState& state) { Play(state, {BackTwice(state.spec())}); });
   add("FailuresTakenBack", all, [](CaseState& state) { Play(state, {FailuresTakenBack(state.spec())}); });
   add("LongDecode", all, [](CaseState& state) { Play(state, {LongDecode()}); });
+  return cases;
+}
+
+std::vector<Case> GeometryCases(Workbench&, const std::vector<Target>& targets) {
+  using enum Capability;
+  constexpr int kGeometries = 24, kSchedules = 2, kMoves = 40;
+  std::vector<Case> cases;
+  for (const Target& any : OncePerDevice(targets))
+    for (int number = 0; number < kGeometries; ++number) {
+      Target target = any;
+      target.model = target.label = fmt::format("random-{}", number);
+      cases.push_back(
+          MakeCase("Geometries", "RandomMoves", target, {},
+                   {kRawLogits, kBatch, kMixed, kFork, kTruncate, kDecode, kInternals}, [](CaseState& state) {
+                     std::vector<Schedule> schedules;
+                     for (int i = 0; i < kSchedules; ++i)
+                       schedules.push_back(RandomSchedule(state.spec(), 50 + 1000 * state.target.seed + i, kMoves));
+                     Play(state, schedules);
+                   }));
+    }
   return cases;
 }
 

@@ -2,7 +2,11 @@
 
 #include <fmt/core.h>
 
+#include <map>
+#include <vector>
+
 #include "engine/base/random.h"
+#include "suites/support/routing.h"
 #include "suites/support/workbench.h"
 
 namespace assay {
@@ -37,6 +41,41 @@ LogitTolerance Calibrate(Workbench& bench, const Target& target) {
   return LogitTolerance::From(calibrator.Finish(
       fmt::format("{} twin of {} (weights {:.12}), seed {}, {} sessions x {} tokens", Name(target.precision),
                   store.spec().name, store.Identity(), target.seed, sessions, kTokens)));
+}
+
+RoutingTolerance CalibrateRouting(Workbench& bench, const Target& target) {
+  const WeightStore& store = bench.Store(target);
+  const std::unique_ptr<ReferenceDecoder> reference = bench.references().MakeDecoder(target);
+  const std::unique_ptr<ReferenceDecoder> twin =
+      bench.references().MakeDecoder(target, {.keep_hidden = false, .twin = OperandType(target.precision)});
+  struct Choice {
+    std::vector<double> p;
+    std::vector<std::size_t> chosen;
+  };
+  std::map<int, Choice> exact;  // by layer, of the token at hand
+  reference->SetRouting([&](int layer, std::span<const double> p, std::vector<std::size_t>& chosen) {
+    exact[layer] = {{p.begin(), p.end()}, chosen};
+  });
+  RoutingErrors errors;
+  twin->SetRouting([&](int layer, std::span<const double> p, std::vector<std::size_t>& chosen) {
+    errors.Add(exact.at(layer).p, p, chosen.size());
+    chosen = exact.at(layer).chosen;
+  });
+  Calibrator calibrator;
+  const int sessions = SessionsFor(store.spec(), target.precision);
+  for (int s = 0; s < sessions; ++s) {
+    const Tokens tokens = RandomTokens(target.seed, kStream + s, kTokens, store.spec().vocab);
+    reference->Truncate(0);
+    twin->Truncate(0);
+    for (const std::int32_t token : tokens) {
+      const std::vector<double> raw = reference->Step(token).raw;
+      calibrator.Add(raw, twin->Step(token).raw);
+    }
+  }
+  return {LogitTolerance::From(calibrator.Finish(fmt::format(
+              "{} twin of {} (weights {:.12}) under the reference's routing, seed {}, {} sessions x {} tokens",
+              Name(target.precision), store.spec().name, store.Identity(), target.seed, sessions, kTokens))),
+          errors.Margin(), errors.Sigma()};
 }
 
 }  // namespace assay

@@ -25,7 +25,9 @@ class CannotBeSeen : public Error {
 // What a case works with while it runs.
 class CaseState {
  public:
-  CaseState(Workbench& bench_in, const Target& target_in) : bench(bench_in), target(target_in) {}
+  CaseState(Workbench& bench_in, const Target& target_in) : bench(bench_in), target(target_in) {
+    bench.ForgetRouting();
+  }
 
   Workbench& bench;
   const Target& target;

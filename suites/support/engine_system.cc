@@ -2,6 +2,7 @@
 
 #include "engine/ops/ops_factory.h"
 #include "reports/environment/build.h"
+#include "suites/support/routing.h"
 
 namespace assay {
 
@@ -18,7 +19,8 @@ SystemInfo EngineProvider::Describe() const {
 
 std::unique_ptr<Ops> EngineProvider::MakeOps(const Target& target) const {
   std::unique_ptr<Ops> ops = assay::MakeOps(target.device, target.precision, target.batch_invariant);
-  return decorate_ ? decorate_(std::move(ops)) : std::move(ops);
+  if (decorate_) ops = decorate_(std::move(ops));
+  return watch_ ? watch_(std::move(ops)) : std::move(ops);
 }
 
 std::unique_ptr<SystemUnderTest> EngineProvider::Open(const WeightStore& store, const Target& target,
@@ -28,11 +30,16 @@ std::unique_ptr<SystemUnderTest> EngineProvider::Open(const WeightStore& store, 
 
 std::unique_ptr<EngineSystem> EngineProvider::MakeSystem(const WeightStore& store, std::unique_ptr<Ops> own,
                                                          const EngineOptions& options) {
+  if (log_ != nullptr && HasExperts(store.spec()))
+    return std::make_unique<RoutedSystem>(store, std::make_unique<OwningProbe<RoutingOps>>(std::move(own)), options,
+                                          *log_);
   return std::make_unique<EngineSystem>(store, std::move(own), options);
 }
 
 std::unique_ptr<EngineSystem> EngineProvider::MakeSystem(const WeightStore& store, Ops& borrowed,
                                                          const EngineOptions& options) {
+  if (log_ != nullptr && HasExperts(store.spec()))
+    return std::make_unique<RoutedSystem>(store, std::make_unique<RoutingOps>(borrowed), options, *log_);
   return std::make_unique<EngineSystem>(store, borrowed, options);
 }
 

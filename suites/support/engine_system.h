@@ -47,6 +47,8 @@ class EngineSystem : public SystemUnderTest {
   Engine engine_;
 };
 
+class RoutingLog;
+
 // Puts something between the engine and its ops: a planted fault, an instrument. Owns what it is given.
 using OpsDecorator = std::function<std::unique_ptr<Ops>(std::unique_ptr<Ops>)>;
 
@@ -59,16 +61,21 @@ class EngineProvider : public SystemProvider {
   Capabilities CapabilitiesOf(const Target&) const override { return {}; }
   std::unique_ptr<SystemUnderTest> Open(const WeightStore& store, const Target& target,
                                         const EngineOptions& options) override;
+  // From now on an instrument stands between the engines and their decorated ops.
+  void Watch(OpsDecorator instrument) { watch_ = std::move(instrument); }
   // Fresh decorated ops of the target's device and mode.
   std::unique_ptr<Ops> MakeOps(const Target& target) const;
   // Every engine is made here: over ops that it owns, or over `borrowed`, which must outlive it.
+  // Engines of models with experts write into `log` what their routers choose: null: none does.
+  void RecordRouting(RoutingLog* log) { log_ = log; }
   virtual std::unique_ptr<EngineSystem> MakeSystem(const WeightStore& store, std::unique_ptr<Ops> own,
                                                    const EngineOptions& options);
   virtual std::unique_ptr<EngineSystem> MakeSystem(const WeightStore& store, Ops& borrowed,
                                                    const EngineOptions& options);
 
  private:
-  OpsDecorator decorate_;
+  OpsDecorator decorate_, watch_;
+  RoutingLog* log_ = nullptr;
 };
 
 }  // namespace assay

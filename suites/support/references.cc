@@ -6,6 +6,7 @@
 #include "oracles/compare/tensors.h"
 #include "oracles/reference/single_user_cuda.h"
 #include "suites/support/calibration.h"
+#include "suites/support/routing.h"
 #include "suites/support/workbench.h"
 
 namespace assay {
@@ -16,6 +17,9 @@ bool StartsWith(const Tokens& tokens, const Tokens& start) {
 }
 
 }  // namespace
+
+ReferenceAnswers::ReferenceAnswers(Workbench& bench) : bench_(bench) {}
+ReferenceAnswers::~ReferenceAnswers() = default;
 
 bool ReferenceAnswers::OnCuda(const Target& target) { return !target.device.on_host() && IsLarge(bench_.Spec(target)); }
 
@@ -82,6 +86,12 @@ const LogitTolerance& ReferenceAnswers::Tolerance(const Target& target) {
   return tolerances_.emplace(key, Calibrate(bench_, target)).first->second;
 }
 
+const RoutingTolerance& ReferenceAnswers::Routing(const Target& target) {
+  std::unique_ptr<RoutingTolerance>& known = routings_[{KeyOf(target), target.precision}];
+  if (!known) known = std::make_unique<RoutingTolerance>(CalibrateRouting(bench_, target));
+  return *known;
+}
+
 bool ReferenceAnswers::Bounds(const Target& target) {
   return target.precision == Precision::kFp32 || !HasExperts(bench_.Spec(target));
 }
@@ -110,6 +120,7 @@ void ReferenceAnswers::ReleaseDevice() {
 void ReferenceAnswers::Forget() {
   references_.clear();
   tolerances_.clear();
+  routings_.clear();
 }
 
 }  // namespace assay

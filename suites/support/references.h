@@ -20,6 +20,7 @@ namespace assay {
 
 class CudaReferenceWeights;
 class Workbench;
+struct RoutingTolerance;
 
 // The float64 reference's logits before the softcap after every token of a session from position `first` on.
 struct ReferenceSession {
@@ -37,7 +38,8 @@ struct ReferenceRequest {
 
 class ReferenceAnswers {
  public:
-  explicit ReferenceAnswers(Workbench& bench) : bench_(bench) {}
+  explicit ReferenceAnswers(Workbench& bench);
+  ~ReferenceAnswers();
 
   // A fresh reference or twin of the target's model where it can be had: on the target's device if that is CUDA and
   // the model is large, else on the host.
@@ -56,6 +58,9 @@ class ReferenceAnswers {
   // Tolerance of the target's mode: its twin against the reference over a calibration set of made-up sessions.
   // Calibrated when first asked for: a case asks before it opens a system (CaseState::tolerance).
   const LogitTolerance& Tolerance(const Target& target);
+
+  // Of a model with experts: that of logits under the same choices of experts, and of the choices. Calibrated as above.
+  const RoutingTolerance& Routing(const Target& target);
 
   // Whether the reference's logits bound this target's: not for experts in a 16-bit mode, where rounding alone changes
   // which experts a row is sent to and the error of one row is then as large as the logits. Such targets are held to
@@ -86,6 +91,7 @@ class ReferenceAnswers {
   Workbench& bench_;
   std::map<Key, Reference> references_;
   std::map<std::tuple<Key, Precision>, LogitTolerance> tolerances_;
+  std::map<std::tuple<Key, Precision>, std::unique_ptr<RoutingTolerance>> routings_;
 };
 
 }  // namespace assay

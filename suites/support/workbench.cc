@@ -1,6 +1,7 @@
 #include "suites/support/workbench.h"
 
 #include "suites/support/embedded.h"
+#include "suites/support/routing.h"
 
 namespace assay {
 
@@ -54,6 +55,17 @@ void* Workbench::SharedObject(const std::string& key, const std::function<std::s
   }
   if (shared_refusal_) std::rethrow_exception(shared_refusal_);
   return shared_.get();
+}
+
+void Workbench::RecordRouting() {
+  if (routing_) return;
+  routing_ = std::make_unique<RoutingLog>();
+  if (auto* engines = dynamic_cast<EngineProvider*>(provider_.get())) engines->RecordRouting(routing_.get());
+}
+
+void Workbench::ForgetRouting() {
+  if (auto* engines = dynamic_cast<EngineProvider*>(provider_.get())) engines->RecordRouting(nullptr);
+  routing_.reset();
 }
 
 void Workbench::ReleaseDevice() {

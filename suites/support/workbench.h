@@ -16,6 +16,8 @@
 
 namespace assay {
 
+class RoutingLog;
+
 class Workbench {
  public:
   // Systems come from `provider`; null: the engine of this tree.
@@ -48,6 +50,12 @@ class Workbench {
     return *static_cast<T*>(SharedObject(key, [&] { return std::shared_ptr<void>(make()); }));
   }
 
+  // From now on engines of models with experts keep a log of what their routers chose (suites/support/routing.h), until
+  // the next case begins.
+  void RecordRouting();
+  void ForgetRouting();
+  RoutingLog* routing() { return routing_.get(); }  // null: none is kept
+
   // Frees what lies on devices: the references' part and the shared object. Answers stay.
   void ReleaseDevice();
   // Frees everything that belongs to models.
@@ -60,6 +68,7 @@ class Workbench {
   std::unique_ptr<SystemProvider> provider_;
   std::map<std::pair<std::string, std::uint64_t>, std::unique_ptr<WeightStore>> stores_;
   ReferenceAnswers references_;
+  std::unique_ptr<RoutingLog> routing_;
   std::string shared_key_;
   std::shared_ptr<void> shared_;
   std::exception_ptr shared_refusal_;
