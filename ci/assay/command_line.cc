@@ -4,11 +4,13 @@
 
 #include <charconv>
 #include <cstdint>
+#include <sstream>
 #include <system_error>
 
 #include "bench/cases/cases.h"
 #include "ci/assay/completion.h"
 #include "ci/assay/manual.h"
+#include "ci/assay/terminal.h"
 #include "engine/base/check.h"
 #include "engine/ops/ops_factory.h"
 #include "reports/environment/build.h"
@@ -129,6 +131,14 @@ void AddMeasures(CLI::App* command, std::vector<RunMeasure>* measures) {
       ->allow_extra_args(false);
 }
 
+// An option whose argument is empty, as that of a variable that is not set, is not an option left out.
+void RefuseEmptyTexts(CLI::App* app) {
+  const auto check = [](const std::string& text) { return std::string(text.empty() ? "its argument is empty" : ""); };
+  for (CLI::Option* option : app->get_options())
+    if (option->get_items_expected_max() > 0) option->check(CLI::Validator(check, ""));
+  for (CLI::App* command : app->get_subcommands([](const CLI::App*) { return true; })) RefuseEmptyTexts(command);
+}
+
 std::string VersionText() {
   const BuildInfo build = ThisBuild();
   return fmt::format("assay {} commit {}{} {} {}{}", build.version, build.commit, build.dirty ? " (dirty)" : "",
@@ -162,6 +172,7 @@ CommandLine::CommandLine(const Invocation& invocation, CaseLister list)
   AddFuzz();
   AddBisect();
   AddSetup();
+  RefuseEmptyTexts(&app_);
 }
 
 int CommandLine::Run() {
@@ -175,7 +186,14 @@ int CommandLine::Run() {
   try {
     app_.parse(invocation_.argc, invocation_.argv);
   } catch (const CLI::ParseError& error) {
-    return app_.exit(error) == 0 ? kExitPass : kExitUsage;
+    std::ostringstream out, complaint;  // the complaint quotes arguments
+    if (app_.exit(error, out, complaint) != 0) {
+      Complain(fmt::format("{}", error.what()));
+      Tell(stderr, "Run with --help for more information.\n");
+      return kExitUsage;
+    }
+    WriteOut(out.str());
+    return kExitPass;
   }
   return code_;
 }
@@ -544,11 +562,11 @@ void CommandLine::AddSetup() {
       ->required()
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   completion->callback([this] {
-    fmt::print("{}", CompletionScript(shell_, app_));
+    WriteOut(CompletionScript(shell_, app_));
     code_ = kExitPass;
   });
   app_.add_subcommand("manual", "print assay(1), the manual page, as roff")->callback([this] {
-    fmt::print("{}", ManualPage(app_, ThisBuild().version));
+    WriteOut(ManualPage(app_, ThisBuild().version));
     code_ = kExitPass;
   });
 }

@@ -61,7 +61,7 @@ int DoctorCommand() {
   for (const char* tool : {"nvidia-smi", "compute-sanitizer"})
     row(tool, OnPath(tool), OnPath(tool) ? "on PATH" : "not on PATH: only GPU jobs want it", "missing");
   table.Print(stdout);
-  fmt::print("\n{}\n", models > 0 ? "ready: assay run" : "ready for checkpoints of your own: assay run FOLDER");
+  Tell("\n{}\n", models > 0 ? "ready: assay run" : "ready for checkpoints of your own: assay run FOLDER");
   return kExitPass;
 }
 

@@ -14,6 +14,7 @@
 #include "engine/weights/hf_config.h"
 #include "engine/weights/hf_shards.h"
 #include "engine/weights/strict_json.h"
+#include "text/foreign.h"
 
 namespace assay {
 namespace {
@@ -104,8 +105,8 @@ class HuggingFaceStore final : public WeightStore {
     spec_ = std::move(config.spec);
     unread_ = std::move(config.unread);
     for (const auto& [tensor, shard] : shards_->absent())
-      notes_.push_back(fmt::format("the index lists {} in {}, which does not hold it", ShortComplaint(tensor),
-                                   ShortComplaint(shard)));
+      notes_.push_back(
+          fmt::format("the index lists {} in {}, which does not hold it", ForMessage(tensor), ForMessage(shard)));
     UntieOwnHead();
     for (const TensorEntry& entry : Catalogue(spec_)) Locate(entry, folder);
   }
@@ -240,8 +241,8 @@ void HuggingFaceStore::Locate(const TensorEntry& entry, const std::string& folde
       tried += (tried.empty() ? "" : " or ") + prefix_ + name;
     for (const std::string& name : HuggingFaceNames(spec_, entry.key))
       if (const auto at = shards_->absent().find(prefix_ + name); at != shards_->absent().end())
-        Throw("{}: the index lists tensor '{}' in {}, which does not hold it", folder, ShortComplaint(at->first),
-              ShortComplaint(at->second));
+        Throw("{}: the index lists tensor '{}' in {}, which does not hold it", folder, ForMessage(at->first),
+              ForMessage(at->second));
     Require(!entry.required || entry.key.role != Role::kHead,
             "{}: {} is missing: no tensor {} of shape {}; tie_word_embeddings is false", folder, Name(entry.key), tried,
             ShapeText(FileShape(entry)));
