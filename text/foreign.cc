@@ -9,9 +9,12 @@ namespace {
 
 constexpr std::size_t kLongestPiece = 160, kLongestMessage = 2000;
 
+bool Continues(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+
+}  // namespace
+
 bool IsControl(std::uint32_t code) { return code < 0x20 || (code >= 0x7F && code < 0xA0); }
 
-// Characters without a shape of their own, by range: marks of direction, separators of lines, joiners, fillers, tags.
 bool IsHidden(std::uint32_t code) {
   constexpr struct {
     std::uint32_t first, last;
@@ -21,10 +24,6 @@ bool IsHidden(std::uint32_t code) {
   return std::any_of(std::begin(kRanges), std::end(kRanges),
                      [&](const auto& range) { return code >= range.first && code <= range.last; });
 }
-
-bool Continues(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
-
-}  // namespace
 
 Character FirstCharacter(std::string_view text) {
   const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };

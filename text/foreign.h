@@ -17,6 +17,11 @@ struct Character {
 // are not valid; they are one byte.
 Character FirstCharacter(std::string_view text);
 
+// Control characters, those from U+0080 on among them.
+bool IsControl(std::uint32_t code);
+// Characters without a shape of their own: marks of direction, separators of lines, joiners, fillers, tags.
+bool IsHidden(std::uint32_t code);
+
 // Nothing that a terminal obeys or that changes how the rest is read: control characters and bytes that are no UTF-8
 // stand as "\x1b" ("\n" for a line's end, "\t" for a tab), marks that turn or hide text as "\u202e". One line.
 std::string Printable(std::string_view text);

@@ -84,7 +84,7 @@ void PrintFailure(const ReportCase& item, const std::string& replay) {
     const std::string& detail = judgement.detail;
     if (!detail.empty()) Tell("{}", Wrapped(detail.size() <= kDetail ? detail : detail.substr(0, kDetail) + " ...", 4));
   }
-  Tell("  replay: {}\n", replay);
+  Tell("  replay: {}\n", Uncut{replay});
 }
 
 std::string RequiredMissing(const RunControl& control) {

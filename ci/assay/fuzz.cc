@@ -85,8 +85,9 @@ int TellFailure(const FuzzArguments& arguments, Fuzzer& fuzzer, const Target& ta
   };
   const Schedule least = arguments.schedule.empty() ? Shrunk(schedule, fails) : schedule;
   const CaseOutcome again = fuzzer.Run(target, least);
+  const std::string replay = Replay(arguments, target, least);
   Tell("  {}\n  {} sessions and {} moves; replay: {}\n", again.reason, Sessions(least), least.moves.size(),
-       Replay(arguments, target, least));
+       Uncut{replay});
   return kExitFailure;
 }
 

@@ -196,7 +196,7 @@ void LiveRun::Tick() {
 void LiveRun::Interrupted(int signal) {
   const std::lock_guard lock(mutex_);
   const std::string oldest = Oldest();
-  if (!settings_.how_to_resume.empty()) Tell("to go on: {}\n", settings_.how_to_resume);
+  if (!settings_.how_to_resume.empty()) Tell("to go on: {}\n", Uncut{settings_.how_to_resume});
   Abandon(InterruptedBy(signal) + (oldest.empty() ? "" : " in " + oldest), 128 + signal);
 }
 

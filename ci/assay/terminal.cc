@@ -86,7 +86,7 @@ Table::Table(std::string align, std::vector<std::string> header) : align_(std::m
 
 void Table::Add(std::vector<std::string> cells, std::vector<std::string> colours) {
   if (colours.empty()) colours = rows_.empty() ? std::vector<std::string>(cells.size()) : cells;
-  for (std::string& cell : cells) cell = Printable(cell);
+  for (std::string& cell : cells) cell = AsMessage(cell);
   rows_.push_back(std::move(cells));
   colours_.push_back(std::move(colours));
 }

@@ -18,13 +18,20 @@ struct Shown {
   std::string text;
 };
 
-// How an argument of Print is shown: text may be anybody's, and is made printable.
+// Text that nobody could use if it were cut: a line to be pasted.
+struct Uncut {
+  std::string_view text;
+};
+
+// How an argument of Tell is shown: text may be anybody's, and is made printable and cut.
 template <class Value>
 decltype(auto) ForPeople(const Value& value) {
   if constexpr (std::is_same_v<Value, Shown>)
     return std::string_view(value.text);
   else if constexpr (std::is_convertible_v<const Value&, std::string_view>)
-    return Printable(value);
+    return AsMessage(value);
+  else if constexpr (std::is_same_v<Value, Uncut>)
+    return Printable(value.text);
   else
     return (value);
 }

@@ -34,14 +34,14 @@ int Compare(const ValidateArguments& arguments, const std::string& file, const E
 
 int Validate(const std::string& file, const ValidateArguments& arguments) {
   const auto [report, problems, text] = ReadChecked(file);
-  for (const std::string& problem : problems) Tell("{}: {}\n", file, AsMessage(problem));
+  for (const std::string& problem : problems) Tell("{}: {}\n", file, problem);
   if (!problems.empty()) return kExitFailure;
   const ReportSummary summary = Summarise(report);
   const BuildInfo& build = report.environment.build;
   Tell("{}: valid, {}, {} cases, {} rows, argmax {} of {}, commit {}{}\n", file,
        Colorized(summary.verdict, summary.verdict, stdout), report.cases.size(), report.benchmarks.size(),
        summary.argmax.judged, summary.argmax.rows, build.commit, build.dirty ? " (dirty)" : "");
-  for (const std::string& problem : report.problems) Tell("  not complete: {}\n", AsMessage(problem));
+  for (const std::string& problem : report.problems) Tell("  not complete: {}\n", problem);
   if (arguments.require_pass && summary.verdict != "PASS") {
     Tell("{}: {}, and a pass is required\n", file, summary.verdict);
     return ExitCode(summary.verdict);
@@ -67,10 +67,10 @@ int ValidateCommand(const ValidateArguments& arguments) {
     try {
       found = Validate(file, arguments);
     } catch (const ReportVersionError& error) {
-      Tell("{}: {}\n", file, AsMessage(error.what()));
+      Tell("{}: {}\n", file, error.what());
       found = kExitNotComparable;
     } catch (const ReportError& error) {
-      Tell("{}: {}\n", file, AsMessage(error.what()));
+      Tell("{}: {}\n", file, error.what());
       found = kExitUsage;
     }
     code = Worse(code, found);

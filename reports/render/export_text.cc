@@ -14,8 +14,6 @@ namespace {
 
 constexpr const char* kReplacement = "\xEF\xBF\xBD";
 
-bool IsControl(std::uint32_t code) { return code < 0x20 || (code >= 0x7F && code < 0xA0); }
-
 }  // namespace
 
 std::string WellFormed(std::string_view text) {
@@ -26,6 +24,8 @@ std::string WellFormed(std::string_view text) {
     const std::string_view bytes = text.substr(0, first.bytes);
     if (!first.valid || first.code == 0xFFFE || first.code == 0xFFFF) {
       formed += kReplacement;
+    } else if (IsHidden(first.code)) {
+      formed += fmt::format("\\u{:04x}", first.code);
     } else if (first.code == '\r') {
       if (!text.starts_with("\r\n")) formed += '\n';
     } else if (first.code == '\n' || first.code == '\t' || !IsControl(first.code)) {
