@@ -180,7 +180,7 @@ def in_history(p, b, t, *command):
     base = p.at('h2.db')
     for name in (base, base + '-wal', base + '-shm'):
         if os.path.exists(name): os.unlink(name)
-    with open(broken(p, t), 'rb') as file: report = p.put(b[:200].replace(b'/', b''), file.read())
+    with open(broken(p, t), 'rb') as file: report = p.put(b'reports/' + b[:200].replace(b'/', b''), file.read())
     run('history', '--db', base, 'add', report)
     return [*command, *([p.report['run']['id']] if command[-1] == 'show' else []), '--db', base]
 

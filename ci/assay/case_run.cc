@@ -41,13 +41,13 @@ std::string PastedReplay(const Case& item, const std::function<std::string(const
 }  // namespace
 
 void RequireHostMemory(const std::vector<CaseGroup>& groups) {
-  const auto memory = static_cast<double>(ThisHost().memory_bytes);
+  const auto memory = static_cast<double>(UsableMemory());
   for (const CaseGroup& group : groups) {
     const auto needed = static_cast<double>(group.memory_bytes);
-    Require(
-        group.device != "host" || memory <= 0 || needed <= memory,
-        "model '{}': an engine on the host needs {}, this machine has {}; a smaller --dtype or --device cuda may do",
-        group.model, HumanBytes(needed), HumanBytes(memory));
+    Require(group.device != "host" || memory <= 0 || needed <= memory,
+            "model '{}': an engine on the host needs {}, this process may have {}; a smaller --dtype or --device cuda "
+            "may do",
+            group.model, HumanBytes(needed), HumanBytes(memory));
   }
 }
 

@@ -13,6 +13,7 @@
 #include "ci/assay/terminal.h"
 #include "engine/base/check.h"
 #include "engine/ops/ops_factory.h"
+#include "engine/runtime/batch.h"
 #include "reports/environment/build.h"
 #include "reports/render/export.h"
 #include "suites/support/names.h"
@@ -170,6 +171,7 @@ CommandLine::CommandLine(const Invocation& invocation, CaseLister list)
   AddTrend();
   AddMutate();
   AddFuzz();
+  AddSoak();
   AddBisect();
   AddSetup();
   RefuseEmptyTexts(&app_);
@@ -327,6 +329,25 @@ void CommandLine::AddFuzz() {
   fuzz->callback([this] { code_ = FuzzCommand(fuzz_); });
 }
 
+void CommandLine::AddSoak() {
+  CLI::App* soak = app_.add_subcommand("soak", "random schedules for minutes: what grows, and what goes wrong late");
+  soak->add_option("--minutes", soak_.minutes, "how long, all models together")
+      ->capture_default_str()
+      ->check(CLI::Range(0.01, 100000.0));
+  ListOption(soak, "models,--model", &soak_.models, "models, one after the other")
+      ->delimiter(',')
+      ->capture_default_str();
+  soak->add_option("--device", soak_.device, "where the engine runs")->capture_default_str()->check(DeviceName);
+  soak->add_option("--dtype", soak_.dtype, "mode of the engine")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"fp32", "fp16", "bf16"}));
+  soak->add_option("--seed", soak_.seed, "the first schedule's")->capture_default_str()->check(Seed);
+  AddControl(soak, &soak_.control);
+  soak->add_option("--report", soak_.report, "file to write; .gz compresses");
+  AddExports(soak, &soak_.exports);
+  soak->callback([this] { code_ = SoakCommand(soak_, invocation_); });
+}
+
 void CommandLine::AddGolden() {
   CLI::App* golden_command = app_.add_subcommand("golden", "judge reference and engine against recorded logits");
   golden_command->add_option("model,--model", golden_.model, "checkpoint")->required();
@@ -357,7 +378,7 @@ void CommandLine::AddBench() {
   ListOption(bench_command, "--n", &bench_.sessions, "sessions decoded together")
       ->delimiter(',')
       ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 16));
+      ->check(CLI::Range(1, LargestDecodeBucket()));
   ListOption(bench_command, "--ctx", &bench_.contexts, "tokens in each session's cache when a step starts")
       ->delimiter(',')
       ->capture_default_str()
@@ -399,7 +420,9 @@ void CommandLine::AddGate() {
   ListOption(gate, "--suite", &gate_.suites, "suites of the candidate's parity; default: all")->delimiter(',');
   ListOption(gate, "--dtype", &gate_.dtypes, "modes of the engine; default: bf16")->delimiter(',');
   ListOption(gate, "--what", &gate_.what, "benchmarks; default: decode")->delimiter(',');
-  ListOption(gate, "--n", &gate_.sessions, "sessions decoded together")->delimiter(',')->check(CLI::Range(1, 1 << 16));
+  ListOption(gate, "--n", &gate_.sessions, "sessions decoded together")
+      ->delimiter(',')
+      ->check(CLI::Range(1, LargestDecodeBucket()));
   ListOption(gate, "--ctx", &gate_.contexts, "tokens in each session's cache")
       ->delimiter(',')
       ->check(CLI::Range(1, 1 << 24));
@@ -462,6 +485,8 @@ void CommandLine::AddInspect() {
              "checkpoint folder, GGUF file, embedded model or preset; commas separate, * and ? match names")
       ->required();
   inspect_command->add_flag("--json", inspect_.json, "a line of JSON a model");
+  inspect_command->add_flag("--whole-identity", inspect_.whole_identity,
+                            "make the identity of every byte; else of samples where tensors are larger than 1 MiB");
   inspect_command
       ->add_option("--context", inspect_.context, "positions per session; default: the model's, at most 4096")
       ->check(CLI::Range(1, 1 << 24));

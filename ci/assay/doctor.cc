@@ -41,7 +41,7 @@ int DoctorCommand() {
       fmt::format("assay {} {}, {}", build.version, build.build_type,
                   build.cuda.empty() ? "without CUDA" : "CUDA " + build.cuda + " for " + build.cuda_architectures),
       "");
-  row("host", true, fmt::format("{} of memory", HumanBytes(static_cast<double>(host.memory_bytes))), "");
+  row("host", true, fmt::format("{} of memory", HumanBytes(static_cast<double>(UsableMemory()))), "");
   const char* threads = std::getenv("OMP_NUM_THREADS");
   row("threads", true,
       threads == nullptr ? fmt::format("{} processors, all used", ::sysconf(_SC_NPROCESSORS_ONLN))

@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kDefaultContext = 4096;
 
-void PrintModel(const ModelSpec& spec, const WeightStore& store) {
+void PrintModel(const ModelSpec& spec, const WeightStore& store, IdentityExtent extent) {
   Tell("{}: {}, {}, {} layers, hidden {}, vocabulary {}, {} positions\n", spec.name, spec.family, store.format(),
        spec.layer_count(), spec.hidden, spec.vocab, spec.max_position);
   std::string traits;
@@ -39,7 +39,7 @@ void PrintModel(const ModelSpec& spec, const WeightStore& store) {
   trait(true, spec.activation == Activation::kSilu ? "silu" : "gelu tanh");
   Tell("{}; norm eps {:g}, embedding x {:g}, attention x {:g}\n", traits, spec.norm_eps, spec.embed_scale,
        spec.attn_scale);
-  Tell("identity {}\n\n", store.Identity());
+  Tell("identity {}{}\n\n", store.Identity(extent), extent == IdentityExtent::kWhole ? " of every byte" : "");
 }
 
 void PrintLayers(const ModelSpec& spec, const KvPlan& plan) {
@@ -123,7 +123,7 @@ void PrintUnread(const WeightStore& store) {
 }
 
 // One line a model, so that several are read one by one.
-Json ModelJson(const std::string& model, const WeightStore& store, const KvPlan& plan) {
+Json ModelJson(const std::string& model, const WeightStore& store, const KvPlan& plan, IdentityExtent extent) {
   const ModelSpec& spec = store.spec();
   Json layers = Json::array(), caches = Json::array();
   for (int i = 0; i < spec.layer_count(); ++i) {
@@ -151,7 +151,7 @@ Json ModelJson(const std::string& model, const WeightStore& store, const KvPlan&
           {"name", spec.name},
           {"family", spec.family},
           {"format", store.format()},
-          {"identity", store.Identity()},
+          {"identity", store.Identity(extent)},
           {"hidden", spec.hidden},
           {"vocab", spec.vocab},
           {"max_position", spec.max_position},
@@ -177,14 +177,15 @@ int Inspect(const std::string& model, const InspectArguments& arguments) {
       Tell("{}: cannot be run: {}\n", model, error.what());
     return kExitUsage;
   }
+  const IdentityExtent extent = arguments.whole_identity ? IdentityExtent::kWhole : IdentityExtent::kSampled;
   const ModelSpec& spec = store->spec();
   const int context = arguments.context > 0 ? arguments.context : std::clamp(spec.max_position, 1, kDefaultContext);
   const KvPlan plan = MakeKvPlan(spec, context, std::min(context, arguments.max_chunk));
   if (arguments.json) {
-    WriteOut(Ascii(ModelJson(model, *store, plan)) + "\n");
+    WriteOut(Ascii(ModelJson(model, *store, plan, extent)) + "\n");
     return kExitPass;
   }
-  PrintModel(spec, *store);
+  PrintModel(spec, *store, extent);
   PrintLayers(spec, plan);
   PrintPlan(plan);
   PrintTensors(*store);

@@ -20,6 +20,9 @@ function(assay_flags target)
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${ASSAY_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1>)
     target_link_options(${target} PUBLIC -fsanitize=${ASSAY_SANITIZE})
   endif()
+  if(ASSAY_FUZZ)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=fuzzer-no-link>)
+  endif()
   if(ASSAY_HAS_CUDA)
     # nvcc's front end cannot evaluate fmt's compile-time check of format strings.
     target_compile_definitions(${target} PRIVATE ASSAY_HAS_CUDA=1 $<$<COMPILE_LANGUAGE:CUDA>:FMT_CONSTEVAL=>

@@ -10,6 +10,7 @@
 
 #include "engine/base/check.h"
 #include "engine/model/families.h"
+#include "engine/weights/content.h"
 #include "engine/weights/digest.h"
 #include "engine/weights/hf_config.h"
 #include "engine/weights/hf_shards.h"
@@ -118,7 +119,8 @@ class HuggingFaceStore final : public WeightStore {
   std::vector<StoredTensorInfo> Listing() const override;
   std::vector<UnreadKey> UnreadKeys() const override { return unread_; }
   std::vector<std::string> Notes() const override { return notes_; }
-  std::string Identity() const override;
+  std::string Digested(IdentityExtent extent) const override;
+  std::string DigestOf(IdentityExtent extent) const;
 
  private:
   struct Located {
@@ -330,15 +332,24 @@ std::vector<StoredTensorInfo> HuggingFaceStore::Listing() const {
   return listing;
 }
 
-std::string HuggingFaceStore::Identity() const {
+std::string HuggingFaceStore::Digested(IdentityExtent extent) const {
+  if (extent == IdentityExtent::kSampled) return DigestOf(extent);
+  std::vector<std::shared_ptr<const InputFile>> files;
+  for (const auto& shard : shards_->files()) files.push_back(shard->shared_file());
+  return Digest().Add(config_text_).Add(RememberedFor(files, [&] { return DigestOf(extent); })).Hex();
+}
+
+std::string HuggingFaceStore::DigestOf(IdentityExtent extent) const {
   Digest digest;
-  digest.Add("safetensors").Add(config_text_);
+  digest.Add("safetensors 2").Add(config_text_);
   for (const auto& shard : shards_->files()) {
     const auto bytes = static_cast<std::size_t>(shard->header_bytes());
     const auto header = shard->file().ReadBlock(0, bytes, "header");
     digest.Add(fs::path(shard->file().path()).filename().string())
         .Add(shard->file().size())
         .Add(std::span(header.get(), bytes));
+    for (const SafetensorsEntry& entry : shard->entries())
+      AddContent(&digest, shard->file(), entry.offset, entry.bytes, entry.name, extent);
   }
   return digest.Hex();
 }

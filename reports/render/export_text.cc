@@ -25,7 +25,7 @@ std::string WellFormed(std::string_view text) {
     if (!first.valid || first.code == 0xFFFE || first.code == 0xFFFF) {
       formed += kReplacement;
     } else if (IsHidden(first.code)) {
-      formed += fmt::format("\\u{:04x}", first.code);
+      formed += fmt::format("\\u{:04X}", first.code);
     } else if (first.code == '\r') {
       if (!text.starts_with("\r\n")) formed += '\n';
     } else if (first.code == '\n' || first.code == '\t' || !IsControl(first.code)) {

@@ -36,9 +36,10 @@ struct Held {
 
 class Player {
  public:
-  Player(CaseState& state, const Schedule& schedule)
+  Player(CaseState& state, const Schedule& schedule, const Judging& judging)
       : state_(state),
         schedule_(schedule),
+        judging_(judging),
         same_(state),
         ops_(WithContract(state)),
         faulty_(*ops_, Fault::kNone),
@@ -130,6 +131,13 @@ class Player {
     }
   }
 
+  // A handle that must answer no more. Of long schedules the newest are asked.
+  void Gone(const SessionId& id) {
+    constexpr std::size_t kAsked = 8;
+    gone_.push_back(id);
+    if (judging_.every > 1 && gone_.size() > kAsked) gone_.erase(gone_.begin());
+  }
+
   // The oldest position that the ring of `cache` holds when all below `written` have been written.
   static int Oldest(const Cache& cache, int written) { return std::max(0, written - cache.slots); }
   bool Reaches(int written, int length) const {
@@ -138,8 +146,12 @@ class Player {
            });
   }
 
+  // Whether so many moves were made since rows were compared.
+  bool Judged() const { return judging_.every <= 1 || played_.moves - settled_ >= judging_.every; }
+
   // Every length that a session may go back to, and every one that it may not.
   void CheckReach(const Held& held) {
+    if (!Judged()) return;
     for (int length = 0; length <= std::ssize(held.tokens); ++length) {
       const bool can = system_->CanTruncate(held.id, length).ok;
       const bool expected = Reaches(held.written, length);
@@ -181,7 +193,9 @@ class Player {
 
   // Compares what was found since the session's tokens were last taken back, and its caches.
   void Settle(Held& held) {
-    if (held.tokens.empty()) return;
+    if (!Judged()) held.rows.clear();
+    if (held.tokens.empty() || !Judged()) return;
+    settled_ = played_.moves;
     const StepResult& expected = Straight(held.tokens);
     for (const Row& row : held.rows) {
       const Place where{{"move", row.move}, {"position", row.position}};
@@ -263,7 +277,7 @@ class Player {
     const SessionId id = held.id;
     system_->Close(id);
     held_.erase(name);
-    gone_.push_back(id);
+    Gone(id);
     CheckLengths();
     ++played_.moves;
   }
@@ -276,7 +290,7 @@ class Player {
       const SessionId place = system_->Open();
       ForgetAll({.id = place});
       system_->Close(place);
-      gone_.push_back(place);
+      Gone(place);
     }
     if (Refused(Full(), "fork", [&] { id = system_->Fork(held_.at(from).id); })) return;
     Held copy = held_.at(from);
@@ -500,6 +514,8 @@ class Player {
 
   CaseState& state_;
   const Schedule& schedule_;
+  const Judging judging_;
+  std::int64_t settled_ = 0;  // moves made when rows were last compared
   RowAgreement same_;
   std::unique_ptr<Ops> ops_;
   FaultyOps faulty_;
@@ -518,6 +534,8 @@ class Player {
 
 }  // namespace
 
-Played PlaySchedule(CaseState& state, const Schedule& schedule) { return Player(state, schedule).Play(); }
+Played PlaySchedule(CaseState& state, const Schedule& schedule, const Judging& judging) {
+  return Player(state, schedule, judging).Play();
+}
 
 }  // namespace assay

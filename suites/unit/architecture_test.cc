@@ -87,6 +87,12 @@ const std::vector<ForbiddenInclude> kForbiddenIncludes = {
     {"ci/assay/", "suites/testing/", "what plants faults serves tests"},
 };
 
+// The command reaches a terminal through ci/assay/terminal.h alone, which makes foreign text printable.
+bool MayWriteRaw(const std::string& path) {
+  const bool command = path.starts_with("ci/assay/") || path.starts_with("ci/spread/");
+  return !command || path.starts_with("ci/assay/terminal.");
+}
+
 const std::vector<const char*> kNamelessRooms = {"engine/memory/", "engine/ops/", "engine/runtime/"};
 
 struct SourceFile {
@@ -132,6 +138,7 @@ std::vector<std::string> Problems(const std::vector<SourceFile>& files) {
   static const std::regex include(R"re((^|\n)[ \t]*#[ \t]*include[ \t]*"([^"]+)")re");
   static const std::regex family("gemma(?!lgo_t)|llama|mistral|qwen|smollm",
                                  std::regex::icase);  // cublasGemmAlgo_t is no family
+  static const std::regex raw(R"(fmt::print\(|\bf?puts\(|\bf?printf\(|std::c(out|err)\b)");
   std::vector<std::string> problems;
   for (const SourceFile& file : files) {
     for (std::sregex_iterator it(file.text.begin(), file.text.end(), include), end; it != end; ++it)
@@ -139,6 +146,8 @@ std::vector<std::string> Problems(const std::vector<SourceFile>& files) {
     std::smatch name;
     const bool nameless = std::any_of(kNamelessRooms.begin(), kNamelessRooms.end(),
                                       [&](const char* prefix) { return file.path.starts_with(prefix); });
+    if (!MayWriteRaw(file.path) && std::regex_search(file.text, name, raw))
+      problems.push_back(fmt::format("{}: '{}' shows foreign text as it is", file.path, name.str()));
     if (nameless && std::regex_search(file.text, name, family))
       problems.push_back(fmt::format("{}: names the family '{}'", file.path, name.str()));
   }
@@ -197,6 +206,7 @@ INSTANTIATE_TEST_SUITE_P(
         Planted{"merge_includes_environment", "reports/merge/a.cc", "#include \"reports/environment/host.h\""},
         Planted{"statistics_include_report", "reports/gate/a.cc", "#include \"reports/format/report.h\""},
         Planted{"not_rooted", "engine/base/a.h", "#include \"check.h\""},
+        Planted{"command_prints_raw", "ci/assay/a.cc", "fmt::print(\"{}\", name);"},
         Planted{"family_in_runtime", "engine/runtime/trunk.cc", "if (name == \"Gemma4\") {}"},
         Planted{"family_in_kernel", "engine/ops/kernels/a.cu", "// as llama does"}),
     [](const auto& tested) { return std::string(tested.param.name); });
