@@ -20,8 +20,8 @@
 # host; cuda promises a GPU, and parity fails without one), ASSAY_REPORT (default: build/reports/parity.json),
 # JOBS (default: the number of cores), ASSAY_PARITY_ARGS (arguments of `assay run` instead of the default selection),
 # ASSAY_BENCH_ARGS (arguments of `assay bench`), ASSAY_NIGHTLY_SEEDS (default: 60),
-# ASSAY_CHAOS_RUNS (default: 200), ASSAY_CHAOS_SEED (default: 1), ASSAY_REPORT_KILLS (default: 500). In GitHub Actions parity and bench add to the step's
-# summary and annotate what did not pass.
+# ASSAY_CHAOS_RUNS (default: 200), ASSAY_CHAOS_SEED (default: 1), ASSAY_REPORT_KILLS (default: 500).
+# In GitHub Actions parity and bench add to the step's summary and annotate what did not pass.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

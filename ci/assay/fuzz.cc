@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 
+#include "ci/assay/case_run.h"
 #include "ci/assay/commands.h"
 #include "ci/assay/terminal.h"
 #include "engine/ops/ops_factory.h"
@@ -100,6 +101,8 @@ int FuzzCommand(const FuzzArguments& arguments) {
                 .device = ResolveDevice(arguments.device),
                 .precision = PrecisionFromName(arguments.dtype),
                 .seed = arguments.seed};
+  if (!arguments.model.empty())
+    RequireHostMemory(GroupCases(fuzzer.bench(), {MakeCase("Fuzz", "Schedule", target, {}, {}, nullptr)}));
   if (!arguments.schedule.empty()) {
     Require(!arguments.model.empty(), "--schedule needs the --model that it was found on");
     const Schedule schedule = ScheduleFromText(arguments.schedule);
