@@ -30,7 +30,7 @@ bool IsPlainShardName(const std::string& name) {
 
 }  // namespace
 
-bool SameBytes(const Place& a, const Place& b) {
+bool SameBytes(const ShardPlace& a, const ShardPlace& b) {
   constexpr std::uint64_t kPiece = std::uint64_t{4} << 20;
   if (a.entry->type != b.entry->type || a.entry->shape != b.entry->shape) return false;
   std::vector<std::byte> left, right;
@@ -53,7 +53,7 @@ Shards::Shards(const std::string& folder) {
     Require(fs::exists(single, error), "{}: neither {} nor {} is there", folder, kIndexName, kSingleName);
     shards_.push_back(std::make_unique<SafetensorsFile>(single.string()));
     for (const SafetensorsEntry& entry : shards_[0]->entries())
-      by_name_.emplace(entry.name, Place{shards_[0].get(), &entry});
+      by_name_.emplace(entry.name, ShardPlace{shards_[0].get(), &entry});
   }
 }
 
@@ -76,7 +76,7 @@ void Shards::ReadIndex(const std::string& folder, const std::string& path) {
       shard = shards_.back().get();
     }
     if (const SafetensorsEntry* entry = shard->Find(item.key()); entry != nullptr) {
-      by_name_.emplace(entry->name, Place{shard, entry});
+      by_name_.emplace(entry->name, ShardPlace{shard, entry});
     } else {
       absent_.emplace(item.key(), name);
     }

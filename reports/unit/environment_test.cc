@@ -46,7 +46,7 @@ TEST(Environment, TimesAreOfOneFormWheneverTheyAre) {
   };
   EXPECT_EQ(at(0), "1970-01-01T00:00:00.000Z");
   EXPECT_EQ(at(-1), "1969-12-31T23:59:59.999Z");
-  EXPECT_EQ(at(-86'400'000 * 365 - 1500), "1968-12-31T23:59:58.500Z");
+  EXPECT_EQ(at(std::int64_t{-86'400'000} * 365 - 1500), "1968-12-31T23:59:58.500Z");
   EXPECT_EQ(at(1'738'367'999'123), "2025-01-31T23:59:59.123Z");
   Report report = Sample();
   report.started = "9000-01-01T00:00:00.000Z";  // the clock was set back since

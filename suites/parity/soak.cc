@@ -25,7 +25,7 @@ std::int64_t EntriesOf(const char* folder) {
   return std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator());
 }
 
-Holdings Held(const Ops& ops, std::size_t free_at_start) {
+Holdings Held(Ops& ops, std::size_t free_at_start) {
   ::malloc_trim(0);  // what was given back and is kept for later is no growth
   Holdings holdings;
   std::ifstream in("/proc/self/statm");
