@@ -23,9 +23,10 @@ class JsonError : public std::runtime_error {
 struct JsonLimits {
   std::size_t bytes = std::size_t{1} << 20;
   std::size_t depth = 32;
-  // What a document may take, by an estimate from above: so many bytes for each byte of its text, and these.
-  std::size_t memory_per_byte = 6;
-  std::size_t memory = std::size_t{48} << 20;
+  // What a document may take, by an estimate of its parts: so many bytes for each byte of its text, and these. With what
+  // the library takes to grow and to destroy it, and with the text, that is at most 8 bytes for each byte and 64 MiB.
+  std::size_t memory_per_byte = 4;
+  std::size_t memory = std::size_t{36} << 20;
 };
 
 // Takes an element of an array that is a member of the root, as soon as it is whole: "cases" of a report, one by one.
