@@ -10,6 +10,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   endif()
 endif()
 
+# Clang warns of loops that it could not vectorise, which without optimisation is all of them.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  list(APPEND ASSAY_WARNINGS -Wno-pass-failed)
+endif()
+
 function(assay_flags target)
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:${ASSAY_WARNINGS}>)
