@@ -9,21 +9,21 @@ targets=("${@:-}")
 [ -n "${targets[0]}" ] || targets=(config safetensors index gguf goldens report schedule)
 fixtures=suites/fixtures corpus=build/fuzz/corpus findings=build/fuzz/findings
 
-# seeds TARGET: copies of fixtures that its reader reads, at most 64 KiB each.
+# seeds TARGET: copies of fixtures that its reader reads. Small ones: an execution takes as long as its input is.
 seeds() {
   local number=0 file
   seed() { cp "$1" "$corpus/$target/seed-$((number += 1))"; }
   case $1 in
     config) for file in "$fixtures"/goldens/hf-tiny/*/config.json "$fixtures"/public/*/config.json; do seed "$file"; done ;;
     index) printf '{"weight_map":{"a":"model.safetensors"}}' >"$corpus/$1/seed-1" ;;
-    gguf) find "$fixtures/public" "$fixtures/goldens/gguf-tiny" -name '*.gguf' -size -128k >"$corpus/list" ;;
-    safetensors) find "$fixtures" -name '*.safetensors' -size -128k >"$corpus/list" ;;
-    goldens) find "$fixtures" '(' -name '*.logits.json' -o -name 'goldens.safetensors' ')' -size -64k >"$corpus/list" ;;
+    gguf) find "$fixtures" -name '*.gguf' -size -20k >"$corpus/list" ;;
+    safetensors) find "$fixtures" -name '*.safetensors' -size -8k >"$corpus/list" ;;
+    goldens) find "$fixtures" '(' -name '*.logits.json' -o -name 'goldens.safetensors' ')' -size -16k >"$corpus/list" ;;
     report)
       for file in reports/policy/*.json; do seed "$file"; done
       # Small kept reports as they are, and one of each kind that has become small.
       while read -r file; do gzip -dc "$file" >"$corpus/$1/kept-$((number += 1))"; done \
-        < <(find reports/history -name '*.json.gz' -size -3k)
+        < <(find reports/history -name '*.json.gz' -size -3k | head -8)
       ;;
     schedule) head -c 64 /dev/zero | tr '\0' '\7' >"$corpus/$1/seed-1" ;;
   esac
@@ -37,9 +37,10 @@ mkdir -p "$findings"
 for target in "${targets[@]}"; do
   mkdir -p "$corpus/$target"
   seeds "$target"
-  log=build/fuzz/$target.log
+  log=build/fuzz/$target.log longest=$((1 << 14))
+  [ "$target" != report ] || longest=$((1 << 16))
   if OMP_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 "$programs/assay_fuzz_$target" "$corpus/$target" \
-      -max_total_time="$seconds" -timeout=30 -rss_limit_mb=3000 -print_final_stats=1 \
+      -max_len="$longest" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=3000 -print_final_stats=1 \
       -artifact_prefix="$findings/$target-" >"$log" 2>&1; then
     echo "fuzz $target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") executions in $seconds s, no finding"
   else
