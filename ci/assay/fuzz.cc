@@ -37,7 +37,7 @@ std::unique_ptr<SystemProvider> ProviderOf(const FuzzArguments& arguments) {
 // What a schedule on a model comes to; `rows` counts what was compared.
 class Fuzzer {
  public:
-  explicit Fuzzer(const FuzzArguments& arguments) : arguments_(arguments), bench_(ProviderOf(arguments)) {}
+  explicit Fuzzer(const FuzzArguments& arguments) : bench_(ProviderOf(arguments)) {}
 
   CaseOutcome Run(const Target& target, const Schedule& schedule) {
     Case item = MakeCase("Fuzz", "Schedule", target, {}, {Capability::kInternals}, [&](CaseState& state) {
@@ -52,7 +52,6 @@ class Fuzzer {
   std::int64_t rows() const { return rows_; }
 
  private:
-  const FuzzArguments& arguments_;
   Workbench bench_;
   std::int64_t moves_ = 0, rows_ = 0;
 };

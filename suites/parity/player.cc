@@ -146,8 +146,11 @@ class Player {
            });
   }
 
-  // Whether so many moves were made since rows were compared.
-  bool Judged() const { return judging_.every <= 1 || played_.moves - settled_ >= judging_.every; }
+  // The last twentieth of every so many moves, and the end.
+  bool Judged() const {
+    const std::int64_t every = judging_.every;
+    return every <= 1 || move_ % every >= every - every / 20 || move_ == std::ssize(schedule_.moves);
+  }
 
   // Every length that a session may go back to, and every one that it may not.
   void CheckReach(const Held& held) {
@@ -195,7 +198,6 @@ class Player {
   void Settle(Held& held) {
     if (!Judged()) held.rows.clear();
     if (held.tokens.empty() || !Judged()) return;
-    settled_ = played_.moves;
     const StepResult& expected = Straight(held.tokens);
     for (const Row& row : held.rows) {
       const Place where{{"move", row.move}, {"position", row.position}};
@@ -515,7 +517,6 @@ class Player {
   CaseState& state_;
   const Schedule& schedule_;
   const Judging judging_;
-  std::int64_t settled_ = 0;  // moves made when rows were last compared
   RowAgreement same_;
   std::unique_ptr<Ops> ops_;
   FaultyOps faulty_;

@@ -22,8 +22,8 @@ struct Played {
 
 // How much of a schedule is judged. Lengths and refusals always are.
 struct Judging {
-  std::int64_t every =
-      1;  // of so many moves one whose rows and caches are compared, and how far back each session goes
+  // 1: all. Else the last twentieth of so many moves: rows, caches, and how far back each session goes.
+  std::int64_t every = 1;
 };
 
 // Adds to state.check: rows, tokens, lengths, how far back, refusals, caches; `where` is added to each place.

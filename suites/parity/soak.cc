@@ -17,7 +17,7 @@
 namespace assay {
 namespace {
 
-constexpr int kMoves = 1200, kJudgeEvery = 1000;
+constexpr int kMoves = 1000, kJudgeEvery = 1000;
 constexpr std::size_t kFewest = 10;  // schedules before growth can be told from a beginning
 constexpr double kSlack = 8 << 20, kShare = 0.02;
 
@@ -55,15 +55,18 @@ void Soak(CaseState& state, double seconds) {
   const std::unique_ptr<Ops> ops = state.bench.MakeOps(state.target);
   const std::size_t free = ops->memory().FreeBytes();
   std::vector<Holdings> samples;
+  std::int64_t rows = 0;
   const ModelSpec spec = state.spec();
   for (std::uint64_t number = 0; std::chrono::duration<double>(Clock::now() - start).count() < seconds; ++number) {
-    PlaySchedule(state, RandomSchedule(spec, Mix64(state.target.seed) + number, kMoves), {.every = kJudgeEvery});
+    rows += PlaySchedule(state, RandomSchedule(spec, Mix64(state.target.seed) + number, kMoves), {.every = kJudgeEvery})
+                .rows;
     samples.push_back(Held(*ops, free));
     if (state.Finish().status != Status::kPass) return;  // what went wrong stands at its place
   }
   state.check.True(
       samples.size() >= kFewest, "schedules enough", {},
       fmt::format("{} schedules in {:g} s: growth is judged from {} on", samples.size(), seconds, kFewest));
+  state.check.True(rows > 0, "rows compared", {}, "none of all schedules");
   if (samples.size() < kFewest) return;
   Flat(state, samples, "memory", kSlack, kShare, [](const Holdings& held) { return held.resident_bytes; });
   if (!ops->on_host())

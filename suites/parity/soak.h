@@ -18,8 +18,9 @@ struct Holdings {
 // the first half but its first two fifths, in which a process takes what it keeps. 0: they do not.
 double Growth(const std::vector<double>& samples);
 
-// Plays schedules for so many seconds: every thousandth move is judged as the Schedule suite judges all, lengths and
-// refusals always. Then judges that memory grew by no more than 8 MiB + 2 %, and handles and threads by none.
+// Plays schedules of a thousand moves for so many seconds: the last fifty of each are judged as the Schedule suite
+// judges all, lengths and refusals always. Then judges that memory grew by no more than 8 MiB + 2 %, and handles and
+// threads by none.
 Case SoakCase(const Target& target, double seconds);
 
 }  // namespace assay

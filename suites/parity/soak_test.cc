@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "suites/support/runner.h"
+#include "suites/testing/planted.h"
 
 namespace assay {
 namespace {
@@ -24,6 +25,13 @@ TEST(Soak, AShortOnePasses) {
   const CaseOutcome outcome = CaseRunner(bench).Run(SoakCase({.model = "tiny-llama"}, 4));
   EXPECT_EQ(outcome.status, Status::kPass) << outcome.reason;
   EXPECT_GE(outcome.judgements.size(), 5u);
+}
+
+TEST(Soak, SeesAWrongEngine) {
+  PlantedBench planted(Fault::kFirstRowPosition);
+  const CaseOutcome outcome = CaseRunner(planted.bench()).Run(SoakCase({.model = "tiny-gemma4-ple"}, 10));
+  EXPECT_TRUE(planted.engaged());
+  EXPECT_EQ(outcome.status, Status::kFail) << outcome.reason;
 }
 
 }  // namespace
