@@ -311,10 +311,13 @@ std::string ToJson(const Report& as_measured) {
   return Printed(json);
 }
 
+// What is kept of a report beside its cases and rows is read several times by whoever checks it.
+constexpr JsonLimits kReportLimits{.bytes = kLargestReport, .memory_per_byte = 3, .memory = std::size_t{24} << 20};
+
 template <class Document>
 Document ParseText(std::string_view text, const JsonTaker<Document>& take) {
   try {
-    return ParseJson<Document>(text, {.bytes = kLargestReport}, take);
+    return ParseJson<Document>(text, kReportLimits, take);
   } catch (const JsonError& error) {
     throw NotJson(error.what());
   }

@@ -1,4 +1,5 @@
-// The worst that each reader can be made to take: at most 8 bytes for each of its input and 64 MiB.
+// The worst that each reader can be made to take: at most 8 bytes for each of its input and 64 MiB; a report that is
+// checked as a whole 12, because it is held as what it says while its text is compared with what follows from that.
 #include <functional>
 #include <map>
 
@@ -54,7 +55,8 @@ const std::map<std::string, std::function<std::string(std::size_t)>>& Costly() {
 double worst = 0;
 
 // Runs a reader on an input of `bytes`, which `held` of them are in memory already.
-void Within(const std::string& what, std::size_t bytes, std::size_t held, const std::function<void()>& read) {
+void Within(const std::string& what, std::size_t bytes, std::size_t held, const std::function<void()>& read,
+            std::size_t factor = 8) {
   StartCounting();
   std::string said;
   try {
@@ -64,7 +66,7 @@ void Within(const std::string& what, std::size_t bytes, std::size_t held, const 
   } catch (const std::runtime_error& error) {  // of reports
     said = error.what();
   }
-  const std::size_t peak = StopCounting().peak + held, budget = 8 * bytes + kFloorBytes;
+  const std::size_t peak = StopCounting().peak + held, budget = factor * bytes + kFloorBytes;
   worst = std::max(worst, static_cast<double>(peak) / static_cast<double>(budget));
   EXPECT_LE(peak, budget) << what << ": " << said.substr(0, 200);
   EXPECT_LE(said.size(), 1000u) << what;
@@ -106,28 +108,29 @@ void Validate(const std::string& text) {
   if (SchemaProblems(text).empty()) ConsistencyProblems(text);
 }
 
+void Checked(const std::string& what, const std::string& text) {
+  Within(
+      what, text.size(), text.size(), [&] { Validate(text); }, 12);
+}
+
 TEST(ReaderMemory, OfReports) {
   const std::string report = Report();
   ASSERT_TRUE(SchemaProblems(report).empty()) << SchemaProblems(report).front();
   ASSERT_TRUE(ConsistencyProblems(report).empty()) << ConsistencyProblems(report).front();
   for (const auto& [name, value] : Costly()) {
-    OfText("report of " + name, value(kSize), Validate);
-    OfText("report with a member of " + name, With(report, "{", "\"schema\"", "\"x\":" + value(kSize) + ","), Validate);
-    OfText("report with arguments of " + name, With(report, "\"argv\":", ",\"started\"", value(kSize)), Validate);
-    OfText("report with cases of " + name, With(report, "\"cases\": ", ",\n \"benchmarks\"", value(kSize)), Validate);
+    Checked("report of " + name, value(kSize));
+    Checked("report with arguments of " + name, With(report, "\"argv\":", ",\"started\"", value(kSize)));
+    Checked("report with cases of " + name, With(report, "\"cases\": ", ",\n \"benchmarks\"", value(kSize)));
   }
   const std::size_t begin = report.find("\"cases\": [") + 10, end = report.find("\n ],", begin);
   const std::string item = report.substr(begin, end - begin);
-  OfText("report with a case again and again",
-         With(report, "\"cases\": [", "\n ],",
-              Many(
-                  "", [&](std::size_t) { return item; }, "")),
-         Validate);
-  OfText("report with many cases",
-         With(report, "\"cases\": [", "\n ],",
-              Many(
-                  "", [&](std::size_t i) { return With(item, "\"name\":\"", "\"", fmt::format("N{}", i)); }, "")),
-         Validate);
+  Checked("report with a case again and again", With(report, "\"cases\": [", "\n ],",
+                                                     Many(
+                                                         "", [&](std::size_t) { return item; }, "")));
+  Checked("report with many cases",
+          With(report, "\"cases\": [", "\n ],",
+               Many(
+                   "", [&](std::size_t i) { return With(item, "\"name\":\"", "\"", fmt::format("N{}", i)); }, "")));
 }
 
 TEST(ReaderMemory, OfPoliciesPlansAndShards) {
