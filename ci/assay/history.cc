@@ -39,8 +39,6 @@ std::vector<std::string> FilesOf(const std::vector<std::string>& named) {
 }
 
 void WarnOfClock(const std::string& file, const HistoryRun& run) {
-  if (!run.finished.empty() && SecondsOf(run.finished) < run.started_at)
-    Tell(stderr, "{}: finished before it started: its clock went backwards; runs are ordered by their start\n", file);
   if (run.started_at > SecondsOf(Now()) + kClockSlack)
     Tell(stderr, "{}: started {}, which is yet to come: a clock is wrong\n", file, run.started);
 }
