@@ -23,8 +23,9 @@ class JsonError : public std::runtime_error {
 struct JsonLimits {
   std::size_t bytes = std::size_t{1} << 20;
   std::size_t depth = 32;
-  // What a document may take, by an estimate of its parts: so many bytes for each byte of its text, and these. With what
-  // the library takes to grow and to destroy it, and with the text, that is at most 8 bytes for each byte and 64 MiB.
+  // What a document may take, by an estimate of its parts: so many bytes for each byte of its text, and these. With
+  // what the library takes to grow and to destroy it, and with the text, that is at most 8 bytes for each byte and 64
+  // MiB.
   std::size_t memory_per_byte = 4;
   std::size_t memory = std::size_t{36} << 20;
 };
