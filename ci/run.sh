@@ -10,8 +10,9 @@
 #           coordinator and disk are disturbed; the catalogue of faults under five seeds; ten minutes of random
 #           schedules; 60 seeds of the suites that are exact, over all tiny models: no case may flip; adds its report to
 #           the history (ASSAY_HISTORY, default: build/history.db) and writes the trend page, build/reports/trend.html;
-#           writers of a history that are killed a hundred times
-#   asan    test under AddressSanitizer and UBSan; tsan: under ThreadSanitizer
+#           writers of a history that are killed a hundred times, and pairs of writers of one report, five hundred times
+#   asan    test under AddressSanitizer and UBSan; tsan: under ThreadSanitizer; clang: test what Clang builds
+#   fuzz    [SECONDS]: libFuzzer on each reader of files and on an engine's schedules, default: a minute each
 #   device-sanitizers  on a GPU machine: op tests and nano suites under memcheck, synccheck, initcheck and racecheck
 #   package a Debian package of the command and its models in build/PRESET
 #   format  check formatting
@@ -19,8 +20,8 @@
 # host; cuda promises a GPU, and parity fails without one), ASSAY_REPORT (default: build/reports/parity.json),
 # JOBS (default: the number of cores), ASSAY_PARITY_ARGS (arguments of `assay run` instead of the default selection),
 # ASSAY_BENCH_ARGS (arguments of `assay bench`), ASSAY_NIGHTLY_SEEDS (default: 60),
-# ASSAY_CHAOS_RUNS (default: 200), ASSAY_CHAOS_SEED (default: 1). In GitHub Actions parity and bench add to the step's
-# summary and annotate what did not pass.
+# ASSAY_CHAOS_RUNS (default: 200), ASSAY_CHAOS_SEED (default: 1), ASSAY_REPORT_KILLS (default: 500).
+# In GitHub Actions parity and bench add to the step's summary and annotate what did not pass.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,7 +31,8 @@ packages=(build-essential cmake ninja-build git libfmt-dev nlohmann-json3-dev li
 # Programs that tests call: readers of exports (compare.py of Google Benchmark needs SciPy and does not say so), a browser
 # for the trend page, and Slurm.
 readers=(python3 python3-junitparser libbenchmark-tools python3-scipy chromium chromium-driver python3-selenium
-         sqlite3 slurm-wlm)
+         sqlite3 slurm-wlm dash zsh)
+clang=(clang libomp-dev)
 jobs=${JOBS:-$(nproc)}
 # Threads that spin while they wait starve their neighbours on a busy machine.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
@@ -205,9 +207,16 @@ nightly() {
   "$assay" run 'tiny-*,hf-tiny/*,gguf-tiny/*' --suite CacheAliasing,RingWrap,Schedule,Invariance --device host \
     --repeat "${ASSAY_NIGHTLY_SEEDS:-60}" --report build/reports/nightly.json.gz --measure "build_time=$took:s" \
     --measure "program_size=$(stat -c %s "$assay"):byte" || code=$?
+  python3 ci/shared_report.py "$assay" --kills "${ASSAY_REPORT_KILLS:-500}" || [ $? -eq 77 ] || code=1
   ASSAY_KILLS=100 ci/history_checks.sh "$assay" "build/$preset/bin/assay_make_history" || code=1
   trend "$assay" || code=$?
   return "$code"
+}
+
+fuzz() {
+  setup "${clang[@]}"
+  build fuzz assay_fuzz_{config,safetensors,index,gguf,goldens,report,schedule}
+  exec ci/fuzz.sh build/fuzz/bin "${1:-60}"
 }
 
 # trend ASSAY: what was kept and what this machine found, night by night, as a page.
@@ -250,7 +259,12 @@ case "${1:-}" in
     test_with asan
     ;;
   tsan) test_with tsan ;;
+  clang)
+    packages+=("${clang[@]}")
+    test_with clang
+    ;;
+  fuzz) fuzz "${2:-}" ;;
   device-sanitizers) device_sanitizers ;;
   format) format ;;
-  *) sed -n '2,23p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+  *) sed -n '2,24p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
 esac

@@ -19,7 +19,7 @@ void RequireRoom(BenchState& state, const EngineOptions& options) {
   if (!state.target.device.on_host()) return;  // an engine asks a device itself
   const auto needed =
       static_cast<double>(PlanMemory(state.bench.Store(state.target), state.target.precision, options, true).total());
-  const auto memory = static_cast<double>(ThisHost().memory_bytes);
+  const auto memory = static_cast<double>(UsableMemory());
   if (memory > 0 && needed > memory)
     throw OutOfMemory(
         fmt::format("{}: {} sessions of {} positions need {:.2f} GB of host memory, there are {:.2f} GB",

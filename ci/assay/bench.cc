@@ -104,8 +104,8 @@ class BenchRun {
     const std::lock_guard lock(mutex_);
     const Clock::time_point now = Clock::now();
     if (progress_.on_terminal() || now - said_ < kHeartbeat) return;
-    fmt::print(stderr, "{} rows in {:.0f} s, {}\n", report_.benchmarks.size(),
-               std::chrono::duration<double>(now - start_).count(), doing_);
+    Tell(stderr, "{} rows in {:.0f} s, {}\n", report_.benchmarks.size(),
+         std::chrono::duration<double>(now - start_).count(), doing_);
     said_ = now;
   }
 
@@ -116,7 +116,7 @@ class BenchRun {
     try {
       FinishLocked(false);
     } catch (const std::exception& error) {
-      fmt::print(stderr, "assay: {}\n", error.what());
+      Complain(error.what());
     }
     EndAtOnce(128 + signal);
   }
@@ -131,15 +131,15 @@ class BenchRun {
     progress_.Clear();
     if (whole) CountErrorsAfter(&report_.environment);
     Update();
-    if (whole) report_.finished = Now();
+    if (whole) report_.finished = FinishedAt(report_);
     report_.complete = whole;
-    for (const std::string& problem : report_.problems) fmt::print("not complete: {}\n", problem);
+    for (const std::string& problem : report_.problems) Tell("not complete: {}\n", problem);
     const ReportSummary summary = Summarise(report_);
     const auto timed = std::count_if(report_.benchmarks.begin(), report_.benchmarks.end(),
                                      [](const ReportBenchmark& row) { return row.status == Status::kPass; });
-    fmt::print("{}: {} of {} rows timed, {} of {} covering cases passed in {:.1f} s\n",
-               Colorized(summary.verdict, summary.verdict, stdout), timed, report_.benchmarks.size(),
-               summary.statuses.at(Status::kPass), report_.cases.size(), report_.duration_s);
+    Tell("{}: {} of {} rows timed, {} of {} covering cases passed in {:.1f} s\n",
+         Colorized(summary.verdict, summary.verdict, stdout), timed, report_.benchmarks.size(),
+         summary.statuses.at(Status::kPass), report_.cases.size(), report_.duration_s);
     return sink_.Finish(report_, summary);
   }
 

@@ -32,15 +32,15 @@ std::string Percent(double fraction) { return fmt::format("{:.{}f} %", 100 * fra
 }  // namespace
 
 void BenchTable::Header() const {
-  fmt::print("{:{}}  {:>9} {:>9} {:>9} {:>8} {:>13} {:>15} {:>9}  {}\n", "benchmark", width_, "floor", "p50", "p99",
-             "of floor", "of limit", "rate", "SM clock", "parity");
+  Tell("{:{}}  {:>9} {:>9} {:>9} {:>8} {:>13} {:>15} {:>9}  {}\n", "benchmark", width_, "floor", "p50", "p99",
+       "of floor", "of limit", "rate", "SM clock", "parity");
 }
 
 void BenchTable::Row(const ReportBenchmark& row, const std::vector<HardwareLimits>& limits) const {
-  fmt::print("{:{}}  ", row.id(), width_);
+  Tell("{:{}}  ", row.id(), width_);
   const std::string status(Name(row.status)), parity(Name(row.parity));
   if (row.status != Status::kPass) {
-    fmt::print("{} {}\n", Colorized(status, status, stdout), row.reason);
+    Tell("{} {}\n", Colorized(status, status, stdout), row.reason);
   } else {
     const Figures figures = FiguresOf(row, limits);
     // The limit that stands nearer: what the row is bound by.
@@ -49,18 +49,16 @@ void BenchTable::Row(const ReportBenchmark& row, const std::vector<HardwareLimit
         products ? Percent(figures.fraction_of_gemm) + " gemm" : Percent(figures.fraction_of_copy) + " copy";
     double clock = 0;
     for (const TimedSeries& series : row.series) clock = std::max(clock, series.activity.sm_clock_mhz.median);
-    fmt::print("{:>9} {:>9} {:>9} {:>8} {:>13} {:>15} {:>9}  {}\n", HumanSeconds(row.floor_s),
-               HumanSeconds(figures.p50_s), HumanSeconds(figures.p99_s), Percent(figures.fraction_of_floor), limit,
-               HumanRate(figures.rate, row.unit), clock > 0 ? fmt::format("{:.0f} MHz", clock) : "-",
-               Colorized(parity, parity, stdout));
+    Tell("{:>9} {:>9} {:>9} {:>8} {:>13} {:>15} {:>9}  {}\n", HumanSeconds(row.floor_s), HumanSeconds(figures.p50_s),
+         HumanSeconds(figures.p99_s), Percent(figures.fraction_of_floor), limit, HumanRate(figures.rate, row.unit),
+         clock > 0 ? fmt::format("{:.0f} MHz", clock) : "-", Colorized(parity, parity, stdout));
   }
   std::fflush(stdout);
 }
 
 void BenchTable::Print(const HardwareLimits& limits) const {
-  fmt::print("limits of {}: copy {:.1f} GB/s, read {:.1f} GB/s, gemm {:.3f} TFLOP/s ({})\n", limits.dtype,
-             limits.copy_bytes_per_s * 1e-9, limits.read_bytes_per_s * 1e-9, limits.gemm_flops_per_s * 1e-12,
-             limits.how);
+  Tell("limits of {}: copy {:.1f} GB/s, read {:.1f} GB/s, gemm {:.3f} TFLOP/s ({})\n", limits.dtype,
+       limits.copy_bytes_per_s * 1e-9, limits.read_bytes_per_s * 1e-9, limits.gemm_flops_per_s * 1e-12, limits.how);
 }
 
 }  // namespace assay

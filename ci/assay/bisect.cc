@@ -5,6 +5,7 @@
 #include "ci/assay/commands.h"
 #include "ci/assay/rerun.h"
 #include "ci/assay/selection.h"
+#include "ci/assay/terminal.h"
 #include "suites/parity/divergence.h"
 #include "suites/suites.h"
 #include "suites/support/runner.h"
@@ -21,10 +22,10 @@ int BisectCommand(const std::string& report, const std::string& pattern) {
     const std::string id = item.id();
     if (!pattern.empty() && ::fnmatch(pattern.c_str(), id.c_str(), 0) != 0) continue;
     const std::string begins = FirstDivergence(item);
-    fmt::print("{}\n  begins: {}\n", id, begins.empty() ? "told on the host alone, for small models" : begins);
+    Tell("{}\n  begins: {}\n", id, begins.empty() ? "told on the host alone, for small models" : begins);
     ++told;
   }
-  if (told == 0) fmt::print("{}: no failed case of that id\n", report);
+  if (told == 0) Tell("{}: no failed case of that id\n", report);
   return told > 0 ? kExitPass : kExitIncomplete;
 }
 

@@ -17,6 +17,7 @@
 #include "suites/support/embedded.h"
 #include "suites/support/names.h"
 #include "suites/support/runner.h"
+#include "text/shell.h"
 
 namespace assay {
 namespace {
@@ -40,13 +41,13 @@ std::string PastedReplay(const Case& item, const std::function<std::string(const
 }  // namespace
 
 void RequireHostMemory(const std::vector<CaseGroup>& groups) {
-  const auto memory = static_cast<double>(ThisHost().memory_bytes);
+  const auto memory = static_cast<double>(UsableMemory());
   for (const CaseGroup& group : groups) {
     const auto needed = static_cast<double>(group.memory_bytes);
-    Require(
-        group.device != "host" || memory <= 0 || needed <= memory,
-        "model '{}': an engine on the host needs {}, this machine has {}; a smaller --dtype or --device cuda may do",
-        group.model, HumanBytes(needed), HumanBytes(memory));
+    Require(group.device != "host" || memory <= 0 || needed <= memory,
+            "model '{}': an engine on the host needs {}, this process may have {}; a smaller --dtype or --device cuda "
+            "may do",
+            group.model, HumanBytes(needed), HumanBytes(memory));
   }
 }
 
@@ -71,20 +72,19 @@ std::vector<ModelInfo> ModelsOf(Workbench& bench, const std::vector<Target>& tar
 void PrintFailure(const ReportCase& item, const std::string& replay) {
   if (item.status == Status::kPass || item.status == Status::kSkip) return;
   const std::string status(Name(item.status));
-  fmt::print("{} {}\n{}", Colorized(status, status, stdout), item.id(), Wrapped(item.reason, 2));
+  Tell("{} {}\n{}", Colorized(status, status, stdout), item.id(), Wrapped(item.reason, 2));
   for (const Judgement& judgement : item.judgements) {
     if (judgement.verdict == Verdict::kMatch) continue;
     std::string first;
     if (judgement.first_outside && *judgement.first_outside != judgement.worst)
       first = fmt::format("; first at {}", judgement.first_outside->ToString());
-    fmt::print("{}", Wrapped(fmt::format("{}{}; {} comparison{}; {}", Describe(judgement), first, judgement.comparisons,
-                                         judgement.comparisons == 1 ? "" : "s", judgement.bound.from),
-                             2));
+    Tell("{}", Wrapped(fmt::format("{}{}; {} comparison{}; {}", Describe(judgement), first, judgement.comparisons,
+                                   judgement.comparisons == 1 ? "" : "s", judgement.bound.from),
+                       2));
     const std::string& detail = judgement.detail;
-    if (!detail.empty())
-      fmt::print("{}", Wrapped(detail.size() <= kDetail ? detail : detail.substr(0, kDetail) + " ...", 4));
+    if (!detail.empty()) Tell("{}", Wrapped(detail.size() <= kDetail ? detail : detail.substr(0, kDetail) + " ...", 4));
   }
-  fmt::print("  replay: {}\n", replay);
+  Tell("  replay: {}\n", Uncut{replay});
 }
 
 std::string RequiredMissing(const RunControl& control) {
@@ -124,7 +124,7 @@ int RunAndReport(Workbench& bench, CaseRun run, const Invocation& invocation) {
     options.after = [&](const ReportCase& item) {
       live.End(0, item);
       if (!run.begins || item.status != Status::kFail || told++ >= kMostBegins) return;
-      if (const std::string line = run.begins(*running); !line.empty()) fmt::print("{}", Wrapped("begins: " + line, 2));
+      if (const std::string line = run.begins(*running); !line.empty()) Tell("{}", Wrapped("begins: " + line, 2));
     };
     options.stop = [&] { return live.Stopped(); };
     // Where a promised device is not there, hours on another prove nothing: Finish says so.

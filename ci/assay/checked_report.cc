@@ -1,7 +1,6 @@
 #include "ci/assay/checked_report.h"
 
-#include <iostream>
-#include <iterator>
+#include <unistd.h>
 
 #include "reports/format/check.h"
 #include "reports/format/writer.h"
@@ -11,7 +10,7 @@ namespace {
 
 std::string TextOf(const std::string& file) {
   if (file != "-") return ReadFile(file);
-  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  return ReadStream(STDIN_FILENO, file);
 }
 
 }  // namespace

@@ -4,13 +4,16 @@
 
 #include <charconv>
 #include <cstdint>
+#include <sstream>
 #include <system_error>
 
 #include "bench/cases/cases.h"
 #include "ci/assay/completion.h"
 #include "ci/assay/manual.h"
+#include "ci/assay/terminal.h"
 #include "engine/base/check.h"
 #include "engine/ops/ops_factory.h"
+#include "engine/runtime/batch.h"
 #include "reports/environment/build.h"
 #include "reports/render/export.h"
 #include "suites/support/names.h"
@@ -129,6 +132,14 @@ void AddMeasures(CLI::App* command, std::vector<RunMeasure>* measures) {
       ->allow_extra_args(false);
 }
 
+// An option whose argument is empty, as that of a variable that is not set, is not an option left out.
+void RefuseEmptyTexts(CLI::App* app) {
+  const auto check = [](const std::string& text) { return std::string(text.empty() ? "its argument is empty" : ""); };
+  for (CLI::Option* option : app->get_options())
+    if (option->get_items_expected_max() > 0) option->check(CLI::Validator(check, ""));
+  for (CLI::App* command : app->get_subcommands([](const CLI::App*) { return true; })) RefuseEmptyTexts(command);
+}
+
 std::string VersionText() {
   const BuildInfo build = ThisBuild();
   return fmt::format("assay {} commit {}{} {} {}{}", build.version, build.commit, build.dirty ? " (dirty)" : "",
@@ -160,8 +171,10 @@ CommandLine::CommandLine(const Invocation& invocation, CaseLister list)
   AddTrend();
   AddMutate();
   AddFuzz();
+  AddSoak();
   AddBisect();
   AddSetup();
+  RefuseEmptyTexts(&app_);
 }
 
 int CommandLine::Run() {
@@ -175,7 +188,14 @@ int CommandLine::Run() {
   try {
     app_.parse(invocation_.argc, invocation_.argv);
   } catch (const CLI::ParseError& error) {
-    return app_.exit(error) == 0 ? kExitPass : kExitUsage;
+    std::ostringstream out, complaint;  // the complaint quotes arguments
+    if (app_.exit(error, out, complaint) != 0) {
+      Complain(fmt::format("{}", error.what()));
+      Tell(stderr, "Run with --help for more information.\n");
+      return kExitUsage;
+    }
+    WriteOut(out.str());
+    return kExitPass;
   }
   return code_;
 }
@@ -309,6 +329,25 @@ void CommandLine::AddFuzz() {
   fuzz->callback([this] { code_ = FuzzCommand(fuzz_); });
 }
 
+void CommandLine::AddSoak() {
+  CLI::App* soak = app_.add_subcommand("soak", "random schedules for minutes: what grows, and what goes wrong late");
+  soak->add_option("--minutes", soak_.minutes, "how long, all models together")
+      ->capture_default_str()
+      ->check(CLI::Range(0.01, 100000.0));
+  ListOption(soak, "models,--model", &soak_.models, "models, one after the other")
+      ->delimiter(',')
+      ->capture_default_str();
+  soak->add_option("--device", soak_.device, "where the engine runs")->capture_default_str()->check(DeviceName);
+  soak->add_option("--dtype", soak_.dtype, "mode of the engine")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"fp32", "fp16", "bf16"}));
+  soak->add_option("--seed", soak_.seed, "the first schedule's")->capture_default_str()->check(Seed);
+  AddControl(soak, &soak_.control);
+  soak->add_option("--report", soak_.report, "file to write; .gz compresses");
+  AddExports(soak, &soak_.exports);
+  soak->callback([this] { code_ = SoakCommand(soak_, invocation_); });
+}
+
 void CommandLine::AddGolden() {
   CLI::App* golden_command = app_.add_subcommand("golden", "judge reference and engine against recorded logits");
   golden_command->add_option("model,--model", golden_.model, "checkpoint")->required();
@@ -339,7 +378,7 @@ void CommandLine::AddBench() {
   ListOption(bench_command, "--n", &bench_.sessions, "sessions decoded together")
       ->delimiter(',')
       ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 16));
+      ->check(CLI::Range(1, LargestDecodeBucket()));
   ListOption(bench_command, "--ctx", &bench_.contexts, "tokens in each session's cache when a step starts")
       ->delimiter(',')
       ->capture_default_str()
@@ -381,7 +420,9 @@ void CommandLine::AddGate() {
   ListOption(gate, "--suite", &gate_.suites, "suites of the candidate's parity; default: all")->delimiter(',');
   ListOption(gate, "--dtype", &gate_.dtypes, "modes of the engine; default: bf16")->delimiter(',');
   ListOption(gate, "--what", &gate_.what, "benchmarks; default: decode")->delimiter(',');
-  ListOption(gate, "--n", &gate_.sessions, "sessions decoded together")->delimiter(',')->check(CLI::Range(1, 1 << 16));
+  ListOption(gate, "--n", &gate_.sessions, "sessions decoded together")
+      ->delimiter(',')
+      ->check(CLI::Range(1, LargestDecodeBucket()));
   ListOption(gate, "--ctx", &gate_.contexts, "tokens in each session's cache")
       ->delimiter(',')
       ->check(CLI::Range(1, 1 << 24));
@@ -444,6 +485,8 @@ void CommandLine::AddInspect() {
              "checkpoint folder, GGUF file, embedded model or preset; commas separate, * and ? match names")
       ->required();
   inspect_command->add_flag("--json", inspect_.json, "a line of JSON a model");
+  inspect_command->add_flag("--whole-identity", inspect_.whole_identity,
+                            "make the identity of every byte; else of samples where tensors are larger than 1 MiB");
   inspect_command
       ->add_option("--context", inspect_.context, "positions per session; default: the model's, at most 4096")
       ->check(CLI::Range(1, 1 << 24));
@@ -544,11 +587,11 @@ void CommandLine::AddSetup() {
       ->required()
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   completion->callback([this] {
-    fmt::print("{}", CompletionScript(shell_, app_));
+    WriteOut(CompletionScript(shell_, app_));
     code_ = kExitPass;
   });
   app_.add_subcommand("manual", "print assay(1), the manual page, as roff")->callback([this] {
-    fmt::print("{}", ManualPage(app_, ThisBuild().version));
+    WriteOut(ManualPage(app_, ThisBuild().version));
     code_ = kExitPass;
   });
 }

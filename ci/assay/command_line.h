@@ -32,6 +32,7 @@ class CommandLine {
   void AddTrend();
   void AddMutate();
   void AddFuzz();
+  void AddSoak();
   void AddBisect();
   void AddSetup();
 
@@ -51,6 +52,7 @@ class CommandLine {
   GateArguments gate_;
   MutateArguments mutate_;
   FuzzArguments fuzz_;
+  SoakArguments soak_;
   InspectArguments inspect_;
   ValidateArguments validate_;
   HistoryArguments history_;

@@ -169,6 +169,16 @@ struct FuzzArguments {
 };
 int FuzzCommand(const FuzzArguments& arguments);
 
+struct SoakArguments {
+  std::vector<std::string> models = {"tiny-gemma4-moe", "tiny-gemma4-ple", "gemma4-nano", "qwen3-nano"};
+  std::string device = "auto", dtype = "bf16", report;
+  double minutes = 30;  // of all models together
+  std::uint64_t seed = 0;
+  ExportArguments exports;
+  RunControl control;
+};
+int SoakCommand(const SoakArguments& arguments, const Invocation& invocation);
+
 struct GateArguments {
   std::string baseline, candidate;   // programs, build folders or git revisions
   std::vector<std::string> reports;  // two kept reports instead of two builds
@@ -197,6 +207,7 @@ int ListCommand(const RunArguments& arguments, ListWhat what, const CaseLister& 
 struct InspectArguments {
   std::vector<std::string> models;
   bool json = false;
+  bool whole_identity = false;
   int context = 0;  // positions a session may hold; 0: what the model supports, at most 4096
   int max_chunk = 256;
 };

@@ -41,7 +41,7 @@ int DoctorCommand() {
       fmt::format("assay {} {}, {}", build.version, build.build_type,
                   build.cuda.empty() ? "without CUDA" : "CUDA " + build.cuda + " for " + build.cuda_architectures),
       "");
-  row("host", true, fmt::format("{} of memory", HumanBytes(static_cast<double>(host.memory_bytes))), "");
+  row("host", true, fmt::format("{} of memory", HumanBytes(static_cast<double>(UsableMemory()))), "");
   const char* threads = std::getenv("OMP_NUM_THREADS");
   row("threads", true,
       threads == nullptr ? fmt::format("{} processors, all used", ::sysconf(_SC_NPROCESSORS_ONLN))
@@ -61,7 +61,7 @@ int DoctorCommand() {
   for (const char* tool : {"nvidia-smi", "compute-sanitizer"})
     row(tool, OnPath(tool), OnPath(tool) ? "on PATH" : "not on PATH: only GPU jobs want it", "missing");
   table.Print(stdout);
-  fmt::print("\n{}\n", models > 0 ? "ready: assay run" : "ready for checkpoints of your own: assay run FOLDER");
+  Tell("\n{}\n", models > 0 ? "ready: assay run" : "ready for checkpoints of your own: assay run FOLDER");
   return kExitPass;
 }
 

@@ -5,7 +5,9 @@
 #include <map>
 #include <memory>
 
+#include "ci/assay/case_run.h"
 #include "ci/assay/commands.h"
+#include "ci/assay/terminal.h"
 #include "engine/ops/ops_factory.h"
 #include "suites/faults/catalogue.h"
 #include "suites/parity/player.h"
@@ -13,6 +15,7 @@
 #include "suites/parity/shrink.h"
 #include "suites/support/names.h"
 #include "suites/support/runner.h"
+#include "text/shell.h"
 
 namespace assay {
 namespace {
@@ -34,7 +37,7 @@ std::unique_ptr<SystemProvider> ProviderOf(const FuzzArguments& arguments) {
 // What a schedule on a model comes to; `rows` counts what was compared.
 class Fuzzer {
  public:
-  explicit Fuzzer(const FuzzArguments& arguments) : arguments_(arguments), bench_(ProviderOf(arguments)) {}
+  explicit Fuzzer(const FuzzArguments& arguments) : bench_(ProviderOf(arguments)) {}
 
   CaseOutcome Run(const Target& target, const Schedule& schedule) {
     Case item = MakeCase("Fuzz", "Schedule", target, {}, {Capability::kInternals}, [&](CaseState& state) {
@@ -49,7 +52,6 @@ class Fuzzer {
   std::int64_t rows() const { return rows_; }
 
  private:
-  const FuzzArguments& arguments_;
   Workbench bench_;
   std::int64_t moves_ = 0, rows_ = 0;
 };
@@ -73,7 +75,7 @@ bool Failed(const CaseOutcome& outcome) { return outcome.status == Status::kFail
 
 int TellFailure(const FuzzArguments& arguments, Fuzzer& fuzzer, const Target& target, const Schedule& schedule,
                 const CaseOutcome& outcome) {
-  fmt::print("fail {} seed {}: {}\n", target.model, target.seed, outcome.reason);
+  Tell("fail {} seed {}: {}\n", target.model, target.seed, outcome.reason);
   // The same kind of failure: of what it says, what comes before the place.
   const auto kind = [](const CaseOutcome& o) { return o.reason.substr(0, o.reason.find(" is ")); };
   const std::string same = kind(outcome);
@@ -83,8 +85,9 @@ int TellFailure(const FuzzArguments& arguments, Fuzzer& fuzzer, const Target& ta
   };
   const Schedule least = arguments.schedule.empty() ? Shrunk(schedule, fails) : schedule;
   const CaseOutcome again = fuzzer.Run(target, least);
-  fmt::print("  {}\n  {} sessions and {} moves; replay: {}\n", again.reason, Sessions(least), least.moves.size(),
-             Replay(arguments, target, least));
+  const std::string replay = Replay(arguments, target, least);
+  Tell("  {}\n  {} sessions and {} moves; replay: {}\n", again.reason, Sessions(least), least.moves.size(),
+       Uncut{replay});
   return kExitFailure;
 }
 
@@ -97,12 +100,14 @@ int FuzzCommand(const FuzzArguments& arguments) {
                 .device = ResolveDevice(arguments.device),
                 .precision = PrecisionFromName(arguments.dtype),
                 .seed = arguments.seed};
+  if (!arguments.model.empty())
+    RequireHostMemory(GroupCases(fuzzer.bench(), {MakeCase("Fuzz", "Schedule", target, {}, {}, nullptr)}));
   if (!arguments.schedule.empty()) {
     Require(!arguments.model.empty(), "--schedule needs the --model that it was found on");
     const Schedule schedule = ScheduleFromText(arguments.schedule);
     const CaseOutcome outcome = fuzzer.Run(target, schedule);
     if (Failed(outcome)) return TellFailure(arguments, fuzzer, target, schedule, outcome);
-    fmt::print("PASS: {}\n", ToText(schedule));
+    Tell("PASS: {}\n", ToText(schedule));
     return kExitPass;
   }
   const auto start = Clock::now();
@@ -116,8 +121,8 @@ int FuzzCommand(const FuzzArguments& arguments) {
     if (Failed(outcome)) return TellFailure(arguments, fuzzer, target, schedule, outcome);
     fuzzer.bench().Forget();
   }
-  fmt::print("PASS: {} schedules, {} moves, {} rows compared in {:.1f} s: {:.0f} moves per second\n", schedules,
-             fuzzer.moves(), fuzzer.rows(), elapsed(), static_cast<double>(fuzzer.moves()) / elapsed());
+  Tell("PASS: {} schedules, {} moves, {} rows compared in {:.1f} s: {:.0f} moves per second\n", schedules,
+       fuzzer.moves(), fuzzer.rows(), elapsed(), static_cast<double>(fuzzer.moves()) / elapsed());
   return schedules > 0 ? kExitPass : kExitIncomplete;
 }
 

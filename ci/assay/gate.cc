@@ -109,7 +109,7 @@ class Gate {
       report_.problems = Unmet(*policy_, report_);
       report_.complete = report_.problems.empty();
     }
-    report_.finished = Now();
+    report_.finished = FinishedAt(report_);
     report_.duration_s = Seconds();
     progress_.Clear();
     PrintGate(report_);
@@ -137,8 +137,7 @@ class Gate {
     progress_.Show("parity of the candidate");
     if (!rounds.Parity()) return report_.problems.empty();
     const ReportSummary parity = Summarise(report_);
-    fmt::print("parity of the candidate: {} of {} cases pass\n", parity.statuses.at(Status::kPass),
-               report_.cases.size());
+    Tell("parity of the candidate: {} of {} cases pass\n", parity.statuses.at(Status::kPass), report_.cases.size());
     std::fflush(stdout);
     const auto begun = Clock::now();
     auto deadline = Clock::time_point::max();
@@ -158,8 +157,8 @@ class Gate {
     GateRule& rule = report_.gate->rule;
     const int affordable = static_cast<int>(left / seconds_of_round);
     if (affordable < rule.looks.back()) LimitRounds(std::max(affordable, rule.looks.front()), &rule);
-    fmt::print("budget: {:.0f} s are left, {} rounds of {:.1f} s; the last look is at {}\n", left,
-               std::max(affordable, 0), seconds_of_round, rule.looks.back());
+    Tell("budget: {:.0f} s are left, {} rounds of {:.1f} s; the last look is at {}\n", left, std::max(affordable, 0),
+         seconds_of_round, rule.looks.back());
   }
 
   void Changed() {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "ci/assay/terminal.h"
 #include "reports/format/report.h"
 
 namespace assay {
@@ -42,7 +43,7 @@ std::string BuildRevision(const std::string& named, const std::string& preset, C
   const fs::path program = fs::path(tree) / "build" / preset / "bin/assay";
   if (!fs::exists(tree + "/CMakePresets.json"))
     Tool({"git", "worktree", "add", "--force", "--detach", tree, commit}, kGitSeconds, named, stop);
-  fmt::print("building {} ({}) in {}\n", named, commit.substr(0, 12), tree);
+  Tell("building {} ({}) in {}\n", named, commit.substr(0, 12), tree);
   std::fflush(stdout);
   Tool({"cmake", "-S", tree, "-B", tree + "/build/" + preset, "--preset", preset}, kBuildSeconds, named, stop);
   Tool({"cmake", "--build", tree + "/build/" + preset, "--target", "assay"}, kBuildSeconds, named, stop);

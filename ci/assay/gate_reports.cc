@@ -29,8 +29,8 @@ Report ValidReport(const std::string& file) {
   }
 }
 
-void Print(const char* what, const std::vector<std::string>& lines) {
-  for (const std::string& line : lines) fmt::print("{}: {}\n", what, line);
+void List(const char* what, const std::vector<std::string>& lines) {
+  for (const std::string& line : lines) Tell("{}: {}\n", what, line);
 }
 
 // Takes out what the policy waives, and says so; an id ends at the colon behind it.
@@ -38,7 +38,7 @@ void Waive(const Policy& policy, ParityChanges* changes) {
   for (std::vector<std::string>* lines : {&changes->broken, &changes->lost, &changes->crept, &changes->coverage})
     std::erase_if(*lines, [&](const std::string& line) {
       const Waiver* waiver = WaiverOf(policy, line.substr(0, line.find(": ")));
-      if (waiver != nullptr) fmt::print("waived until {} ({}): {}\n", waiver->expires, waiver->reason, line);
+      if (waiver != nullptr) Tell("waived until {} ({}): {}\n", waiver->expires, waiver->reason, line);
       return waiver != nullptr;
     });
 }
@@ -54,17 +54,17 @@ int GateReportsCommand(const GateArguments& arguments) {
     Waive(policy, &changes);
     SetVerdict(&changes);
   }
-  Print("broken", changes.broken);
-  Print("lost", changes.lost);
-  Print("headroom crept", changes.crept);
-  Print("coverage fell", changes.coverage);
-  Print("new", changes.added);
-  Print("mended", changes.mended);
-  Print("warning: slower", changes.slower);
-  fmt::print("{}: {} cases against {}: {} broken, {} lost, {} crept, {} covered less, {} new, {} mended\n",
-             Colorized(changes.verdict, changes.verdict, stdout), newer.cases.size(), older.cases.size(),
-             changes.broken.size(), changes.lost.size(), changes.crept.size(), changes.coverage.size(),
-             changes.added.size(), changes.mended.size());
+  List("broken", changes.broken);
+  List("lost", changes.lost);
+  List("headroom crept", changes.crept);
+  List("coverage fell", changes.coverage);
+  List("new", changes.added);
+  List("mended", changes.mended);
+  List("warning: slower", changes.slower);
+  Tell("{}: {} cases against {}: {} broken, {} lost, {} crept, {} covered less, {} new, {} mended\n",
+       Colorized(changes.verdict, changes.verdict, stdout), newer.cases.size(), older.cases.size(),
+       changes.broken.size(), changes.lost.size(), changes.crept.size(), changes.coverage.size(), changes.added.size(),
+       changes.mended.size());
   return ExitCode(changes.verdict);
 }
 

@@ -45,13 +45,12 @@ std::string ProgressOf(const GateRecord& record) {
 
 void PrintScreen(const GateRecord& record, double seconds_of_round) {
   const std::size_t family = FamilyOf(record), cells = record.cells.size();
-  fmt::print("screen: {} rounds of {:.1f} s; {} of {} cells pass, {} are confirmed on at most {} fresh rounds\n",
-             record.rule.screen_rounds, seconds_of_round, cells - family, cells, family, record.rule.looks.back());
-  fmt::print("what is found 95 times of 100 in these rounds, by the spread of one:");
+  Tell("screen: {} rounds of {:.1f} s; {} of {} cells pass, {} are confirmed on at most {} fresh rounds\n",
+       record.rule.screen_rounds, seconds_of_round, cells - family, cells, family, record.rule.looks.back());
+  Tell("what is found 95 times of 100 in these rounds, by the spread of one:");
   for (const double spread : {0.003, 0.01, 0.02})
-    fmt::print(" {} from {};", Share(spread),
-               Change(DetectableEffect(spread, record.rule.threshold, family, record.rule)));
-  fmt::print("\n");
+    Tell(" {} from {};", Share(spread), Change(DetectableEffect(spread, record.rule.threshold, family, record.rule)));
+  Tell("\n");
   std::fflush(stdout);
 }
 
@@ -60,19 +59,19 @@ void PrintGate(const Report& report) {
   const GateDecisions decisions = Decide(record);
   for (const ReportCase& item : report.cases)
     if (item.status == Status::kFail || item.status == Status::kError)
-      fmt::print("{}: {}: {}\n", Name(item.status), item.id(), item.reason);
+      Tell("{}: {}: {}\n", Name(item.status), item.id(), item.reason);
   if (!record.cells.empty()) PrintCells(record, decisions);
-  for (const std::string& failure : record.failures) fmt::print("wrong: {}\n", failure);
-  for (const std::string& difference : record.not_comparable) fmt::print("differs: {}\n", difference);
-  for (const std::string& problem : report.problems) fmt::print("not complete: {}\n", problem);
+  for (const std::string& failure : record.failures) Tell("wrong: {}\n", failure);
+  for (const std::string& difference : record.not_comparable) Tell("differs: {}\n", difference);
+  for (const std::string& problem : report.problems) Tell("not complete: {}\n", problem);
   const std::string verdict = Summarise(report).verdict;
-  fmt::print("screen: {} cells slower, {} faster (p {:.2g}); coin {}; false regressions in less than {} of runs\n",
-             decisions.symmetry.slower, decisions.symmetry.faster, decisions.symmetry.p, record.coin_seed,
-             Share(record.rule.alpha));
+  Tell("screen: {} cells slower, {} faster (p {:.2g}); coin {}; false regressions in less than {} of runs\n",
+       decisions.symmetry.slower, decisions.symmetry.faster, decisions.symmetry.p, record.coin_seed,
+       Share(record.rule.alpha));
   if (record.baseline.build.build_id == record.candidate.build.build_id && !record.baseline.build.build_id.empty())
-    fmt::print("both sides are the same build\n");
-  fmt::print("{}: {} cells of {} against {} in {:.1f} s\n", Colorized(verdict, verdict, stdout), record.cells.size(),
-             record.candidate.argument, record.baseline.argument, report.duration_s);
+    Tell("both sides are the same build\n");
+  Tell("{}: {} cells of {} against {} in {:.1f} s\n", Colorized(verdict, verdict, stdout), record.cells.size(),
+       record.candidate.argument, record.baseline.argument, report.duration_s);
 }
 
 }  // namespace assay

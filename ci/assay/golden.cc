@@ -11,6 +11,7 @@
 #include "suites/suites.h"
 #include "suites/support/embedded.h"
 #include "suites/support/runner.h"
+#include "text/shell.h"
 
 namespace assay {
 

@@ -39,11 +39,8 @@ std::vector<std::string> FilesOf(const std::vector<std::string>& named) {
 }
 
 void WarnOfClock(const std::string& file, const HistoryRun& run) {
-  if (!run.finished.empty() && SecondsOf(run.finished) < run.started_at)
-    fmt::print(stderr, "{}: finished before it started: its clock went backwards; runs are ordered by their start\n",
-               file);
   if (run.started_at > SecondsOf(Now()) + kClockSlack)
-    fmt::print(stderr, "{}: started {}, which is yet to come: a clock is wrong\n", file, run.started);
+    Tell(stderr, "{}: started {}, which is yet to come: a clock is wrong\n", file, run.started);
 }
 
 // Empty, or what is wrong with the report in `file`; `code` is then how a command ends that was about it alone.
@@ -125,7 +122,7 @@ std::string Exported(const History& history, bool csv) {
 }  // namespace
 
 int RenderHistoryCommand(const std::string& folder) {
-  fmt::print("{}", RenderHistoryFolder(folder));
+  WriteOut(RenderHistoryFolder(folder));
   return kExitPass;
 }
 
@@ -155,13 +152,13 @@ int AddHistoryCommand(const HistoryArguments& arguments) {
         continue;
       }
       progress.Clear();
-      fmt::print(stderr, "{}: refused: {}\n", OneLine(file), OneLine(problem));
+      Tell(stderr, "{}: refused: {}\n", OneLine(file), OneLine(problem));
       ++refused;
       worst = code;
     }
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-  fmt::print("{}: {} added, {} known, {} refused in {:.1f} s\n", path, added, known, refused, seconds);
+  Tell("{}: {} added, {} known, {} refused in {:.1f} s\n", path, added, known, refused, seconds);
   return worst;
 }
 
@@ -177,7 +174,7 @@ int ListHistoryCommand(const HistoryArguments& arguments) {
   }
   table.Print(stdout);
   const HistorySize size = store.Size();
-  fmt::print("{} of {} runs, {} points in {} cells\n", shown, history.runs.size(), size.points, size.cells);
+  Tell("{} of {} runs, {} points in {} cells\n", shown, history.runs.size(), size.points, size.cells);
   return kExitPass;
 }
 
@@ -193,10 +190,10 @@ int ShowHistoryCommand(const HistoryArguments& arguments) {
   if (found.empty()) throw ReportError(fmt::format("run '{}': no run of the history begins so", arguments.run));
   for (const HistoryRun& run : found) {
     const History history = store.Read({.since = run.started_at, .until = run.started_at});
-    fmt::print("{} {} of {}, {}\n  on {}: {}{}{}\n  key {}\n  report {} (sha256 {})\n  $ {}\n", run.kind, run.run_id,
-               ShortCommit(run.commit, run.dirty), run.started, OneLine(run.machine), OneLine(run.device),
-               run.driver.empty() ? "" : ", ", OneLine(run.driver), run.key, OneLine(run.path), run.sha256,
-               OneLine(run.command));
+    Tell("{} {} of {}, {}\n  on {}: {}{}{}\n  key {}\n  report {} (sha256 {})\n  $ {}\n", run.kind, run.run_id,
+         ShortCommit(run.commit, run.dirty), run.started, OneLine(run.machine), OneLine(run.device),
+         run.driver.empty() ? "" : ", ", OneLine(run.driver), run.key, OneLine(run.path), run.sha256,
+         OneLine(run.command));
     Table table("llrrrll", {"cell", "status", "value", "headroom", "of floor", "verdict", "note"});
     for (const HistoryPoint& point : history.points) {
       if (history.runs[point.run].sha256 != run.sha256) continue;
@@ -216,7 +213,7 @@ int ExportHistoryCommand(const HistoryArguments& arguments) {
   const History history = HistoryStore(PathOf(arguments), HistoryStore::Access::kRead).Read();
   const std::string text = Exported(history, arguments.format == "csv");
   if (arguments.out.empty())
-    fmt::print("{}", text);
+    WriteOut(text);
   else
     WriteFileAtomically(arguments.out, text);
   return kExitPass;
@@ -227,9 +224,9 @@ int PruneHistoryCommand(const HistoryArguments& arguments) {
   const double before = SecondsOf(date.size() == 10 ? date + "T00:00:00Z" : date);
   HistoryStore store(PathOf(arguments), arguments.dry ? HistoryStore::Access::kRead : HistoryStore::Access::kWrite);
   if (arguments.dry)
-    fmt::print("{} runs started before {}; none was dropped\n", store.CountBefore(before), date);
+    Tell("{} runs started before {}; none was dropped\n", store.CountBefore(before), date);
   else
-    fmt::print("{} runs that started before {} were dropped\n", store.Prune(before), date);
+    Tell("{} runs that started before {} were dropped\n", store.Prune(before), date);
   return kExitPass;
 }
 

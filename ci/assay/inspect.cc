@@ -20,9 +20,9 @@ namespace {
 
 constexpr int kDefaultContext = 4096;
 
-void PrintModel(const ModelSpec& spec, const WeightStore& store) {
-  fmt::print("{}: {}, {}, {} layers, hidden {}, vocabulary {}, {} positions\n", spec.name, spec.family, store.format(),
-             spec.layer_count(), spec.hidden, spec.vocab, spec.max_position);
+void PrintModel(const ModelSpec& spec, const WeightStore& store, IdentityExtent extent) {
+  Tell("{}: {}, {}, {} layers, hidden {}, vocabulary {}, {} positions\n", spec.name, spec.family, store.format(),
+       spec.layer_count(), spec.hidden, spec.vocab, spec.max_position);
   std::string traits;
   const auto trait = [&](bool present, const std::string& text) {
     if (present) traits += (traits.empty() ? "" : ", ") + text;
@@ -37,9 +37,9 @@ void PrintModel(const ModelSpec& spec, const WeightStore& store) {
   trait(spec.softcap != 0, fmt::format("softcap {:g}", spec.softcap));
   trait(spec.ple_width > 0, fmt::format("per-layer embeddings of {}", spec.ple_width));
   trait(true, spec.activation == Activation::kSilu ? "silu" : "gelu tanh");
-  fmt::print("{}; norm eps {:g}, embedding x {:g}, attention x {:g}\n", traits, spec.norm_eps, spec.embed_scale,
-             spec.attn_scale);
-  fmt::print("identity {}\n\n", store.Identity());
+  Tell("{}; norm eps {:g}, embedding x {:g}, attention x {:g}\n", traits, spec.norm_eps, spec.embed_scale,
+       spec.attn_scale);
+  Tell("identity {}{}\n\n", store.Identity(extent), extent == IdentityExtent::kWhole ? " of every byte" : "");
 }
 
 void PrintLayers(const ModelSpec& spec, const KvPlan& plan) {
@@ -65,7 +65,7 @@ void PrintLayers(const ModelSpec& spec, const KvPlan& plan) {
 }
 
 void PrintPlan(const KvPlan& plan) {
-  fmt::print("\nKV plan for {} positions, chunks of {}:\n", plan.capacity, plan.max_chunk);
+  Tell("\nKV plan for {} positions, chunks of {}:\n", plan.capacity, plan.max_chunk);
   Table table(">>>>>>", {"cache", "writer", "slots", "kv heads", "dim", "bytes/session"});
   for (std::size_t i = 0; i < plan.caches.size(); ++i) {
     const KvCacheSpec& cache = plan.caches[i];
@@ -75,9 +75,9 @@ void PrintPlan(const KvPlan& plan) {
                HumanBytes(4.0 * static_cast<double>(cache.elements()))});
   }
   table.Print(stdout);
-  fmt::print("a session: {} in bf16 and fp16, {} in fp32\n",
-             HumanBytes(static_cast<double>(plan.BytesPerSession(DType::kBF16))),
-             HumanBytes(static_cast<double>(plan.BytesPerSession(DType::kF32))));
+  Tell("a session: {} in bf16 and fp16, {} in fp32\n",
+       HumanBytes(static_cast<double>(plan.BytesPerSession(DType::kBF16))),
+       HumanBytes(static_cast<double>(plan.BytesPerSession(DType::kF32))));
 }
 
 void PrintTensors(const WeightStore& store) {
@@ -91,7 +91,7 @@ void PrintTensors(const WeightStore& store) {
     ++total.tensors;
     (tensor.used ? total.used : total.unused) += static_cast<double>(tensor.bytes);
   }
-  fmt::print("\n");
+  Tell("\n");
   Table table("<>>>", {"type", "tensors", "read", "not read"});
   Total all;
   for (const auto& [type, total] : totals) {
@@ -106,24 +106,24 @@ void PrintTensors(const WeightStore& store) {
 
 // What was decided about the file, and everything in it that nothing reads: with the reason where there is one.
 void PrintUnread(const WeightStore& store) {
-  for (const std::string& note : store.Notes()) fmt::print("\nnote: {}\n", note);
+  for (const std::string& note : store.Notes()) Tell("\nnote: {}\n", note);
   std::map<std::string, std::vector<std::string>> by_reason;
   for (const UnreadKey& key : store.UnreadKeys()) by_reason[key.reason].push_back(key.key);
   for (const StoredTensorInfo& tensor : store.Listing())
     if (!tensor.used) by_reason[tensor.reason].push_back(tensor.name);
   if (by_reason.empty()) return;
   constexpr std::size_t kShown = 12;
-  fmt::print("\nnot read:\n");
+  Tell("\nnot read:\n");
   for (const auto& [reason, names] : by_reason) {
     const std::size_t shown = reason.empty() ? names.size() : std::min(names.size(), kShown);
-    fmt::print("  {}: {}{}\n", reason.empty() ? "unknown" : reason,
-               fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
-               shown < names.size() ? fmt::format(" and {} more", names.size() - shown) : "");
+    Tell("  {}: {}{}\n", reason.empty() ? "unknown" : reason,
+         fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", ")),
+         shown < names.size() ? fmt::format(" and {} more", names.size() - shown) : "");
   }
 }
 
 // One line a model, so that several are read one by one.
-Json ModelJson(const std::string& model, const WeightStore& store, const KvPlan& plan) {
+Json ModelJson(const std::string& model, const WeightStore& store, const KvPlan& plan, IdentityExtent extent) {
   const ModelSpec& spec = store.spec();
   Json layers = Json::array(), caches = Json::array();
   for (int i = 0; i < spec.layer_count(); ++i) {
@@ -151,7 +151,7 @@ Json ModelJson(const std::string& model, const WeightStore& store, const KvPlan&
           {"name", spec.name},
           {"family", spec.family},
           {"format", store.format()},
-          {"identity", store.Identity()},
+          {"identity", store.Identity(extent)},
           {"hidden", spec.hidden},
           {"vocab", spec.vocab},
           {"max_position", spec.max_position},
@@ -172,19 +172,20 @@ int Inspect(const std::string& model, const InspectArguments& arguments) {
     store = OpenModel(ResolveModel(model));
   } catch (const InputError& error) {
     if (arguments.json)
-      fmt::print("{}\n", Json{{"model", model}, {"error", error.what()}}.dump());
+      WriteOut(Ascii({{"model", model}, {"error", error.what()}}) + "\n");
     else
-      fmt::print("{}: cannot be run: {}\n", model, error.what());
+      Tell("{}: cannot be run: {}\n", model, error.what());
     return kExitUsage;
   }
+  const IdentityExtent extent = arguments.whole_identity ? IdentityExtent::kWhole : IdentityExtent::kSampled;
   const ModelSpec& spec = store->spec();
   const int context = arguments.context > 0 ? arguments.context : std::clamp(spec.max_position, 1, kDefaultContext);
   const KvPlan plan = MakeKvPlan(spec, context, std::min(context, arguments.max_chunk));
   if (arguments.json) {
-    fmt::print("{}\n", ModelJson(model, *store, plan).dump());
+    WriteOut(Ascii(ModelJson(model, *store, plan, extent)) + "\n");
     return kExitPass;
   }
-  PrintModel(spec, *store);
+  PrintModel(spec, *store, extent);
   PrintLayers(spec, plan);
   PrintPlan(plan);
   PrintTensors(*store);
@@ -198,7 +199,7 @@ int InspectCommand(const InspectArguments& arguments) {
   int code = kExitPass;
   const std::vector<std::string> models = MatchModels(arguments.models);
   for (const std::string& model : models) {
-    if (model != models.front() && !arguments.json) fmt::print("\n");
+    if (model != models.front() && !arguments.json) Tell("\n");
     code = std::max(code, Inspect(model, arguments));
   }
   return code;

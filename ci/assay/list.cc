@@ -62,12 +62,12 @@ int ListCommand(const RunArguments& arguments, ListWhat what, const CaseLister& 
     Workbench bench;
     const SuiteInputs inputs = InputsOf(arguments);
     std::vector<Case> selected = Selected(list(bench, inputs, arguments.suites), arguments);
-    for (const std::string& note : EmptySuites(bench, inputs, arguments.suites)) fmt::print(stderr, "{}\n", note);
+    for (const std::string& note : EmptySuites(bench, inputs, arguments.suites)) Tell(stderr, "{}\n", note);
     const bool none = selected.empty();
     if (arguments.json) {
-      fmt::print("{}\n", SelectionJson(bench, std::move(selected), what).dump(1));
+      WriteOut(Ascii(SelectionJson(bench, std::move(selected), what), 1) + "\n");
     } else if (what == ListWhat::kCases) {
-      for (const Case& item : selected) fmt::print("{}\n", item.id());
+      for (const Case& item : selected) Tell("{}\n", item.id());
     } else {
       Table groups("<<>>>", {"model", "device", "cases", "device memory", "about"});
       for (const CaseGroup& group : GroupCases(bench, std::move(selected)))
@@ -78,20 +78,20 @@ int ListCommand(const RunArguments& arguments, ListWhat what, const CaseLister& 
     return none ? kExitIncomplete : kExitPass;
   }
   if (arguments.json) {
-    fmt::print("{}\n", OverviewJson().dump(1));
+    WriteOut(Ascii(OverviewJson(), 1) + "\n");
     return kExitPass;
   }
   Table suites("<<", {"suite", "what it checks"});
   for (const SuiteEntry& suite : Suites()) suites.Add({suite.name, suite.about});
   suites.Print(stdout);
-  fmt::print("\n");
+  Tell("\n");
   Table models("<<", {"embedded model", "goldens"});
   for (const EmbeddedModel& model : EmbeddedModels())
     models.Add({model.name, model.goldens.empty() ? "none" : "recorded"});
   models.Print(stdout);
-  fmt::print("\npresets (synthetic weights):");
-  for (const std::string& name : PresetNames()) fmt::print(" {}", name);
-  fmt::print("\n\n");
+  Tell("\npresets (synthetic weights):");
+  for (const std::string& name : PresetNames()) Tell(" {}", name);
+  Tell("\n\n");
   Table devices("<<", {"device", "usable"});
   for (const Device& device : KnownDevices()) {
     const Support support = DeviceAvailable(device);

@@ -8,6 +8,7 @@
 
 #include "ci/assay/environment.h"
 #include "ci/assay/flips.h"
+#include "ci/assay/terminal.h"
 #include "ci/assay/watch.h"
 #include "reports/environment/begin.h"
 #include "reports/render/summary.h"
@@ -47,13 +48,12 @@ void PrintTable(const Report& report) {
 // Why cases were skipped, one line a reason: the report has the ledger case by case.
 void PrintSkips(const ReportSummary& summary) {
   for (const auto& [reason, ids] : summary.skips)
-    fmt::print("{} {} case{}: {}\n", Colorized("skip", "skipped", stdout), ids.size(), ids.size() == 1 ? "" : "s",
-               reason);
+    Tell("{} {} case{}: {}\n", Colorized("skip", "skipped", stdout), ids.size(), ids.size() == 1 ? "" : "s", reason);
 }
 
 void PrintFlips(const Report& report) {
   const std::vector<std::vector<std::string>> rows = FlipTable(report);
-  if (rows.size() == 1) return fmt::print("no case flipped between seeds\n");
+  if (rows.size() == 1) return Tell("no case flipped between seeds\n");
   Table table("<>><", rows.front());
   for (std::size_t i = 1; i < rows.size(); ++i) table.Add(rows[i]);
   table.Print(stdout);
@@ -90,7 +90,7 @@ void PrintPlaces(const Report& report) {
                fmt::format("{}", share.cases), fmt::format("{}", share.restarts), fmt::format("{}", share.others)});
   table.Print(stdout);
   for (const RetriedCase& item : report.distribution->retried)
-    fmt::print("ran again: {}: its worker {}\n", item.id, fmt::join(item.deaths, "; then "));
+    Tell("ran again: {}: its worker {}\n", item.id, fmt::format("{}", fmt::join(item.deaths, "; then ")));
 }
 
 }  // namespace
@@ -158,7 +158,7 @@ void LiveRun::Idle(int place) {
 void LiveRun::Say(const std::string& line) {
   const std::lock_guard lock(mutex_);
   progress_.Clear();
-  fmt::print(stderr, "{}\n", line);
+  Tell(stderr, "{}\n", line);
 }
 
 void LiveRun::Known(const ReportCase& result) {
@@ -188,7 +188,7 @@ void LiveRun::Tick() {
     progress_.Show(Progress());
     shown_ = now;
   } else if (!settings_.control.quiet && now - said_ >= kHeartbeat) {
-    fmt::print(stderr, "{}\n", Progress());
+    Tell(stderr, "{}\n", Progress());
     said_ = now;
   }
 }
@@ -196,7 +196,7 @@ void LiveRun::Tick() {
 void LiveRun::Interrupted(int signal) {
   const std::lock_guard lock(mutex_);
   const std::string oldest = Oldest();
-  if (!settings_.how_to_resume.empty()) fmt::print("to go on: {}\n", settings_.how_to_resume);
+  if (!settings_.how_to_resume.empty()) Tell("to go on: {}\n", Uncut{settings_.how_to_resume});
   Abandon(InterruptedBy(signal) + (oldest.empty() ? "" : " in " + oldest), 128 + signal);
 }
 
@@ -206,7 +206,7 @@ void LiveRun::Abandon(const std::string& problem, int code) {
   try {
     verdict = FinishLocked(false);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "assay: {}\n", error.what());
+    Complain(error.what());
   }
   EndAtOnce(code < 0 ? verdict : code);
 }
@@ -216,22 +216,22 @@ void LiveRun::PrintAll(const ReportSummary& summary) {
     PrintTable(report_);
     if (report_.distribution) PrintPlaces(report_);
     PrintSkips(summary);
-    for (const std::string& note : settings_.notes) fmt::print("{}\n", note);
+    for (const std::string& note : settings_.notes) Tell("{}\n", note);
     if (settings_.seeds) PrintFlips(report_);
   }
   if (settings_.control.durations > 0) PrintDurations(report_, settings_.control.durations);
-  for (const std::string& problem : report_.problems) fmt::print("not complete: {}\n", problem);
+  for (const std::string& problem : report_.problems) Tell("not complete: {}\n", problem);
   const auto count = [&](Status status) { return summary.statuses.at(status); };
-  fmt::print("{}: {} of {} cases passed, {} failed, {} errored, {} skipped in {:.1f} s\n",
-             Colorized(summary.verdict, summary.verdict, stdout), count(Status::kPass), report_.cases.size(),
-             count(Status::kFail), count(Status::kError), count(Status::kSkip), report_.duration_s);
-  if (report_.selected == 0) fmt::print("no case was selected of {} listed\n", report_.listed);
+  Tell("{}: {} of {} cases passed, {} failed, {} errored, {} skipped in {:.1f} s\n",
+       Colorized(summary.verdict, summary.verdict, stdout), count(Status::kPass), report_.cases.size(),
+       count(Status::kFail), count(Status::kError), count(Status::kSkip), report_.duration_s);
+  if (report_.selected == 0) Tell("no case was selected of {} listed\n", report_.listed);
 }
 
 int LiveRun::FinishLocked(bool whole) {
   if (whole) CountErrorsAfter(&report_.environment);
   report_.duration_s = Seconds(Clock::now() - start_);
-  if (whole) report_.finished = Now();
+  if (whole) report_.finished = FinishedAt(report_);
   if (whole) CheckRequired();
   return Judge();
 }

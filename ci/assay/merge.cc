@@ -25,7 +25,7 @@ Merged MergeFolder(const MergeArguments& arguments, const CaseLister& list) {
 }
 
 void PrintProblems(const Report& report) {
-  for (const std::string& problem : report.problems) fmt::print("{}\n", problem);
+  for (const std::string& problem : report.problems) Tell("{}\n", problem);
 }
 
 // Late results of leases that were given to somebody else.
@@ -33,8 +33,8 @@ void PrintSuperseded(const Report& report) {
   for (std::size_t i = 0; i < report.distribution->groups.size(); ++i)
     for (const ShardAttempt& attempt : report.distribution->groups[i].attempts)
       if (attempt.state == "superseded")
-        fmt::print("superseded: group {}, attempt {} on host {}, file {}: kept, not merged\n", i, attempt.attempt,
-                   attempt.host, attempt.file);
+        Tell("superseded: group {}, attempt {} on host {}, file {}: kept, not merged\n", i, attempt.attempt,
+             attempt.host, attempt.file);
 }
 
 }  // namespace
@@ -46,14 +46,14 @@ int MergeCommand(const MergeArguments& arguments, const CaseLister& list) {
   PrintSuperseded(report);
   const bool whole = merged.result.problems.empty();
   if (!whole && !arguments.allow_partial) {
-    fmt::print("not merged: {} problem(s), {} of {} cases; --allow-partial writes an incomplete report\n",
-               merged.result.problems.size(), report.cases.size(), report.selected);
+    Tell("not merged: {} problem(s), {} of {} cases; --allow-partial writes an incomplete report\n",
+         merged.result.problems.size(), report.cases.size(), report.selected);
     return kExitIncomplete;
   }
   WriteFileAtomically(arguments.report, merged.text);
   const std::string verdict = Summarise(report).verdict;
-  fmt::print("{}: {} of {} cases in {} groups\nreport: {}\n", Colorized(verdict, verdict, stdout), report.cases.size(),
-             report.selected, report.distribution->groups.size(), arguments.report);
+  Tell("{}: {} of {} cases in {} groups\nreport: {}\n", Colorized(verdict, verdict, stdout), report.cases.size(),
+       report.selected, report.distribution->groups.size(), arguments.report);
   const int code = ExitCode(verdict);
   return whole || code != kExitPass ? code : static_cast<int>(kExitIncomplete);
 }
@@ -63,11 +63,11 @@ int VerifyCommand(const MergeArguments& arguments, const CaseLister& list) {
   PrintProblems(merged.result.report);
   if (!merged.result.problems.empty()) return kExitIncomplete;
   if (ReadFile(arguments.report) != merged.text) {
-    fmt::print("{}: not what the shard files of {} give\n", arguments.report, arguments.folder);
+    Tell("{}: not what the shard files of {} give\n", arguments.report, arguments.folder);
     return kExitFailure;
   }
-  fmt::print("{}: follows from its plan and {} shard files, byte for byte\n", arguments.report,
-             merged.result.report.distribution->groups.size());
+  Tell("{}: follows from its plan and {} shard files, byte for byte\n", arguments.report,
+       merged.result.report.distribution->groups.size());
   return kExitPass;
 }
 

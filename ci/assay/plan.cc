@@ -141,7 +141,7 @@ int PlanCommand(const RunArguments& arguments, const PlanArguments& asked, const
                 const CaseLister& list) {
   const Plan plan = MakePlan(arguments, asked, invocation, list);
   if (plan.groups.empty()) {
-    fmt::print("no case was selected of {} listed\n", plan.listed);
+    Tell("no case was selected of {} listed\n", plan.listed);
     return kExitIncomplete;
   }
   WriteFileAtomically(asked.out, PlanText(plan));
@@ -152,8 +152,8 @@ int PlanCommand(const RunArguments& arguments, const PlanArguments& asked, const
                HumanBytes(static_cast<double>(group.memory_bytes)), fmt::format("{:.1f} s", group.seconds)});
   }
   table.Print(stdout);
-  fmt::print("plan: {}: {} cases in {} groups{}, hash {:.12}\n", asked.out, CasesOf(plan), plan.groups.size(),
-             plan.bundles.empty() ? "" : fmt::format(", {} bundles", plan.bundles.size()), PlanHash(plan));
+  Tell("plan: {}: {} cases in {} groups{}, hash {:.12}\n", asked.out, CasesOf(plan), plan.groups.size(),
+       plan.bundles.empty() ? "" : fmt::format(", {} bundles", plan.bundles.size()), PlanHash(plan));
   return kExitPass;
 }
 

@@ -1,6 +1,7 @@
 #include "ci/assay/program.h"
 
 #include <fmt/core.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -11,15 +12,13 @@
 
 #include "ci/assay/command_line.h"
 #include "ci/assay/commands.h"
+#include "ci/assay/terminal.h"
 #include "engine/base/check.h"
 #include "reports/format/report.h"
 #include "suites/suites.h"
 
 namespace assay {
 namespace {
-
-// Never throws: standard error may be what cannot be written.
-void Complain(const std::string& text) { std::fputs(("assay: " + text + "\n").c_str(), stderr); }
 
 // Bad input and unusable resources are the caller's to mend; anything else is ours.
 int CodeOf(const std::exception_ptr& thrown) {
@@ -63,6 +62,7 @@ void WaitPassively(char** argv) {
 
 int RunProgram(int argc, char** argv, const CaseLister& list) {
   int code = kExitInternal;
+  ::signal(SIGXFSZ, SIG_IGN);  // a file that may grow no further is a write that fails
   try {
     WaitPassively(argv);
     code = CommandLine({argc, argv}, list).Run();

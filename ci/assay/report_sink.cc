@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <initializer_list>
 #include <set>
 
+#include "ci/assay/terminal.h"
 #include "reports/render/export.h"
 
 namespace assay {
@@ -30,6 +32,17 @@ void RequireDifferent(std::initializer_list<std::string> paths) {
   }
 }
 
+// A file that cannot be replaced is no longer to be taken for this run's.
+void Begin(const std::string& path, const std::function<void()>& write) {
+  try {
+    write();
+  } catch (const ReportError& error) {
+    std::error_code none;
+    if (path.empty() || !std::filesystem::is_regular_file(path, none)) throw;
+    throw ReportError(fmt::format("{}; what is there is not of this run", error.what()));
+  }
+}
+
 }  // namespace
 
 ReportSink::ReportSink(const std::string& path, const ExportArguments& exports, const Report& begun)
@@ -38,16 +51,18 @@ ReportSink::ReportSink(const std::string& path, const ExportArguments& exports, 
   if (std::error_code error;
       !exports.summary.empty() && IsShared(exports.summary) && std::filesystem::exists(exports.summary, error))
     before_ = ReadFile(exports.summary);
-  if (!path.empty()) file_.emplace(path, begun);
-  WriteJunit(begun);
-  WriteSummary(begun);
+  Begin(path, [&] {
+    if (!path.empty()) file_.emplace(path, begun);
+  });
+  Begin(exports.junit, [&] { WriteJunit(begun); });
+  Begin(exports.summary, [&] { WriteSummary(begun); });
 }
 
 void ReportSink::Update(const Report& so_far) {
   try {
     if (file_) file_->Update(so_far);
   } catch (const ReportError& error) {
-    if (!complained_) fmt::print(stderr, "assay: {}\n", error.what());
+    if (!complained_) Complain(error.what());
     complained_ = true;
   }
 }
@@ -60,20 +75,20 @@ int ReportSink::Finish(const Report& report, const ReportSummary& summary) {
     if (path.empty()) return;
     try {
       write();
-      fmt::print("{}: {}\n", what, path);
+      Tell("{}: {}\n", what, path);
     } catch (const ReportError& error) {
       complaints += (complaints.empty() ? "" : "; ") + std::string(error.what());
     }
   };
   // As a reader of the report's file sees it: what is exported later is the same.
   const Report written = AsWritten(report);
-  if (exports_.github) fmt::print("{}", ExportGithub(written).text);
+  if (exports_.github) WriteOut(ExportGithub(written).text);
   attempt("report", path_, [&] { file_->Finish(report); });
   attempt("JUnit", exports_.junit, [&] { WriteJunit(written); });
   attempt("summary", exports_.summary, [&] { WriteSummary(written); });
   if (complaints.empty()) return code;
   if (code != kExitFailure) throw ReportError(complaints);
-  fmt::print(stderr, "assay: {}\n", complaints);
+  Complain(complaints);
   return code;
 }
 

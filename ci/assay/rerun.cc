@@ -5,27 +5,10 @@
 #include "engine/base/check.h"
 #include "reports/format/report.h"
 #include "reports/format/writer.h"
+#include "text/shell.h"
 
 namespace assay {
 namespace {
-
-// The words of a shell line that Quoted wrote.
-std::vector<std::string> Words(const std::string& line) {
-  std::vector<std::string> words(1);
-  bool quoted = false;
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    if (line[i] == '\'') {
-      quoted = !quoted;
-    } else if (!quoted && line[i] == '\\' && i + 1 < line.size()) {
-      words.back() += line[++i];
-    } else if (!quoted && line[i] == ' ') {
-      words.emplace_back();
-    } else {
-      words.back() += line[i];
-    }
-  }
-  return words;
-}
 
 void AddOnce(std::vector<std::string>* list, const std::string& value) {
   if (std::find(list->begin(), list->end(), value) == list->end()) list->push_back(value);

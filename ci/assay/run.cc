@@ -7,6 +7,7 @@
 #include "ci/assay/rerun.h"
 #include "ci/assay/selection.h"
 #include "ci/assay/spread.h"
+#include "ci/assay/terminal.h"
 #include "engine/ops/ops_factory.h"
 #include "suites/parity/divergence.h"
 #include "suites/suites.h"
@@ -18,7 +19,7 @@ int RunCommand(const RunArguments& asked, const SpreadArguments& spread, const I
                const CaseLister& list) {
   const RunArguments arguments = asked.rerun.empty() ? asked : FailedCases(asked.rerun, asked);
   if (!asked.rerun.empty() && arguments.patterns.empty()) {
-    fmt::print("{}: no case failed in it: nothing to run again\n", asked.rerun);
+    Tell("{}: no case failed in it: nothing to run again\n", asked.rerun);
     return kExitIncomplete;
   }
   if (spread.asked()) return SpreadCommand(arguments, spread, invocation, list);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ci/assay/case_run.h"
+#include "ci/assay/terminal.h"
 #include "engine/ops/ops_factory.h"
 #include "suites/suites.h"
 #include "suites/support/runner.h"
@@ -31,10 +32,10 @@ void HintAt(const std::vector<Case>& all, const std::string& pattern) {
   std::string nearest;
   for (const Case& item : all)
     if (nearest.empty() || Likeness(item.id(), pattern) > Likeness(nearest, pattern)) nearest = item.id();
-  fmt::print(stderr,
-             "assay: case '{}': no case has this id; ids read Suite.Name/model/dtype/device/axis=value, the nearest is "
-             "'{}'\n",
-             pattern, nearest);
+  Tell(stderr,
+       "assay: case '{}': no case has this id; ids read Suite.Name/model/dtype/device/axis=value, the nearest is "
+       "'{}'\n",
+       pattern, nearest);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "ci/assay/live_run.h"
 #include "ci/assay/plan.h"
 #include "ci/assay/temporary_folder.h"
+#include "ci/assay/terminal.h"
 #include "ci/assay/watch.h"
 #include "ci/spread/local.h"
 #include "ci/spread/run_folder.h"
@@ -22,6 +23,7 @@
 #include "reports/environment/begin.h"
 #include "suites/suites.h"
 #include "suites/support/runner.h"
+#include "text/shell.h"
 
 namespace assay {
 namespace {
@@ -149,7 +151,7 @@ int RunFiles(const RunFolder& folder, const SpreadArguments& spread, const std::
   for (const std::int64_t group : groups)
     whole =
         supervisor.Run(DerivedLease(PlanHash(plan), group, spread.attempt)) == Supervisor::Outcome::kWritten && whole;
-  fmt::print("{} groups in {}: assay merge makes the report of them\n", groups.size(), folder.shards());
+  Tell("{} groups in {}: assay merge makes the report of them\n", groups.size(), folder.shards());
   return whole ? kExitPass : kExitIncomplete;
 }
 
@@ -176,7 +178,7 @@ int SpreadCommand(const RunArguments& arguments, const SpreadArguments& spread, 
                                : FolderOf(arguments, spread, path, invocation, list);
   const Plan& plan = folder.plan();
   if (plan.groups.empty()) {
-    fmt::print("no case was selected of {} listed\n", plan.listed);
+    Tell("no case was selected of {} listed\n", plan.listed);
     return kExitIncomplete;
   }
   const std::string device =
@@ -215,7 +217,7 @@ int SpreadCommand(const RunArguments& arguments, const SpreadArguments& spread, 
   merged.report.problems.insert(merged.report.problems.begin(), problems.begin(), problems.end());
   if (temporary && !merged.problems.empty()) {
     temporary->Keep();
-    fmt::print("what workers left is in {}\n", folder.path());
+    Tell("what workers left is in {}\n", folder.path());
   }
   return live.Finish(std::move(merged.report));
 }

@@ -68,8 +68,8 @@ int StatusCommand(const std::string& path) {
                plan.groups[i].model, group.host, fmt::format("{}/{}", group.cases, planned), state});
   }
   table.Print(stdout);
-  fmt::print("{} of {} cases, {} of {} groups, {} failed, about {:.0f} s of work left\n", done, CasesOf(plan), ended,
-             plan.groups.size(), bad, left);
+  Tell("{} of {} cases, {} of {} groups, {} failed, about {:.0f} s of work left\n", done, CasesOf(plan), ended,
+       plan.groups.size(), bad, left);
   return kExitPass;
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <new>
 
 namespace assay {
 namespace {
@@ -45,9 +46,19 @@ std::size_t Columns(std::string_view text) {
 
 }  // namespace
 
-std::string Colorized(std::string_view name, const std::string& text, std::FILE* stream) {
-  if (!IsName(name) || !MayColour(stream)) return text;
-  return fmt::format(fmt::fg(ColourOf(name)), "{}", text);
+void WriteOut(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+void Complain(std::string_view message) {
+  try {
+    std::fputs(("assay: " + AsMessage(message) + "\n").c_str(), stderr);
+  } catch (const std::bad_alloc&) {
+    std::fputs("assay: no memory\n", stderr);
+  }
+}
+
+Shown Colorized(std::string_view name, std::string_view text, std::FILE* stream) {
+  if (!IsName(name) || !MayColour(stream)) return {Printable(text)};
+  return {fmt::format(fmt::fg(ColourOf(name)), "{}", Printable(text))};
 }
 
 ProgressLine::ProgressLine(bool wanted) {
@@ -56,8 +67,9 @@ ProgressLine::ProgressLine(bool wanted) {
   width_ = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1u : 79u;
 }
 
-void ProgressLine::Show(const std::string& text) {
+void ProgressLine::Show(const std::string& foreign) {
   if (width_ == 0) return;
+  const std::string text = Printable(foreign);
   std::size_t bytes = std::min(text.size(), width_);
   while (bytes > 0 && bytes < text.size() && (static_cast<unsigned char>(text[bytes]) & 0xc0u) == 0x80u) --bytes;
   fmt::print(stderr, "\r\033[K{}", text.substr(0, bytes));
@@ -74,6 +86,7 @@ Table::Table(std::string align, std::vector<std::string> header) : align_(std::m
 
 void Table::Add(std::vector<std::string> cells, std::vector<std::string> colours) {
   if (colours.empty()) colours = rows_.empty() ? std::vector<std::string>(cells.size()) : cells;
+  for (std::string& cell : cells) cell = AsMessage(cell);
   rows_.push_back(std::move(cells));
   colours_.push_back(std::move(colours));
 }
@@ -87,7 +100,7 @@ void Table::Print(std::FILE* out) const {
     const auto& row = rows_[at];
     std::string line;
     for (std::size_t i = 0; i < row.size(); ++i) {
-      const std::string fill(widths[i] - Columns(row[i]), ' '), cell = Colorized(colours_[at][i], row[i], out);
+      const std::string fill(widths[i] - Columns(row[i]), ' '), cell = Colorized(colours_[at][i], row[i], out).text;
       line += (i == 0 ? "" : "  ") + (align_[i] == '>' ? fill + cell : cell + fill);
     }
     line.erase(line.find_last_not_of(' ') + 1);
@@ -95,9 +108,14 @@ void Table::Print(std::FILE* out) const {
   }
 }
 
-std::string Wrapped(const std::string& text, std::size_t indent) {
+Shown Wrapped(std::string_view foreign, std::size_t indent) {
   constexpr std::size_t kColumns = 160;
-  std::string lines;
+  std::string text, lines;
+  for (std::size_t at = 0; at <= foreign.size();) {
+    const std::size_t end = std::min(foreign.find('\n', at), foreign.size());
+    text += (at == 0 ? "" : "\n") + Printable(foreign.substr(at, end - at));
+    at = end + 1;
+  }
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t room = kColumns - indent, newline = text.find('\n', at);
     std::size_t end = std::min({text.size(), at + room, newline});
@@ -109,7 +127,7 @@ std::string Wrapped(const std::string& text, std::size_t indent) {
     at = end;
     while (at < text.size() && (text[at] == ' ' || text[at] == '\n')) ++at;
   }
-  return lines;
+  return {lines};
 }
 
 std::string HumanBytes(double bytes) {

@@ -113,31 +113,31 @@ void PrintSeries(const History& history, const std::vector<TrendSeries>& series,
                SparkText(values, kSparkWidth)});
   }
   if (shown > 0) table.Print(stdout);
-  if (order.size() > limit) fmt::print("and {} more series; --limit shows more\n", order.size() - limit);
+  if (order.size() > limit) Tell("and {} more series; --limit shows more\n", order.size() - limit);
   std::size_t changes = 0;
   for (const TrendSeries* item : order)
     for (const Change& change : item->changes) {
       if (changes++ == limit) continue;
       const ChangeFacts facts = FactsOf(history, *item, change);
       const double worse = item->Worsening(change.before, change.after);
-      fmt::print("{} {} {}: {} to {}, {} {} in {}, p {:.1g}\n", facts.first_after->started.substr(0, 10),
-                 OneLine(history.cells[item->cell].id), item->metric, Printed(change.before, item->unit),
-                 Printed(change.after, item->unit), PrintedPercent(std::abs(worse)), worse > 0 ? "worse" : "better",
-                 facts.range, change.p);
+      Tell("{} {} {}: {} to {}, {} {} in {}, p {:.1g}\n", facts.first_after->started.substr(0, 10),
+           OneLine(history.cells[item->cell].id), item->metric, Printed(change.before, item->unit),
+           Printed(change.after, item->unit), PrintedPercent(std::abs(worse)), worse > 0 ? "worse" : "better",
+           facts.range, change.p);
     }
-  if (changes > limit) fmt::print("and {} more changes\n", changes - limit);
+  if (changes > limit) Tell("and {} more changes\n", changes - limit);
 }
 
 void PrintFindings(const TrendJudgement& judgement) {
   constexpr std::size_t kMostOfGroup = 5;
   for (const auto& group : Grouped(judgement.findings)) {
     const TrendFinding& first = *group.front();
-    if (first.what == "change") fmt::print("{}", Wrapped(fmt::format("change since {}:", OneLine(first.since)), 0));
+    if (first.what == "change") Tell("{}", Wrapped(fmt::format("change since {}:", OneLine(first.since)), 0));
     for (std::size_t i = 0; i < std::min(kMostOfGroup, group.size()); ++i)
-      fmt::print("{}", first.what == "change" ? Wrapped(Cut(OneLine(group[i]->text), kLongestNote), 2)
-                                              : Wrapped(first.what + ": " + Cut(OneLine(first.text), kLongestNote), 0));
-    if (group.size() > kMostOfGroup) fmt::print("  and {} more series\n", group.size() - kMostOfGroup);
-    if (!first.command.empty()) fmt::print("  $ {}\n", OneLine(first.command));
+      Tell("{}", first.what == "change" ? Wrapped(Cut(OneLine(group[i]->text), kLongestNote), 2)
+                                        : Wrapped(first.what + ": " + Cut(OneLine(first.text), kLongestNote), 0));
+    if (group.size() > kMostOfGroup) Tell("  and {} more series\n", group.size() - kMostOfGroup);
+    if (!first.command.empty()) Tell("  $ {}\n", OneLine(first.command));
   }
 }
 
@@ -160,15 +160,14 @@ int TrendCommand(const TrendArguments& arguments) {
     const std::string page = RenderTrendPage(
         {&history, &series, &judgement, &machines, SubjectsFrom(arguments.source), now, "assay " + build.version});
     WriteFileAtomically(arguments.out, page);
-    fmt::print("{}: {} runs, {} series, {:.2f} MB\n", arguments.out, history.runs.size(), series.size(),
-               1e-6 * static_cast<double>(page.size()));
+    Tell("{}: {} runs, {} series, {:.2f} MB\n", arguments.out, history.runs.size(), series.size(),
+         1e-6 * static_cast<double>(page.size()));
   } else if (!arguments.check) {
     PrintMachines(machines, now);
     PrintSeries(history, series, arguments.limit);
   }
   if (arguments.check || arguments.out.empty()) PrintFindings(judgement);
-  if (arguments.check || arguments.out.empty())
-    fmt::print("{}\n", Colorized(judgement.verdict, judgement.verdict, stdout));
+  if (arguments.check || arguments.out.empty()) Tell("{}\n", Colorized(judgement.verdict, judgement.verdict, stdout));
   return arguments.check ? ExitCode(judgement.verdict) : kExitPass;
 }
 

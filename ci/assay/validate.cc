@@ -24,26 +24,26 @@ Environment OtherEnvironment(const std::string& comparable, const Environment& e
 // Every field that differs; numbers may be compared when there is none.
 int Compare(const ValidateArguments& arguments, const std::string& file, const Environment& environment) {
   const auto differences = ComparabilityDifferences(environment, OtherEnvironment(arguments.comparable, environment));
-  for (const std::string& difference : differences) fmt::print("  differs: {}\n", difference);
+  for (const std::string& difference : differences) Tell("  differs: {}\n", difference);
   if (!differences.empty())
-    fmt::print("{}: not comparable with {}\n", file, arguments.comparable);
+    Tell("{}: not comparable with {}\n", file, arguments.comparable);
   else
-    fmt::print("{}: comparable with {}\n", file, arguments.comparable);
+    Tell("{}: comparable with {}\n", file, arguments.comparable);
   return differences.empty() ? kExitPass : kExitNotComparable;
 }
 
 int Validate(const std::string& file, const ValidateArguments& arguments) {
   const auto [report, problems, text] = ReadChecked(file);
-  for (const std::string& problem : problems) fmt::print("{}: {}\n", file, problem);
+  for (const std::string& problem : problems) Tell("{}: {}\n", file, problem);
   if (!problems.empty()) return kExitFailure;
   const ReportSummary summary = Summarise(report);
   const BuildInfo& build = report.environment.build;
-  fmt::print("{}: valid, {}, {} cases, {} rows, argmax {} of {}, commit {}{}\n", file,
-             Colorized(summary.verdict, summary.verdict, stdout), report.cases.size(), report.benchmarks.size(),
-             summary.argmax.judged, summary.argmax.rows, build.commit, build.dirty ? " (dirty)" : "");
-  for (const std::string& problem : report.problems) fmt::print("  not complete: {}\n", problem);
+  Tell("{}: valid, {}, {} cases, {} rows, argmax {} of {}, commit {}{}\n", file,
+       Colorized(summary.verdict, summary.verdict, stdout), report.cases.size(), report.benchmarks.size(),
+       summary.argmax.judged, summary.argmax.rows, build.commit, build.dirty ? " (dirty)" : "");
+  for (const std::string& problem : report.problems) Tell("  not complete: {}\n", problem);
   if (arguments.require_pass && summary.verdict != "PASS") {
-    fmt::print("{}: {}, and a pass is required\n", file, summary.verdict);
+    Tell("{}: {}, and a pass is required\n", file, summary.verdict);
     return ExitCode(summary.verdict);
   }
   if (!report.complete) return kExitIncomplete;
@@ -67,10 +67,10 @@ int ValidateCommand(const ValidateArguments& arguments) {
     try {
       found = Validate(file, arguments);
     } catch (const ReportVersionError& error) {
-      fmt::print("{}: {}\n", file, error.what());
+      Tell("{}: {}\n", file, error.what());
       found = kExitNotComparable;
     } catch (const ReportError& error) {
-      fmt::print("{}: {}\n", file, error.what());
+      Tell("{}: {}\n", file, error.what());
       found = kExitUsage;
     }
     code = Worse(code, found);

@@ -10,6 +10,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   endif()
 endif()
 
+# Clang warns of loops that it could not vectorise, which without optimisation is all of them.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  list(APPEND ASSAY_WARNINGS -Wno-pass-failed)
+endif()
+
 function(assay_flags target)
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:${ASSAY_WARNINGS}>)
@@ -19,6 +24,9 @@ function(assay_flags target)
   if(ASSAY_SANITIZE)
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${ASSAY_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1>)
     target_link_options(${target} PUBLIC -fsanitize=${ASSAY_SANITIZE})
+  endif()
+  if(ASSAY_FUZZ)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=fuzzer-no-link>)
   endif()
   if(ASSAY_HAS_CUDA)
     # nvcc's front end cannot evaluate fmt's compile-time check of format strings.

@@ -25,8 +25,7 @@ void ShardTail::Read(const std::string& path, File* file, std::int64_t group,
   for (std::size_t at = 0, newline; (newline = text.find('\n', at)) != std::string::npos; at = newline + 1) {
     file->read += newline + 1 - at;
     // Whether a file holds is for the merge to say.
-    const Json json = Json::parse(text.begin() + static_cast<std::ptrdiff_t>(at),
-                                  text.begin() + static_cast<std::ptrdiff_t>(newline), nullptr, false);
+    const Json json = JsonOrNothing(std::string_view(text).substr(at, newline - at));
     if (!json.is_object()) return;
     ShardNews news{group, file->host, std::nullopt, json.value("kind", "") == "end"};
     if (json.value("kind", "") == "begin") {

@@ -14,10 +14,12 @@
 #include <thread>
 
 #include "ci/assay/gate_child.h"
+#include "ci/assay/terminal.h"
 #include "ci/spread/local.h"
 #include "ci/spread/shard_tail.h"
 #include "reports/format/json.h"
 #include "reports/format/writer.h"
+#include "text/shell.h"
 
 namespace assay {
 namespace {
@@ -54,8 +56,8 @@ void WriteGrant(const std::string& path, const std::vector<Lease>& leases) {
 
 std::vector<Lease> ReadGrant(const std::string& path) {
   std::vector<Lease> leases;
-  for (const Json& lease : Json::parse(ReadFile(path)))
-    leases.push_back({lease.at("group"), lease.at("attempt"), lease.at("token")});
+  const Json grant = ParseText(ReadFile(path));
+  for (const Json& lease : grant) leases.push_back({lease.at("group"), lease.at("attempt"), lease.at("token")});
   return leases;
 }
 
@@ -162,7 +164,8 @@ class Coordinator {
 
   Array Begun(const ScheduledJob& job) const {
     Array array{job.generation, job.id, {}};
-    for (const Json& groups : Json::parse(ReadFile(BundlesFile(job.generation)))) {
+    const Json bundles = ParseText(ReadFile(BundlesFile(job.generation)));
+    for (const Json& groups : bundles) {
       Array::Element element{groups.get<std::vector<std::int64_t>>(), 0, {}, false};
       const auto task = static_cast<std::int64_t>(array.elements.size());
       while (fs::exists(GrantFile(folder_, job.generation, task, element.restart + 1))) ++element.restart;
@@ -213,9 +216,9 @@ class Coordinator {
 
   void Launch(std::int64_t generation) {
     const std::string script = fmt::format("{}/{}.sh", folder_.grants(), generation);
-    WriteFileAtomically(script, fmt::format("#!/bin/sh\nexec '{}' element --run '{}' --generation {}\n",
-                                            options_.program, folder_.path(), generation));
-    const auto elements = Json::parse(ReadFile(BundlesFile(generation))).size();
+    WriteFileAtomically(script, fmt::format("#!/bin/sh\nexec {} element --run {} --generation {}\n",
+                                            Quoted(options_.program), Quoted(folder_.path()), generation));
+    const auto elements = ParseText(ReadFile(BundlesFile(generation))).size();
     std::vector<std::string> words{"sbatch",
                                    "--parsable",
                                    fmt::format("--array=0-{}", elements - 1),
@@ -349,11 +352,11 @@ class ElementLog : public RunEvents {
  public:
   void Begin(int, const std::string&, double) override {}
   void End(int, const ReportCase& result) override {
-    fmt::print("{} {}\n", Name(result.status), result.id());
+    Tell("{} {}\n", Name(result.status), result.id());
     Flush();
   }
   void Say(const std::string& line) override {
-    fmt::print("{}\n", line);
+    Tell("{}\n", line);
     Flush();
   }
 

@@ -80,7 +80,7 @@ bool Supervisor::StartWorker(std::string* why) {
          Seconds(Clock::now() - start) < options_.start_timeout_s) {
   }
   if (heard == WorkerProcess::Heard::kLine) {
-    const Json hello = Json::parse(line, nullptr, false);
+    const Json hello = JsonOrNothing(line);
     if (hello.is_object() && hello.value("kind", "") == "hello") {
       environment_ = EnvironmentFrom(hello.at("environment"));
       if (const std::int64_t free = hello.value("free_bytes", std::int64_t{0}); free > 0) free_at_start_ = free;
@@ -149,8 +149,11 @@ bool Supervisor::Follow(const Assignment& assignment, Shard* shard) {
     const WorkerProcess::Heard heard = worker_->Read(&line, kTick);
     if (heard == WorkerProcess::Heard::kLine) {
       try {
-        Take(Json::parse(line), shard->group, shard);
+        Take(ParseText(line), shard->group, shard);
       } catch (const Json::exception& error) {
+        Bury(fmt::format("said what is no record: {}", error.what()), shard);
+        return true;
+      } catch (const NotJson& error) {
         Bury(fmt::format("said what is no record: {}", error.what()), shard);
         return true;
       }

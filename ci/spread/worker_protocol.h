@@ -29,7 +29,7 @@ inline std::string ToLine(const Assignment& assignment) {
   return Json{{"group", assignment.group}, {"cases", assignment.cases}}.dump() + "\n";
 }
 inline Assignment AssignmentFrom(const std::string& line) {
-  const Json json = Json::parse(line);
+  const Json json = ParseText(line);
   return {json.at("group"), json.at("cases").get<std::vector<std::int64_t>>()};
 }
 

@@ -6,7 +6,9 @@
 #include <exception>
 #include <vector>
 
-#if defined(__SANITIZE_THREAD__)
+#include "engine/base/portable.h"
+
+#if ASSAY_THREAD_SANITIZER
 extern "C" {
 void __tsan_acquire(void* address);
 void __tsan_release(void* address);

@@ -5,13 +5,14 @@
 #include <cstring>
 
 #include "engine/base/half.h"
+#include "engine/base/portable.h"
 
 // One binary for every x86-64: the hot loops are compiled for three instruction sets and bound at load. Sanitizers
 // cannot run before such binding, so under them it is the middle set alone: products are fused as in other builds, to
 // the same bits.
 #if !defined(__x86_64__) || !defined(__linux__)
 #define ASSAY_CLONES
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#elif ASSAY_ADDRESS_SANITIZER || ASSAY_THREAD_SANITIZER
 #define ASSAY_CLONES __attribute__((target("arch=x86-64-v3")))
 #else
 #define ASSAY_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
@@ -23,10 +24,11 @@ namespace {
 // Sixteen running sums, held as two vectors of eight: compilers keep a vector wider than the machine's in memory.
 constexpr int kLanes = 16;
 constexpr int kHalf = kLanes / 2;
-typedef float Half __attribute__((vector_size(kHalf * sizeof(float)), aligned(4), may_alias));
+typedef float Half __attribute__((vector_size(kHalf * sizeof(float))));
 typedef float Quarter __attribute__((vector_size(kHalf / 2 * sizeof(float))));
 
-[[gnu::always_inline]] inline const Half& HalfAt(const float* x) { return *reinterpret_cast<const Half*>(x); }
+// Rows begin anywhere. Not by value: vectors of this size have no calling convention on every x86-64.
+[[gnu::always_inline]] inline void LoadHalf(Half* half, const float* x) { std::memcpy(half, x, sizeof *half); }
 
 [[gnu::always_inline]] inline float SumOf(const Half& low, const Half& high) {
   const Half half = low + high;
@@ -40,23 +42,25 @@ template <int kRows>
 [[gnu::always_inline]] inline void DotsOf(float* out, std::int64_t out_stride, const float* w, const float* x,
                                           std::int64_t cols) {
   const std::int64_t body = cols / kLanes * kLanes;
-  Half low[kRows] = {}, high[kRows] = {};
+  Half low[kRows] = {}, high[kRows] = {}, w_low, w_high, x_low, x_high;
   for (std::int64_t i = 0; i < body; i += kLanes) {
-    const Half w_low = HalfAt(w + i), w_high = HalfAt(w + i + kHalf);
+    LoadHalf(&w_low, w + i), LoadHalf(&w_high, w + i + kHalf);
     for (int r = 0; r < kRows; ++r) {
-      low[r] += w_low * HalfAt(x + r * cols + i);
-      high[r] += w_high * HalfAt(x + r * cols + i + kHalf);
+      LoadHalf(&x_low, x + r * cols + i), LoadHalf(&x_high, x + r * cols + i + kHalf);
+      low[r] += w_low * x_low;
+      high[r] += w_high * x_high;
     }
   }
   if (body < cols) {  // the rest, filled up with zeros
     float rest[kLanes] = {};
     const std::size_t bytes = (cols - body) * sizeof(float);
     std::memcpy(rest, w + body, bytes);
-    const Half w_low = HalfAt(rest), w_high = HalfAt(rest + kHalf);
+    LoadHalf(&w_low, rest), LoadHalf(&w_high, rest + kHalf);
     for (int r = 0; r < kRows; ++r) {
       std::memcpy(rest, x + r * cols + body, bytes);
-      low[r] += w_low * HalfAt(rest);
-      high[r] += w_high * HalfAt(rest + kHalf);
+      LoadHalf(&x_low, rest), LoadHalf(&x_high, rest + kHalf);
+      low[r] += w_low * x_low;
+      high[r] += w_high * x_high;
     }
   }
   for (int r = 0; r < kRows; ++r) out[r * out_stride] = SumOf(low[r], high[r]);

@@ -13,6 +13,8 @@ constexpr std::array<int, 16> kBuckets{1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 1
 constexpr int kFewLogitRows = 32;  // logits of a large vocabulary for every row of a chunk would outgrow the weights
 }  // namespace
 
+int LargestDecodeBucket() { return kBuckets.back(); }
+
 int DecodeBucket(int rows) {
   const auto found = std::lower_bound(kBuckets.begin(), kBuckets.end(), rows);
   Require(found != kBuckets.end(), "decode of {} sessions: expected at most {} in one step", rows, kBuckets.back());

@@ -25,6 +25,7 @@ class RowList {
 // Batch sizes a decode step is recorded for: a step runs in the smallest that holds it, the rest of its rows are
 // padding. Throws InputError above the largest.
 int DecodeBucket(int rows);
+int LargestDecodeBucket();
 
 // Most rows of a step, most rows whose logits are computed at a time, and rows of the largest recorded decode step
 // (padding counted), of an engine with these options.

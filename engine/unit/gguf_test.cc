@@ -319,6 +319,15 @@ TEST(Gguf, KeepsWhatIsStoredInMixedTypes) {
   EXPECT_EQ(Stored(opened->Load({Role::kGate, 0})), image.TensorAt("blk.0.ffn_gate.weight").data);
 }
 
+TEST(Gguf, IdentityIsOfTheBytes) {
+  GgufImage image = Fixture("llama");
+  const Opened one(image);
+  image.TensorAt("blk.1.ffn_up.weight").data.back() ^= 1;
+  const Opened other(image);
+  EXPECT_NE(one->Identity(), other->Identity());
+  EXPECT_NE(one->Identity(IdentityExtent::kWhole), other->Identity(IdentityExtent::kWhole));
+}
+
 TEST(Gguf, ListsShapesOutermostFirstAndIdentifiesByHeader) {
   GgufImage image = Fixture("llama");
   const Opened one(image), copy(image);

@@ -9,7 +9,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 
@@ -368,6 +371,54 @@ TEST(HuggingFace, OpensSixteenGigabytesInNoTimeAndMemory) {
   EXPECT_EQ(identity.size(), 64u);
   EXPECT_LT(seconds, 1.0);
   EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 50 * 1024);  // KiB
+}
+
+// A tensor of 4 MiB: eight blocks of 4 KiB are looked at, the first and the last bytes among them.
+TEST(HuggingFace, IdentityIsOfTheBytesThatItSaysItLooksAt) {
+  const ScratchFolder folder, cache;
+  const char* const before = std::getenv("XDG_CACHE_HOME");
+  const std::string kept = before == nullptr ? "" : before;
+  ::setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
+  const std::string small = Fixture("goldens/hf-tiny/llama3/");
+  folder.Put("config.json", BytesOfFile(small + "config.json"));
+  std::string weights = BytesOfFile(small + "model.safetensors");
+  // One more tensor at the end, which nothing reads.
+  std::uint64_t length = 0;
+  std::memcpy(&length, weights.data(), sizeof length);
+  constexpr std::size_t kBytes = std::size_t{4} << 20;
+  const std::size_t data = weights.size() - 8 - length;
+  std::string header = weights.substr(8, length);
+  header.erase(header.find_last_of('}'));
+  header += fmt::format(",\"vision_tower.x\":{{\"dtype\":\"U8\",\"shape\":[{}],\"data_offsets\":[{},{}]}}}}", kBytes,
+                        data, data + kBytes);
+  weights = SafetensorsBytes(header, weights.substr(8 + length) + std::string(kBytes, 'w'));
+  const std::size_t begin = weights.size() - kBytes;
+  const auto identities = [&](std::size_t at) {
+    std::string changed = weights;
+    if (at < kBytes) changed[begin + at] ^= 1;
+    folder.Put("model.safetensors", changed);
+    const auto store = OpenHuggingFace(folder.path());
+    return std::pair{store->Identity(), store->Identity(IdentityExtent::kWhole)};
+  };
+  const auto whole = identities(kBytes), again = identities(kBytes);
+  EXPECT_EQ(whole, again);
+  for (const std::size_t seen : {std::size_t{0}, std::size_t{4095}, (kBytes - 4096) / 7, kBytes - 4096, kBytes - 1}) {
+    EXPECT_NE(identities(seen).first, whole.first) << seen;
+    EXPECT_NE(identities(seen).second, whole.second) << seen;
+  }
+  const auto unseen = identities(4096);
+  EXPECT_EQ(unseen.first, whole.first);
+  EXPECT_NE(unseen.second, whole.second);
+  // What was made of every byte is kept by size and time: the second store reads it.
+  std::size_t cached = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(cache.path())) {
+    cached += entry.is_regular_file() ? 1 : 0;
+    if (entry.is_regular_file()) std::ofstream(entry.path()) << std::string(64, 'a') << '\n';
+  }
+  EXPECT_GE(cached, 1u);
+  const auto store = OpenHuggingFace(folder.path());
+  EXPECT_NE(store->Identity(IdentityExtent::kWhole), unseen.second);
+  before == nullptr ? ::unsetenv("XDG_CACHE_HOME") : ::setenv("XDG_CACHE_HOME", kept.c_str(), 1);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "engine/base/check.h"
 #include "engine/base/quant.h"
 #include "engine/model/families.h"
+#include "engine/weights/content.h"
 #include "engine/weights/digest.h"
 #include "engine/weights/gguf_config.h"
 #include "engine/weights/gguf_reader.h"
@@ -38,9 +39,10 @@ class GgufStore final : public WeightStore {
   std::vector<StoredTensorInfo> Listing() const override;
   std::vector<UnreadKey> UnreadKeys() const override { return unread_; }
   std::string format() const override { return "gguf"; }
-  std::string Identity() const override;
 
  private:
+  std::string Digested(IdentityExtent extent) const override;
+  std::string DigestOf(IdentityExtent extent) const;
   void Locate(const TensorEntry& entry);
   const GgufTensor* Checked(const std::string& name, const TensorEntry& entry, std::int64_t rows);
   std::map<std::string, std::string> Dead() const;
@@ -229,11 +231,16 @@ std::vector<StoredTensorInfo> GgufStore::Listing() const {
   return listing;
 }
 
-// The whole header, read in pieces: names, types, shapes and offsets, and the vocabulary with them.
-std::string GgufStore::Identity() const {
+std::string GgufStore::Digested(IdentityExtent extent) const {
+  if (extent == IdentityExtent::kSampled) return DigestOf(extent);
+  return RememberedFor(file_.parts(), [&] { return DigestOf(extent); });
+}
+
+// The whole header, read in pieces: names, types, shapes and offsets, and the vocabulary with them. Then the tensors.
+std::string GgufStore::DigestOf(IdentityExtent extent) const {
   constexpr std::uint64_t kPiece = 1u << 20;
   Digest digest;
-  digest.Add("gguf").Add(file_.file().size());
+  digest.Add("gguf 2").Add(file_.file().size());
   std::vector<std::byte> piece;
   for (std::uint64_t at = 0; at < file_.data_start(); at += piece.size()) {
     piece.resize(std::min(kPiece, file_.data_start() - at));
@@ -243,6 +250,8 @@ std::string GgufStore::Identity() const {
   for (std::size_t part = 1; part < file_.parts().size(); ++part) digest.Add(file_.parts()[part]->size());
   for (const GgufTensor& tensor : file_.tensors())
     if (tensor.part > 0) digest.Add(tensor.name).Add(tensor.offset).Add(std::uint64_t{tensor.bytes});
+  for (const GgufTensor& tensor : file_.tensors())
+    AddContent(&digest, *file_.parts()[tensor.part], tensor.offset, tensor.bytes, tensor.name, extent);
   return digest.Hex();
 }
 

@@ -10,6 +10,7 @@
 #include "engine/base/check.h"
 #include "engine/model/dense.h"
 #include "engine/model/gemma4.h"
+#include "text/foreign.h"
 
 namespace assay {
 namespace {
@@ -79,7 +80,7 @@ struct Common {
 std::string ModelName(const GgufFile& file) {
   const GgufValue* value = file.Value("general.name");
   const bool text = value != nullptr && value->type == GgufType::kString && !value->is_array;
-  const std::string name = text ? Printable(file.String("general.name")) : "";
+  const std::string name = text ? ForMessage(file.String("general.name")) : "";
   return name.empty() ? std::filesystem::path(file.path()).stem().string() : name;
 }
 
@@ -166,7 +167,7 @@ void ApplyScaling(const Keys& keys, RopeConfig* rope, int positions) {
   if (type == "none" || (type == "linear" && (factor == 1.0 || factor == 0.0))) return;
   Require(type == "linear" || type == "yarn",
           "{}: key '{}': rope scaling '{}' is not supported: supported are none, linear, yarn and rope_freqs",
-          keys.file().path(), keys.Full("rope.scaling.type"), Printable(type));
+          keys.file().path(), keys.Full("rope.scaling.type"), ForMessage(type));
   rope->rule = RopeRule::kLinear;
   rope->factor = factor == 0.0 ? 1.0 : factor;
   if (type == "linear") return;
@@ -330,7 +331,7 @@ GgufConfig ReadGgufConfig(const GgufFile& file) {
     }
     known += (known.empty() ? "" : ", ") + std::string(arch.name);
   }
-  Throw<>("{}: architecture '{}' is not supported: supported are {}", file.path(), Printable(name), known);
+  Throw<>("{}: architecture '{}' is not supported: supported are {}", file.path(), ForMessage(name), known);
 }
 
 }  // namespace assay

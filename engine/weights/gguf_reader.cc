@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "engine/base/check.h"
+#include "text/foreign.h"
 
 namespace assay {
 namespace {
@@ -57,16 +58,6 @@ std::string TypeMessage(std::uint32_t id) {
 
 }  // namespace
 
-std::string Printable(std::string_view text) {
-  constexpr std::size_t kShown = 80;
-  std::string out;
-  for (const char c : text.substr(0, kShown)) {
-    const auto byte = static_cast<unsigned char>(c);
-    out += byte >= 0x20 && byte < 0x7f ? std::string(1, c) : fmt::format("\\x{:02x}", byte);
-  }
-  return text.size() > kShown ? out + "..." : out;
-}
-
 // Walks the header through a window that moves forward; every read is held against the file's end first.
 class GgufFile::Cursor {
  public:
@@ -91,7 +82,7 @@ class GgufFile::Cursor {
     std::string name(text, length);
     for (const char c : name)
       Require(c >= 0x20 && c < 0x7f, "{}: byte {}: {} '{}' has a character that is not printable ASCII", file_.path(),
-              at_ - length, what, Printable(name));
+              at_ - length, what, ForMessage(name));
     return name;
   }
 
@@ -199,10 +190,10 @@ GgufFile::GgufFile(const std::string& path, std::size_t part) : file_(InputFile:
 
 void GgufFile::ReadValue(Cursor& in, const std::string& key) {
   const auto known = [&](std::uint32_t type) {
-    Require(type < kTypeNames.size(), "{}: key '{}': unknown value type {}", path(), Printable(key), type);
+    Require(type < kTypeNames.size(), "{}: key '{}': unknown value type {}", path(), ForMessage(key), type);
     return static_cast<GgufType>(type);
   };
-  const std::string what = fmt::format("key '{}'", Printable(key));
+  const std::string what = fmt::format("key '{}'", ForMessage(key));
   GgufValue value;
   value.type = known(in.Read<std::uint32_t>(what));
   if (value.type == GgufType::kArray) {

@@ -101,7 +101,4 @@ class GgufFile {
   mutable std::set<std::string> read_;
 };
 
-// `text` with bytes outside printable ASCII escaped and cut to 80 characters: names from files are shown in messages.
-std::string Printable(std::string_view text);
-
 }  // namespace assay

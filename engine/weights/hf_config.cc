@@ -16,6 +16,7 @@
 #include "engine/weights/json_fields.h"
 #include "engine/weights/strict_json.h"
 #include "engine/weights/unread_keys.h"
+#include "text/foreign.h"
 
 namespace assay {
 namespace {
@@ -90,7 +91,7 @@ std::optional<std::vector<LayerKind>> ParseLayerTypes(const JsonFields& text, in
   for (const std::string& name : *names) {
     Require(name == "full_attention" || name == "sliding_attention",
             "{}[{}]: expected full_attention or sliding_attention, found '{}'", text.At("layer_types"), kinds.size(),
-            ShortComplaint(name));
+            ForMessage(name));
     kinds.push_back(name == "full_attention" ? LayerKind::kFull : LayerKind::kSliding);
   }
   return kinds;
@@ -109,12 +110,12 @@ std::map<int, JsonFields> ParsePerLayer(const JsonFields& text, int layers) {
     const bool digits = !key.empty() && key.size() <= 4 && key.find_first_not_of("0123456789") == std::string::npos;
     const int layer = digits ? std::stoi(key) : -1;
     Require(digits && layer < layers, "{}: expected layer numbers below {}, found '{}'", table->where(), layers,
-            ShortComplaint(key));
+            ForMessage(key));
     const auto fields = table->Object(key.c_str());
     Require(fields.has_value(), "{}: layer '{}' is null", table->where(), key);
     for (const std::string& name : fields->Keys())
       Require(name == "head_dim" || name == "num_key_value_heads" || name == "intermediate_size",
-              "{}: a layer's own '{}' is not supported", fields->where(), ShortComplaint(name));
+              "{}: a layer's own '{}' is not supported", fields->where(), ForMessage(name));
     Require(overrides.emplace(layer, *fields).second, "{}: layer {} appears twice", table->where(), layer);
   }
   return overrides;

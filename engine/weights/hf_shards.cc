@@ -8,6 +8,8 @@
 
 #include "engine/base/check.h"
 #include "engine/weights/strict_json.h"
+#include "text/foreign.h"
+#include "text/json.h"
 
 namespace assay {
 namespace {
@@ -18,7 +20,7 @@ using nlohmann::json;
 constexpr const char* kIndexName = "model.safetensors.index.json";
 constexpr const char* kSingleName = "model.safetensors";
 constexpr std::size_t kMaxShards = 512;  // each holds a file descriptor
-constexpr JsonLimits kIndexLimits{std::size_t{16} << 20, 8, 250000};
+constexpr JsonLimits kIndexLimits{.bytes = std::size_t{16} << 20, .depth = 8};
 
 bool IsPlainShardName(const std::string& name) {
   constexpr std::string_view kSuffix = ".safetensors";
@@ -28,7 +30,7 @@ bool IsPlainShardName(const std::string& name) {
 
 }  // namespace
 
-bool SameBytes(const Place& a, const Place& b) {
+bool SameBytes(const ShardPlace& a, const ShardPlace& b) {
   constexpr std::uint64_t kPiece = std::uint64_t{4} << 20;
   if (a.entry->type != b.entry->type || a.entry->shape != b.entry->shape) return false;
   std::vector<std::byte> left, right;
@@ -51,7 +53,7 @@ Shards::Shards(const std::string& folder) {
     Require(fs::exists(single, error), "{}: neither {} nor {} is there", folder, kIndexName, kSingleName);
     shards_.push_back(std::make_unique<SafetensorsFile>(single.string()));
     for (const SafetensorsEntry& entry : shards_[0]->entries())
-      by_name_.emplace(entry.name, Place{shards_[0].get(), &entry});
+      by_name_.emplace(entry.name, ShardPlace{shards_[0].get(), &entry});
   }
 }
 
@@ -62,19 +64,19 @@ void Shards::ReadIndex(const std::string& folder, const std::string& path) {
   std::map<std::string, const SafetensorsFile*> opened;
   for (const auto& item : index["weight_map"].items()) {
     Require(item.value().is_string(), "{}: weight_map: '{}' is not mapped to a file name", path,
-            ShortComplaint(item.key()));
+            ForMessage(item.key()));
     const auto& name = item.value().get_ref<const std::string&>();
     const SafetensorsFile*& shard = opened[name];
     if (shard == nullptr) {
       Require(IsPlainShardName(name),
               "{}: weight_map: '{}' is not the plain name of a .safetensors file in this folder", path,
-              ShortComplaint(name));
+              ForMessage(name));
       Require(opened.size() <= kMaxShards, "{}: more than {} shards", path, kMaxShards);
       shards_.push_back(std::make_unique<SafetensorsFile>((fs::path(folder) / name).string()));
       shard = shards_.back().get();
     }
     if (const SafetensorsEntry* entry = shard->Find(item.key()); entry != nullptr) {
-      by_name_.emplace(entry->name, Place{shard, entry});
+      by_name_.emplace(entry->name, ShardPlace{shard, entry});
     } else {
       absent_.emplace(item.key(), name);
     }

@@ -13,13 +13,13 @@
 namespace assay {
 
 // One stored tensor: which shard and which entry.
-struct Place {
+struct ShardPlace {
   const SafetensorsFile* shard;
   const SafetensorsEntry* entry;
 };
 
 // Byte for byte, in pieces, up to the first difference.
-bool SameBytes(const Place& a, const Place& b);
+bool SameBytes(const ShardPlace& a, const ShardPlace& b);
 
 // The shards of a folder and which tensor is in which.
 class Shards {
@@ -27,7 +27,7 @@ class Shards {
   // Throws InputError naming the file when there is neither an index nor a single file, or when one is malformed.
   explicit Shards(const std::string& folder);
 
-  const Place* Find(const std::string& name) const {
+  const ShardPlace* Find(const std::string& name) const {
     const auto found = by_name_.find(name);
     return found == by_name_.end() ? nullptr : &found->second;
   }
@@ -40,7 +40,7 @@ class Shards {
   void ReadIndex(const std::string& folder, const std::string& path);
 
   std::vector<std::unique_ptr<SafetensorsFile>> shards_;
-  std::unordered_map<std::string_view, Place> by_name_;
+  std::unordered_map<std::string_view, ShardPlace> by_name_;
   std::map<std::string, std::string> absent_;
 };
 

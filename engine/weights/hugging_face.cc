@@ -10,10 +10,12 @@
 
 #include "engine/base/check.h"
 #include "engine/model/families.h"
+#include "engine/weights/content.h"
 #include "engine/weights/digest.h"
 #include "engine/weights/hf_config.h"
 #include "engine/weights/hf_shards.h"
 #include "engine/weights/strict_json.h"
+#include "text/foreign.h"
 
 namespace assay {
 namespace {
@@ -24,7 +26,7 @@ namespace fs = std::filesystem;
 constexpr const char* kPrefixes[] = {"model.language_model.", "language_model.model.", "language_model.", "model.", ""};
 
 // Where a catalogue tensor's bytes are: one place, or one per expert (gate, then up), in the order they are joined.
-using Places = std::vector<Place>;
+using Places = std::vector<ShardPlace>;
 
 std::string ShapeText(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
@@ -104,8 +106,8 @@ class HuggingFaceStore final : public WeightStore {
     spec_ = std::move(config.spec);
     unread_ = std::move(config.unread);
     for (const auto& [tensor, shard] : shards_->absent())
-      notes_.push_back(fmt::format("the index lists {} in {}, which does not hold it", ShortComplaint(tensor),
-                                   ShortComplaint(shard)));
+      notes_.push_back(
+          fmt::format("the index lists {} in {}, which does not hold it", ForMessage(tensor), ForMessage(shard)));
     UntieOwnHead();
     for (const TensorEntry& entry : Catalogue(spec_)) Locate(entry, folder);
   }
@@ -117,7 +119,8 @@ class HuggingFaceStore final : public WeightStore {
   std::vector<StoredTensorInfo> Listing() const override;
   std::vector<UnreadKey> UnreadKeys() const override { return unread_; }
   std::vector<std::string> Notes() const override { return notes_; }
-  std::string Identity() const override;
+  std::string Digested(IdentityExtent extent) const override;
+  std::string DigestOf(IdentityExtent extent) const;
 
  private:
   struct Located {
@@ -126,14 +129,14 @@ class HuggingFaceStore final : public WeightStore {
   };
 
   std::string FindPrefix(const std::string& folder) const;
-  const Place* FindHead(const std::string& prefix) const;
-  const Place* FindEmbedding() const;
+  const ShardPlace* FindHead(const std::string& prefix) const;
+  const ShardPlace* FindEmbedding() const;
   void UntieOwnHead();
   std::optional<int> EmbeddingRows() const;
   void Locate(const TensorEntry& entry, const std::string& folder);
   Places FindPlaces(const TensorEntry& entry) const;
   Places FindExperts(const TensorEntry& entry) const;
-  const Place* FindNamed(const std::string& name) const;
+  const ShardPlace* FindNamed(const std::string& name) const;
   HostTensor PlusOne(const HostTensor& tensor) const;
   std::string WhyUnused(const std::string& name) const;
 
@@ -161,33 +164,33 @@ std::string HuggingFaceStore::FindPrefix(const std::string& folder) const {
   Throw("{}: no token embedding: none of {} is there", folder, tried);
 }
 
-const Place* HuggingFaceStore::FindEmbedding() const {
-  const Place* place = shards_->Find(prefix_ + "embed_tokens.weight");
+const ShardPlace* HuggingFaceStore::FindEmbedding() const {
+  const ShardPlace* place = shards_->Find(prefix_ + "embed_tokens.weight");
   return place != nullptr ? place : FindHead(prefix_);
 }
 
 std::optional<int> HuggingFaceStore::EmbeddingRows() const {
-  const Place* place = FindEmbedding();
+  const ShardPlace* place = FindEmbedding();
   const std::vector<std::int64_t>& shape = place->entry->shape;
   if (shape.size() != 2 || shape[0] < 1 || shape[0] > INT_MAX) return std::nullopt;
   return static_cast<int>(shape[0]);
 }
 
-const Place* HuggingFaceStore::FindHead(const std::string& prefix) const {
+const ShardPlace* HuggingFaceStore::FindHead(const std::string& prefix) const {
   // The head stands outside of the text model's prefix in most files.
   for (const std::string& name : {prefix + "lm_head.weight", std::string("lm_head.weight"),
                                   std::string("language_model.lm_head.weight"), std::string("model.lm_head.weight")})
-    if (const Place* place = shards_->Find(name)) return place;
+    if (const ShardPlace* place = shards_->Find(name)) return place;
   return nullptr;
 }
 
-const Place* HuggingFaceStore::FindNamed(const std::string& name) const {
+const ShardPlace* HuggingFaceStore::FindNamed(const std::string& name) const {
   return name == "lm_head.weight" ? FindHead(prefix_) : shards_->Find(prefix_ + name);
 }
 
 // A head that differs from the embedding is the model's, whatever the config says: transformers and vLLM keep it.
 void HuggingFaceStore::UntieOwnHead() {
-  const Place *embedding = shards_->Find(prefix_ + "embed_tokens.weight"), *head = FindHead(prefix_);
+  const ShardPlace *embedding = shards_->Find(prefix_ + "embed_tokens.weight"), *head = FindHead(prefix_);
   if (!spec_.tied_head || head == nullptr) return;
   if (embedding == nullptr) {
     notes_.push_back(fmt::format("tied: {} is the embedding too, which is not stored itself", head->entry->name));
@@ -202,9 +205,9 @@ void HuggingFaceStore::UntieOwnHead() {
 
 Places HuggingFaceStore::FindPlaces(const TensorEntry& entry) const {
   for (const std::string& name : HuggingFaceNames(spec_, entry.key))
-    if (const Place* place = FindNamed(name)) return {*place};
+    if (const ShardPlace* place = FindNamed(name)) return {*place};
   if (entry.key.role == Role::kEmbed && spec_.tied_head)
-    if (const Place* place = FindEmbedding()) return {*place};
+    if (const ShardPlace* place = FindEmbedding()) return {*place};
   return entry.experts > 1 || entry.key.role == Role::kExpertGateUp || entry.key.role == Role::kExpertDown
              ? FindExperts(entry)
              : Places{};
@@ -219,7 +222,7 @@ Places HuggingFaceStore::FindExperts(const TensorEntry& entry) const {
     for (const char* part : {"gate", "up", "down"}) {
       if ((std::string_view(part) == "down") != down) continue;
       const std::string name = fmt::format("layers.{}.experts.{}.{}_proj.weight", entry.key.layer, e, part);
-      const Place* place = FindNamed(name);
+      const ShardPlace* place = FindNamed(name);
       if (place == nullptr && places.empty()) return {};
       Require(place != nullptr, "{}: tensor '{}{}' is missing, other experts are there", config_path_, prefix_, name);
       Require(
@@ -240,8 +243,8 @@ void HuggingFaceStore::Locate(const TensorEntry& entry, const std::string& folde
       tried += (tried.empty() ? "" : " or ") + prefix_ + name;
     for (const std::string& name : HuggingFaceNames(spec_, entry.key))
       if (const auto at = shards_->absent().find(prefix_ + name); at != shards_->absent().end())
-        Throw("{}: the index lists tensor '{}' in {}, which does not hold it", folder, ShortComplaint(at->first),
-              ShortComplaint(at->second));
+        Throw("{}: the index lists tensor '{}' in {}, which does not hold it", folder, ForMessage(at->first),
+              ForMessage(at->second));
     Require(!entry.required || entry.key.role != Role::kHead,
             "{}: {} is missing: no tensor {} of shape {}; tie_word_embeddings is false", folder, Name(entry.key), tried,
             ShapeText(FileShape(entry)));
@@ -249,7 +252,7 @@ void HuggingFaceStore::Locate(const TensorEntry& entry, const std::string& folde
             ShapeText(FileShape(entry)));
     return;
   }
-  for (const Place& place : places) {
+  for (const ShardPlace& place : places) {
     const std::optional<DType> type = place.entry->type;
     Require(type == DType::kF32 || type == DType::kF16 || type == DType::kBF16,
             "{}: tensor '{}': type {} is not supported, expected F32, F16 or BF16", place.shard->file().path(),
@@ -274,13 +277,13 @@ HostTensor HuggingFaceStore::Load(TensorKey key, bool) const {
   tensor.rows = entry.rows;
   tensor.cols = entry.cols;
   tensor.where = places[0].shard->file().path() + ": " + places[0].entry->name;
-  for (const Place& place : places) tensor.bytes += place.entry->bytes;
+  for (const ShardPlace& place : places) tensor.bytes += place.entry->bytes;
   if (places.size() == 1) {
     tensor.data = places[0].shard->file().ReadBlock(places[0].entry->offset, tensor.bytes, places[0].entry->name);
   } else {
     const std::shared_ptr<std::byte> joined = AllocateBlock(tensor.bytes, tensor.where);
     std::byte* at = joined.get();
-    for (const Place& place : places) {
+    for (const ShardPlace& place : places) {
       place.shard->file().Read({at, place.entry->bytes}, place.entry->offset, place.entry->name);
       at += place.entry->bytes;
     }
@@ -319,7 +322,7 @@ std::string HuggingFaceStore::WhyUnused(const std::string& name) const {
 std::vector<StoredTensorInfo> HuggingFaceStore::Listing() const {
   std::set<const SafetensorsEntry*> used;
   for (const auto& [key, located] : located_)
-    for (const Place& place : located.places) used.insert(place.entry);
+    for (const ShardPlace& place : located.places) used.insert(place.entry);
   std::vector<StoredTensorInfo> listing;
   for (const auto& shard : shards_->files())
     for (const SafetensorsEntry& entry : shard->entries())
@@ -329,15 +332,24 @@ std::vector<StoredTensorInfo> HuggingFaceStore::Listing() const {
   return listing;
 }
 
-std::string HuggingFaceStore::Identity() const {
+std::string HuggingFaceStore::Digested(IdentityExtent extent) const {
+  if (extent == IdentityExtent::kSampled) return DigestOf(extent);
+  std::vector<std::shared_ptr<const InputFile>> files;
+  for (const auto& shard : shards_->files()) files.push_back(shard->shared_file());
+  return Digest().Add(config_text_).Add(RememberedFor(files, [&] { return DigestOf(extent); })).Hex();
+}
+
+std::string HuggingFaceStore::DigestOf(IdentityExtent extent) const {
   Digest digest;
-  digest.Add("safetensors").Add(config_text_);
+  digest.Add("safetensors 2").Add(config_text_);
   for (const auto& shard : shards_->files()) {
     const auto bytes = static_cast<std::size_t>(shard->header_bytes());
     const auto header = shard->file().ReadBlock(0, bytes, "header");
     digest.Add(fs::path(shard->file().path()).filename().string())
         .Add(shard->file().size())
         .Add(std::span(header.get(), bytes));
+    for (const SafetensorsEntry& entry : shard->entries())
+      AddContent(&digest, shard->file(), entry.offset, entry.bytes, entry.name, extent);
   }
   return digest.Hex();
 }

@@ -29,6 +29,11 @@ class InputFile {
 
   const std::string& path() const { return path_; }
   std::uint64_t size() const { return size_; }  // bytes, when opened
+  // When it was last written, in nanoseconds, when opened: tells two contents apart, and is no time to show.
+  std::uint64_t modified() const {
+    return static_cast<std::uint64_t>(modified_seconds_) * 1'000'000'000u +
+           static_cast<std::uint64_t>(modified_nanoseconds_);
+  }
 
   // Fills `out` from `offset`. Throws InputError naming the file and `what` (a tensor, "header") when the range leaves
   // the file, or when the file was truncated or rewritten since it was opened.

@@ -5,6 +5,7 @@
 
 #include "engine/base/check.h"
 #include "engine/weights/strict_json.h"
+#include "text/foreign.h"
 
 namespace assay {
 namespace {
@@ -14,7 +15,7 @@ using nlohmann::json;
 // What was found, short enough for a message: containers by their type only.
 std::string Shown(const json& value) {
   return value.is_structured() ? value.type_name()
-                               : ShortComplaint(value.dump(-1, ' ', false, json::error_handler_t::replace));
+                               : ForMessage(value.dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
 }  // namespace
@@ -79,7 +80,7 @@ std::optional<std::string> JsonFields::OptionalString(const char* key) const {
   const json* value = Find(key);
   if (value == nullptr) return std::nullopt;
   Require(value->is_string(), "{}: expected a string, found {}", At(key), Shown(*value));
-  return ShortComplaint(value->get_ref<const std::string&>());
+  return ForMessage(value->get_ref<const std::string&>());
 }
 
 std::optional<JsonFields> JsonFields::Object(const char* key) const {

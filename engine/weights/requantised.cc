@@ -62,8 +62,8 @@ class RequantisedStore final : public WeightStore {
   std::vector<UnreadKey> UnreadKeys() const override { return base_->UnreadKeys(); }
   std::vector<std::string> Notes() const override { return base_->Notes(); }
   std::string format() const override { return fmt::format("{} as {}", base_->format(), Name(type_)); }
-  std::string Identity() const override {
-    return Digest().Add("requantised 1").Add(Name(type_)).Add(base_->Identity()).Hex();
+  std::string Digested(IdentityExtent extent) const override {
+    return Digest().Add("requantised 1").Add(Name(type_)).Add(base_->Identity(extent)).Hex();
   }
 
   HostTensor Load(TensorKey key, bool recipe_only) const override {

@@ -8,6 +8,8 @@
 
 #include "engine/base/check.h"
 #include "engine/weights/strict_json.h"
+#include "text/foreign.h"
+#include "text/json.h"
 
 namespace assay {
 namespace {
@@ -77,7 +79,7 @@ class HeaderReader final : public nlohmann::json_sax<json> {
     if (in_metadata_ || depth_ != 2 || field_ != "dtype") return Unexpected("a string");
     const auto found =
         std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeRow& row) { return row.name == value; });
-    Require(found != std::end(kTypes), "{}: {}: unknown type '{}'", path_, Place(), ShortComplaint(value));
+    Require(found != std::end(kTypes), "{}: {}: unknown type '{}'", path_, Place(), ForMessage(value));
     entry().type_name = found->name;
     entry().type = found->type;
     bits_ = found->bits;
@@ -102,7 +104,7 @@ class HeaderReader final : public nlohmann::json_sax<json> {
       metadata_seen_ = true;
       return true;
     }
-    Require(names_.insert(name).second, "{}: tensor '{}' appears twice", path_, ShortComplaint(name));
+    Require(names_.insert(name).second, "{}: tensor '{}' appears twice", path_, ForMessage(name));
     entries_.push_back({});
     entry().name = std::move(name);
     return true;
@@ -125,7 +127,7 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   }
 
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& error) override {
-    Throw("{}: header is not valid JSON: {}", path_, ShortComplaint(error.what()));
+    Throw("{}: header is not valid JSON: {}", path_, ForMessage(error.what()));
   }
 
  private:
@@ -134,7 +136,7 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   std::string Place() const {
     if (in_metadata_) return "'__metadata__'";
     if (depth_ == 0 || entries_.empty()) return "header";
-    return fmt::format("tensor '{}'{}{}", ShortComplaint(entries_.back().name), depth_ == 2 ? ": " : "",
+    return fmt::format("tensor '{}'{}{}", ForMessage(entries_.back().name), depth_ == 2 ? ": " : "",
                        depth_ == 2 ? field_ : "");
   }
   bool Unexpected(const char* found) { Throw("{}: {}: unexpected {}", path_, Place(), found); }
@@ -142,7 +144,7 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   bool Field(const string_t& name) {
     if (in_metadata_) {
       Require(metadata_keys_.insert(name).second, "{}: '__metadata__': key '{}' appears twice", path_,
-              ShortComplaint(name));
+              ForMessage(name));
       return true;
     }
     static constexpr std::array<const char*, 3> kFields{"dtype", "shape", "data_offsets"};
@@ -152,23 +154,23 @@ class HeaderReader final : public nlohmann::json_sax<json> {
       Require(!seen_[f], "{}: {} appears twice", path_, Place());
       return seen_[f] = true;
     }
-    Throw("{}: tensor '{}': unknown key '{}'", path_, ShortComplaint(entry().name), ShortComplaint(name));
+    Throw("{}: tensor '{}': unknown key '{}'", path_, ForMessage(entry().name), ForMessage(name));
   }
 
   // Offsets stay relative to the data section here.
   void Finish() {
     field_ = "";
     Require(seen_[0] && seen_[1] && seen_[2] && offsets_ == 2,
-            "{}: tensor '{}': needs dtype, shape and two data_offsets", path_, ShortComplaint(entry().name));
+            "{}: tensor '{}': needs dtype, shape and two data_offsets", path_, ForMessage(entry().name));
     std::uint64_t bits = bits_;
     for (const std::int64_t size : entry().shape)
       Require(!__builtin_mul_overflow(bits, static_cast<std::uint64_t>(size), &bits),
-              "{}: tensor '{}': its size overflows 64 bits", path_, ShortComplaint(entry().name));
+              "{}: tensor '{}': its size overflows 64 bits", path_, ForMessage(entry().name));
     Require(end_ >= entry().offset, "{}: tensor '{}': data_offsets end at {} before they begin at {}", path_,
-            ShortComplaint(entry().name), end_, entry().offset);
+            ForMessage(entry().name), end_, entry().offset);
     entry().bytes = end_ - entry().offset;
     Require(bits % 8 == 0 && bits / 8 == entry().bytes,
-            "{}: tensor '{}': its shape needs {} bytes, data_offsets give {}", path_, ShortComplaint(entry().name),
+            "{}: tensor '{}': its shape needs {} bytes, data_offsets give {}", path_, ForMessage(entry().name),
             bits / 8, entry().bytes);
   }
 
@@ -204,7 +206,11 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : file_(InputFile::Ope
   file_->Read(std::as_writable_bytes(std::span(text.data(), text.size())), 8, "header");
   Require(text[0] == '{', "{}: the header does not begin with '{{'", path);
   HeaderReader reader(path, entries_);
-  Require(json::sax_parse(text.begin(), text.end(), &reader), "{}: the header is not valid JSON", path);
+  try {
+    ReadJsonEvents(text, reader);
+  } catch (const JsonError& error) {
+    Throw("{}: header is {}", path, error.what());
+  }
   CheckLayout();
   for (std::size_t i = 0; i < entries_.size(); ++i) by_name_.emplace(entries_[i].name, i);
 }
@@ -216,11 +222,11 @@ void SafetensorsFile::CheckLayout() {
   std::uint64_t at = 0;
   for (SafetensorsEntry& entry : entries_) {
     Require(entry.offset == at, "{}: tensor '{}': its data begins at {}, expected {} (no gaps, no overlap)",
-            file_->path(), ShortComplaint(entry.name), entry.offset, at);
+            file_->path(), ForMessage(entry.name), entry.offset, at);
     at += entry.bytes;  // both are at most 2^53
     entry.offset += header_bytes_;
     Require(entry.offset + entry.bytes <= file_->size(), "{}: tensor '{}': its data ends at byte {}, the file at {}",
-            file_->path(), ShortComplaint(entry.name), entry.offset + entry.bytes, file_->size());
+            file_->path(), ForMessage(entry.name), entry.offset + entry.bytes, file_->size());
   }
   Require(header_bytes_ + at == file_->size(), "{}: the tensors end at byte {}, the file at {}", file_->path(),
           header_bytes_ + at, file_->size());

@@ -32,6 +32,7 @@ class SafetensorsFile {
   explicit SafetensorsFile(const std::string& path);
 
   const InputFile& file() const { return *file_; }
+  const std::shared_ptr<const InputFile>& shared_file() const { return file_; }
   std::uint64_t header_bytes() const { return header_bytes_; }               // the length word included
   const std::vector<SafetensorsEntry>& entries() const { return entries_; }  // by offset
   const SafetensorsEntry* Find(const std::string& name) const;               // null when absent

@@ -15,6 +15,13 @@
 #include "engine/weights/synthetic.h"
 
 namespace assay {
+
+std::string WeightStore::Identity(IdentityExtent extent) const {
+  const std::lock_guard lock(mutex_);
+  const auto known = identities_.find(extent);
+  return known != identities_.end() ? known->second : identities_[extent] = Digested(extent);
+}
+
 namespace {
 
 namespace fs = std::filesystem;

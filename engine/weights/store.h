@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,9 @@ struct StoredTensorInfo {
   std::string reason{};     // why nothing reads it; empty: it is read, or nobody knows
 };
 
+// How much of large tensors an identity is made of; of small ones always all.
+enum class IdentityExtent { kSampled, kWhole };
+
 // Thread-safe for concurrent Loads. Opening reads headers only; Load touches the bytes of one tensor.
 class WeightStore {
  public:
@@ -42,9 +47,17 @@ class WeightStore {
   // What was decided about the file that its reader may not expect ("tied by config, but ...").
   virtual std::vector<std::string> Notes() const { return {}; }
   virtual std::string format() const = 0;  // "safetensors", "gguf", "synthetic"
-  // SHA-256 over the headers (names, types, shapes, offsets) and file sizes, or over preset and seed: identity for
-  // reports.
-  virtual std::string Identity() const = 0;
+  // SHA-256 over configuration, headers (names, types, shapes, offsets), file sizes and the tensors' bytes, as `extent`
+  // says and content.h; or over preset and seed. Two checkpoints that differ in a byte that was looked at have two
+  // identities. Read once a store, kWhole once for files of one size and time.
+  std::string Identity(IdentityExtent extent = IdentityExtent::kSampled) const;
+
+ protected:
+  virtual std::string Digested(IdentityExtent extent) const = 0;
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::map<IdentityExtent, std::string> identities_;
 };
 
 // Opens `model`: a folder with config.json, a GGUF file whatever its name, or a preset's name. Presets are synthetic,

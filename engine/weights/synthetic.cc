@@ -177,7 +177,7 @@ class SyntheticStore final : public WeightStore {
     return listing;
   }
 
-  std::string Identity() const override {
+  std::string Digested(IdentityExtent) const override {
     Digest digest;
     digest.Add("synthetic 1").Add(spec_.name).Add(seed_);
     for (const TensorEntry& entry : Catalogue(spec_)) {

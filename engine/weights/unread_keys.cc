@@ -4,6 +4,7 @@
 
 #include "engine/base/check.h"
 #include "engine/weights/strict_json.h"
+#include "text/foreign.h"
 
 namespace assay {
 namespace {
@@ -208,7 +209,7 @@ void Walk(const json& object, const std::string& path, const std::set<std::strin
       continue;
     }
     // Names of files are shown in messages: printable ASCII only.
-    const std::string shown = ShortComplaint(full);
+    const std::string shown = ForMessage(full);
     std::string_view reason = ReasonOf(kHarmless, item.key(), family);
     const bool off = IsOff(item.value(), item.key());
     if (reason.empty() && off) reason = "off";

@@ -17,6 +17,7 @@
 #include "engine/base/quant.h"
 #include "engine/weights/safetensors.h"
 #include "engine/weights/strict_json.h"
+#include "text/foreign.h"
 
 namespace assay {
 namespace {
@@ -25,7 +26,7 @@ static_assert(std::endian::native == std::endian::little, "recorded values are r
 
 // A recorded trace larger than this is not one: 2^31 bytes of logits are 2000 rows of the largest vocabulary.
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 31;
-constexpr JsonLimits kJsonLimits{.bytes = std::size_t{1} << 29, .depth = 8, .values = 100'000'000};
+constexpr JsonLimits kJsonLimits{.bytes = std::size_t{1} << 29, .depth = 8};
 
 // The tensors of one safetensors file, each read with the type and shape its part must have.
 class TensorReader {
@@ -175,7 +176,7 @@ int SequenceNumber(const std::string& file, const std::string& name) {
     if (error != std::errc{} || end != name.data() + name.size()) number = -1;
   }
   Require(number >= 0, "{}: {}: expected tokens.i, logits.i, answer_mask.i, hidden.i, greedy.i or greedy_logits.i",
-          file, name);
+          file, ForMessage(name));
   return number;
 }
 
@@ -186,7 +187,7 @@ GoldenTrace ReadSafetensors(const std::string& path, const GoldenOptions& option
     const int number = SequenceNumber(path, entry.name);
     sequences[number].name = std::to_string(number);
     Require(entry.name.substr(entry.name.find('.') + 1) == sequences[number].name, "{}: {}: expected number {}", path,
-            entry.name, number);
+            ForMessage(entry.name), number);
   }
   GoldenTrace trace{.file = path};
   for (auto& [number, sequence] : sequences) {
@@ -199,34 +200,44 @@ GoldenTrace ReadSafetensors(const std::string& path, const GoldenOptions& option
   return trace;
 }
 
+void TakeId(const nlohmann::json& id, const std::string& path, GoldenSequence* s) {
+  Require(id.is_number_integer(), "{}: ids: element {} is not an integer", path, s->tokens.size());
+  Require(id >= 0 && id < (1 << 24), "{}: ids: element {} is {}", path, s->tokens.size(), id.dump());
+  s->tokens.push_back(id.get<std::int32_t>());
+}
+
+// `kept` columns of a row; 0: all.
+void TakeRow(const nlohmann::json& row, const std::string& path, int kept, int* vocab, GoldenSequence* s) {
+  Require(row.is_array(), "{}: logits: expected rows of numbers", path);
+  const std::size_t padded = row.size(), wanted = static_cast<std::size_t>(kept);
+  const std::size_t width = wanted > 0 && wanted < padded ? wanted : padded;
+  RequireVocabulary(path, "logits", static_cast<std::int64_t>(width), *vocab);
+  for (std::size_t column = 0; column < width; ++column) {
+    const nlohmann::json& logit = row[column];
+    Require(logit.is_number() && std::isfinite(logit.get<float>()), "{}: logits: element {} is not a finite number",
+            path, s->logits.size());
+    s->logits.push_back(logit.get<float>());
+  }
+  ++s->rows;
+}
+
 GoldenTrace ReadLogitsJson(const std::string& path, const GoldenOptions& options) {
-  const nlohmann::json root = ReadJsonFile(path, kJsonLimits);
-  Require(root.is_object() && root.contains("ids") && root.contains("logits"),
-          "{}: expected an object with ids and logits", path);
-  const nlohmann::json &ids = root["ids"], &rows = root["logits"];
-  Require(ids.is_array() && !ids.empty(), "{}: ids: expected a list of at least one token", path);
-  Require(rows.is_array() && !rows.empty() && rows.size() <= ids.size(),
-          "{}: logits: expected a list of 1 to {} rows, found {}", path, ids.size(), rows.size());
   GoldenTrace trace{.file = path};
   GoldenSequence s{.name = "0"};
-  for (const nlohmann::json& id : ids) {
-    Require(id.is_number_integer(), "{}: ids: element {} is not an integer", path, s.tokens.size());
-    Require(id >= 0 && id < (1 << 24), "{}: ids: element {} is {}", path, s.tokens.size(), id.dump());
-    s.tokens.push_back(id.get<std::int32_t>());
-  }
-  s.rows = static_cast<int>(rows.size());
-  for (const nlohmann::json& row : rows) {
-    Require(row.is_array(), "{}: logits: expected rows of numbers", path);
-    const std::size_t padded = row.size(), kept = options.vocab;
-    const std::size_t width = kept > 0 && kept < padded ? kept : padded;
-    RequireVocabulary(path, "logits", static_cast<std::int64_t>(width), trace.vocab);
-    for (std::size_t column = 0; column < width; ++column) {
-      const nlohmann::json& logit = row[column];
-      Require(logit.is_number() && std::isfinite(logit.get<float>()), "{}: logits: element {} is not a finite number",
-              path, s.logits.size());
-      s.logits.push_back(logit.get<float>());
-    }
-  }
+  // Element by element: a document of all logits would take many times the file.
+  const auto take = [&](const nlohmann::json&, const std::string& member, const nlohmann::json& element) {
+    if (member == "ids")
+      TakeId(element, path, &s);
+    else if (member == "logits")
+      TakeRow(element, path, options.vocab, &trace.vocab, &s);
+    return member == "ids" || member == "logits";
+  };
+  const nlohmann::json root = ParseJson(ReadJsonText(path, kJsonLimits), path, kJsonLimits, take);
+  Require(root.is_object() && root.contains("ids") && root.contains("logits"),
+          "{}: expected an object with ids and logits", path);
+  Require(root["ids"].is_array() && !s.tokens.empty(), "{}: ids: expected a list of at least one token", path);
+  Require(root["logits"].is_array() && s.rows >= 1 && s.rows <= static_cast<std::int64_t>(s.tokens.size()),
+          "{}: logits: expected a list of 1 to {} rows, found {}", path, s.tokens.size(), s.rows);
   trace.sequences.push_back(std::move(s));
   return trace;
 }

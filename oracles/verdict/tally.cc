@@ -57,7 +57,9 @@ std::vector<Judgement> Tally::Finish() const {
                          fmt::format("{} in {} comparisons, {:.3g} expected, at most {} allowed", metric.soft,
                                      metric.worst.comparisons, metric.expected, allowed)));
   }
-  for (const auto& [name, stated] : stated_) {
+  for (const auto& statement : stated_) {
+    const std::string& name = statement.first;
+    const std::int64_t stated = statement.second;
     const auto metric =
         std::find_if(metrics_.begin(), metrics_.end(), [&](const Metric& m) { return m.worst.metric == name; });
     const std::int64_t made = metric == metrics_.end() ? 0 : metric->worst.comparisons;

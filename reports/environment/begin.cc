@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
@@ -14,17 +15,21 @@
 
 namespace assay {
 
-std::string Now() {
-  const auto now = std::chrono::system_clock::now();
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
-  const auto milliseconds =
-      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+std::string Now() { return TimeText(std::chrono::system_clock::now()); }
+
+std::string TimeText(std::chrono::system_clock::time_point time) {
+  // Towards the past, so that milliseconds are never negative; a report has room for four digits of a year.
+  constexpr std::int64_t kFirst = -62135596800, kLast = 253402300799;
+  const auto whole = std::chrono::floor<std::chrono::seconds>(time);
+  const std::time_t seconds = std::clamp<std::int64_t>(whole.time_since_epoch().count(), kFirst, kLast);
   std::tm utc;
   ::gmtime_r(&seconds, &utc);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-  return fmt::format("{}.{:03}Z", text, milliseconds);
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(time - whole).count();
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
+                     utc.tm_hour, utc.tm_min, utc.tm_sec, milliseconds);
 }
+
+std::string FinishedAt(const Report& report) { return std::max(Now(), report.started); }
 
 std::string NewRunId() {
   std::random_device source;

@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
+#include <sstream>
 #include <string_view>
 #include <thread>
 
@@ -45,6 +48,39 @@ HostInfo ThisHost() {
   info.cores = std::thread::hardware_concurrency();
   info.memory_bytes = std::int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE);
   return info;
+}
+
+std::int64_t GroupLimit(const std::string& groups, const std::string& mount) {
+  namespace fs = std::filesystem;
+  std::int64_t least = std::numeric_limits<std::int64_t>::max();
+  // "0::/path" is of version 2, "4:memory:/path" of version 1.
+  const auto take = [&](const fs::path& root, std::string path, const char* file) {
+    for (;; path.resize(path.find_last_of('/'))) {
+      std::ifstream in(root / fs::path("." + path) / file);
+      if (std::int64_t limit = 0; in >> limit && limit > 0) least = std::min(least, limit);  // "max" is no number
+      if (path.find('/') == std::string::npos) return;
+    }
+  };
+  std::istringstream lines(groups);
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t first = line.find(':'), second = first == std::string::npos ? first : line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    const std::string path = line.substr(second + 1);
+    if (controllers == ",,") {
+      take(mount, path, "memory.max");
+      take(fs::path(mount) / "unified", path, "memory.max");
+    } else if (controllers.find(",memory,") != std::string::npos) {
+      take(fs::path(mount) / "memory", path, "memory.limit_in_bytes");
+    }
+  }
+  return least;
+}
+
+std::int64_t UsableMemory() {
+  std::ifstream in("/proc/self/cgroup");
+  const std::string groups{std::istreambuf_iterator<char>(in), {}};
+  return std::min(ThisHost().memory_bytes, GroupLimit(groups, "/sys/fs/cgroup"));
 }
 
 std::map<std::string, std::string> EnvironmentVariables() {

@@ -2,7 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <nlohmann/json.hpp>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
 #include <valijson/schema.hpp>
 #include <valijson/schema_parser.hpp>
@@ -10,42 +9,128 @@
 #include <valijson/validator.hpp>
 
 #include "reports/format/check_parts.h"
+#include "reports/format/json.h"
 #include "reports/format/report.h"
+#include "text/foreign.h"
 
 namespace assay {
 namespace {
 
-using Json = nlohmann::json;
+using Document = nlohmann::json;  // members of an object have no order here
 
-Json Parse(std::string_view text) {
-  try {
-    return Json::parse(text);
-  } catch (const Json::exception& error) {
-    throw ReportError(fmt::format("not JSON: {}", error.what()));
+class SchemaCheck {
+ public:
+  explicit SchemaCheck(std::string_view schema) : text_(ParseText<Document>(schema)) {
+    valijson::SchemaParser().populateSchema(valijson::adapters::NlohmannJsonAdapter(text_), schema_);
   }
-}
+
+  // `first`: the place that the first case of the document has in its report.
+  void Check(const Document& document, std::size_t first, std::vector<std::string>* problems) {
+    valijson::ValidationResults results;
+    if (validator_.validate(schema_, valijson::adapters::NlohmannJsonAdapter(document), &results)) return;
+    valijson::ValidationResults::Error error;
+    while (results.popError(error)) {
+      std::string path;
+      for (std::size_t i = 0; i < error.context.size(); ++i) {
+        const bool place = i == 2 && error.context[1] == "[cases]";
+        path += place ? fmt::format("[{}]", first + std::stoull(error.context[i].substr(1))) : error.context[i];
+      }
+      problems->push_back(fmt::format("{}: {}", ForMessage(path), ForMessage(error.description)));
+    }
+  }
+
+ private:
+  const Document text_;
+  valijson::Schema schema_;
+  valijson::Validator validator_{valijson::Validator::kStrongTypes};
+};
+
+// Compares a report's text with what is written of its contents, piece by piece.
+class Comparison {
+ public:
+  Comparison(const Report& report, Problems* problems) : written_(report), problems_(problems) {}
+
+  void Run(std::string_view text) {
+    const Document found =
+        ParseText<Document>(text, [&](const Document&, const std::string& member, Document& element) {
+          if (member == "cases") Case(element);
+          if (member == "benchmarks") Row(element);
+          return member == "cases" || member == "benchmarks";
+        });
+    Rest(found, Document(written_.Rest()));
+  }
+
+ private:
+  void Case(const Document& found) {
+    if (found != Document(written_.NextCase()))
+      problems_->push_back(
+          fmt::format("case {}: not as it is written: a default or a number is spelt out, or a bound's place is "
+                      "another",
+                      written_.report().cases[cases_].id()));
+    ++cases_;
+  }
+
+  void Row(const Document& found) {
+    const std::size_t at = rows_++;
+    const Document fresh(written_.Row(at));
+    if (found == fresh) return;
+    const Document none;
+    const bool figures = found.value("figures", none) != fresh.value("figures", none);
+    problems_->push_back(fmt::format("benchmark {}: {}", written_.report().benchmarks[at].id(),
+                                     figures ? "figures do not follow from the samples" : "not as it is written"));
+  }
+
+  void Rest(const Document& found, const Document& derived) {
+    for (const char* key : {"verdict", "counts", "skips"})
+      if (found.at(key) != derived.at(key))
+        problems_->push_back(fmt::format("{}: found {}, but the cases say {}", key, ForMessage(found.at(key).dump()),
+                                         ForMessage(derived.at(key).dump())));
+    const Report& report = written_.report();
+    if ((report.kind == "gate") != report.gate.has_value())
+      problems_->push_back(fmt::format("gate: {} of kind {}", report.gate ? "there" : "absent", report.kind));
+    if (found.value("gate", Document()) != derived.value("gate", Document()))
+      problems_->push_back("gate: decisions do not follow from the rounds");
+    if (found.at("environment").at("comparability") != derived.at("environment").at("comparability"))
+      problems_->push_back("environment.comparability: key or fields do not follow from the environment");
+    if (found.at("bounds") != derived.at("bounds"))
+      problems_->push_back("bounds: not each bound of the judgements once, in their order");
+  }
+
+  WrittenReport written_;
+  std::size_t cases_ = 0, rows_ = 0;
+  Problems* const problems_;
+};
 
 }  // namespace
 
+// Everything but the cases is one document, and so many cases at a time are one with it.
 std::vector<std::string> SchemaProblems(std::string_view report_text) {
-  return SchemaProblemsOf(report_text, ReportSchema());
+  constexpr std::size_t kTogether = 256;
+  std::vector<std::string> problems;
+  SchemaCheck schema(ReportSchema());
+  Document whole = ParseText<Document>(
+      report_text, [](const Document&, const std::string& member, Document&) { return member == "cases"; });
+  schema.Check(whole, 0, &problems);
+  if (!problems.empty()) return problems;
+  std::size_t first = 0;
+  Document& cases = whole["cases"];
+  const auto check = [&] {
+    schema.Check(whole, first, &problems);
+    first += cases.size();
+    cases.clear();
+  };
+  ParseText<Document>(report_text, [&](const Document&, const std::string& member, Document& element) {
+    if (member == "cases") cases.push_back(std::move(element));
+    if (cases.size() == kTogether) check();
+    return true;
+  });
+  if (!cases.empty()) check();
+  return problems;
 }
 
 std::vector<std::string> SchemaProblemsOf(std::string_view text, std::string_view schema_text) {
-  const Json document = Parse(text), schema_document = Parse(schema_text);
-  valijson::Schema schema;
-  valijson::SchemaParser parser;
-  parser.populateSchema(valijson::adapters::NlohmannJsonAdapter(schema_document), schema);
-  valijson::Validator validator(valijson::Validator::kStrongTypes);
-  valijson::ValidationResults results;
-  if (validator.validate(schema, valijson::adapters::NlohmannJsonAdapter(document), &results)) return {};
   std::vector<std::string> problems;
-  valijson::ValidationResults::Error error;
-  while (results.popError(error)) {
-    std::string path;
-    for (const std::string& part : error.context) path += part;
-    problems.push_back(fmt::format("{}: {}", path, error.description));
-  }
+  SchemaCheck(schema_text).Check(ParseText<Document>(text), 0, &problems);
   return problems;
 }
 
@@ -56,36 +141,7 @@ std::vector<std::string> ConsistencyProblems(std::string_view report_text) {
   CheckRows(report, &problems);
   CheckEnvironment(report, &problems);
   // Everything derived is written by one function: whatever differs from a fresh derivation was not written by it.
-  const Json found = Parse(report_text), derived = Parse(ToJson(report));
-  for (const char* key : {"verdict", "counts", "skips"}) {
-    if (found.at(key) != derived.at(key)) {
-      problems.push_back(
-          fmt::format("{}: found {}, but the cases say {}", key, found.at(key).dump(), derived.at(key).dump()));
-    }
-  }
-  if ((report.kind == "gate") != report.gate.has_value())
-    problems.push_back(fmt::format("gate: {} of kind {}", report.gate ? "there" : "absent", report.kind));
-  if (found.value("gate", Json()) != derived.value("gate", Json()))
-    problems.push_back("gate: decisions do not follow from the rounds");
-  if (found.at("environment").at("comparability") != derived.at("environment").at("comparability"))
-    problems.push_back("environment.comparability: key or fields do not follow from the environment");
-  if (found.at("bounds") != derived.at("bounds"))
-    problems.push_back("bounds: not each bound of the judgements once, in their order");
-  for (std::size_t i = 0; i < report.cases.size(); ++i) {
-    if (found.at("cases").at(i) != derived.at("cases").at(i))
-      problems.push_back(
-          fmt::format("case {}: not as it is written: a default or a number is spelt out, or a bound's place is "
-                      "another",
-                      report.cases[i].id()));
-  }
-  for (std::size_t i = 0; i < report.benchmarks.size(); ++i) {
-    const Json &row = found.at("benchmarks").at(i), &fresh = derived.at("benchmarks").at(i);
-    if (row == fresh) continue;
-    const Json none;
-    const bool figures = row.value("figures", none) != fresh.value("figures", none);
-    problems.push_back(fmt::format("benchmark {}: {}", report.benchmarks[i].id(),
-                                   figures ? "figures do not follow from the samples" : "not as it is written"));
-  }
+  Comparison(report, &problems).Run(report_text);
   return problems;
 }
 

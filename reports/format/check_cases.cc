@@ -144,6 +144,10 @@ void CheckCases(const Report& report, Problems* problems) {
   if (report.complete && count != report.selected)
     problems->push_back(fmt::format("complete, but {} cases of {} selected are reported", count, report.selected));
   if (report.complete && report.finished.empty()) problems->push_back("complete, but run.finished is null");
+  // Texts of one form are ordered as their times are.
+  if (!report.finished.empty() && report.finished < report.started)
+    problems->push_back(fmt::format("run: finished {} before it started {}", report.finished, report.started));
+  if (report.duration_s < 0) problems->push_back(fmt::format("run: a duration of {} s", report.duration_s));
   if (report.complete && !report.problems.empty()) problems->push_back("complete, but integrity.problems is not empty");
   if (!report.complete && report.problems.empty())
     problems->push_back("not complete, but integrity.problems names no reason");

@@ -9,7 +9,6 @@ namespace assay {
 namespace {
 
 constexpr int kGzip = 16 + MAX_WBITS;  // tells zlib that the header is gzip's
-constexpr std::size_t kLargestText = std::size_t{1} << 30;
 
 Bytef* BytesOf(std::string_view text) {
   return const_cast<Bytef*>(reinterpret_cast<const Bytef*>(text.data()));  // zlib does not write to its input
@@ -45,7 +44,7 @@ std::string Decompressed(std::string_view bytes, const std::string& path) {
   stream.avail_in = static_cast<uInt>(bytes.size());
   std::string text, block(1 << 16, '\0');
   int result = Z_OK;
-  while (result == Z_OK && text.size() <= kLargestText) {
+  while (result == Z_OK && text.size() <= kLargestReport) {
     stream.next_out = BytesOf(block);
     stream.avail_out = static_cast<uInt>(block.size());
     result = inflate(&stream, Z_NO_FLUSH);
@@ -53,7 +52,7 @@ std::string Decompressed(std::string_view bytes, const std::string& path) {
   }
   const bool whole = result == Z_STREAM_END && stream.avail_in == 0;
   inflateEnd(&stream);
-  if (text.size() > kLargestText) throw ReportError(fmt::format("cannot read {}: more than 1 GiB of text", path));
+  if (text.size() > kLargestReport) throw ReportError(fmt::format("cannot read {}: more than 1 GiB of text", path));
   if (!whole) throw ReportError(fmt::format("cannot read {}: not one whole gzip file", path));
   return text;
 }

@@ -1,14 +1,39 @@
 // Shared by the files that turn reports into JSON and back: what equals its default is left out.
 #pragma once
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 #include "reports/format/report.h"
+#include "text/json.h"
 
 namespace assay {
 
 using Json = nlohmann::ordered_json;
+
+// Text that is not one JSON document, or too large a one.
+class NotJson : public ReportError {
+ public:
+  using ReportError::ReportError;
+};
+// Of a file that anybody may have written. Throws NotJson.
+template <class Document = Json>
+Document ParseText(std::string_view text, const JsonTaker<Document>& take = nullptr);
+
+inline Json JsonOrNothing(std::string_view text) {
+  try {
+    return ParseText(text);
+  } catch (const NotJson&) {
+    return {};
+  }
+}
+
+// Nothing but printable ASCII, and line ends where `indent` asks for them.
+inline std::string Ascii(const Json& json, int indent = -1) {
+  return json.dump(indent, ' ', true, Json::error_handler_t::replace);
+}
 
 // A number as its shortest text: a whole one without a decimal point.
 Json Number(double value);
@@ -23,6 +48,17 @@ inline void PutUnless(double absent, Json* object, const char* key, double value
 inline void PutText(Json* object, const char* key, const std::string& text) {
   PutUnless(std::string(), object, key, text);
 }
+
+// Every distinct bound once; judgements name theirs by its place.
+class BoundTable {
+ public:
+  std::size_t Add(const Bound& bound);
+  const Json& json() const { return bounds_; }
+
+ private:
+  std::map<std::string, std::size_t> places_;
+  Json bounds_ = Json::array();
+};
 
 // JSON has no NaN or infinity: the number is left out and named instead.
 void PutNumber(Json* object, const char* key, double value, double absent = 0);
@@ -47,6 +83,21 @@ GateRecord GateFrom(const Json& json);
 
 Json DistributionJson(const Distribution& distribution);
 Distribution DistributionFrom(const Json& json);
+
+// A report in pieces, as it is written: a document of it all would take many times its text.
+class WrittenReport {
+ public:
+  explicit WrittenReport(const Report& as_measured);
+  const Report& report() const { return report_; }
+  Json NextCase();  // each once, in their order
+  Json Row(std::size_t i) const;
+  Json Rest() const;  // without the elements of cases and benchmarks; after the last case
+
+ private:
+  const Report report_;
+  BoundTable bounds_;
+  std::size_t next_ = 0;
+};
 
 // A case that stands alone: {"bounds": [...], "case": {...}}, as it was measured.
 Json CaseRecordJson(const ReportCase& item);

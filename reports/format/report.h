@@ -1,11 +1,14 @@
 // What a run found, as plain data, and its JSON form. Nothing of the engine is needed to read or write a report.
 // report.schema.json is the exact shape of the current version.
 //
+// A report has at most kLargestReport bytes of text; a larger file is not read.
+//
 // Numbers are SI (seconds, bytes, FLOP, Hz but for clocks in MHz) and finite; a value that was not finite is left out
 // and named in "non_finite". Nothing that follows from something else is stored: it is written for readers and
 // recomputed by whoever checks (check.h).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -24,6 +27,7 @@
 namespace assay {
 
 inline constexpr const char* kReportSchemaName = "assay.report";
+inline constexpr std::size_t kLargestReport = std::size_t{1} << 30;
 inline constexpr const char* kReportSchemaVersion = "2.3.0";
 
 // A report that cannot be read or written. The message names the file or the field.

@@ -6,32 +6,18 @@
 #include <limits>
 
 #include "reports/format/json.h"
+#include "text/foreign.h"
 
 namespace assay {
 namespace {
 
-// Every distinct bound once; judgements name theirs by its place.
-class BoundTable {
- public:
-  std::size_t Add(const Bound& bound) {
-    const std::string key = fmt::format("{} {} {}", bound.soft, bound.hard, bound.from);
-    const auto [known, fresh] = places_.emplace(key, bounds_.size());
-    if (fresh) bounds_.push_back(Line(bound));
-    return known->second;
-  }
-  Json json() const { return bounds_; }
-
- private:
-  static Json Line(const Bound& bound) {
-    Json json = Json::object();
-    PutNumber(&json, "soft", bound.soft);
-    if (bound.hard != bound.soft) PutNumber(&json, "hard", bound.hard, bound.soft);
-    json["from"] = bound.from;
-    return json;
-  }
-  std::map<std::string, std::size_t> places_;
-  Json bounds_ = Json::array();
-};
+Json BoundJson(const Bound& bound) {
+  Json json = Json::object();
+  PutNumber(&json, "soft", bound.soft);
+  if (bound.hard != bound.soft) PutNumber(&json, "hard", bound.hard, bound.soft);
+  json["from"] = bound.from;
+  return json;
+}
 
 std::vector<Bound> BoundsFrom(const Json& json) {
   std::vector<Bound> bounds;
@@ -170,14 +156,14 @@ void CheckVersion(const Json& json) {
   }
   const Json version = json["schema"].value("version", Json());
   if (!version.is_string())
-    throw ReportError(fmt::format("not a report: schema.version is {}, expected text", version.dump()));
+    throw ReportError(fmt::format("not a report: schema.version is {}, expected text", ForMessage(version.dump())));
   const std::string found = version.get<std::string>();
   const std::string known = kReportSchemaVersion;
   if (found.substr(0, found.find('.')) != known.substr(0, known.find('.'))) {
     throw ReportVersionError(
         fmt::format("report version {}: this build reads {}.x; read it with the build whose commit it names, or "
                     "repeat the run with this one",
-                    found, known.substr(0, known.find('.'))));
+                    ForMessage(found), known.substr(0, known.find('.'))));
   }
 }
 
@@ -227,8 +213,8 @@ Axes AxesFrom(const Json& json) {
     else if (value.is_number_integer())
       axes.Set(name, value.get<std::int64_t>());
     else
-      throw ReportError(fmt::format("not a report: axis '{}' is {}, expected text or a whole number", name,
-                                    value.dump(-1, ' ', false, Json::error_handler_t::replace)));
+      throw ReportError(fmt::format("not a report: axis '{}' is {}, expected text or a whole number", ForMessage(name),
+                                    ForMessage(value.dump())));
   }
   return axes;
 }
@@ -239,14 +225,16 @@ Status StatusFrom(const Json& object) {
   const std::string name = found->get<std::string>();
   const std::optional<Status> status = StatusFromName(name);
   if (!status)
-    throw ReportError(fmt::format("not a report: status '{}': expected pass, skip, unstable, fail or error", name));
+    throw ReportError(
+        fmt::format("not a report: status '{}': expected pass, skip, unstable, fail or error", ForMessage(name)));
   return *status;
 }
 
 Verdict VerdictFrom(const std::string& name) {
   const std::optional<Verdict> verdict = VerdictFromName(name);
   if (!verdict)
-    throw ReportError(fmt::format("not a report: verdict '{}': expected MATCH, DRIFT, TIE_FLIP, VOID or WRONG", name));
+    throw ReportError(
+        fmt::format("not a report: verdict '{}': expected MATCH, DRIFT, TIE_FLIP, VOID or WRONG", ForMessage(name)));
   return *verdict;
 }
 
@@ -272,42 +260,90 @@ RunMeasure MeasureFrom(const std::string& text) {
   return measure;
 }
 
-std::string ToJson(const Report& as_measured) {
-  const Report report = AsWritten(as_measured);
-  const ReportSummary summary = Summarise(report);
-  BoundTable bounds;
-  Json cases = Json::array(), rows = Json::array(), skips = Json::array(), limits = Json::array(),
-       models = Json::array();
-  for (const ReportCase& item : report.cases) cases.push_back(CaseJson(item, &bounds));
-  for (const ReportBenchmark& row : report.benchmarks) rows.push_back(BenchmarkJson(row, report.limits));
+std::size_t BoundTable::Add(const Bound& bound) {
+  const std::string key = fmt::format("{} {} {}", bound.soft, bound.hard, bound.from);
+  const auto [known, fresh] = places_.emplace(key, bounds_.size());
+  if (fresh) bounds_.push_back(BoundJson(bound));
+  return known->second;
+}
+
+WrittenReport::WrittenReport(const Report& as_measured) : report_(AsWritten(as_measured)) {}
+
+Json WrittenReport::NextCase() { return CaseJson(report_.cases.at(next_++), &bounds_); }
+
+Json WrittenReport::Row(std::size_t i) const { return BenchmarkJson(report_.benchmarks.at(i), report_.limits); }
+
+Json WrittenReport::Rest() const {
+  const ReportSummary summary = Summarise(report_);
+  Json skips = Json::array(), limits = Json::array(), models = Json::array();
   for (const auto& [reason, ids] : summary.skips) skips.push_back({{"reason", reason}, {"ids", ids}});
-  for (const HardwareLimits& known : report.limits) limits.push_back(LimitsJson(known));
-  for (const ModelInfo& model : report.models)
+  for (const HardwareLimits& known : report_.limits) limits.push_back(LimitsJson(known));
+  for (const ModelInfo& model : report_.models)
     models.push_back({{"name", model.name}, {"format", model.format}, {"identity", model.identity}});
   Json json;
   json["schema"] = {{"name", kReportSchemaName}, {"version", kReportSchemaVersion}};
   json["verdict"] = summary.verdict;
-  json["run"] = RunJson(report);
-  json["counts"] = CountsJson(report, summary);
-  json["population"] = {{"listed", report.listed}, {"selected", report.selected}};
-  json["integrity"] = {{"complete", report.complete}, {"problems", report.problems}};
-  json["environment"] = EnvironmentJson(report.environment);
+  json["run"] = RunJson(report_);
+  json["counts"] = CountsJson(report_, summary);
+  json["population"] = {{"listed", report_.listed}, {"selected", report_.selected}};
+  json["integrity"] = {{"complete", report_.complete}, {"problems", report_.problems}};
+  json["environment"] = EnvironmentJson(report_.environment);
   json["models"] = std::move(models);
-  for (const RunMeasure& measure : report.measures) json["measures"].push_back(MeasureJson(measure));
+  for (const RunMeasure& measure : report_.measures) json["measures"].push_back(MeasureJson(measure));
   json["limits"] = std::move(limits);
   json["skips"] = std::move(skips);
-  json["bounds"] = bounds.json();
+  json["bounds"] = bounds_.json();
+  json["cases"] = Json::array();
+  json["benchmarks"] = Json::array();
+  if (report_.gate) json["gate"] = GateJson(*report_.gate);
+  if (report_.distribution) json["distribution"] = DistributionJson(*report_.distribution);
+  return json;
+}
+
+std::string ToJson(const Report& as_measured) {
+  WrittenReport written(as_measured);
+  Json cases = Json::array(), rows = Json::array();
+  for (std::size_t i = 0; i < written.report().cases.size(); ++i) cases.push_back(written.NextCase());
+  for (std::size_t i = 0; i < written.report().benchmarks.size(); ++i) rows.push_back(written.Row(i));
+  Json json = written.Rest();
   json["cases"] = std::move(cases);
   json["benchmarks"] = std::move(rows);
-  if (report.gate) json["gate"] = GateJson(*report.gate);
-  if (report.distribution) json["distribution"] = DistributionJson(*report.distribution);
   return Printed(json);
 }
+
+// What is kept of a report beside its cases and rows is read several times by whoever checks it.
+constexpr JsonLimits kReportLimits{.bytes = kLargestReport, .memory_per_byte = 3, .memory = std::size_t{24} << 20};
+
+template <class Document>
+Document ParseText(std::string_view text, const JsonTaker<Document>& take) {
+  try {
+    return ParseJson<Document>(text, kReportLimits, take);
+  } catch (const JsonError& error) {
+    throw NotJson(error.what());
+  }
+}
+template Json ParseText(std::string_view, const JsonTaker<Json>&);
+template nlohmann::json ParseText(std::string_view, const JsonTaker<nlohmann::json>&);
 
 Report FromJson(std::string_view text) {
   Report report;
   try {
-    const Json json = Json::parse(text);
+    std::vector<Bound> bounds;
+    bool bounded = false;
+    // Element by element, so that a document of them is never whole.
+    const JsonTaker<Json> take = [&](const Json& root, const std::string& member, const Json& element) {
+      const bool is_case = member == "cases", is_row = member == "benchmarks";
+      if (!is_case && !is_row) return false;
+      CheckVersion(root);
+      if (!bounded && is_case) bounds = BoundsFrom(root.at("bounds"));
+      bounded = bounded || is_case;
+      if (is_case)
+        report.cases.push_back(CaseFrom(element, bounds));
+      else
+        report.benchmarks.push_back(BenchmarkFrom(element));
+      return true;
+    };
+    const Json json = ParseText<Json>(text, take);
     CheckVersion(json);
     ReadRun(json.at("run"), &report);
     report.environment = EnvironmentFrom(json.at("environment"));
@@ -318,14 +354,15 @@ Report FromJson(std::string_view text) {
     for (const Json& limits : json.at("limits")) report.limits.push_back(LimitsFrom(limits));
     report.listed = json.at("population").at("listed");
     report.selected = json.at("population").at("selected");
-    const std::vector<Bound> bounds = BoundsFrom(json.at("bounds"));
-    for (const Json& item : json.at("cases")) report.cases.push_back(CaseFrom(item, bounds));
-    for (const Json& row : json.at("benchmarks")) report.benchmarks.push_back(BenchmarkFrom(row));
+    for (const char* list : {"bounds", "cases", "benchmarks"})
+      if (!json.at(list).is_array()) throw ReportError(fmt::format("not a report: {} is no list", list));
     if (json.contains("gate")) report.gate = GateFrom(json["gate"]);
     if (json.contains("distribution")) report.distribution = DistributionFrom(json["distribution"]);
     report.complete = json.at("integrity").at("complete");
     report.problems = json.at("integrity").at("problems").get<std::vector<std::string>>();
   } catch (const Json::exception& error) {
+    throw ReportError(fmt::format("not a report: {}", error.what()));
+  } catch (const NotJson& error) {
     throw ReportError(fmt::format("not a report: {}", error.what()));
   }
   return report;

@@ -2,14 +2,14 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
+#include <random>
 #include <utility>
 
 #include "reports/format/gzip.h"
@@ -23,8 +23,9 @@ namespace {
 
 class Descriptor {
  public:
+  // A mode is what the umask leaves of it.
   Descriptor(const std::string& path, const std::string& asked, int flags)
-      : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+      : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {
     if (fd_ < 0) Fail("cannot open", asked, errno);
   }
   ~Descriptor() { ::close(fd_); }
@@ -46,48 +47,109 @@ void WriteText(int fd, const std::string& asked, std::string_view text) {
   }
 }
 
-void WriteAll(const std::string& path, const std::string& asked, std::string_view text) {
-  const Descriptor file(path, asked, O_WRONLY | O_CREAT | O_EXCL);
-  WriteText(file.get(), asked, text);
-  if (::fsync(file.get()) != 0) Fail("cannot write", asked, errno);
-}
-
 void SyncFolderOf(const std::string& path) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
-  const Descriptor directory(folder.empty() ? "." : folder, folder, O_RDONLY | O_DIRECTORY);
-  // Some file systems refuse to sync a folder; the file itself is safe by then.
-  if (::fsync(directory.get()) != 0 && errno != EINVAL) Fail("cannot sync", folder, errno);
+  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  // A folder may be written to that may not be read, and some file systems refuse to sync one; the file is in its
+  // place.
+  if (fd < 0 && errno == EACCES) return;
+  if (fd < 0) Fail("cannot open", folder, errno);
+  const int error = ::fsync(fd) == 0 ? 0 : errno;
+  ::close(fd);
+  if (error != 0 && error != EINVAL) Fail("cannot sync", folder, error);
 }
+
+// Where links lead, a link to nothing too: what is there is replaced, the links stay.
+std::string TargetOf(const std::string& asked) {
+  std::filesystem::path path = asked;
+  std::error_code error;
+  for (int links = 0; std::filesystem::is_symlink(path, error); ++links) {
+    if (links == 40) Fail("cannot follow", asked, ELOOP);
+    path = path.parent_path() / std::filesystem::read_symlink(path, error);
+  }
+  return path.string();
+}
+
+// A file beside `target` that nobody else writes: processes in containers share a process id, so its name is drawn.
+// Removed unless it was put in the target's place.
+class Temporary {
+ public:
+  Temporary(const std::string& target, std::string asked)
+      : asked_(std::move(asked)),
+        target_(target),
+        path_((std::filesystem::path(target).parent_path() / fmt::format(".assay-{}.tmp", Drawn())).string()),
+        file_(path_, asked_, O_WRONLY | O_CREAT | O_EXCL) {}
+  ~Temporary() {
+    if (!placed_) std::remove(path_.c_str());
+  }
+  Temporary(const Temporary&) = delete;
+  Temporary& operator=(const Temporary&) = delete;
+
+  void Write(std::string_view text) {
+    WriteText(file_.get(), asked_, text);
+    if (::fsync(file_.get()) != 0) Fail("cannot write", asked_, errno);
+  }
+
+  // Whoever could read or write what was there still can.
+  void Place() {
+    struct ::stat before {};
+    if (::stat(target_.c_str(), &before) == 0) {
+      if (::fchown(file_.get(), before.st_uid, before.st_gid) != 0) {
+        // Only root may give files away.
+      }
+      if (::fchmod(file_.get(), before.st_mode & 07777) != 0) Fail("cannot set the mode of", asked_, errno);
+    }
+    if (std::rename(path_.c_str(), target_.c_str()) != 0) Fail("cannot replace", asked_, errno);
+    placed_ = true;
+  }
+
+ private:
+  static std::string Drawn() {
+    std::random_device source;
+    return fmt::format("{:08x}{:08x}{:08x}", source(), source(), source());
+  }
+
+  const std::string asked_, target_, path_;
+  Descriptor file_;
+  bool placed_ = false;
+};
 
 }  // namespace
 
 void WriteFileAtomically(const std::string& asked, std::string_view text) {
   const std::string packed = IsGzipPath(asked) ? Compressed(text) : std::string();
-  // A link stays and what it points to is replaced; devices, pipes and folders are not replaced by a file.
+  // Devices, pipes and folders are not replaced by a file.
+  const std::string path = TargetOf(asked);
   std::error_code error;
-  const std::filesystem::path target = std::filesystem::weakly_canonical(asked, error);
-  const std::string path = error ? asked : target.string();
   if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error))
     throw ReportError(fmt::format("cannot replace {}: it is not a regular file", asked));
-  const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
-  try {
-    WriteAll(temporary, asked, IsGzipPath(asked) ? packed : text);
-    if (std::rename(temporary.c_str(), path.c_str()) != 0) Fail("cannot replace", asked, errno);
-  } catch (...) {
-    std::remove(temporary.c_str());
-    throw;
-  }
+  Temporary temporary(path, asked);
+  temporary.Write(IsGzipPath(asked) ? packed : text);
+  temporary.Place();
   SyncFolderOf(path);
 }
 
 std::string ReadFile(const std::string& path) {
-  std::error_code error;
-  if (std::filesystem::is_directory(path, error))
-    throw ReportError(fmt::format("cannot read {}: it is a folder", path));
-  std::ifstream in(path, std::ios::binary);
-  if (!in) Fail("cannot open", path, errno);
-  std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  if (in.bad()) throw ReportError(fmt::format("cannot read {}", path));
+  // Without O_NONBLOCK, opening a pipe would wait for a writer.
+  const Descriptor file(path, path, O_RDONLY | O_NONBLOCK);
+  struct ::stat info {};
+  if (::fstat(file.get(), &info) != 0) Fail("cannot read", path, errno);
+  if (S_ISDIR(info.st_mode)) throw ReportError(fmt::format("cannot read {}: it is a folder", path));
+  if (!S_ISREG(info.st_mode)) throw ReportError(fmt::format("cannot read {}: it is a device, pipe or socket", path));
+  return ReadStream(file.get(), path);
+}
+
+std::string ReadStream(int fd, const std::string& path) {
+  std::string text;
+  for (std::string block(1 << 16, '\0');;) {
+    const ssize_t got = ::read(fd, block.data(), block.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) Fail("cannot read", path, errno);
+    if (got == 0) break;
+    text.append(block, 0, static_cast<std::size_t>(got));
+    if (text.size() > kLargestReport)
+      throw ReportError(fmt::format("cannot read {}: more than {} bytes", path, kLargestReport));
+  }
   return IsGzipPath(path) ? Decompressed(text, path) : text;
 }
 

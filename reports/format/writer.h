@@ -10,11 +10,16 @@ namespace assay {
 
 // Puts `text` at `path` in one step: temporary file beside it, fsync, rename, fsync of the folder. Whoever reads `path`
 // sees the old content or the new, never a part. Throws ReportError naming path and cause; then `path` is as it was.
-// A link stays a link; what is there and no regular file is refused. A path that ends in ".gz" is written compressed.
+// A link stays a link, and mode and, where that is allowed, owner stay those of the file that is replaced; what is
+// there and no regular file is refused. A path that ends in ".gz" is written compressed. The temporary file has a name
+// of its own (.assay-*.tmp): one that a killed process left is in nobody's way.
 void WriteFileAtomically(const std::string& path, std::string_view text);
 
-// Reads a whole file, and decompresses it when its path ends in ".gz". Throws ReportError naming it.
+// Reads a whole regular file of at most kLargestReport bytes, and decompresses it when its path ends in ".gz". Throws
+// ReportError naming it.
 std::string ReadFile(const std::string& path);
+// The same from an open descriptor, of any kind.
+std::string ReadStream(int fd, const std::string& path);
 
 // A file that grows line by line under the name PATH.part and gets its own name when it is whole: whoever reads PATH
 // sees all of it or nothing. Throws ReportError naming path and cause.

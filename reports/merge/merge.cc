@@ -280,7 +280,7 @@ class Merger {
       if (!group.merged) continue;
       if (std::exchange(first, false)) report.environment = group.environment;
       AddGpus(group, &gpus);
-      report.finished = std::max(report.finished, group.end.finished);
+      report.finished = std::max({report.finished, group.end.finished, report.started});
       std::move(group.cases.begin(), group.cases.end(), std::back_inserter(report.cases));
     }
     report.environment.gpus = std::move(gpus);

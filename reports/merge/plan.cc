@@ -106,7 +106,7 @@ std::string PlanHash(const Plan& plan) { return Sha256(Canonical(PlanJson(plan))
 
 Plan PlanFrom(std::string_view text) {
   try {
-    const Json json = Json::parse(text);
+    const Json json = ParseText<Json>(text);
     if (!json.is_object() || !json.contains("plan")) throw ReportError("not a plan: it has no member 'plan'");
     CheckVersion(json.at("plan"));
     Plan plan = ContentsFrom(json.at("plan"));
@@ -118,6 +118,8 @@ Plan PlanFrom(std::string_view text) {
                       found, Sha256(Canonical(json.at("plan")))));
     return plan;
   } catch (const Json::exception& error) {
+    throw ReportError(fmt::format("not a plan: {}", error.what()));
+  } catch (const NotJson& error) {
     throw ReportError(fmt::format("not a plan: {}", error.what()));
   }
 }

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view kHead = "{\"hash\":\"";
 constexpr std::size_t kDigits = 64;
+constexpr JsonLimits kLineLimits{.bytes = std::size_t{64} << 20};
 
 // ASCII alone, so that a cut is never within a letter.
 std::string Text(const Json& json) { return json.dump(-1, ' ', true, Json::error_handler_t::replace); }
@@ -73,10 +74,10 @@ ShardEnd EndFrom(const Json& json) {
 // A text that breaks off is no JSON at its end; one that was changed is none before.
 bool BreaksOff(std::string_view line) {
   try {
-    const Json whole = Json::parse(line);
+    ParseJson<Json>(line, kLineLimits);
     return true;  // but for the end of its line
-  } catch (const Json::parse_error& error) {
-    return error.byte > line.size();
+  } catch (const JsonError& error) {
+    return error.breaks_off();
   }
 }
 
@@ -117,7 +118,9 @@ class Reader {
     if (line.substr(kHead.size(), kDigits) != hash) return "its hash does not follow from its text and the line before";
     hash_ = hash;
     try {
-      return TakeRecord(Json::parse(line));
+      return TakeRecord(ParseJson<Json>(line, kLineLimits));
+    } catch (const JsonError& error) {
+      return error.what();
     } catch (const Json::exception& error) {
       return error.what();
     } catch (const ReportError& error) {

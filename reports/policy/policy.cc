@@ -3,27 +3,27 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "reports/format/check.h"
+#include "reports/format/json.h"
 
 namespace assay {
 namespace {
 
-using Json = nlohmann::json;
+using Document = nlohmann::json;  // members have no order
 
 template <class Value>
-void Take(const Json& object, const char* key, std::vector<Value>* values) {
+void Take(const Document& object, const char* key, std::vector<Value>* values) {
   if (object.contains(key)) *values = object[key].get<std::vector<Value>>();
 }
 
-GateRule RuleFrom(const Json& json) {
+GateRule RuleFrom(const Document& json) {
   GateRule rule;
   rule.alpha = json.value("alpha", rule.alpha);
   rule.screen_rounds = json.value("screen_rounds", rule.screen_rounds);
   Take(json, "looks", &rule.looks);
   if (!json.contains("threshold_percent")) return rule;
-  const Json& threshold = json["threshold_percent"];
+  const Document& threshold = json["threshold_percent"];
   if (threshold.is_string())
     rule.automatic = true;
   else
@@ -31,11 +31,11 @@ GateRule RuleFrom(const Json& json) {
   return rule;
 }
 
-Policy Parsed(const Json& json) {
+Policy Parsed(const Document& json) {
   Policy policy;
   policy.name = json.at("name");
-  const Json& require = json.at("require");
-  const Json bench = json.value("bench", Json::object());
+  const Document& require = json.at("require");
+  const Document bench = json.value("bench", Document::object());
   Take(require, "devices", &policy.devices);
   Take(require, "suites", &policy.suites);
   Take(require, "models", &policy.models);
@@ -45,8 +45,8 @@ Policy Parsed(const Json& json) {
   Take(bench, "prompt", &policy.prompts);
   Take(bench, "n", &policy.sessions);
   Take(bench, "ctx", &policy.contexts);
-  policy.rule = RuleFrom(json.value("gate", Json::object()));
-  for (const Json& waiver : json.value("waivers", Json::array()))
+  policy.rule = RuleFrom(json.value("gate", Document::object()));
+  for (const Document& waiver : json.value("waivers", Document::array()))
     policy.waivers.push_back({waiver.at("id"), waiver.at("reason"), waiver.at("expires")});
   return policy;
 }
@@ -63,8 +63,10 @@ Policy PolicyFrom(std::string_view text, const std::string& file, const std::str
       for (const std::string& problem : problems) all += (all.empty() ? "" : "; ") + problem;
       throw refuse(all);
     }
-    policy = Parsed(Json::parse(text));
-  } catch (const Json::exception& error) {
+    policy = Parsed(ParseText<Document>(text));
+  } catch (const Document::exception& error) {
+    throw refuse(error.what());
+  } catch (const NotJson& error) {
     throw refuse(error.what());
   }
   if (const std::string_view problem = RuleProblem(policy.rule); !problem.empty())

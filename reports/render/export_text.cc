@@ -7,36 +7,12 @@
 
 #include "reports/render/gate_cells.h"
 #include "reports/render/summary.h"
+#include "text/foreign.h"
 
 namespace assay {
 namespace {
 
 constexpr const char* kReplacement = "\xEF\xBF\xBD";
-
-struct Character {
-  std::uint32_t code = 0;
-  std::size_t bytes = 1;
-  bool valid = false;
-};
-
-// The first character of `text`, which is not empty. Overlong forms, surrogates and what is beyond Unicode are not
-// valid.
-Character FirstOf(std::string_view text) {
-  const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
-  if (byte(0) < 0x80) return {byte(0), 1, true};
-  const std::size_t bytes = byte(0) >= 0xF0 ? 4 : byte(0) >= 0xE0 ? 3 : 2;
-  if (byte(0) < 0xC2 || byte(0) > 0xF4 || text.size() < bytes) return {};
-  std::uint32_t code = byte(0) & (0x7Fu >> bytes);
-  for (std::size_t i = 1; i < bytes; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return {};
-    code = code << 6 | (byte(i) & 0x3Fu);
-  }
-  constexpr std::uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
-  if (code < kLeast[bytes] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return {};
-  return {code, bytes, true};
-}
-
-bool IsControl(std::uint32_t code) { return code < 0x20 || (code >= 0x7F && code < 0xA0); }
 
 }  // namespace
 
@@ -44,10 +20,12 @@ std::string WellFormed(std::string_view text) {
   std::string formed;
   formed.reserve(text.size());
   while (!text.empty()) {
-    const Character first = FirstOf(text);
+    const Character first = FirstCharacter(text);
     const std::string_view bytes = text.substr(0, first.bytes);
     if (!first.valid || first.code == 0xFFFE || first.code == 0xFFFF) {
       formed += kReplacement;
+    } else if (IsHidden(first.code)) {
+      formed += fmt::format("\\u{:04X}", first.code);
     } else if (first.code == '\r') {
       if (!text.starts_with("\r\n")) formed += '\n';
     } else if (first.code == '\n' || first.code == '\t' || !IsControl(first.code)) {

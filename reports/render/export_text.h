@@ -11,7 +11,8 @@
 namespace assay {
 
 // UTF-8 that XML 1.0 can hold. Names come from files that anybody made: bytes that are no UTF-8 and characters that XML
-// forbids become U+FFFD, control characters stand as "\x1B", and a carriage return is a line's end.
+// forbids become U+FFFD, control characters stand as "\x1B", marks that turn or hide text as "\u202E", and a carriage
+// return is a line's end.
 std::string WellFormed(std::string_view text);
 // In one line: a line's end or a tab is a space.
 std::string OneLine(std::string_view text);

@@ -308,9 +308,11 @@ History HistoryStore::Read(const HistoryWindow& window) {
       run.dirty = next().getInt() != 0;
       for (std::string* text : {&run.build_id, &run.version, &run.machine, &run.device, &run.driver, &run.command})
         *text = next().getString();
-      for (const Json& item : Json::parse(next().getString())) run.limits.push_back(LimitsFrom(item));
+      const Json limits = ParseText(next().getString());
+      for (const Json& item : limits) run.limits.push_back(LimitsFrom(item));
       run.key = next().getString();
-      for (const Json& item : Json::parse(next().getString())) run.key_fields.emplace_back(item.at(0), item.at(1));
+      const Json fields = ParseText(next().getString());
+      for (const Json& item : fields) run.key_fields.emplace_back(item.at(0), item.at(1));
       history.runs.push_back(std::move(run));
     }
     if (!window.points) return history;
@@ -318,14 +320,14 @@ History HistoryStore::Read(const HistoryWindow& window) {
     while (cell_rows.executeStep()) {
       cells.emplace(cell_rows.getColumn(0).getInt64(), history.cells.size());
       history.cells.push_back({cell_rows.getColumn(1), cell_rows.getColumn(2), cell_rows.getColumn(3),
-                               AxesFrom(Json::parse(cell_rows.getColumn(4).getString())), cell_rows.getColumn(5),
+                               AxesFrom(ParseText(cell_rows.getColumn(4).getString())), cell_rows.getColumn(5),
                                cell_rows.getColumn(6).getString() == "higher"});
     }
     std::unordered_map<std::int64_t, HistoryPoint> facts;
     SQLite::Statement fact_rows(*db.sqlite, "SELECT id, text FROM facts");
     while (fact_rows.executeStep()) {
       HistoryPoint& point = facts[fact_rows.getColumn(0).getInt64()];
-      const Json told = Json::parse(fact_rows.getColumn(1).getString());
+      const Json told = ParseText(fact_rows.getColumn(1).getString());
       for (const auto& [name, value] : told.items())
         if (value.is_string())
           point.kernels = value;

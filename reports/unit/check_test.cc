@@ -89,6 +89,8 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{"skip_not_in_ledger", "skips: found", [](Json& j) { j["skips"] = Json::array(); }},
         Broken{"skip_of_another", "skips: found", [](Json& j) { j["skips"][0]["ids"][0] = "Suite.Z"; }},
         Broken{"complete_but_not_finished", "run.finished is null", [](Json& j) { j["run"]["finished"] = nullptr; }},
+        Broken{"finished_first", "before it started",
+               [](Json& j) { j["run"]["finished"] = "2001-01-01T00:00:00.000Z"; }},
         Broken{"complete_with_problems", "problems is not empty",
                [](Json& j) { j["integrity"]["problems"] = {"node lost"}; }},
         Broken{"incomplete_without_problem", "names no reason", [](Json& j) { j["integrity"]["complete"] = false; }},
@@ -99,6 +101,12 @@ INSTANTIATE_TEST_SUITE_P(
     Cases, Contradiction,
     testing::Values(
         Broken{"skip_turned_to_pass", "(no judgement)", [](Json& j) { j["cases"][2].erase("status"); }},
+        Broken{"nan_that_matches", "is MATCH, but",
+               [](Json& j) {
+                 Judgement0(j, 0).erase("value");
+                 Judgement0(j, 0)["non_finite"]["value"] = "nan";
+               }},
+        Broken{"value_over_its_bound", "is MATCH, but", [](Json& j) { Judgement0(j, 0)["value"] = 9e9; }},
         Broken{"skip_without_reason", "without a reason", [](Json& j) { j["cases"][2].erase("reason"); }},
         Broken{"pass_with_reason", "gives a reason", [](Json& j) { j["cases"][0]["reason"] = "none"; }},
         Broken{"unstable_case", "only a timed row", [](Json& j) { j["cases"][2]["status"] = "unstable"; }},
@@ -169,6 +177,12 @@ INSTANTIATE_TEST_SUITE_P(
                  Row(j, 1).erase("status");
                  Row(j, 1).erase("reason");
                }},
+        Broken{"nan_that_matches", "is MATCH, but",
+               [](Json& j) {
+                 Judgement0(j, 0).erase("value");
+                 Judgement0(j, 0)["non_finite"]["value"] = "nan";
+               }},
+        Broken{"value_over_its_bound", "is MATCH, but", [](Json& j) { Judgement0(j, 0)["value"] = 9e9; }},
         Broken{"skip_without_reason", "gives no reason", [](Json& j) { Row(j, 1).erase("reason"); }},
         Broken{"pass_with_reason", "gives a reason", [](Json& j) { Row(j)["reason"] = "fast"; }},
         Broken{"percentile_mended", "figures do not follow", [](Json& j) { Row(j)["figures"]["p99_s"] = 0.0042; }},
@@ -242,6 +256,41 @@ TEST(Check, AVoidComparisonBesideOthersAndARowThatTurnedOutWrongAreNoContradicti
   wrong.parity = Verdict::kWrong;
   report.benchmarks = {wrong};
   EXPECT_EQ(ConsistencyProblems(ToJson(report)), std::vector<std::string>{});
+}
+
+// Cases are checked some hundreds at a time: a message names the place that a case has in the report.
+TEST(Check, ShapesOfManyCasesAreNamedByTheirPlace) {
+  Report report = Sample();
+  for (int i = 0; i < 700; ++i) report.cases.push_back(MakeCase(("N" + std::to_string(i)).c_str(), Status::kPass));
+  Json json = Json::parse(ToJson(report));
+  EXPECT_EQ(SchemaProblems(json.dump()), std::vector<std::string>{});
+  json["cases"][3]["status"] = "ok";
+  json["cases"][600]["status"] = "ok";
+  std::string all;
+  for (const std::string& problem : SchemaProblems(json.dump())) all += problem + "\n";
+  EXPECT_NE(all.find("[cases][3]"), std::string::npos) << all;
+  EXPECT_NE(all.find("[cases][600]"), std::string::npos) << all;
+  EXPECT_EQ(all.find("[cases][88]"), std::string::npos) << all;
+}
+
+TEST(Check, TextsThatAreNotOneReport) {
+  const std::string text = ToJson(Sample());
+  const auto complaint = [](const std::string& of) {
+    try {
+      FromJson(of);
+    } catch (const ReportError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(complaint(text), "");
+  EXPECT_NE(complaint(text + std::string("\0{}", 3)).find("NUL at byte"), std::string::npos);
+  EXPECT_NE(complaint("{\"verdict\": \"FAIL\"," + text.substr(1)).find("'verdict' appears twice"), std::string::npos);
+  Json late = Json::parse(text);
+  const Json bounds = late["bounds"];
+  late.erase("bounds");
+  late["bounds"] = bounds;
+  EXPECT_NE(complaint(late.dump()), "") << "bounds behind the cases that name them";
 }
 
 TEST(Check, BudgetsThatVersionOneDidNotHaveAreNotMissed) {

@@ -1,7 +1,11 @@
 // Where a run happens, and what makes two runs comparable.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <limits>
 
 #include "reports/environment/begin.h"
 #include "reports/environment/build.h"
@@ -34,6 +38,47 @@ TEST(Environment, HoldsTheVariablesThatLibrariesRead) {
   EXPECT_EQ(variables.count("PATH"), 0u);
   const char* argv[] = {"assay", "run"};
   EXPECT_EQ(BeginReport("run", 2, argv).environment.variables, variables);
+}
+
+TEST(Environment, TimesAreOfOneFormWheneverTheyAre) {
+  const auto at = [](std::int64_t milliseconds) {
+    return TimeText(std::chrono::system_clock::time_point(std::chrono::milliseconds(milliseconds)));
+  };
+  EXPECT_EQ(at(0), "1970-01-01T00:00:00.000Z");
+  EXPECT_EQ(at(-1), "1969-12-31T23:59:59.999Z");
+  EXPECT_EQ(at(std::int64_t{-86'400'000} * 365 - 1500), "1968-12-31T23:59:58.500Z");
+  EXPECT_EQ(at(1'738'367'999'123), "2025-01-31T23:59:59.123Z");
+  Report report = Sample();
+  report.started = "9000-01-01T00:00:00.000Z";  // the clock was set back since
+  EXPECT_EQ(FinishedAt(report), report.started);
+  report.started = "2001-01-01T00:00:00.000Z";
+  EXPECT_GT(FinishedAt(report), report.started);
+}
+
+TEST(Environment, MemoryIsThatOfTheLeastLimitOfAGroup) {
+  namespace fs = std::filesystem;
+  const fs::path mount = fs::path(testing::TempDir()) / NewRunId();
+  constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
+  const auto put = [&](const fs::path& file, const std::string& text) {
+    fs::create_directories((mount / file).parent_path());
+    std::ofstream(mount / file) << text << '\n';
+  };
+  EXPECT_EQ(GroupLimit("0::/\n", mount), kNone);
+  put("memory.max", "max");
+  put("a/memory.max", "3000000");
+  put("a/b/memory.max", "5000000");
+  EXPECT_EQ(GroupLimit("0::/\n", mount), kNone);
+  EXPECT_EQ(GroupLimit("0::/a/b\n", mount), 3'000'000);
+  EXPECT_EQ(GroupLimit("0::/a/absent/group\n", mount), 3'000'000);
+  put("memory/memory.limit_in_bytes", "9223372036854771712");
+  put("memory/c/memory.limit_in_bytes", "2000000");
+  EXPECT_EQ(GroupLimit("3:cpuset:/\n4:memory:/c\n0::/a\n", mount), 2'000'000);
+  EXPECT_EQ(GroupLimit("4:cpu,memory:/c\n", mount), 2'000'000);
+  EXPECT_EQ(GroupLimit("4:memory:/\n", mount), 9223372036854771712);
+  EXPECT_EQ(GroupLimit("4:memory:\nno line\n::\n", mount), 9223372036854771712);
+  fs::remove_all(mount);
+  EXPECT_GT(UsableMemory(), 0);
+  EXPECT_LE(UsableMemory(), ThisHost().memory_bytes);
 }
 
 TEST(Gpu, ADeviceThatIsAbsentIsAFact) {

@@ -2,6 +2,7 @@
 #include "reports/format/writer.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -14,6 +15,11 @@
 
 namespace assay {
 namespace {
+
+std::string Bytes(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
 
 class ReportFiles : public testing::Test {
  protected:
@@ -69,6 +75,44 @@ TEST_F(ReportFiles, MessagesNameThePath) {
   EXPECT_THROW(ReadFile(folder_.string()), ReportError);
 }
 
+TEST_F(ReportFiles, ModeAndLinksStay) {
+  namespace fs = std::filesystem;
+  const mode_t before = ::umask(027);
+  WriteFileAtomically(Path("new.json"), "1");
+  ::umask(before);
+  EXPECT_EQ(fs::status(Path("new.json")).permissions(), fs::perms(0640)) << "what the umask leaves";
+  fs::permissions(Path("new.json"), fs::perms(0604));
+  WriteFileAtomically(Path("new.json"), "2");
+  EXPECT_EQ(fs::status(Path("new.json")).permissions(), fs::perms(0604)) << "what it was";
+  // Links to a file, through a folder, and to what is not there yet.
+  fs::create_directory(Path("below"));
+  fs::create_symlink("below", Path("folder"));
+  fs::create_symlink("../new.json", Path("below/link.json"));
+  WriteFileAtomically(Path("folder/link.json"), "3");
+  EXPECT_EQ(ReadFile(Path("new.json")), "3");
+  EXPECT_TRUE(fs::is_symlink(Path("below/link.json")));
+  fs::create_symlink("below/later.json", Path("dangling.json"));
+  WriteFileAtomically(Path("dangling.json"), "4");
+  EXPECT_TRUE(fs::is_symlink(Path("dangling.json")));
+  EXPECT_EQ(ReadFile(Path("below/later.json")), "4");
+  fs::create_symlink("loop.json", Path("loop.json"));
+  EXPECT_THROW(WriteFileAtomically(Path("loop.json"), "5"), ReportError);
+}
+
+TEST_F(ReportFiles, OnlyItsOwnTemporaryIsRemoved) {
+  std::ofstream(Path("r.json.1.tmp")) << "another's";
+  std::ofstream(Path(".assay-0.tmp")) << "another's";
+  WriteFileAtomically(Path("r.json"), "mine");
+  EXPECT_EQ(Files(), 3u);
+  EXPECT_EQ(Bytes(Path(".assay-0.tmp")), "another's");
+}
+
+TEST_F(ReportFiles, WhatIsNoRegularFileIsNotRead) {
+  EXPECT_THROW(ReadFile("/dev/zero"), ReportError);
+  ASSERT_EQ(::mkfifo(Path("pipe").c_str(), 0600), 0);
+  EXPECT_THROW(ReadFile(Path("pipe")), ReportError);
+}
+
 TEST_F(ReportFiles, ARunWithProblemsIsNotComplete) {
   ReportFile file(Path("r.json"), Sample());
   Report report = Sample();
@@ -76,11 +120,6 @@ TEST_F(ReportFiles, ARunWithProblemsIsNotComplete) {
   file.Finish(report);
   EXPECT_FALSE(FromJson(ReadFile(Path("r.json"))).complete);
   EXPECT_EQ(ConsistencyProblems(ReadFile(Path("r.json"))), std::vector<std::string>{});
-}
-
-std::string Bytes(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
 TEST_F(ReportFiles, APathThatEndsInGzIsCompressed) {

@@ -54,9 +54,10 @@ class HookedStore final : public WeightStore {
   HostTensor Load(TensorKey key, bool recipe_only) const override;
   std::vector<StoredTensorInfo> Listing() const override { return inner_.Listing(); }
   std::string format() const override { return inner_.format(); }
-  std::string Identity() const override { return inner_.Identity(); }
 
  private:
+  std::string Digested(IdentityExtent extent) const override { return inner_.Identity(extent); }
+
   const WeightStore& inner_;
   StoreHooks hooks_;
   Witness engaged_;

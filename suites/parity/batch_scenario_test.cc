@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/portable.h"
 #include "engine/base/random.h"
 #include "engine/weights/synthetic.h"
 #include "oracles/probes/forwarding_memory.h"
@@ -48,7 +49,7 @@ INSTANTIATE_TEST_SUITE_P(, RightEngine, testing::Values("tiny-gemma4-ple", "tiny
 class PlantedInScenario : public testing::TestWithParam<FaultInfo> {};
 
 TEST_P(PlantedInScenario, IsSeen) {
-#if defined(__SANITIZE_THREAD__)
+#if ASSAY_THREAD_SANITIZER
   if (GetParam().fault == Fault::kFirstRowPosition)
     GTEST_SKIP() << "rows of one session at one position write one cache slot: a race by the fault's own nature";
 #endif

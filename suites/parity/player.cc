@@ -40,9 +40,10 @@ struct Held {
 
 class Player {
  public:
-  Player(CaseState& state, const Schedule& schedule)
+  Player(CaseState& state, const Schedule& schedule, const Judging& judging)
       : state_(state),
         schedule_(schedule),
+        judging_(judging),
         same_(state),
         ops_(WithContract(state)),
         faulty_(*ops_, Fault::kNone),
@@ -144,6 +145,13 @@ class Player {
     }
   }
 
+  // A handle that must answer no more. Of long schedules the newest are asked.
+  void Gone(const SessionId& id) {
+    constexpr std::size_t kAsked = 8;
+    gone_.push_back(id);
+    if (judging_.every > 1 && gone_.size() > kAsked) gone_.erase(gone_.begin());
+  }
+
   // The oldest position that the ring of `cache` holds when all below `written` have been written.
   static int Oldest(const Cache& cache, int written) { return std::max(0, written - cache.slots); }
   bool Reaches(int written, int length) const {
@@ -152,8 +160,15 @@ class Player {
            });
   }
 
+  // The last twentieth of every so many moves, and the end.
+  bool Judged() const {
+    const std::int64_t every = judging_.every;
+    return every <= 1 || move_ % every >= every - every / 20 || move_ == std::ssize(schedule_.moves);
+  }
+
   // Every length that a session may go back to, and every one that it may not.
   void CheckReach(const Held& held) {
+    if (!Judged()) return;
     for (int length = -1; length <= std::ssize(held.tokens) + 1; ++length) {
       const bool can = system_->CanTruncate(held.id, length).ok;
       const bool inside = length >= 0 && length <= std::ssize(held.tokens);
@@ -196,7 +211,8 @@ class Player {
 
   // Compares what was found since the session's tokens were last taken back, and its caches.
   void Settle(Held& held) {
-    if (held.tokens.empty()) return;
+    if (!Judged()) held.rows.clear();
+    if (held.tokens.empty() || !Judged()) return;
     const StepResult& expected = Straight(held.tokens);
     for (const Row& row : held.rows) {
       const Place where{{"move", row.move}, {"position", row.position}};
@@ -298,7 +314,7 @@ class Player {
     const SessionId id = held.id;
     system_->Close(id);
     held_.erase(name);
-    gone_.push_back(id);
+    Gone(id);
     CheckGone(id);
     CheckLengths();
     ++played_.moves;
@@ -335,7 +351,7 @@ class Player {
       const SessionId place = system_->Open();
       ForgetAll({.id = place});
       system_->Close(place);
-      gone_.push_back(place);
+      Gone(place);
     }
     if (Refused(Full(), "fork", [&] { id = system_->Fork(held_.at(from).id); })) return;
     Held copy = held_.at(from);
@@ -576,6 +592,7 @@ class Player {
 
   CaseState& state_;
   const Schedule& schedule_;
+  const Judging judging_;
   RowAgreement same_;
   std::unique_ptr<Ops> ops_;
   FaultyOps faulty_;
@@ -595,6 +612,8 @@ class Player {
 
 }  // namespace
 
-Played PlaySchedule(CaseState& state, const Schedule& schedule) { return Player(state, schedule).Play(); }
+Played PlaySchedule(CaseState& state, const Schedule& schedule, const Judging& judging) {
+  return Player(state, schedule, judging).Play();
+}
 
 }  // namespace assay

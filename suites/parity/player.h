@@ -20,7 +20,13 @@ struct Played {
   std::int64_t moves = 0, rows = 0;  // moves that were not refused, rows compared
 };
 
+// How much of a schedule is judged. Lengths and refusals always are.
+struct Judging {
+  // 1: all. Else the last twentieth of so many moves: rows, caches, and how far back each session goes.
+  std::int64_t every = 1;
+};
+
 // Adds to state.check: rows, tokens, lengths, how far back, refusals, caches; `where` is added to each place.
-Played PlaySchedule(CaseState& state, const Schedule& schedule);
+Played PlaySchedule(CaseState& state, const Schedule& schedule, const Judging& judging = {});
 
 }  // namespace assay

@@ -9,6 +9,7 @@
 
 #include "engine/base/check.h"
 #include "engine/ops/ops_factory.h"
+#include "text/shell.h"
 
 namespace assay {
 namespace {
@@ -28,17 +29,6 @@ CaseOutcome Validated(CaseOutcome outcome) {
 }
 
 }  // namespace
-
-std::string Quoted(const std::string& word) {
-  const auto plain = [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
-           std::string_view("_-./:,+=@").find(c) != std::string_view::npos;
-  };
-  if (!word.empty() && std::all_of(word.begin(), word.end(), plain)) return word;
-  std::string quoted = "'";
-  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
 
 CaseOutcome CaseRunner::Guarded(const Case& item) {
   const std::string device = item.target.device.name();

@@ -12,9 +12,6 @@
 
 namespace assay {
 
-// A word for a POSIX shell, in quotes unless it needs none.
-std::string Quoted(const std::string& word);
-
 // Runs cases of one process. Remembers which devices are absent or lost, so that each is asked once.
 class CaseRunner {
  public:

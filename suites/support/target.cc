@@ -5,6 +5,7 @@
 
 #include "engine/model/tensors.h"
 #include "suites/support/embedded.h"
+#include "text/foreign.h"
 
 namespace assay {
 
@@ -34,9 +35,12 @@ std::vector<Target> OncePerDevice(const std::vector<Target>& targets) {
 
 std::string ModelLabel(const std::string& model) {
   if (ResolveModel(model) != model) return model;  // embedded names need their folder to stay apart
-  const std::size_t end = model.find_last_not_of('/');
-  const std::size_t slash = end == std::string::npos ? end : model.find_last_of('/', end);
-  return slash == std::string::npos ? model.substr(0, end + 1) : model.substr(slash + 1, end - slash);
+  std::string path = model;
+  for (bool again = true; again && path.size() > 1;) {
+    again = path.ends_with('/') || path.ends_with("/.");
+    if (again) path.pop_back();
+  }
+  return Printable(path.substr(path.find_last_of('/') + 1));  // npos + 1 is 0
 }
 
 int SmallestWindow(const ModelSpec& spec) {

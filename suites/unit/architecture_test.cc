@@ -16,13 +16,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A room includes itself and what is listed. The first prefix that fits names the room.
+// A room includes itself, text and what is listed. The first prefix that fits names the room.
 struct Room {
   const char* prefix;
   std::vector<const char*> may_include;
 };
 
 const std::vector<Room> kRooms = {
+    {"text/", {}},
     {"engine/base/", {}},
     {"engine/model/", {"engine/base/"}},
     {"engine/memory/", {"engine/base/"}},
@@ -86,6 +87,12 @@ const std::vector<ForbiddenInclude> kForbiddenIncludes = {
     {"ci/assay/", "suites/testing/", "what plants faults serves tests"},
 };
 
+// The command reaches a terminal through ci/assay/terminal.h alone, which makes foreign text printable.
+bool MayWriteRaw(const std::string& path) {
+  const bool command = path.starts_with("ci/assay/") || path.starts_with("ci/spread/");
+  return !command || path.starts_with("ci/assay/terminal.");
+}
+
 const std::vector<const char*> kNamelessRooms = {"engine/memory/", "engine/ops/", "engine/runtime/"};
 
 struct SourceFile {
@@ -95,7 +102,7 @@ struct SourceFile {
 
 std::vector<SourceFile> ReadSources(const fs::path& root) {
   std::vector<SourceFile> files;
-  for (const char* top : {"engine", "oracles", "suites", "bench", "reports", "ci"}) {
+  for (const char* top : {"text", "engine", "oracles", "suites", "bench", "reports", "ci"}) {
     if (!fs::exists(root / top)) continue;
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root / top)) {
       const std::string extension = entry.path().extension().string();
@@ -116,9 +123,9 @@ const Room* RoomOf(const std::string& path) {
 void CheckInclude(const std::string& file, const std::string& include, std::vector<std::string>* problems) {
   const Room* room = RoomOf(file);
   if (room == nullptr) return problems->push_back(fmt::format("{}: in no room", file));
-  const bool allowed =
-      include.starts_with(room->prefix) || std::any_of(room->may_include.begin(), room->may_include.end(),
-                                                       [&](const char* prefix) { return include.starts_with(prefix); });
+  const bool allowed = include.starts_with(room->prefix) || include.starts_with("text/") ||
+                       std::any_of(room->may_include.begin(), room->may_include.end(),
+                                   [&](const char* prefix) { return include.starts_with(prefix); });
   if (!allowed) problems->push_back(fmt::format("{}: {} may not include {}", file, room->prefix, include));
   for (const ForbiddenInclude& forbidden : kForbiddenIncludes) {
     if (file.starts_with(forbidden.prefix) && include.starts_with(forbidden.include))
@@ -131,6 +138,7 @@ std::vector<std::string> Problems(const std::vector<SourceFile>& files) {
   static const std::regex include(R"re((^|\n)[ \t]*#[ \t]*include[ \t]*"([^"]+)")re");
   static const std::regex family("gemma(?!lgo_t)|llama|mistral|qwen|smollm",
                                  std::regex::icase);  // cublasGemmAlgo_t is no family
+  static const std::regex raw(R"(fmt::print\(|\bf?puts\(|\bf?printf\(|std::c(out|err)\b)");
   std::vector<std::string> problems;
   for (const SourceFile& file : files) {
     for (std::sregex_iterator it(file.text.begin(), file.text.end(), include), end; it != end; ++it)
@@ -138,6 +146,8 @@ std::vector<std::string> Problems(const std::vector<SourceFile>& files) {
     std::smatch name;
     const bool nameless = std::any_of(kNamelessRooms.begin(), kNamelessRooms.end(),
                                       [&](const char* prefix) { return file.path.starts_with(prefix); });
+    if (!MayWriteRaw(file.path) && std::regex_search(file.text, name, raw))
+      problems.push_back(fmt::format("{}: '{}' shows foreign text as it is", file.path, name.str()));
     if (nameless && std::regex_search(file.text, name, family))
       problems.push_back(fmt::format("{}: names the family '{}'", file.path, name.str()));
   }
@@ -171,6 +181,7 @@ TEST_P(PlantedViolation, IsFoundInATree) {
 INSTANTIATE_TEST_SUITE_P(
     , PlantedViolation,
     testing::Values(
+        Planted{"text_includes_engine", "text/a.cc", "#include \"engine/base/check.h\""},
         Planted{"upwards", "engine/base/a.h", "#include \"engine/model/spec.h\""},
         Planted{"sideways", "engine/ops/a.cc", "#include \"engine/weights/store.h\""},
         Planted{"engine_includes_oracle", "engine/runtime/a.cc", "#include \"oracles/verdict/verdict.h\""},
@@ -195,18 +206,20 @@ INSTANTIATE_TEST_SUITE_P(
         Planted{"merge_includes_environment", "reports/merge/a.cc", "#include \"reports/environment/host.h\""},
         Planted{"statistics_include_report", "reports/gate/a.cc", "#include \"reports/format/report.h\""},
         Planted{"not_rooted", "engine/base/a.h", "#include \"check.h\""},
+        Planted{"command_prints_raw", "ci/assay/a.cc", "fmt::print(\"{}\", name);"},
         Planted{"family_in_runtime", "engine/runtime/trunk.cc", "if (name == \"Gemma4\") {}"},
         Planted{"family_in_kernel", "engine/ops/kernels/a.cu", "// as llama does"}),
     [](const auto& tested) { return std::string(tested.param.name); });
 
 TEST(Architecture, AllowedIncludesAreNoProblem) {
   EXPECT_TRUE(
-      Problems({{"engine/runtime/a.cc", "#include <vector>\n#include \"engine/ops/ops.h\"\n"},
-                {"engine/memory/a.cc", "cublasGemmAlgo_t algorithm;"},
-                {"engine/model/a.h", "// gemma\n#include \"engine/base/check.h\"\n"},
-                {"oracles/compare/a.h", "#include \"oracles/verdict/verdict.h\"\n"},
-                {"reports/format/a.cc", "#include \"oracles/verdict/tally.h\"\n#include \"reports/format/json.h\"\n"},
-                {"bench/cases/a.cc", "#include \"suites/parity/shapes.h\"\n"}})
+      Problems(
+          {{"engine/runtime/a.cc", "#include <vector>\n#include \"text/foreign.h\"\n#include \"engine/ops/ops.h\"\n"},
+           {"engine/memory/a.cc", "cublasGemmAlgo_t algorithm;"},
+           {"engine/model/a.h", "// gemma\n#include \"engine/base/check.h\"\n"},
+           {"oracles/compare/a.h", "#include \"oracles/verdict/verdict.h\"\n"},
+           {"reports/format/a.cc", "#include \"oracles/verdict/tally.h\"\n#include \"reports/format/json.h\"\n"},
+           {"bench/cases/a.cc", "#include \"suites/parity/shapes.h\"\n"}})
           .empty());
 }
 

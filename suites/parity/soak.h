@@ -1,0 +1,26 @@
+// Random schedules without end on one model: what grows, and what goes wrong late.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "suites/parity/parity.h"
+
+namespace assay {
+
+// What a process holds.
+struct Holdings {
+  double resident_bytes = 0, device_bytes = 0;  // of the device: taken, by whoever; 0 on a host
+  std::int64_t handles = 0, threads = 0;        // open descriptors
+};
+
+// Whether `samples`, in the order in which they were taken, grow: the largest of the second half against the largest of
+// the first half but its first two fifths, in which a process takes what it keeps. 0: they do not.
+double Growth(const std::vector<double>& samples);
+
+// Plays schedules of a thousand moves for so many seconds: the last fifty of each are judged as the Schedule suite
+// judges all, lengths and refusals always. Then judges that memory grew by no more than 8 MiB + 2 %, and handles and
+// threads by none.
+Case SoakCase(const Target& target, double seconds);
+
+}  // namespace assay
