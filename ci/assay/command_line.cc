@@ -104,6 +104,19 @@ void AddControl(CLI::App* command, RunControl* control) {
   command->add_flag("--quiet,-q", control->quiet, "print failures and the last line alone");
 }
 
+// Whom to judge.
+void AddSystem(CLI::App* command, SystemArguments* system) {
+  CLI::Option* option = command->add_option(
+      "--system", system->command,
+      "command of a process to judge instead of the engine of this tree: suites/adapters/README.md");
+  command
+      ->add_option("--system-timeout", system->timeout_s,
+                   "seconds that it may take for an answer, ten times so many to load")
+      ->capture_default_str()
+      ->check(Seconds)
+      ->needs(option);
+}
+
 // The report of a run as a CI system reads it.
 void AddExports(CLI::App* command, ExportArguments* exports) {
   command->add_option("--junit", exports->junit, "JUnit XML to write: a CI system's list of tests");
@@ -161,6 +174,7 @@ CommandLine::CommandLine(const Invocation& invocation, CaseLister list)
   AddMutate();
   AddFuzz();
   AddBisect();
+  AddServe();
   AddSetup();
 }
 
@@ -182,6 +196,7 @@ int CommandLine::Run() {
 
 void CommandLine::AddRun() {
   CLI::App* run_command = app_.add_subcommand("run", "run oracle suites; write a report");
+  AddSystem(run_command, &run_.system);
   AddSelection(run_command, &run_);
   AddRunning(run_command, &run_);
   AddControl(run_command, &run_.control);
@@ -532,6 +547,16 @@ void CommandLine::AddTrend() {
   trend->add_option("--now", trend_.now, "time of the view as 2025-01-31T23:59:59Z; default: now");
   trend->add_option("--limit", trend_.limit, "series in the terminal")->capture_default_str();
   trend->callback([this] { code_ = TrendCommand(trend_); });
+}
+
+void CommandLine::AddServe() {
+  app_.add_subcommand("serve", "the engine of this tree as a system of another process, on descriptor 3")
+      ->callback([this] { code_ = ServeCommand(); });
+  CLI::App* check = app_.add_subcommand("system-check", "does a system speak the protocol? What can it do?");
+  AddSystem(check, &checked_system_);
+  check->get_option("--system")->required();
+  check->add_option("--model", checked_model_, "a model that it can load")->capture_default_str();
+  check->callback([this] { code_ = SystemCheckCommand(checked_system_, checked_model_); });
 }
 
 void CommandLine::AddSetup() {

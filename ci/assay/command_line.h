@@ -33,6 +33,7 @@ class CommandLine {
   void AddMutate();
   void AddFuzz();
   void AddBisect();
+  void AddServe();
   void AddSetup();
 
   const Invocation invocation_;
@@ -51,6 +52,8 @@ class CommandLine {
   GateArguments gate_;
   MutateArguments mutate_;
   FuzzArguments fuzz_;
+  SystemArguments checked_system_;
+  std::string checked_model_ = "hf-tiny/llama3";
   InspectArguments inspect_;
   ValidateArguments validate_;
   HistoryArguments history_;

@@ -142,7 +142,7 @@ class Gemma4Decoder final : public ReferenceDecoder {
     x = Rms(std::move(x), w.final_norm, s.norm_eps);
     keep(x);
     if (!want_logits) return step;
-    const Vec z = Multiply(s.tied_head ? w.embed : w.head, round_.Operand(std::move(x)));
+    const Vec z = Product(s.tied_head ? w.embed : w.head, round_.Operand(std::move(x)));
     step.raw.assign(z.begin(), z.end());
     for (const Real logit : z) step.capped.push_back(Softcap(logit, s.softcap));
     return step;
@@ -153,7 +153,7 @@ class Gemma4Decoder final : public ReferenceDecoder {
     const Weights& w = *weights_;
     const std::size_t width = w.spec.ple_width;
     const Vec t = Scaled(Widened<Real>(w.ple_embed.Row(token)), std::sqrt(static_cast<Real>(width)));
-    Vec c = Scaled(Multiply(w.ple_project, round_.Operand(x)), 1 / std::sqrt(static_cast<Real>(w.spec.hidden)));
+    Vec c = Scaled(Product(w.ple_project, round_.Operand(x)), 1 / std::sqrt(static_cast<Real>(w.spec.hidden)));
     c = Rms(std::move(c), w.ple_project_norm, width, w.spec.norm_eps);
     return Scaled(Sum(std::move(c), t), 1 / std::sqrt(Real{2}));
   }
@@ -167,19 +167,21 @@ class Gemma4Decoder final : public ReferenceDecoder {
     const std::size_t dim = g.head_dim;
 
     const Vec n = round_.Operand(Rms(x, w.attn_norm, s.norm_eps));
-    Vec q = Rms(Biased(Multiply(w.query, n), w.query_bias), w.query_norm, dim, s.norm_eps);
-    q = round_.Operand(Rope(std::move(q), rope, length()));
+    Vec q = Rms(Biased(Product(w.query, n), w.query_bias), w.query_norm, dim, s.norm_eps);
+    q = round_.Cached(round_.Operand(Rope(std::move(q), rope, length())));
     if (s.OwnsKv(l)) {
-      Vec k = Biased(Multiply(w.key, n), w.key_bias);
+      Vec k = Biased(Product(w.key, n), w.key_bias);
       Vec v = g.value_is_key ? k
-                             : Biased(Multiply(w.value, n),
+                             : Biased(Product(w.value, n),
                                       w.value_bias);  // the raw projection: before the norm and before the rotation
       k = Rope(Rms(std::move(k), w.key_norm, dim, s.norm_eps), rope, length());
       v = Rms(std::move(v), {}, dim, s.norm_eps);
-      history_[l].Write(length(), round_.Operand(std::move(k)), round_.Operand(std::move(v)));
+      history_[l].Write(length(), round_.Cached(round_.Operand(std::move(k))),
+                        round_.Cached(round_.Operand(std::move(v))));
     }
-    const Vec o = Attend(q, history_[g.kv_source], length(), g, s.attn_scale);
-    const Vec a = Biased(Multiply(w.attn_out, round_.Operand(o)), w.out_bias);
+    const Vec o =
+        Attend(q, history_[g.kv_source], length(), g, s.attn_scale, [&](Vec p) { return round_.Cached(std::move(p)); });
+    const Vec a = Biased(Product(w.attn_out, round_.Operand(o)), w.out_bias);
     return Sum(std::move(x), Rms(a, w.post_attn_norm, s.norm_eps));
   }
 
@@ -187,7 +189,8 @@ class Gemma4Decoder final : public ReferenceDecoder {
   Vec FeedForward(Vec h, int l, const Layer& w) const {
     const ModelSpec& s = spec();
     const Vec m = round_.Operand(Rms(h, w.ffn_norm, s.norm_eps));
-    Vec f = Multiply(w.down, round_.Operand(Gated(s.activation, Multiply(w.gate, m), Multiply(w.up, m))));
+    Vec f =
+        Product(w.down, round_.Operand(Gated(s.activation, Product(w.gate, m), Product(w.up, m), round_.gelu_table())));
     const bool experts = s.layer(l).experts > 0;
     if (experts) f = Sum(Rms(std::move(f), w.moe.post_dense_norm, s.norm_eps), Mixture(h, l, w.moe));
     return Sum(std::move(h), Rms(std::move(f), w.post_ffn_norm, s.norm_eps));
@@ -198,7 +201,7 @@ class Gemma4Decoder final : public ReferenceDecoder {
     const ModelSpec& s = spec();
     const LayerSpec& g = s.layer(l);
     const Vec r = Scaled(Rms(h, w.router_scale, s.norm_eps), 1 / std::sqrt(static_cast<Real>(s.hidden)));
-    Vec p = Multiply(w.router, r);
+    Vec p = Product(w.router, r);
     Softmax(p);
     const std::vector<std::size_t> order = Choose(l, std::vector<double>(p.begin(), p.end()), g.top_k);
     Real chosen = 0;
@@ -207,10 +210,10 @@ class Gemma4Decoder final : public ReferenceDecoder {
     const Vec m = round_.Operand(Rms(h, w.pre_norm, s.norm_eps));
     Vec sum(h.size());
     for (const std::size_t e : order) {
-      const Vec both = Multiply(w.gate_up, m, static_cast<std::int64_t>(e));
+      const Vec both = Product(w.gate_up, m, static_cast<std::int64_t>(e));
       const auto middle = both.begin() + g.expert_ffn;
-      const Vec gated = Gated(s.activation, Vec(both.begin(), middle), Vec(middle, both.end()));
-      const Vec y = Multiply(w.down, round_.Operand(gated), static_cast<std::int64_t>(e));
+      const Vec gated = Gated(s.activation, Vec(both.begin(), middle), Vec(middle, both.end()), round_.gelu_table());
+      const Vec y = Product(w.down, round_.Operand(gated), static_cast<std::int64_t>(e));
       const Real scale = w.expert_scale.empty() ? Real{1} : Real{w.expert_scale[e]};
       sum = Sum(std::move(sum), Scaled(y, p[e] / chosen * scale));
     }
@@ -221,9 +224,15 @@ class Gemma4Decoder final : public ReferenceDecoder {
   Vec InjectPle(Vec y, const Layer& w, const Vec& ple, int l) const {
     const ModelSpec& s = spec();
     const auto slice = ple.begin() + std::ptrdiff_t{l} * s.ple_width;
-    const Vec g = Gated(s.activation, Multiply(w.ple_gate, round_.Operand(y)), Vec(slice, slice + s.ple_width));
-    const Vec out = Multiply(w.ple_out, round_.Operand(g));
+    const Vec g = Gated(s.activation, Product(w.ple_gate, round_.Operand(y)), Vec(slice, slice + s.ple_width),
+                        round_.gelu_table());
+    const Vec out = Product(w.ple_out, round_.Operand(g));
     return Sum(std::move(y), Rms(out, w.post_ple_norm, s.norm_eps));
+  }
+
+  // out[o] = sum_i w[expert][o][i] * x[i], x as the arithmetic rounds it for this matrix.
+  Vec Product(const Matrix& w, Vec x, std::int64_t expert = 0) const {
+    return Multiply(w, round_.For(w, std::move(x)), expert);
   }
 
   std::shared_ptr<const Weights> weights_;

@@ -52,9 +52,11 @@ struct CudaRuntime {
 
 // What is judged: name, version and claims as the system states them.
 struct SystemInfo {
-  std::string name, version, commit;
+  std::int64_t protocol = 0;  // version it was spoken to in, as another process; 0: in this process
+  std::string name, version, commit, build, device;
   std::string operands;     // "fp32", "bf16", ...; empty: as the dtype axis of each case says
   std::string activations;  // of quantised products: "as operands", "q8_1"
+  std::string arithmetic;  // all that a system of another process declares of its roundings, by model where they differ
   bool claims_batch_invariance = false;
   bool claims_repeatable = false;  // the same bits from run to run
 };
