@@ -38,7 +38,7 @@ class LogitJudge {
 
  private:
   void AddDistribution(const LogitTolerance& tolerance, std::span<const double> reference,
-                       std::span<const double> candidate, const Place& where);
+                       std::span<const double> candidate, const Place& where, double drifts);
   void Put(Judgement judgement);
 
   LogitTolerance tolerance_;

@@ -169,10 +169,10 @@ std::vector<Case> InvarianceCases(Workbench& bench, const Target& target) {
   add("Duplicates", {kLogits, kBatch}, Duplicates);
   add("RunToRun", {kLogits, kBatch}, RunToRun);
   add("Causality", {kLogits}, Causality);
-  add("MixedSteps", {kRawLogits, kBatch, kMixed, kTruncate, kInternals}, MixedSteps);
+  add("MixedSteps", {kInternals, kRawLogits, kBatch, kMixed, kTruncate}, MixedSteps);
   // The host is so by construction; large models have a case of their own.
   if (!target.exact() && !IsLarge(bench.Spec(target)))
-    add("BatchInvariant", {kRawLogits, kBatch, kTruncate, kDecode, kInternals}, BatchInvariant);
+    add("BatchInvariant", {kInternals, kRawLogits, kBatch, kTruncate, kDecode}, BatchInvariant);
   return cases;
 }
 

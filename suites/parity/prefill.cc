@@ -101,7 +101,7 @@ std::vector<Case> PrefillCases(Workbench& bench, const Target& target) {
   if (bench.references().Bounds(target)) add("MatchesReference", {kLogits}, MatchesReference);
   add("ChunkedEqualsWhole", {kLogits, kChunk}, ChunkedEqualsWhole);
   add("PackedEqualsSerial", {kLogits, kBatch}, PackedEqualsSerial);
-  add("SkippedTailEqualsFull", {kRawLogits, kInternals}, SkippedTailEqualsFull);
+  add("SkippedTailEqualsFull", {kInternals, kRawLogits}, SkippedTailEqualsFull);
   return cases;
 }
 

@@ -203,7 +203,7 @@ std::vector<Case> ScheduleCases(Workbench& bench, const Target& target) {
   add("RollbackSpeculative", {kLogits, kChunk, kTruncate}, RollbackSpeculative);
   add("TruncateReplays", {kLogits, kTruncate}, TruncateReplays);
   if (IsLarge(bench.Spec(target))) return cases;
-  const std::vector<Capability> all{kRawLogits, kBatch, kMixed, kFork, kTruncate, kDecode, kInternals};
+  const std::vector<Capability> all{kInternals, kRawLogits, kBatch, kMixed, kFork, kTruncate, kDecode};
   const bool small = WeightCount(bench.Spec(target)) < kMostDirected;
   for (int number = 0; number < (small ? kSmallRandom : kRandom); ++number)
     cases.push_back(MakeCase("Schedule", "RandomMoves", target, {{"number", number}}, all,

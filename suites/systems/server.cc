@@ -37,7 +37,7 @@ class Server {
   explicit Server(EngineProvider& provider) : provider_(provider) {}
 
   Answer Handle(const Json& request) {
-    const std::string name = request.at("request").get<std::string>();
+    const std::string name = request.value("request", Json()).is_string() ? request["request"].get<std::string>() : "";
     for (const auto& [known, handler] : kRequests)
       if (name == known) return (this->*handler)(request);
     Throw<UnknownRequest>("request '{}' is not known", name);

@@ -160,6 +160,14 @@ Json SystemProcess::Ask(const std::string& what, Json request, const Expect& exp
   return answer;
 }
 
+std::optional<ChildProcess::End> SystemProcess::Close(std::chrono::milliseconds patience) {
+  wire_.reset();
+  if (!child_) return {};
+  const ChildProcess::End end = child_->Finish(patience);
+  child_.reset();
+  return end;
+}
+
 std::string SystemProcess::Exchange(const std::string& line, double timeout_s) {
   const auto deadline =
       Wire::Clock::now() + std::chrono::duration_cast<Wire::Clock::duration>(std::chrono::duration<double>(timeout_s));

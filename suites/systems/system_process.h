@@ -42,7 +42,8 @@ class SystemProcess {
 
   // For checks of the protocol: anything as a line, and the next line of the answer.
   std::string Exchange(const std::string& line, double timeout_s);
-  const std::string& said() const { return said_; }
+  // Closes the stream, as at the end of a run, and waits so long.
+  std::optional<ChildProcess::End> Close(std::chrono::milliseconds patience);
 
  private:
   Json Read(const std::string& what, Wire::Deadline deadline);
