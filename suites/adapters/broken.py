@@ -129,14 +129,17 @@ def main():
     requests, answers = judge.makefile("rb"), system.makefile("rb")
     steps, state = 0, {}
     while line := requests.readline():
-        request = json.loads(line)
         system.sendall(line)
         head = json.loads(answers.readline())
+        try:
+            request = dict(json.loads(line))
+        except (ValueError, TypeError):
+            request = {}  # the system has said what it thinks of it
         data = answers.read(head.get("bytes", 0))
         message = json.dumps(head).encode() + b"\n" + data
-        if request["request"] == "load":
+        if request.get("request") == "load":
             state = {}
-        if request["request"] != "step" or "error" in head or not head["rows"]:
+        if request.get("request") != "step" or "error" in head or not head["rows"]:
             judge.sendall(message)
             continue
         steps += 1
@@ -149,7 +152,7 @@ def main():
             judge.sendall(answer.message())
         else:
             STREAM[options.fault](judge, message)
-    system.close()
+    system.shutdown(socket.SHUT_RDWR)
     child.wait()
 
 

@@ -93,13 +93,15 @@ class Conformance {
   }
 
   void Capable(const char* capability, std::string what, const std::function<void()>& check) {
-    const Json all = process_ ? process_->hello().value("capabilities", Json::object()) : Json::object();
-    const Json says = all.value(capability, Json(false));
+    const Json says = capabilities_.value(capability, Json(false));
     if (says == Json(true)) return Do(std::move(what), check);
     checks_.push_back({std::move(what), says.is_string() ? says.get<std::string>() : "it does not say why", true});
   }
 
-  void Fresh() { process_ = std::make_unique<SystemProcess>(command_); }
+  void Fresh() {
+    process_ = std::make_unique<SystemProcess>(command_);
+    capabilities_ = process_->hello().value("capabilities", Json::object());
+  }
   SystemProcess& Process() {
     if (!process_) {
       Fresh();
@@ -338,6 +340,7 @@ class Conformance {
   std::string model_;
   std::unique_ptr<SystemProcess> process_;
   std::vector<ConformanceCheck> checks_;
+  Json capabilities_ = Json::object();
   int vocab_ = 0, number_ = 0;
 };
 

@@ -23,13 +23,29 @@ std::string Shortened(const std::string& text, std::size_t most) {
   return text.size() <= most ? text : text.substr(0, most) + " ...";
 }
 
+// A shell that waits for its command ends with 128 and the signal that killed it.
+std::string HowItEnded(const ChildProcess::End& end) {
+  constexpr int kBySignal = 128, kMostSignals = 64;
+  const int signal = end.code - kBySignal;
+  if (signal <= 0 || signal > kMostSignals) return end.how;
+  return fmt::format("was killed by signal {}", SignalText(signal));
+}
+
+// What is no text as text.
+std::string Visible(const std::string& bytes) {
+  std::string text;
+  for (const char c : bytes)
+    text += c >= ' ' && c < 0x7f ? std::string(1, c) : fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+  return text;
+}
+
 // The last characters as one line.
 std::string Tail(const std::string& text) {
   std::string tail = text.substr(text.size() - std::min(text.size(), kQuoted));
   while (!tail.empty() && tail.back() == '\n') tail.pop_back();
   for (char& c : tail)
     if (c == '\n') c = '|';
-  return tail;
+  return Visible(tail);
 }
 
 [[noreturn]] void ThrowAnswered(const std::string& what, const Json& error) {
@@ -89,7 +105,7 @@ void SystemProcess::Fail(const std::string& how) {
     const bool over = how.empty();
     if (child_) {
       const ChildProcess::End ended = child_->Finish(over ? kPatience : std::chrono::milliseconds(50));
-      end = ended.killed ? (over ? "closed the stream and did not end" : "") : ended.how;
+      end = ended.killed ? (over ? "closed the stream and did not end" : "") : HowItEnded(ended);
       child_.reset();
     }
     wire_->DrainOther();
@@ -106,7 +122,8 @@ Json SystemProcess::Read(const std::string& what, Wire::Deadline deadline) {
   const std::optional<std::string> line = wire_->ReadLine(deadline);
   if (!line) Fail("");
   Json answer = Json::parse(*line, nullptr, false);
-  if (!answer.is_object()) Fail(fmt::format("answered {} with what is no JSON object: {}", what, Shortened(*line, 80)));
+  if (!answer.is_object())
+    Fail(fmt::format("answered {} with what is no JSON object: {}", what, Visible(line->substr(0, 40))));
   if (answer.value("id", Json()) != Json(id_))
     Fail(fmt::format("answered {} with id {}, expected {}", what, answer.value("id", Json()).dump(), id_));
   return answer;
@@ -151,7 +168,7 @@ Json SystemProcess::Ask(const std::string& what, Json request, const Expect& exp
     const std::string how = error.what();
     if (how == "no answer in time") Fail(fmt::format("gave no answer to {} within {:g} s", what, patience));
     // What went wrong on the stream is the end of the process, where it ended.
-    if (child_ && child_->Exited()) Fail(how.starts_with("the stream ended") ? how : "");
+    if (child_ && child_->Exited() && !how.starts_with("the stream ended")) Fail("");
     Fail(fmt::format("broke off its answer to {}: {}", what, how));
   } catch (const Json::exception& error) {
     Fail(fmt::format("answered {} with something else than it promised: {}", what, error.what()));
