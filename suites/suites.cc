@@ -31,6 +31,10 @@ std::vector<Case> ForEachTarget(Workbench& bench, const std::vector<Target>& tar
 
 std::string NoGoldens(Workbench&, const Target&) { return "no recorded answers"; }
 
+std::string NoDeclaration(Workbench& bench, const Target&) {
+  return bench.provider().Describe().protocol == 0 ? "of a system of another process" : "no reference bounds it";
+}
+
 std::string NoRing(Workbench& bench, const Target& target) {
   const int window = SmallestWindow(bench.Spec(target));
   return window == 0 ? "no window" : fmt::format("a window of {} is too long for a test to wrap", window);
@@ -58,6 +62,8 @@ constexpr SuiteEntry kSuites[] = {
     {"Ops", "every op against its formula in float64, within steps and at the edges of its range", OpsCases},
     {"Golden", "reference and system against recorded logits, hidden states, greedy text and answers", GoldenCases,
      NoGoldens},
+    {"Declaration", "the arithmetic that a system of another process declares against its measured error",
+     ForEachTarget<DeclarationCases>, NoDeclaration},
     {"Prefill", "whole, chunked, packed and tail-skipped prefill against the reference and each other",
      ForEachTarget<PrefillCases>},
     {"Decode", "one token at a time against prefill; recorded steps against single steps", ForEachTarget<DecodeCases>},

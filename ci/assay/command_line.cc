@@ -331,6 +331,7 @@ void CommandLine::AddGolden() {
                              "goldens.safetensors or .logits.json; default: beside the model");
   golden_command->add_option("--recorded-in", golden_.recorded_in, "fp32, fp16 or bf16; default: as its logits say");
   golden_command->add_flag("--padding", golden_.padding, "recorded columns beyond the model's vocabulary are padding");
+  AddSystem(golden_command, &golden_.system);
   AddPatterns(golden_command, &golden_);
   AddRunning(golden_command, &golden_);
   AddControl(golden_command, &golden_.control);
@@ -346,6 +347,7 @@ void CommandLine::AddBench() {
   ListOption(bench_command, "models,--model", &bench_.models,
              "checkpoint folder, GGUF file, embedded model or preset; commas separate, * and ? match names")
       ->capture_default_str();
+  AddSystem(bench_command, &bench_.system);
   std::vector<std::string> abouts;
   for (const BenchEntry& entry : Benchmarks()) abouts.push_back(fmt::format("{}: {}", entry.name, entry.about));
   ListOption(bench_command, "--what", &bench_.what, fmt::format("{}", fmt::join(abouts, "; ")))
@@ -384,13 +386,14 @@ void CommandLine::AddGate() {
   CLI::Option* baseline =
       gate->add_option("--baseline", gate_.baseline, "an assay program, a build folder or a git revision");
   CLI::Option* candidate = gate->add_option("--candidate", gate_.candidate, "what is judged, given alike");
+  gate->add_option("--baseline-system", gate_.baseline_system,
+                   "command of a process that the baseline judges instead of its engine; the build may be left out");
+  gate->add_option("--candidate-system", gate_.candidate_system, "the same of the candidate");
   CLI::Option* reports =
       gate->add_option("--reports", gate_.reports, "two kept reports, old and new, whose parity is compared")
           ->expected(2)
           ->excludes(baseline)
           ->excludes(candidate);
-  baseline->needs(candidate);
-  candidate->needs(baseline);
   ListOption(gate, "models,--model", &gate_.models, "models, as bench takes them; default: gemma4-nano")
       ->delimiter(',');
   ListOption(gate, "--suite", &gate_.suites, "suites of the candidate's parity; default: all")->delimiter(',');
@@ -419,8 +422,10 @@ void CommandLine::AddGate() {
   gate->add_option("--policy", gate_.policy, "file: what must be there and pass, thresholds, waivers");
   gate->add_option("--report", gate_.report, "file to write; .gz compresses");
   AddExports(gate, &gate_.exports);
-  gate->callback([this, baseline, reports] {
-    if (baseline->empty() && reports->empty()) throw CLI::RequiredError("--baseline and --candidate, or --reports");
+  gate->callback([this, baseline, candidate, reports] {
+    const bool two = (!baseline->empty() || !gate_.baseline_system.empty()) &&
+                     (!candidate->empty() || !gate_.candidate_system.empty());
+    if (!two && reports->empty()) throw CLI::RequiredError("--baseline and --candidate, or --reports");
     code_ = gate_.reports.empty() ? GateCommand(gate_, invocation_) : GateReportsCommand(gate_);
   });
 }

@@ -133,6 +133,7 @@ struct GoldenArguments {
   std::string report;
   ExportArguments exports;
   std::vector<RunMeasure> measures;
+  SystemArguments system;
   RunControl control;
 };
 int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation);
@@ -149,6 +150,7 @@ struct BenchArguments {
   std::string report;
   ExportArguments exports;
   std::vector<RunMeasure> measures;
+  SystemArguments system;
 };
 int BenchCommand(const BenchArguments& arguments, const Invocation& invocation);
 
@@ -177,8 +179,9 @@ struct FuzzArguments {
 int FuzzCommand(const FuzzArguments& arguments);
 
 struct GateArguments {
-  std::string baseline, candidate;   // programs, build folders or git revisions
-  std::vector<std::string> reports;  // two kept reports instead of two builds
+  std::string baseline, candidate;                // programs, build folders or git revisions
+  std::string baseline_system, candidate_system;  // what this program judges instead; empty: that build's own engine
+  std::vector<std::string> reports;               // two kept reports instead of two builds
   std::vector<std::string> models, suites, dtypes, what, prompts;
   std::vector<int> sessions, contexts;
   std::string device;                 // empty: the policy's, or auto

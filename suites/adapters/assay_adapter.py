@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import time
 
 PROTOCOL = 1
 DESCRIPTOR = 3
@@ -61,20 +62,21 @@ class System:
     def can_truncate(self, session, length):
         """Refuses what truncate would refuse."""
 
-    def decode(self, sessions, first, steps):
-        """Greedy text, the lowest token on ties: feeds `first`, then what each step prefers."""
+    def decode(self, sessions, first, steps, seconds=None):
+        """Greedy text, the lowest token on ties: feeds `first`, then what each step prefers. Appends to `seconds`, where
+        it is a list, what each step took."""
         texts = [[] for _ in sessions]
         tokens = list(first)
+        clock = time.perf_counter()
         for _ in range(steps):
             rows = self.step([{"session": s, "tokens": [t], "want": "last"} for s, t in zip(sessions, tokens)])
             tokens = [best(row[0] if isinstance(row, tuple) else row) for row in rows]
             for text, token in zip(texts, tokens):
                 text.append(token)
+            before, clock = clock, time.perf_counter()
+            if seconds is not None:
+                seconds.append(clock - before)
         return texts
-
-    def time(self, request):
-        """Seconds of each step that `request` describes, by the system's own clock."""
-        raise Refusal("unsupported", "no clock of its own")
 
 
 def best(row):
@@ -183,7 +185,7 @@ class Server:
             self.lengths[feed["session"]] += len(feed["tokens"])
         return {"rows": places}, rows
 
-    def decode(self, request):
+    def decode(self, request, seconds=None):
         self.loaded()
         sessions, first = request.get("sessions"), self.tokens(request, "first")
         steps = positive(request, "steps")
@@ -192,14 +194,16 @@ class Server:
         for session in sessions:
             if self.lengths[self.session({"session": session})] + steps > self.limits["capacity"]:
                 raise Refusal("capacity", f"session {session} has no room for {steps} steps")
-        texts = self.system.decode(sessions, first, steps)
+        texts = self.system.decode(sessions, first, steps, *([] if seconds is None else [seconds]))
         for session in sessions:
             self.lengths[session] += steps
         return {"tokens": texts}
 
     def time(self, request):
-        self.loaded()
-        return {"seconds": self.system.time(request)}
+        if request.get("what") != "decode":
+            raise Refusal("unsupported", f"time of {request.get('what')!r}: decode is what it can time")
+        seconds = []
+        return {**self.decode(request, seconds), "seconds": seconds}
 
     def loaded(self):
         if self.limits is None:

@@ -12,6 +12,7 @@
 namespace assay {
 
 // Prefill whole, chunked, packed and with the tail skipped, against the reference and each other.
+std::vector<Case> DeclarationCases(Workbench& bench, const Target& target);
 std::vector<Case> PrefillCases(Workbench& bench, const Target& target);
 // One token at a time against prefill, recorded greedy steps against steps with the host in between.
 std::vector<Case> DecodeCases(Workbench& bench, const Target& target);

@@ -73,6 +73,14 @@ class SystemUnderTest {
   // Greedy text, lowest index on ties; kDecode: Engine::Decode.
   virtual std::vector<Tokens> Decode(std::span<const SessionId> sessions, std::span<const std::int32_t> first,
                                      int steps) = 0;
+  // The same with the time of each step by the system's own clock; empty: it has none.
+  struct TimedText {
+    std::vector<Tokens> texts;
+    std::vector<double> seconds;  // [steps]
+  };
+  virtual TimedText DecodeTimed(std::span<const SessionId> sessions, std::span<const std::int32_t> first, int steps) {
+    return {Decode(sessions, first, steps), {}};
+  }
   // Feeds `tokens` in chunks of at most `chunk` (0: limits().max_chunk).
   virtual StepResult Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want = Want::kLast,
                              int chunk = 0);

@@ -156,10 +156,25 @@ class ProcessUnderTest final : public SystemUnderTest {
 
   std::vector<Tokens> Decode(std::span<const SessionId> sessions, std::span<const std::int32_t> first,
                              int steps) override {
+    return Text(process_->Ask("decode", DecodeRequest(sessions, first, steps)), sessions, steps);
+  }
+  TimedText DecodeTimed(std::span<const SessionId> sessions, std::span<const std::int32_t> first, int steps) override {
+    Json request = DecodeRequest(sessions, first, steps);
+    request["what"] = "decode";
+    const Json answer = process_->Ask("time", std::move(request));
+    const auto seconds = answer.at("seconds").get<std::vector<double>>();
+    if (std::ssize(seconds) != steps || std::any_of(seconds.begin(), seconds.end(), [](double s) { return !(s > 0); }))
+      process_->Fail(fmt::format("answered time with other than {} seconds above 0", steps));
+    return {Text(answer, sessions, steps), seconds};
+  }
+
+ private:
+  Json DecodeRequest(std::span<const SessionId> sessions, std::span<const std::int32_t> first, int steps) const {
     Json ids = Json::array();
     for (const SessionId session : sessions) ids.push_back(Known(session).wire);
-    const Json answer =
-        process_->Ask("decode", {{"sessions", ids}, {"first", Tokens(first.begin(), first.end())}, {"steps", steps}});
+    return {{"sessions", ids}, {"first", Tokens(first.begin(), first.end())}, {"steps", steps}};
+  }
+  std::vector<Tokens> Text(const Json& answer, std::span<const SessionId> sessions, int steps) {
     auto texts = answer.at("tokens").get<std::vector<Tokens>>();
     const bool whole = texts.size() == sessions.size() &&
                        std::all_of(texts.begin(), texts.end(), [&](const Tokens& t) { return std::ssize(t) == steps; });
@@ -168,7 +183,6 @@ class ProcessUnderTest final : public SystemUnderTest {
     return texts;
   }
 
- private:
   struct Session {
     std::int64_t wire = 0;
     int length = 0;  // by what was fed

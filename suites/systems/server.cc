@@ -45,7 +45,7 @@ class Server {
 
  private:
   using Handler = Answer (Server::*)(const Json&);
-  static const std::pair<const char*, Handler> kRequests[11];
+  static const std::pair<const char*, Handler> kRequests[12];
 
   Answer Hello(const Json&) {
     const SystemInfo info = provider_.Describe();
@@ -142,6 +142,18 @@ class Server {
     return {{{"tokens", System().Decode(ids, first, request.at("steps").get<int>())}}, {}};
   }
 
+  // Steps are recorded and replayed together: each took its share.
+  Answer Time(const Json& request) {
+    const std::string what = request.at("what").get<std::string>();
+    Require(what == "decode", "time of '{}': expected decode", what);
+    const auto start = Wire::Clock::now();
+    Answer answer = Decode(request);
+    const double seconds = std::chrono::duration<double>(Wire::Clock::now() - start).count();
+    const int steps = request.at("steps").get<int>();
+    answer.head["seconds"] = std::vector<double>(steps, seconds / steps);
+    return answer;
+  }
+
   SystemUnderTest& System() {
     Require(system_ != nullptr, "nothing is loaded");
     return *system_;
@@ -170,7 +182,7 @@ constexpr std::pair<const char*, Server::Handler> Server::kRequests[]{
     {"hello", &Server::Hello},   {"load", &Server::Load},         {"open", &Server::Open},
     {"close", &Server::Close},   {"fork", &Server::Fork},         {"reset", &Server::Reset},
     {"length", &Server::Length}, {"truncate", &Server::Truncate}, {"can_truncate", &Server::CanTruncate},
-    {"step", &Server::Step},     {"decode", &Server::Decode},
+    {"step", &Server::Step},     {"decode", &Server::Decode},     {"time", &Server::Time},
 };
 
 Json ErrorOf(const char* kind, const std::string& message) {
