@@ -41,7 +41,8 @@ for key, case in served.items():
         assert 'another process' in case['reason'], case
         continue
     # Hidden states and kernels are the engine's alone.
-    values = [[(j['metric'], j.get('value', 0), j.get('comparisons')) for j in c['judgements'] if 'hidden' not in j['metric'] and 'kernel' not in j['metric']]
+    both = {j['metric'] for j in own[key]['judgements']} & {j['metric'] for j in case['judgements']}
+    values = [[(j['metric'], j.get('value', 0), j.get('comparisons')) for j in c['judgements'] if j['metric'] in both]
               for c in (own[key], case)]
     compared += values[0] == values[1]
     assert values[0] == values[1], (key, values)
@@ -87,9 +88,24 @@ huge|announced 10737418240 bytes behind its answer to step
 EOF
 pgrep -f "$work/once" >/dev/null && bad 'a process of a system is left over'
 
+# A declaration is checked, both ways, and one that no twin knows is refused.
+declares() { echo "python3 '$adapters/broken.py' --declare '$1' -- $serve"; }
+gemma=(hf-tiny/gemma3 --device host --suite Declaration)
+expect 0 'PASS: 1 of 1' run "${gemma[@]}" --dtype bf16 --system "$(declares '{}')"
+expect 1 'which it declares' run "${gemma[@]}" --dtype bf16 --system "$(declares '{"operands": "fp32", "cache": "fp32"}')"
+expect 1 'the declaration is too lax' run "${gemma[@]}" --dtype fp32 --system "$(declares '{"gelu": "fp16 table"}')"
+expect 1 'expected one of exact, fp16 table' run "${gemma[@]}" --dtype fp32 --system "$(declares '{"gelu": "by ear"}')"
+
+# Other commands take a system too.
+expect 0 'PASS: 2 of 2' golden hf-tiny/qwen3 --dtype fp32 --system "$serve"
+expect 0 'PASS: 1 of 1 rows timed' bench --model hf-tiny/llama3 --dtype fp32 --n 2 --ctx 32 --seconds 0.2 --system "$serve" \
+  --report bench.json
+"$assay" validate --require-pass bench.json >/dev/null || bad 'the report of a timed system does not hold'
+grep -q 'by the clock of assay engine' bench.json || bad 'a row does not say whose clock it was'
+
 # What is no system.
 expect 2 'ended with code 127' run "${model[@]}" --system /nowhere/at/all
-expect 2 'did not end' run "${model[@]}" --system 'exec 3<&-; sleep 9'
+expect 2 'hello' run "${model[@]}" --system 'exec 3<&-; sleep 9'
 expect 2 'what is no JSON object: GET' run "${model[@]}" --system 'echo GET / >&3; sleep 9'
 expect 2 'gave no answer to hello within 0.5 s' run "${model[@]}" --system 'sleep 9' --system-timeout 0.5
 expect 2 'speaks protocol 7' run "${model[@]}" --system \

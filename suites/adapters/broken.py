@@ -96,7 +96,8 @@ def half(ours, message):
 STREAM = {"crash": crash, "hang": hang, "late": late, "garbage": garbage, "half": half}
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--fault", choices=[*ROWS, *STREAM], required=True)
+parser.add_argument("--fault", choices=[*ROWS, *STREAM, "none"], default="none")
+parser.add_argument("--declare", type=json.loads, default={}, help="JSON that goes over what it answers to load")
 parser.add_argument("--after", type=int, default=3, help="steps of a process that are answered well first")
 parser.add_argument("--once", metavar="FILE", help="break once: the process that creates it")
 parser.add_argument("--late", type=float, default=3, help="seconds that a late answer takes")
@@ -136,14 +137,14 @@ def main():
         except (ValueError, TypeError):
             request = {}  # the system has said what it thinks of it
         data = answers.read(head.get("bytes", 0))
+        if request.get("request") == "load" and "error" not in head:
+            state, head = {}, {**head, **options.declare}
         message = json.dumps(head).encode() + b"\n" + data
-        if request.get("request") == "load":
-            state = {}
         if request.get("request") != "step" or "error" in head or not head["rows"]:
             judge.sendall(message)
             continue
         steps += 1
-        if steps <= options.after or not breaks():
+        if options.fault == "none" or steps <= options.after or not breaks():
             judge.sendall(message)
         elif options.fault in ROWS:
             answer = Answer(head, data)
