@@ -52,13 +52,15 @@ struct CudaRuntime {
 
 // What is judged: name, version and claims as the system states them.
 struct SystemInfo {
-  std::int64_t protocol = 0;  // version it was spoken to in, as another process; 0: in this process
-  std::string name, version, commit, build, device;
+  std::string name, version, commit;
   std::string operands;     // "fp32", "bf16", ...; empty: as the dtype axis of each case says
   std::string activations;  // of quantised products: "as operands", "q8_1"
-  std::string arithmetic;  // all that a system of another process declares of its roundings, by model where they differ
   bool claims_batch_invariance = false;
   bool claims_repeatable = false;  // the same bits from run to run
+  // Of a system of another process: the version of the protocol that it was spoken to in (0: it is in this process),
+  // how it was built, where it runs, and all that it declares of its roundings, by model where they differ.
+  std::int64_t protocol = 0;
+  std::string build{}, device{}, arithmetic{};
 };
 
 struct Environment {
