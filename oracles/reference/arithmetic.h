@@ -15,6 +15,7 @@ struct Exact {
   using Real = double;
   std::vector<double> Operand(std::vector<double> values) const { return values; }
   std::vector<double> Cached(std::vector<double> values) const { return values; }
+  std::vector<double> Stream(std::vector<double> values) const { return values; }
   std::vector<double> For(const Matrix&, const std::vector<double>& values) const { return values; }
   bool gelu_table() const { return false; }
   std::vector<float> Weights(std::vector<float> values) const { return values; }
@@ -28,6 +29,8 @@ struct Rounded {
   std::vector<float> Operand(std::vector<float> values) const;
   // Queries, keys, values, and weights of the softmax where the cache has a type of its own.
   std::vector<float> Cached(std::vector<float> values) const;
+  // What one operation hands to the next.
+  std::vector<float> Stream(std::vector<float> values) const;
   // What a product with `w` multiplies.
   std::vector<float> For(const Matrix& w, std::vector<float> values) const;
   bool gelu_table() const { return type.gelu_table; }

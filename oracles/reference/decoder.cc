@@ -69,7 +69,12 @@ std::vector<float> Rounded::Operand(std::vector<float> values) const {
 }
 
 std::vector<float> Rounded::Cached(std::vector<float> values) const {
-  return type.cache == type.operands ? values : RoundedTo(type.cache, std::move(values));
+  const bool as_operands = type.cache == type.operands && type.stream == DType::kF32;
+  return as_operands ? values : RoundedTo(type.cache, std::move(values));
+}
+
+std::vector<float> Rounded::Stream(std::vector<float> values) const {
+  return RoundedTo(type.stream, std::move(values));
 }
 
 std::vector<float> Rounded::For(const Matrix& w, std::vector<float> values) const {
@@ -85,6 +90,7 @@ std::string Describe(const TwinArithmetic& arithmetic) {
   std::string text =
       ModeName(arithmetic.operands) + std::string(kActivations[static_cast<int>(arithmetic.activations)]);
   if (arithmetic.cache != arithmetic.operands) text += std::string(", cache ") + ModeName(arithmetic.cache);
+  if (arithmetic.stream != DType::kF32) text += std::string(", stream ") + ModeName(arithmetic.stream);
   return text + (arithmetic.gelu_table ? ", gelu by a table of fp16" : "");
 }
 

@@ -45,7 +45,8 @@ enum class ActivationRounding {
 struct TwinArithmetic {
   TwinArithmetic(DType operand_type) : operands(operand_type), cache(operand_type) {}  // NOLINT: a mode is one
   DType operands;                                                                      // of products, as are matrices
-  DType cache;  // keys and values, and what is multiplied with them
+  DType cache;                 // keys and values, and what is multiplied with them
+  DType stream = DType::kF32;  // what one operation hands to the next: products, sums, norms, logits
   ActivationRounding activations = ActivationRounding::kNone;
   bool gelu_table = false;  // GELU of a 16-bit float, as a 16-bit float; 0 below -10, x above 10
   friend auto operator<=>(const TwinArithmetic&, const TwinArithmetic&) = default;

@@ -67,6 +67,9 @@ TEST(Comparability, SameFactsHaveTheSameKey) {
 TEST(Comparability, EveryDeclaredFactChangesTheKeyAndIsPrinted) {
   const Environment a = Sample().environment;
   const std::pair<std::function<void(Environment&)>, const char*> changes[] = {
+      {[](Environment& e) { e.system.arithmetic = "fp32"; }, "system arithmetic: bf16, gelu by a table and fp32"},
+      {[](Environment& e) { e.system.device = "cuda"; }, "system device: host and cuda"},
+      {[](Environment& e) { e.system.name = "other"; }, "system: engine and other"},
       {[](Environment& e) { e.gpus[0].power_limit_w = 500; }, "gpu 0 power limit: 700 W and 500 W"},
       {[](Environment& e) { e.gpus[0].name = "NVIDIA H200"; }, "gpu 0 name: NVIDIA H100 80GB HBM3 and NVIDIA H200"},
       {[](Environment& e) { e.gpus[0].sm_count = 132; }, "gpu 0 multiprocessors: nothing and 132"},

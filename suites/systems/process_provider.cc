@@ -256,6 +256,7 @@ class ProcessUnderTest final : public SystemUnderTest {
 TwinArithmetic DeclaredArithmetic(const Json& loaded, Precision precision) {
   TwinArithmetic arithmetic = Word(loaded, "operands", kTypes, OperandType(precision));
   arithmetic.cache = Word(loaded, "cache", kTypes, arithmetic.operands);
+  arithmetic.stream = Word(loaded, "stream", kTypes, DType::kF32);
   arithmetic.activations = Word(loaded, "activations", kActivations, ActivationRounding::kNone);
   arithmetic.gelu_table = Word(loaded, "gelu", kGelu, false);
   return arithmetic;
