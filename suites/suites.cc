@@ -32,7 +32,7 @@ std::vector<Case> ForEachTarget(Workbench& bench, const std::vector<Target>& tar
 std::string NoGoldens(Workbench&, const Target&) { return "no recorded answers"; }
 
 std::string NoDeclaration(Workbench& bench, const Target&) {
-  return bench.provider().Describe().protocol == 0 ? "of a system of another process" : "no reference bounds it";
+  return bench.provider().Describe().protocol == 0 ? "" : "no reference bounds it";
 }
 
 std::string NoRing(Workbench& bench, const Target& target) {
@@ -164,8 +164,9 @@ std::vector<std::string> EmptySuites(Workbench& bench, const SuiteInputs& inputs
     for (const Target& target : TargetsOf(bench, inputs)) {
       if (target.seed != inputs.seed || !suite.cases(bench, {target}).empty()) continue;
       const std::string model = target.axes().Text("model");
-      std::vector<std::string>& same =
-          models[suite.why_none == nullptr ? "the suite lists none" : suite.why_none(bench, target)];
+      const std::string why = suite.why_none == nullptr ? "the suite lists none" : suite.why_none(bench, target);
+      if (why.empty()) continue;
+      std::vector<std::string>& same = models[why];
       if (std::find(same.begin(), same.end(), model) == same.end()) same.push_back(model);
     }
     for (auto& [why, names] : models) {
