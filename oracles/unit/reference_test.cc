@@ -43,7 +43,7 @@ TEST(ReferenceFormulas, GeluByATableOf16BitFloats) {
   EXPECT_EQ(GeluByTable(10.5), 10.5);
   EXPECT_EQ(GeluByTable(1.0), 1723 * 0x1p-11) << "0.84119 to the nearest of 11 bits";
   EXPECT_EQ(GeluByTable(1.0 + 0x1p-12), GeluByTable(1.0)) << "the argument is one of 16 bits too";
-  EXPECT_EQ(Gated(Activation::kSilu, {1.0}, {2.0}, true), Gated(Activation::kSilu, {1.0}, {2.0}));
+  EXPECT_EQ(Gated<double>(Activation::kSilu, {1.0}, {2.0}, true), Gated<double>(Activation::kSilu, {1.0}, {2.0}));
 }
 
 TEST(ReferenceFormulas, ActivationsAreRoundedAsTheMatrixIsStored) {
