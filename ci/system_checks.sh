@@ -49,7 +49,7 @@ for key, case in served.items():
 assert compared > 50, compared
 system = json.load(open(sys.argv[2]))['environment']
 assert system['system']['protocol'] == 1, system['system']
-assert system['system']['arithmetic'] == 'bf16: hf-tiny/llama3, hf-tiny/gemma4-e2b; fp32: hf-tiny/llama3, hf-tiny/gemma4-e2b', system['system']
+assert system['system']['arithmetic'] == 'bf16: hf-tiny/gemma4-e2b, hf-tiny/llama3; fp32: hf-tiny/gemma4-e2b, hf-tiny/llama3', system['system']
 assert system['comparability']['fields']['system'] == 'assay engine', system['comparability']
 EOF
 expect 5 'system' validate served.json --comparable own.json

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -117,9 +116,16 @@ void Softmax(std::vector<Real>& s) {
 // The mask: causal, and on sliding layers the last `window` positions, the query's own included.
 inline bool Visible(int query, int key, int window) { return key <= query && (window == 0 || query - key < window); }
 
+struct AsIs {
+  template <class Values>
+  Values operator()(Values values) const {
+    return values;
+  }
+};
+
 // o_h = sum_j softmax_j(scale * q_h . k_j) v_j over the visible positions, query head h reading kv head h / (heads /
 // kv_heads). `round` is what happens to the weights of a softmax before they are multiplied.
-template <class Real, class Round = std::identity>
+template <class Real, class Round = AsIs>
 std::vector<Real> Attend(const std::vector<Real>& q, const History<Real>& history, int position, const LayerSpec& layer,
                          float scale, const Round& round = {}) {
   const std::int64_t dim = layer.head_dim;
