@@ -21,11 +21,9 @@ void LogitJudge::Add(const LogitRow& row, const Place& where, Neighbours neighbo
   const bool capped = !row.reference_capped.empty() || !row.candidate_capped.empty();
   Require(raw || capped, "{}: a row without logits", where.ToString());
   const LogitTolerance tolerance = tolerance_.At(row.twin_error_ratio);
-  // Where the twin itself drifts, a drift is no surprise.
-  const bool twin_drifts = row.twin_error_ratio > kKappa;
   Judgement error;
   const auto put = [&](Judgement judgement) {
-    if (twin_drifts && judgement.soft_probability > 0) judgement.soft_probability = 1;
+    if (row.drift_expected && judgement.soft_probability > 0) judgement.soft_probability = 1;
     error = judgement;
     Put(std::move(judgement));
   };
@@ -44,7 +42,7 @@ void LogitJudge::Add(const LogitRow& row, const Place& where, Neighbours neighbo
     Put(JudgeArgmax(reference, candidate, tolerance, where, neighbours));
   }
   if (error.verdict == Verdict::kVoid || !(error.value < std::numeric_limits<double>::infinity())) return;
-  AddDistribution(tolerance, reference, candidate, where, twin_drifts ? 1 : 1 - kCalibrationQuantile);
+  AddDistribution(tolerance, reference, candidate, where, row.drift_expected ? 1 : 1 - kCalibrationQuantile);
 }
 
 void LogitJudge::AddDistribution(const LogitTolerance& tolerance, std::span<const double> reference,

@@ -68,6 +68,9 @@ void LogitChecker::Add(const StepResult& result, int row, const Tokens& tokens, 
   const double ratio =
       off ? state_.references().TwinErrorRatio(state_.target, *tolerance_, tokens, position, first) : 1;
   LogitRow both{{}, {}, reference_capped, capped, ratio};
+  // One choice of another expert moves all rows behind it: in a system that does not promise the arithmetic of one user
+  // alone, a row where the twin drifts too is no surprise.
+  both.drift_expected = state_.target.loose && ratio > kKappa;
   if (raw_) both.reference_raw = reference_raw, both.candidate_raw = raw;
   judge_->Add(both, where);
 }
