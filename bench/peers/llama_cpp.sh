@@ -19,7 +19,7 @@ rows=(--model "$models" --dtype fp32 --n "${ASSAY_PEER_N:-1,8,32}" --ctx "${ASSA
 threads=${OMP_NUM_THREADS:-1}
 export OMP_NUM_THREADS=$threads
 for system in "'$python' '$root/suites/adapters/llama_cpp.py' --swa-full --threads $threads $*" "'$assay' serve"; do
-  "$assay" bench "${rows[@]}" --system "$system" --report "$work/report.json" >"$work/said"
+  "$assay" bench "${rows[@]}" --system "$system" --report "$work/report.json" >"$work/said" || tail -3 "$work/said"
   "$python" - "$work/report.json" <<'EOF'
 import json, sys
 report = json.load(open(sys.argv[1]))
