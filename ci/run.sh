@@ -11,6 +11,7 @@
 #           schedules; 60 seeds of the suites that are exact, over all tiny models: no case may flip; adds its report to
 #           the history (ASSAY_HISTORY, default: build/history.db) and writes the trend page, build/reports/trend.html;
 #           writers of a history that are killed a hundred times, and pairs of writers of one report, five hundred times
+#   llama   a Python with llama.cpp from PyPI in build/llama, which test makes too where PyPI answers; judges it
 #   asan    test under AddressSanitizer and UBSan; tsan: under ThreadSanitizer; clang: test what Clang builds
 #   fuzz    [SECONDS]: libFuzzer on each reader of files and on an engine's schedules, default: a minute each
 #   device-sanitizers  on a GPU machine: op tests and nano suites under memcheck, synccheck, initcheck and racecheck
@@ -31,7 +32,7 @@ packages=(build-essential cmake ninja-build git libfmt-dev nlohmann-json3-dev li
 # Programs that tests call: readers of exports (compare.py of Google Benchmark needs SciPy and does not say so), a browser
 # for the trend page, and Slurm.
 readers=(python3 python3-junitparser libbenchmark-tools python3-scipy chromium chromium-driver python3-selenium
-         sqlite3 slurm-wlm dash zsh)
+         sqlite3 slurm-wlm dash zsh python3-venv)
 clang=(clang libomp-dev)
 jobs=${JOBS:-$(nproc)}
 # Threads that spin while they wait starve their neighbours on a busy machine.
@@ -116,8 +117,27 @@ run_tests() {
   return "$code"
 }
 
+# llama_wheel: llama.cpp as a wheel of PyPI in an environment of its own, at a version that is known. Where PyPI does not
+# answer, the tests that need it are skipped and say so.
+llama_wheel() {
+  local python=build/llama/bin/python
+  "$python" -c 'import cyllama' 2>/dev/null && return
+  { python3 -m venv build/llama && "$python" -m pip install -q --disable-pip-version-check --retries 1 --timeout 10 \
+      cyllama==0.2.18; } >build/llama.log 2>&1 || { echo "ci/run.sh: no llama.cpp: $(tail -1 build/llama.log)"; return 1; }
+}
+
+llama() {
+  setup python3-venv
+  choose_preset llama
+  build "$preset" assay
+  llama_wheel || fail "the wheel cyllama could not be installed" 4
+  exec ci/llama_checks.sh "build/$preset/bin/assay" build/reports/llama
+}
+
 test_with() {
   setup "${readers[@]}"
+  mkdir -p build
+  llama_wheel || true
   build "$1"
   run_tests "$1"
 }
@@ -254,6 +274,7 @@ case "${1:-}" in
   hook) install_hook ;;
   nightly) nightly ;;
   package) package ;;
+  llama) llama ;;
   asan)
     export ASAN_OPTIONS=detect_leaks=1:${ASAN_OPTIONS:-} UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-}
     test_with asan

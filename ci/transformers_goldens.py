@@ -25,25 +25,28 @@ COMMON = dict(vocab_size=262144, vocab_size_per_layer_input=262144, head_dim=256
 MODELS = {
     "e4b": dict(hidden_size=2560, num_hidden_layers=42, num_attention_heads=8, num_key_value_heads=2, intermediate_size=10240,
                 sliding_window=512, num_kv_shared_layers=18, hidden_size_per_layer_input=256, max_position_embeddings=131072),
+    "e2b": dict(hidden_size=1536, num_hidden_layers=35, num_attention_heads=8, num_key_value_heads=1, intermediate_size=6144,
+                sliding_window=512, num_kv_shared_layers=20, hidden_size_per_layer_input=256, use_double_wide_mlp=True,
+                max_position_embeddings=131072),
     "26b-a4b": dict(hidden_size=2816, num_hidden_layers=30, num_attention_heads=16, num_key_value_heads=8, num_global_key_value_heads=2,
                     intermediate_size=2112, sliding_window=1024, hidden_size_per_layer_input=0, attention_k_eq_v=True,
                     enable_moe_block=True, num_experts=128, top_k_experts=8, moe_intermediate_size=704,
                     max_position_embeddings=262144),
 }
-PERIOD = 6  # every sixth layer is full
+PERIODS = {"e2b": 5}  # one layer in so many is full; of other models one in six
 LOGIT_STD, SCORE_STD, ROUTER_STD = 5.0, 1.4, 5.0  # decisive logits; attention neither uniform nor one key; a light last expert
 
 
 def make_config(args):
     values = dict(COMMON, **MODELS[args.model])
-    layers = args.layers or values["num_hidden_layers"]
+    layers, period = args.layers or values["num_hidden_layers"], PERIODS.get(args.model, 6)
     # Layers that share keys stay behind at least one layer of each type that owns its keys.
     shared = values.get("num_kv_shared_layers", 0) * layers // values["num_hidden_layers"]
-    values["num_kv_shared_layers"] = max(0, min(shared, layers - PERIOD))
+    values["num_kv_shared_layers"] = max(0, min(shared, layers - period))
     values["num_hidden_layers"] = layers
     if args.vocab:
         values["vocab_size"] = values["vocab_size_per_layer_input"] = args.vocab
-    values["layer_types"] = ["full_attention" if (i + 1) % PERIOD == 0 or i == layers - 1 else "sliding_attention" for i in range(layers)]
+    values["layer_types"] = ["full_attention" if (i + 1) % period == 0 or i == layers - 1 else "sliding_attention" for i in range(layers)]
     config = Gemma4TextConfig(**values)
     config.architectures = ["Gemma4ForCausalLM"]
     config.dtype = "bfloat16"

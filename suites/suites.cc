@@ -38,6 +38,10 @@ std::vector<Case> ControlsAndCensus(Workbench& bench, const std::vector<Target>&
 
 std::string NoGoldens(Workbench&, const Target&) { return "no recorded answers"; }
 
+std::string NoDeclaration(Workbench& bench, const Target&) {
+  return bench.provider().Describe().protocol == 0 ? "" : "no reference bounds it";
+}
+
 std::string NoRing(Workbench& bench, const Target& target) {
   const int window = SmallestWindow(bench.Spec(target));
   return window == 0 ? "no window" : fmt::format("a window of {} is too long for a test to wrap", window);
@@ -65,6 +69,8 @@ constexpr SuiteEntry kSuites[] = {
     {"Ops", "every op against its formula in float64, within steps and at the edges of its range", OpsCases},
     {"Golden", "reference and system against recorded logits, hidden states, greedy text and answers", GoldenCases,
      NoGoldens},
+    {"Declaration", "the arithmetic that a system of another process declares against its measured error",
+     ForEachTarget<DeclarationCases>, NoDeclaration},
     {"Prefill", "whole, chunked, packed and tail-skipped prefill against the reference and each other",
      ForEachTarget<PrefillCases>},
     {"Decode", "one token at a time against prefill; recorded steps against single steps", ForEachTarget<DecodeCases>},
@@ -167,8 +173,9 @@ std::vector<std::string> EmptySuites(Workbench& bench, const SuiteInputs& inputs
     for (const Target& target : TargetsOf(bench, inputs)) {
       if (target.seed != inputs.seed || !suite.cases(bench, {target}).empty()) continue;
       const std::string model = target.axes().Text("model");
-      std::vector<std::string>& same =
-          models[suite.why_none == nullptr ? "the suite lists none" : suite.why_none(bench, target)];
+      const std::string why = suite.why_none == nullptr ? "the suite lists none" : suite.why_none(bench, target);
+      if (why.empty()) continue;
+      std::vector<std::string>& same = models[why];
       if (std::find(same.begin(), same.end(), model) == same.end()) same.push_back(model);
     }
     for (auto& [why, names] : models) {

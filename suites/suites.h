@@ -15,7 +15,8 @@ struct SuiteEntry {
   const char* name;   // Case::suite of its cases
   const char* about;  // one line
   std::vector<Case> (*cases)(Workbench& bench, const std::vector<Target>& targets);
-  // Why there is none for a target that it lists none for; null: it lists some for every target.
+  // Why there is none for a target that it lists none for; empty: it need not be said; null: it lists some for every
+  // one.
   std::string (*why_none)(Workbench& bench, const Target& target) = nullptr;
 };
 std::span<const SuiteEntry> Suites();

@@ -24,7 +24,7 @@ BenchCase MakeBench(const char* name, const Target& target, std::vector<Axes::Ax
   item.time = time;
   item.covering = [target, covering = std::move(covering)](Workbench& bench) {
     // Of large models on the host there is no reference, and comparing the engine with itself would be all.
-    if (target.exact() && IsLarge(bench.Spec(target))) return std::vector<Case>();
+    if (target.device.on_host() && IsLarge(bench.Spec(target))) return std::vector<Case>();
     // Experts in 16-bit modes are not held against the reference by shape; their routing is.
     std::vector<Case> cases = ExpertsCases(bench, target);
     cases.push_back(covering(bench));

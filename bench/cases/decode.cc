@@ -55,11 +55,71 @@ class Batch {
 
 double Sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
 
+constexpr double kClocksApart = 0.02;  // of a series, by which a system's own clock may run ahead of the host's
+
+// Steps of a system of another process, each by the system's own clock, all of them by the host's as well.
+std::vector<TimedRow> TimeDecodeOfProcess(const BenchCase& item, BenchState& state, const DecodeShape& shape) {
+  const auto system = state.bench.Open(state.target, shape.options());
+  std::vector<SessionId> sessions;
+  Tokens first;
+  for (int i = 0; i < shape.sessions; ++i) {
+    const Tokens text = MadeUpText(state, i, shape.context + 1);
+    sessions.push_back(system->OpenWith(std::span(text).first(shape.context)));
+    first.push_back(text.back());
+  }
+  const auto rewind = [&] {
+    for (const SessionId session : sessions) system->Truncate(session, shape.context);
+  };
+  std::vector<Tokens> texts;
+  double outside = 0, inside = 0;
+  const auto run = [&] {
+    SystemUnderTest::TimedText timed;
+    const double host = SecondsOf([&] { timed = system->DecodeTimed(sessions, first, DecodeShape::kSteps); });
+    rewind();
+    Require<WrongResult>(texts.empty() || timed.texts == texts, "the same steps decoded other tokens when repeated");
+    texts = timed.texts;
+    const double own = Sum(timed.seconds);
+    Require<WrongResult>(own <= host * (1 + kClocksApart),
+                         "its own clock says {:.6f} s for steps that took {:.6f} s by the host's", own, host);
+    outside += host - own;
+    inside += own;
+    timed.seconds.erase(timed.seconds.begin(), timed.seconds.begin() + DecodeShape::kLead);
+    return timed.seconds;
+  };
+  TimedRow timed{RowOf(item), {}};
+  ReportBenchmark& row = timed.row;
+  run();
+  RequireGreedy(*system, sessions, first, texts, kChecked, state.setting);
+  rewind();
+  const double seconds = state.setting.seconds;
+  const double once = WarmUp([&] { return Sum(run()); }, seconds);
+  outside = inside = 0;
+  RunTimed(item.id(), RepeatsWithin(seconds, once, 12, 1), [&] {
+    state.activity.Start();
+    std::vector<double> steps = run();
+    row.series.push_back({std::move(steps), state.activity.Stop()});
+    return Sum(row.series.back().seconds);
+  });
+  const WeightStore& store = state.bench.Store(state.target);
+  const CostModel model = MakeCostModel(store, state.target.precision, state.target.device.on_host());
+  const double keys = shape.context + DecodeShape::kLead + 0.5 * (DecodeShape::kTimed + 1);
+  FillNeeds(&row, DecodeCost(model, shape.sessions, keys), state.setting.limits, shape.sessions);
+  row.unit = "token";
+  row.contains = fmt::format(
+      "one step of all sessions by the clock of {}, in series of {} after {} that is not counted; the host's clock had "
+      "{:.2f} % more around each series, for the request and its answer; the floor is that of weights and caches as "
+      "the "
+      "engine of this tree would keep them",
+      state.bench.provider().Describe().name, DecodeShape::kTimed, DecodeShape::kLead, 100 * outside / inside);
+  return {std::move(timed)};
+}
+
 }  // namespace
 
 std::vector<TimedRow> TimeDecode(const BenchCase& item, BenchState& state) {
   const DecodeShape shape{item.Number("n"), item.Number("context")};
   RequireRoom(state, shape.options());
+  if (state.bench.provider().Describe().protocol != 0) return TimeDecodeOfProcess(item, state, shape);
   const std::unique_ptr<Ops> ops = state.bench.MakeOps(state.target);
   StepTimer timer(*ops);
   Batch batch(state, shape, timer);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 
@@ -16,6 +17,7 @@
 #include "ci/assay/commands.h"
 #include "ci/assay/environment.h"
 #include "ci/assay/report_sink.h"
+#include "ci/assay/system.h"
 #include "ci/assay/terminal.h"
 #include "ci/assay/watch.h"
 #include "engine/ops/ops_factory.h"
@@ -231,9 +233,12 @@ std::optional<Evidence> EvidenceFrom(const std::string& file, Report* report) {
 
 }  // namespace
 
-int BenchCommand(const BenchArguments& arguments, const Invocation& invocation) {
+int BenchCommand(const BenchArguments& asked, const Invocation& invocation) {
+  std::unique_ptr<ProcessProvider> provider = ProviderOf(asked.system);
+  BenchArguments arguments = asked;
+  arguments.device = DeviceOf(provider.get(), asked.device);
   const Device device = ResolveDevice(arguments.device);
-  Workbench bench;
+  Workbench bench(std::move(provider));
   const std::vector<Group> groups = GroupsOf(bench, arguments, device);
   std::vector<Target> targets;
   for (const Group& group : groups) targets.push_back(group.target);
@@ -242,6 +247,7 @@ int BenchCommand(const BenchArguments& arguments, const Invocation& invocation) 
   report.models = ModelsOf(bench, targets);
   report.measures = arguments.measures;
   DescribeDevice(device, bench, &report.environment);
+  DescribeArithmetic(bench, targets, &report.environment.system);
   const std::optional<Evidence> evidence = EvidenceFrom(arguments.evidence, &report);
   BenchRun run(bench, std::move(report), device, arguments, TableFor(groups), evidence ? &*evidence : nullptr);
   {

@@ -8,6 +8,7 @@
 
 #include "ci/assay/environment.h"
 #include "ci/assay/live_run.h"
+#include "ci/assay/system.h"
 #include "ci/assay/terminal.h"
 #include "ci/assay/watch.h"
 #include "engine/ops/ops_factory.h"
@@ -105,6 +106,7 @@ int RunAndReport(Workbench& bench, CaseRun run, const Invocation& invocation) {
   report.models = ModelsOf(bench, targets);
   report.measures = run.measures;
   DescribeDevice(run.device, bench, &report.environment);
+  DescribeArithmetic(bench, targets, &report.environment.system);
 
   LiveSettings settings{run.control, run.notes, run.seeds, run.cases.size(), seconds, run.report, run.exports, {}};
   const Case* running = nullptr;

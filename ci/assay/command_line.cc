@@ -107,6 +107,19 @@ void AddControl(CLI::App* command, RunControl* control) {
   command->add_flag("--quiet,-q", control->quiet, "print failures and the last line alone");
 }
 
+// Whom to judge.
+void AddSystem(CLI::App* command, SystemArguments* system) {
+  CLI::Option* option = command->add_option(
+      "--system", system->command,
+      "command of a process to judge instead of the engine of this tree: suites/adapters/README.md");
+  command
+      ->add_option("--system-timeout", system->timeout_s,
+                   "seconds that it may take for an answer, ten times so many to load")
+      ->capture_default_str()
+      ->check(Seconds)
+      ->needs(option);
+}
+
 // The report of a run as a CI system reads it.
 void AddExports(CLI::App* command, ExportArguments* exports) {
   command->add_option("--junit", exports->junit, "JUnit XML to write: a CI system's list of tests");
@@ -173,6 +186,7 @@ CommandLine::CommandLine(const Invocation& invocation, CaseLister list)
   AddFuzz();
   AddSoak();
   AddBisect();
+  AddServe();
   AddSetup();
   RefuseEmptyTexts(&app_);
 }
@@ -202,6 +216,7 @@ int CommandLine::Run() {
 
 void CommandLine::AddRun() {
   CLI::App* run_command = app_.add_subcommand("run", "run oracle suites; write a report");
+  AddSystem(run_command, &run_.system);
   AddSelection(run_command, &run_);
   AddRunning(run_command, &run_);
   AddControl(run_command, &run_.control);
@@ -355,6 +370,7 @@ void CommandLine::AddGolden() {
                              "goldens.safetensors or .logits.json; default: beside the model");
   golden_command->add_option("--recorded-in", golden_.recorded_in, "fp32, fp16 or bf16; default: as its logits say");
   golden_command->add_flag("--padding", golden_.padding, "recorded columns beyond the model's vocabulary are padding");
+  AddSystem(golden_command, &golden_.system);
   AddPatterns(golden_command, &golden_);
   AddRunning(golden_command, &golden_);
   AddControl(golden_command, &golden_.control);
@@ -370,6 +386,7 @@ void CommandLine::AddBench() {
   ListOption(bench_command, "models,--model", &bench_.models,
              "checkpoint folder, GGUF file, embedded model or preset; commas separate, * and ? match names")
       ->capture_default_str();
+  AddSystem(bench_command, &bench_.system);
   std::vector<std::string> abouts;
   for (const BenchEntry& entry : Benchmarks()) abouts.push_back(fmt::format("{}: {}", entry.name, entry.about));
   ListOption(bench_command, "--what", &bench_.what, fmt::format("{}", fmt::join(abouts, "; ")))
@@ -408,13 +425,14 @@ void CommandLine::AddGate() {
   CLI::Option* baseline =
       gate->add_option("--baseline", gate_.baseline, "an assay program, a build folder or a git revision");
   CLI::Option* candidate = gate->add_option("--candidate", gate_.candidate, "what is judged, given alike");
+  gate->add_option("--baseline-system", gate_.baseline_system,
+                   "command of a process that the baseline judges instead of its engine; the build may be left out");
+  gate->add_option("--candidate-system", gate_.candidate_system, "the same of the candidate");
   CLI::Option* reports =
       gate->add_option("--reports", gate_.reports, "two kept reports, old and new, whose parity is compared")
           ->expected(2)
           ->excludes(baseline)
           ->excludes(candidate);
-  baseline->needs(candidate);
-  candidate->needs(baseline);
   ListOption(gate, "models,--model", &gate_.models, "models, as bench takes them; default: gemma4-nano")
       ->delimiter(',');
   ListOption(gate, "--suite", &gate_.suites, "suites of the candidate's parity; default: all")->delimiter(',');
@@ -445,8 +463,10 @@ void CommandLine::AddGate() {
   gate->add_option("--policy", gate_.policy, "file: what must be there and pass, thresholds, waivers");
   gate->add_option("--report", gate_.report, "file to write; .gz compresses");
   AddExports(gate, &gate_.exports);
-  gate->callback([this, baseline, reports] {
-    if (baseline->empty() && reports->empty()) throw CLI::RequiredError("--baseline and --candidate, or --reports");
+  gate->callback([this, baseline, candidate, reports] {
+    const bool two = (!baseline->empty() || !gate_.baseline_system.empty()) &&
+                     (!candidate->empty() || !gate_.candidate_system.empty());
+    if (!two && reports->empty()) throw CLI::RequiredError("--baseline and --candidate, or --reports");
     code_ = gate_.reports.empty() ? GateCommand(gate_, invocation_) : GateReportsCommand(gate_);
   });
 }
@@ -575,6 +595,16 @@ void CommandLine::AddTrend() {
   trend->add_option("--now", trend_.now, "time of the view as 2025-01-31T23:59:59Z; default: now");
   trend->add_option("--limit", trend_.limit, "series in the terminal")->capture_default_str();
   trend->callback([this] { code_ = TrendCommand(trend_); });
+}
+
+void CommandLine::AddServe() {
+  app_.add_subcommand("serve", "the engine of this tree as a system of another process, on descriptor 3")
+      ->callback([this] { code_ = ServeCommand(); });
+  CLI::App* check = app_.add_subcommand("system-check", "does a system speak the protocol? What can it do?");
+  AddSystem(check, &checked_system_);
+  check->get_option("--system")->required();
+  check->add_option("--model", checked_model_, "a model that it can load")->capture_default_str();
+  check->callback([this] { code_ = SystemCheckCommand(checked_system_, checked_model_); });
 }
 
 void CommandLine::AddSetup() {

@@ -34,6 +34,7 @@ class CommandLine {
   void AddFuzz();
   void AddSoak();
   void AddBisect();
+  void AddServe();
   void AddSetup();
 
   const Invocation invocation_;
@@ -53,6 +54,8 @@ class CommandLine {
   MutateArguments mutate_;
   FuzzArguments fuzz_;
   SoakArguments soak_;
+  SystemArguments checked_system_;
+  std::string checked_model_ = "hf-tiny/llama3";
   InspectArguments inspect_;
   ValidateArguments validate_;
   HistoryArguments history_;

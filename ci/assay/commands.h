@@ -49,6 +49,12 @@ struct ExportArguments {
   bool github = false;         // annotations on stdout
 };
 
+// What is judged: the engine of this tree, or a process that speaks the protocol.
+struct SystemArguments {
+  std::string command;    // for /bin/sh; empty: the engine of this tree
+  double timeout_s = 60;  // of a request
+};
+
 struct RunArguments {
   std::vector<std::string> models, suites, dtypes;
   std::vector<std::string> patterns, excluded;  // of case ids
@@ -60,6 +66,7 @@ struct RunArguments {
   std::string report;  // file to write; empty: none
   ExportArguments exports;
   std::vector<RunMeasure> measures;
+  SystemArguments system;
   bool json = false;  // of list
   RunControl control;
 };
@@ -126,6 +133,7 @@ struct GoldenArguments {
   std::string report;
   ExportArguments exports;
   std::vector<RunMeasure> measures;
+  SystemArguments system;
   RunControl control;
 };
 int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation);
@@ -142,6 +150,7 @@ struct BenchArguments {
   std::string report;
   ExportArguments exports;
   std::vector<RunMeasure> measures;
+  SystemArguments system;
 };
 int BenchCommand(const BenchArguments& arguments, const Invocation& invocation);
 
@@ -180,8 +189,9 @@ struct SoakArguments {
 int SoakCommand(const SoakArguments& arguments, const Invocation& invocation);
 
 struct GateArguments {
-  std::string baseline, candidate;   // programs, build folders or git revisions
-  std::vector<std::string> reports;  // two kept reports instead of two builds
+  std::string baseline, candidate;                // programs, build folders or git revisions
+  std::string baseline_system, candidate_system;  // what this program judges instead; empty: that build's own engine
+  std::vector<std::string> reports;               // two kept reports instead of two builds
   std::vector<std::string> models, suites, dtypes, what, prompts;
   std::vector<int> sessions, contexts;
   std::string device;                 // empty: the policy's, or auto
@@ -198,6 +208,12 @@ struct GateArguments {
 int GateCommand(const GateArguments& arguments, const Invocation& invocation);
 // The parity of two kept reports.
 int GateReportsCommand(const GateArguments& arguments);
+
+// The engine of this tree as a system of another process, on descriptor 3.
+int ServeCommand();
+
+// Every request of the protocol, every refusal, limits, junk and time-outs: does a system speak it?
+int SystemCheckCommand(const SystemArguments& system, const std::string& model);
 
 // Suites, models, presets and devices; or the ids of the cases that `arguments` select; or the groups that may be
 // placed.

@@ -90,6 +90,17 @@ std::string WithoutFolders(const std::string& argument) {
   return fs::exists(path) && path.has_filename() ? path.filename().string() : argument;
 }
 
+std::string Argument(const std::string& build, const std::string& system) {
+  if (system.empty()) return WithoutFolders(build);
+  return (build.empty() ? "" : WithoutFolders(build) + " ") + "--system " + system;
+}
+
+std::string ShellWord(const std::string& word) {
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
 class Gate {
  public:
   Gate(const GateArguments& arguments, const Invocation& invocation)
@@ -101,8 +112,8 @@ class Gate {
   int Run() {
     RunWatch watch([] {}, [this](int signal) { stop_.Stop(signal); });
     const std::string preset = report_.environment.build.cuda.empty() ? "host" : "cuda";
-    const GateBuilds builds{Linked(folder_, "a", FindBuild(arguments_.baseline, preset, &stop_)),
-                            Linked(folder_, "b", FindBuild(arguments_.candidate, preset, &stop_))};
+    const GateBuilds builds{Built("a", arguments_.baseline, arguments_.baseline_system, preset),
+                            Built("b", arguments_.candidate, arguments_.candidate_system, preset)};
     GateRounds rounds(SelectionFrom(arguments_), builds, folder_.path(), &stop_, &report_, [this] { Changed(); });
     report_.complete = Measure(rounds);
     if (policy_ && report_.complete) {
@@ -119,14 +130,26 @@ class Gate {
   }
 
  private:
+  // A build, this program where none is named; with a system a program that hands it on.
+  std::string Built(const char* name, const std::string& named, const std::string& system, const std::string& preset) {
+    const std::string program =
+        named.empty() ? fs::read_symlink("/proc/self/exe").string() : FindBuild(named, preset, &stop_);
+    if (system.empty()) return Linked(folder_, name, program);
+    const fs::path script = fs::path(folder_.path()) / name;
+    WriteFileAtomically(script.string(),
+                        fmt::format("#!/bin/sh\nexec {} \"$@\" --system {}\n", ShellWord(program), ShellWord(system)));
+    fs::permissions(script, fs::perms::owner_all);
+    return script.string();
+  }
+
   static Report Begun(const GateArguments& arguments, const std::optional<Policy>& policy,
                       const Invocation& invocation) {
     Report report = BeginReport("gate", invocation.argc, invocation.argv);
     GateRecord& record = report.gate.emplace();
     record.rule = RuleFrom(arguments, policy);
     record.coin_seed = arguments.seed ? *arguments.seed : std::random_device()() & 0x7fffffff;
-    record.baseline.argument = WithoutFolders(arguments.baseline);
-    record.candidate.argument = WithoutFolders(arguments.candidate);
+    record.baseline.argument = Argument(arguments.baseline, arguments.baseline_system);
+    record.candidate.argument = Argument(arguments.candidate, arguments.candidate_system);
     // Until their own reports say so.
     record.baseline.build.commit = record.candidate.build.commit = "unknown";
     report.seed = record.coin_seed;

@@ -1,9 +1,12 @@
 #include <fmt/core.h>
 
 #include <filesystem>
+#include <memory>
+#include <utility>
 
 #include "ci/assay/case_run.h"
 #include "ci/assay/commands.h"
+#include "ci/assay/system.h"
 #include "engine/base/check.h"
 #include "engine/ops/ops_factory.h"
 #include "oracles/golden/trace.h"
@@ -22,15 +25,16 @@ int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation
   const std::string trace = arguments.goldens.empty() ? GoldensOf(model) : arguments.goldens;
   Require(!trace.empty(), "{}: no goldens.safetensors or .logits.json beside it: name a file with --goldens", model);
 
-  const Device device = ResolveDevice(arguments.device);
-  Workbench bench;
+  std::unique_ptr<ProcessProvider> provider = ProviderOf(arguments.system);
+  const Device device = ResolveDevice(DeviceOf(provider.get(), arguments.device));
+  const std::vector<std::string> dtypes = DtypesOf(provider.get(), arguments.dtypes);
+  Workbench bench(std::move(provider));
   const ModelSpec& spec = bench.Store(model, arguments.seed).spec();
   GoldenOptions options;
   if (!arguments.recorded_in.empty()) options.precision = PrecisionFromName(arguments.recorded_in);
   if (arguments.padding) options.vocab = spec.vocab;
   RequireSameVocabulary(ReadGolden(trace, options), spec);  // bad input, not a failed case
-  const SuiteInputs inputs{
-      {model}, arguments.dtypes.empty() ? DefaultDtypes() : PrecisionsOf(arguments.dtypes), {device}, arguments.seed};
+  const SuiteInputs inputs{{model}, dtypes.empty() ? DefaultDtypes() : PrecisionsOf(dtypes), {device}, arguments.seed};
   std::vector<Case> cases;
   for (const Target& target : TargetsOf(bench, inputs)) {
     if (cases.empty()) cases.push_back(GoldenReferenceCase(bench, target, trace, options));
@@ -53,7 +57,7 @@ int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation
     if (!arguments.recorded_in.empty()) command += " --recorded-in " + arguments.recorded_in;
     if (arguments.padding) command += " --padding";
     line.replace(0, std::string_view("assay run").size(), command);
-    return line;
+    return WithSystem(arguments.system, line);
   };
   return RunAndReport(bench, std::move(run), invocation);
 }

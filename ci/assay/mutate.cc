@@ -48,13 +48,13 @@ void PrintTally(const FaultTally& tally) {
   for (const Seam seam : {Seam::kOp, Seam::kMemory, Seam::kLoader, Seam::kSchedule})
     add(Name(seam), [seam](const FaultTally::Fault& fault) { return fault.seam == seam; });
   add("engine", [](const FaultTally::Fault& fault) { return fault.seam != Seam::kReport; });
-  fmt::print("\n");
+  Tell("\n");
   table.Print(stdout);
   for (const auto& [id, fault] : tally.faults)
     if (fault.caught < fault.runs || !fault.in_effect)
-      fmt::print("survivor {}: {}\n", id,
-                 !fault.in_effect ? "it changed nothing: the inputs do not trigger it"
-                                  : fmt::format("caught under {} of {} seeds", fault.caught, fault.runs));
+      Tell("survivor {}: {}\n", id,
+           !fault.in_effect ? "it changed nothing: the inputs do not trigger it"
+                            : fmt::format("caught under {} of {} seeds", fault.caught, fault.runs));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include <memory>
 #include <utility>
 
 #include "ci/assay/case_run.h"
@@ -7,6 +8,7 @@
 #include "ci/assay/rerun.h"
 #include "ci/assay/selection.h"
 #include "ci/assay/spread.h"
+#include "ci/assay/system.h"
 #include "ci/assay/terminal.h"
 #include "engine/ops/ops_factory.h"
 #include "suites/parity/divergence.h"
@@ -22,9 +24,16 @@ int RunCommand(const RunArguments& asked, const SpreadArguments& spread, const I
     Tell("{}: no case failed in it: nothing to run again\n", asked.rerun);
     return kExitIncomplete;
   }
-  if (spread.asked()) return SpreadCommand(arguments, spread, invocation, list);
-  const SuiteInputs inputs = InputsOf(arguments);
-  Workbench bench;
+  if (spread.asked()) {
+    Require(arguments.system.command.empty(), "--system: a run of another system is not spread over workers");
+    return SpreadCommand(arguments, spread, invocation, list);
+  }
+  std::unique_ptr<ProcessProvider> provider = ProviderOf(arguments.system);
+  RunArguments with = arguments;
+  with.device = DeviceOf(provider.get(), arguments.device);
+  with.dtypes = DtypesOf(provider.get(), arguments.dtypes);
+  const SuiteInputs inputs = InputsOf(with);
+  Workbench bench(std::move(provider));
   std::vector<Case> all = list(bench, inputs, arguments.suites);
   CaseRun run;
   run.kind = "run";
@@ -35,8 +44,8 @@ int RunCommand(const RunArguments& asked, const SpreadArguments& spread, const I
   run.report = arguments.report;
   run.exports = arguments.exports;
   run.measures = arguments.measures;
-  run.replay = ReplayLine;
-  run.begins = [](const Case& item) { return FirstDivergence(item); };
+  run.replay = [&](const Case& item) { return WithSystem(arguments.system, ReplayLine(item)); };
+  if (arguments.system.command.empty()) run.begins = [](const Case& item) { return FirstDivergence(item); };
   run.control = arguments.control;
   run.notes = EmptySuites(bench, inputs, arguments.suites);
   run.seeds = arguments.repeat > 1;

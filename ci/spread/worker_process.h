@@ -1,13 +1,13 @@
 // A worker as a child process in a process group of its own, with pipes to it and from it.
 #pragma once
 
-#include <sys/types.h>
-
 #include <chrono>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "reports/process/child_process.h"
 
 namespace assay {
 
@@ -31,24 +31,13 @@ class WorkerProcess {
 
   // Lets it end by itself for so long, then kills its group, and waits. How it ended: "ended with code 1", "was killed
   // by signal 11 (SIGSEGV)". `left_over`: something of its group was still there.
-  struct End {
-    std::string how;
-    int code = -1;   // where it exited
-    int signal = 0;  // that killed it
-    bool left_over = false;
-  };
+  using End = ChildProcess::End;
   End Finish(std::chrono::milliseconds patience);
 
  private:
-  bool Exited() const;  // and was not waited for
-
-  pid_t pid_ = -1;
+  std::optional<ChildProcess> child_;
   int in_ = -1, out_ = -1;
   std::string buffer_;
-  bool ended_ = false;
 };
-
-// "11 (SIGSEGV)".
-std::string SignalText(int signal);
 
 }  // namespace assay

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/testing/complaint.h"
@@ -65,6 +66,7 @@ TEST(Suites, AreListedInTableOrderAndOnlyThoseAskedFor) {
 TEST(Suites, NameTheirCasesAsTheTableDoes) {
   Workbench bench;
   for (const SuiteEntry& suite : Suites()) {
+    if (std::string_view(suite.name) == "Declaration") continue;  // of systems of other processes: ci/system_checks.sh
     std::size_t listed = 0;
     for (const char* model : {"gemma4-nano", "tiny-gemma4-moe", "gemma4-e2b"})
       for (const Device& device : {Device::Host(), Device::Cuda()})

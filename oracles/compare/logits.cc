@@ -22,13 +22,16 @@ void LogitJudge::Add(const LogitRow& row, const Place& where, Neighbours neighbo
   Require(raw || capped, "{}: a row without logits", where.ToString());
   const LogitTolerance tolerance = tolerance_.At(row.twin_error_ratio);
   Judgement error;
+  const auto put = [&](Judgement judgement) {
+    if (row.drift_expected && judgement.soft_probability > 0) judgement.soft_probability = 1;
+    error = judgement;
+    Put(std::move(judgement));
+  };
   if (capped) {
-    error = JudgeTensor(row.reference_capped, row.candidate_capped, tolerance.max_abs, "max_abs_logit_capped", where);
-    Put(error);
+    put(JudgeTensor(row.reference_capped, row.candidate_capped, tolerance.max_abs, "max_abs_logit_capped", where));
   }
   if (raw) {
-    error = JudgeTensor(row.reference_raw, row.candidate_raw, tolerance.max_abs, "max_abs_logit_raw", where);
-    Put(error);
+    put(JudgeTensor(row.reference_raw, row.candidate_raw, tolerance.max_abs, "max_abs_logit_raw", where));
   }
   ++rows_;
 
@@ -39,14 +42,14 @@ void LogitJudge::Add(const LogitRow& row, const Place& where, Neighbours neighbo
     Put(JudgeArgmax(reference, candidate, tolerance, where, neighbours));
   }
   if (error.verdict == Verdict::kVoid || !(error.value < std::numeric_limits<double>::infinity())) return;
-  AddDistribution(tolerance, reference, candidate, where);
+  AddDistribution(tolerance, reference, candidate, where, row.drift_expected ? 1 : 1 - kCalibrationQuantile);
 }
 
 void LogitJudge::AddDistribution(const LogitTolerance& tolerance, std::span<const double> reference,
-                                 std::span<const double> candidate, const Place& where) {
+                                 std::span<const double> candidate, const Place& where, double drifts) {
   const auto judge = [&](double value, const Bound& allowed, const char* metric) {
     Judgement j = Judged(metric, value, allowed, where);
-    if (allowed.hard > allowed.soft) j.soft_probability = 1 - kCalibrationQuantile;
+    if (allowed.hard > allowed.soft) j.soft_probability = drifts;
     Put(std::move(j));
   };
   judge(Compare(reference, candidate).rms, tolerance.rms, "rms_logit");

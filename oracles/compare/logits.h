@@ -18,6 +18,7 @@ struct LogitRow {
   std::span<const double> reference_raw{}, candidate_raw{};        // both empty when not recorded
   std::span<const double> reference_capped{}, candidate_capped{};  // both empty when the same as raw
   double twin_error_ratio = 1;                                     // LogitTolerance::At
+  bool drift_expected = false;                                     // the twin drifts here too, and that counts for it
 };
 
 // Adds to a tally, for each row: max_abs_logit_raw, max_abs_logit_capped, rms_logit, kl, and argmax where the row
@@ -38,7 +39,7 @@ class LogitJudge {
 
  private:
   void AddDistribution(const LogitTolerance& tolerance, std::span<const double> reference,
-                       std::span<const double> candidate, const Place& where);
+                       std::span<const double> candidate, const Place& where, double drifts);
   void Put(Judgement judgement);
 
   LogitTolerance tolerance_;

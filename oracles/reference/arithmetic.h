@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "engine/base/tensor.h"
+#include "oracles/reference/decoder.h"
+#include "oracles/reference/linear.h"
 
 namespace assay {
 
@@ -12,6 +14,10 @@ namespace assay {
 struct Exact {
   using Real = double;
   std::vector<double> Operand(std::vector<double> values) const { return values; }
+  std::vector<double> Cached(std::vector<double> values) const { return values; }
+  std::vector<double> Stream(std::vector<double> values) const { return values; }
+  std::vector<double> For(const Matrix&, const std::vector<double>& values) const { return values; }
+  bool gelu_table() const { return false; }
   std::vector<float> Weights(std::vector<float> values) const { return values; }
 };
 
@@ -19,8 +25,15 @@ struct Exact {
 // is rounded to it, to nearest even, at the same places.
 struct Rounded {
   using Real = float;
-  DType type;  // kF32, kF16 or kBF16
+  TwinArithmetic type;
   std::vector<float> Operand(std::vector<float> values) const;
+  // Queries, keys, values, and weights of the softmax where the cache has a type of its own.
+  std::vector<float> Cached(std::vector<float> values) const;
+  // What one operation hands to the next.
+  std::vector<float> Stream(std::vector<float> values) const;
+  // What a product with `w` multiplies.
+  std::vector<float> For(const Matrix& w, std::vector<float> values) const;
+  bool gelu_table() const { return type.gelu_table; }
   std::vector<float> Weights(std::vector<float> values) const { return Operand(std::move(values)); }
 };
 

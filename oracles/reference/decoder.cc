@@ -1,6 +1,7 @@
 #include "oracles/reference/decoder.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -12,12 +13,85 @@
 
 namespace assay {
 
-std::vector<float> Rounded::Operand(std::vector<float> values) const {
+namespace {
+
+std::vector<float> RoundedTo(DType type, std::vector<float> values) {
   for (float& value : values) {
     if (type == DType::kBF16) value = ToFloat(ToBF16(value));
     if (type == DType::kF16) value = ToFloat(ToF16(value));
   }
   return values;
+}
+
+// Blocks of `size` whole numbers from -127 to 127 with one scale, kept in 16 bits or in 32.
+std::vector<float> RoundedInBlocks(std::vector<float> values, std::size_t size, bool scale_of_16_bits) {
+  for (std::size_t at = 0; at < values.size(); at += size) {
+    const auto block = std::span(values).subspan(at, std::min(size, values.size() - at));
+    float largest = 0;
+    for (const float value : block) largest = std::max(largest, std::abs(value));
+    const float scale = largest / 127, stored = scale_of_16_bits ? ToFloat(ToF16(scale)) : scale;
+    for (float& value : block) value = scale == 0 ? 0 : std::nearbyint(value / scale) * stored;
+  }
+  return values;
+}
+
+bool InBlocksOf256(DType type) {
+  switch (type) {
+    case DType::kQ2_K:
+    case DType::kQ3_K:
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+    case DType::kQ6_K:
+    case DType::kIQ4_XS:
+      return true;
+    default:
+      return false;
+  }
+}
+
+const char* ModeName(DType type) {
+  switch (type) {
+    case DType::kF32:
+      return "fp32";
+    case DType::kF16:
+      return "fp16";
+    case DType::kBF16:
+      return "bf16";
+    default:
+      Throw<>("a twin's operand type is F32, F16 or BF16, not {}", Name(type));
+  }
+}
+
+}  // namespace
+
+std::vector<float> Rounded::Operand(std::vector<float> values) const {
+  return RoundedTo(type.operands, std::move(values));
+}
+
+std::vector<float> Rounded::Cached(std::vector<float> values) const {
+  const bool as_operands = type.cache == type.operands && type.stream == DType::kF32;
+  return as_operands ? values : RoundedTo(type.cache, std::move(values));
+}
+
+std::vector<float> Rounded::Stream(std::vector<float> values) const {
+  return RoundedTo(type.stream, std::move(values));
+}
+
+std::vector<float> Rounded::For(const Matrix& w, std::vector<float> values) const {
+  const bool by_weight = type.activations == ActivationRounding::kByWeight;
+  if (!IsQuantised(w.stored)) return by_weight ? RoundedTo(w.stored, std::move(values)) : values;
+  if (type.activations == ActivationRounding::kNone) return values;
+  const bool large = by_weight ? InBlocksOf256(w.stored) : type.activations == ActivationRounding::kQ8K;
+  return RoundedInBlocks(std::move(values), large ? 256 : 32, !large);
+}
+
+std::string Describe(const TwinArithmetic& arithmetic) {
+  constexpr const char* kActivations[] = {"", ", activations q8", ", activations q8_K", ", activations by weight"};
+  std::string text =
+      ModeName(arithmetic.operands) + std::string(kActivations[static_cast<int>(arithmetic.activations)]);
+  if (arithmetic.cache != arithmetic.operands) text += std::string(", cache ") + ModeName(arithmetic.cache);
+  if (arithmetic.stream != DType::kF32) text += std::string(", stream ") + ModeName(arithmetic.stream);
+  return text + (arithmetic.gelu_table ? ", gelu by a table of fp16" : "");
 }
 
 ReferenceStep ReferenceDecoder::Append(std::int32_t token, bool want_logits) {
@@ -55,17 +129,7 @@ std::unique_ptr<ReferenceDecoder> MakeReference(const WeightStore& store, const 
 }
 
 std::string Describe(const ReferenceOptions& options) {
-  if (!options.twin) return "float64 reference";
-  switch (*options.twin) {
-    case DType::kF32:
-      return "fp32 twin";
-    case DType::kF16:
-      return "fp16 twin";
-    case DType::kBF16:
-      return "bf16 twin";
-    default:
-      Throw<>("a twin's operand type is F32, F16 or BF16, not {}", Name(*options.twin));
-  }
+  return options.twin ? Describe(*options.twin) + " twin" : "float64 reference";
 }
 
 }  // namespace assay

@@ -7,6 +7,7 @@
 // reference is what tolerances are derived from.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -31,10 +32,31 @@ struct ReferenceStep {
   std::vector<std::vector<double>> hidden;
 };
 
+// How activations of a product are rounded where its matrix is stored in blocks, beyond the operand type.
+enum class ActivationRounding {
+  kNone,      // as operands
+  kQ8,        // blocks of 32 int8 with one 16-bit scale: ggml's q8_0, and q8_1, which adds a sum
+  kQ8K,       // blocks of 256 int8 with one float32 scale: ggml's q8_K
+  kByWeight,  // as ggml pairs them on a host: kQ8K with K- and I-quants, kQ8 with other blocks; fp16 and bf16 with
+              // matrices of that type
+};
+
+// What a twin rounds. A DType alone, kF32, kF16 or kBF16, is the engine's mode of that operand type.
+struct TwinArithmetic {
+  TwinArithmetic(DType operand_type) : operands(operand_type), cache(operand_type) {}  // NOLINT: a mode is one
+  DType operands;                                                                      // of products, as are matrices
+  DType cache;                 // keys and values, and what is multiplied with them
+  DType stream = DType::kF32;  // what one operation hands to the next: products, sums, norms, logits
+  ActivationRounding activations = ActivationRounding::kNone;
+  bool gelu_table = false;  // GELU of a 16-bit float, as a 16-bit float; 0 below -10, x above 10
+  friend auto operator<=>(const TwinArithmetic&, const TwinArithmetic&) = default;
+};
+// "fp32", "fp32, activations by weight, gelu by fp16 table".
+std::string Describe(const TwinArithmetic& arithmetic);
+
 struct ReferenceOptions {
   bool keep_hidden = false;
-  // Nothing: the float64 reference. kF32, kF16 or kBF16: the twin of the engine's mode of that operand type.
-  std::optional<DType> twin;
+  std::optional<TwinArithmetic> twin;  // nothing: the float64 reference
 };
 
 // Sees the router's probabilities of every layer with experts and the experts it chose, and may change these.

@@ -101,19 +101,19 @@ class DenseDecoder final : public ReferenceDecoder {
 
     // x = E[id] * embed_scale
     Vec x(w.embed.Row(token), w.embed.Row(token) + s.hidden);
-    x = Scaled(std::move(x), Real{s.embed_scale});
+    x = round_.Stream(Scaled(std::move(x), round_.Stream({Real{s.embed_scale}})[0]));
     for (std::size_t l = 0; l < w.layers.size(); ++l) {
       keep(x);
       x = Attention(std::move(x), s.layers[l], w.layers[l], history_[l]);
       x = FeedForward(std::move(x), w.layers[l]);
     }
     // logits = W_out rms(x, w_final)
-    x = Rms(std::move(x), w.final_norm, s.norm_eps);
+    x = Norm(std::move(x), w.final_norm, s.norm_eps);
     keep(x);
     if (!want_logits) return step;
-    const Vec z = Multiply(s.tied_head ? w.embed : w.head, round_.Operand(std::move(x)));
+    const Vec z = Product(s.tied_head ? w.embed : w.head, round_.Operand(std::move(x)));
     step.raw.assign(z.begin(), z.end());
-    for (const Real logit : z) step.capped.push_back(Softcap(logit, s.softcap));
+    for (const Real logit : z) step.capped.push_back(round_.Stream({Softcap(logit, s.softcap)})[0]);
     return step;
   }
 
@@ -121,30 +121,42 @@ class DenseDecoder final : public ReferenceDecoder {
   Vec Attention(Vec x, const LayerSpec& g, const Layer& w, History<Real>& history) const {
     const ModelSpec& s = spec();
     const RopeSpec& rope = s.ropes[g.rope];
-    const Vec n = round_.Operand(Rms(x, w.attn_norm, s.norm_eps));
-    Vec q = Biased(Multiply(w.query, n), w.query_bias);
-    Vec k = Biased(Multiply(w.key, n), w.key_bias);
-    Vec v = Biased(Multiply(w.value, n), w.value_bias);
+    const Vec n = round_.Operand(Norm(x, w.attn_norm, s.norm_eps));
+    Vec q = Biased(Product(w.query, n), w.query_bias);
+    Vec k = Biased(Product(w.key, n), w.key_bias);
+    Vec v = Biased(Product(w.value, n), w.value_bias);
     if (s.qk_norm) {
-      q = Rms(std::move(q), w.query_norm, g.head_dim, s.norm_eps);
-      k = Rms(std::move(k), w.key_norm, g.head_dim, s.norm_eps);
+      q = Norm(std::move(q), w.query_norm, g.head_dim, s.norm_eps);
+      k = Norm(std::move(k), w.key_norm, g.head_dim, s.norm_eps);
     }
-    q = round_.Operand(Rope(std::move(q), rope, length()));
-    k = round_.Operand(Rope(std::move(k), rope, length()));
-    history.Write(length(), k, round_.Operand(std::move(v)));
-    const Vec o = round_.Operand(Attend(q, history, length(), g, s.attn_scale));
-    Vec a = Biased(Multiply(w.attn_out, o), w.out_bias);
-    if (s.post_norms) a = Rms(std::move(a), w.post_attn_norm, s.norm_eps);
-    return Sum(std::move(x), a);
+    q = round_.Cached(round_.Operand(Rope(std::move(q), rope, length())));
+    k = round_.Cached(round_.Operand(Rope(std::move(k), rope, length())));
+    history.Write(length(), k, round_.Cached(round_.Operand(std::move(v))));
+    const Vec o = round_.Operand(
+        Attend(q, history, length(), g, s.attn_scale, [&](Vec p) { return round_.Cached(std::move(p)); }));
+    Vec a = Biased(Product(w.attn_out, o), w.out_bias);
+    if (s.post_norms) a = Norm(std::move(a), w.post_attn_norm, s.norm_eps);
+    return Add(std::move(x), a);
   }
 
   // y = h + Wd( act(Wg m) * (Wu m) ), m = rms(h, w_ffn).
   Vec FeedForward(Vec h, const Layer& w) const {
     const ModelSpec& s = spec();
-    const Vec m = round_.Operand(Rms(h, w.ffn_norm, s.norm_eps));
-    Vec f = Multiply(w.down, round_.Operand(Gated(s.activation, Multiply(w.gate, m), Multiply(w.up, m))));
-    if (s.post_norms) f = Rms(std::move(f), w.post_ffn_norm, s.norm_eps);
-    return Sum(std::move(h), f);
+    const Vec m = round_.Operand(Norm(h, w.ffn_norm, s.norm_eps));
+    Vec f =
+        Product(w.down, round_.Operand(Gated(s.activation, Product(w.gate, m), Product(w.up, m), round_.gelu_table())));
+    if (s.post_norms) f = Norm(std::move(f), w.post_ffn_norm, s.norm_eps);
+    return Add(std::move(h), f);
+  }
+
+  // out[o] = sum_i w[expert][o][i] * x[i], x as the arithmetic rounds it for this matrix.
+  Vec Product(const Matrix& w, Vec x, std::int64_t expert = 0) const {
+    return round_.Stream(Multiply(w, round_.For(w, std::move(x)), expert));
+  }
+  Vec Add(Vec a, const Vec& b) const { return round_.Stream(Sum(std::move(a), b)); }
+  template <class... Shape>
+  Vec Norm(Vec x, const std::vector<float>& weight, Shape... shape) const {
+    return round_.Stream(Rms(std::move(x), weight, shape...));
   }
 
   std::shared_ptr<const Weights> weights_;

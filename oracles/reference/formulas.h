@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/base/activation.h"
+#include "engine/base/half.h"
 #include "engine/base/parallel.h"
 #include "engine/model/spec.h"
 #include "oracles/reference/history.h"
@@ -66,10 +67,22 @@ Real Activate(Activation activation, Real x) {
   return x / 2 * (1 + std::tanh(inner));
 }
 
-// act(gate) * up.
+// gelu(x) by a table of 16-bit floats over 16-bit floats, as ggml does on a host: 0 below -10, x above 10.
 template <class Real>
-std::vector<Real> Gated(Activation activation, std::vector<Real> gate, const std::vector<Real>& up) {
-  for (std::size_t i = 0; i < gate.size(); ++i) gate[i] = Activate(activation, gate[i]) * up[i];
+Real GeluByTable(Real x) {
+  if (x <= -10) return 0;
+  if (x >= 10) return x;
+  const float half = ToFloat(ToF16(static_cast<float>(x)));
+  return static_cast<Real>(ToFloat(ToF16(Activate(Activation::kGeluTanh, half))));
+}
+
+// act(gate) * up; `table`: gelu by one.
+template <class Real>
+std::vector<Real> Gated(Activation activation, std::vector<Real> gate, const std::vector<Real>& up,
+                        bool table = false) {
+  const bool by_table = table && activation != Activation::kSilu;
+  for (std::size_t i = 0; i < gate.size(); ++i)
+    gate[i] = (by_table ? GeluByTable(gate[i]) : Activate(activation, gate[i])) * up[i];
   return gate;
 }
 
@@ -103,11 +116,18 @@ void Softmax(std::vector<Real>& s) {
 // The mask: causal, and on sliding layers the last `window` positions, the query's own included.
 inline bool Visible(int query, int key, int window) { return key <= query && (window == 0 || query - key < window); }
 
+struct AsIs {
+  template <class Values>
+  Values operator()(Values values) const {
+    return values;
+  }
+};
+
 // o_h = sum_j softmax_j(scale * q_h . k_j) v_j over the visible positions, query head h reading kv head h / (heads /
-// kv_heads).
-template <class Real>
+// kv_heads). `round` is what happens to the weights of a softmax before they are multiplied.
+template <class Real, class Round = AsIs>
 std::vector<Real> Attend(const std::vector<Real>& q, const History<Real>& history, int position, const LayerSpec& layer,
-                         float scale) {
+                         float scale, const Round& round = {}) {
   const std::int64_t dim = layer.head_dim;
   std::vector<Real> out(q.size());
   const auto head_range = [&](std::int64_t begin, std::int64_t end) {
@@ -119,6 +139,7 @@ std::vector<Real> Attend(const std::vector<Real>& q, const History<Real>& histor
                    ? static_cast<Real>(scale) * Dot(history.Key(j) + kv, q.data() + head * dim, dim)
                    : -std::numeric_limits<Real>::infinity();
       Softmax(s);
+      s = round(std::move(s));
       for (int j = 0; j <= position; ++j) {
         const Real p = s[j];
         if (!Visible(position, j, layer.window)) continue;

@@ -128,7 +128,7 @@ class Gemma4Decoder final : public ReferenceDecoder {
 
     // 1. Embedding: x = E[id] * sqrt(H).
     Vec x(w.embed.Row(token), w.embed.Row(token) + s.hidden);
-    x = Scaled(std::move(x), Real{s.embed_scale});
+    x = round_.Stream(Scaled(std::move(x), round_.Stream({Real{s.embed_scale}})[0]));
     const Vec ple = s.ple_width > 0 ? PleInputs(token, x) : Vec{};
     for (int l = 0; l < s.layer_count(); ++l) {
       keep(x);
@@ -136,15 +136,15 @@ class Gemma4Decoder final : public ReferenceDecoder {
       Vec h = Attention(std::move(x), l);
       Vec y = FeedForward(std::move(h), l, layer);
       if (s.ple_width > 0) y = InjectPle(std::move(y), layer, ple, l);
-      x = Scaled(std::move(y), Real{layer.scalar});  // 3.11
+      x = round_.Stream(Scaled(std::move(y), Real{layer.scalar}));  // 3.11
     }
     // 4. Head: z = Wlm rms(x, w_final); logits = c tanh(z / c).
-    x = Rms(std::move(x), w.final_norm, s.norm_eps);
+    x = Norm(std::move(x), w.final_norm, s.norm_eps);
     keep(x);
     if (!want_logits) return step;
-    const Vec z = Multiply(s.tied_head ? w.embed : w.head, round_.Operand(std::move(x)));
+    const Vec z = Product(s.tied_head ? w.embed : w.head, round_.Operand(std::move(x)));
     step.raw.assign(z.begin(), z.end());
-    for (const Real logit : z) step.capped.push_back(Softcap(logit, s.softcap));
+    for (const Real logit : z) step.capped.push_back(round_.Stream({Softcap(logit, s.softcap)})[0]);
     return step;
   }
 
@@ -153,9 +153,9 @@ class Gemma4Decoder final : public ReferenceDecoder {
     const Weights& w = *weights_;
     const std::size_t width = w.spec.ple_width;
     const Vec t = Scaled(Widened<Real>(w.ple_embed.Row(token)), std::sqrt(static_cast<Real>(width)));
-    Vec c = Scaled(Multiply(w.ple_project, round_.Operand(x)), 1 / std::sqrt(static_cast<Real>(w.spec.hidden)));
-    c = Rms(std::move(c), w.ple_project_norm, width, w.spec.norm_eps);
-    return Scaled(Sum(std::move(c), t), 1 / std::sqrt(Real{2}));
+    Vec c = Scaled(Product(w.ple_project, round_.Operand(x)), 1 / std::sqrt(static_cast<Real>(w.spec.hidden)));
+    c = Norm(std::move(c), w.ple_project_norm, width, w.spec.norm_eps);
+    return Scaled(Add(std::move(c), t), 1 / std::sqrt(Real{2}));
   }
 
   // 3.1 to 3.6. A layer that shares KV reads the history of the layer that owns it, the current token's entry included.
@@ -166,64 +166,78 @@ class Gemma4Decoder final : public ReferenceDecoder {
     const RopeSpec& rope = s.ropes[g.rope];
     const std::size_t dim = g.head_dim;
 
-    const Vec n = round_.Operand(Rms(x, w.attn_norm, s.norm_eps));
-    Vec q = Rms(Biased(Multiply(w.query, n), w.query_bias), w.query_norm, dim, s.norm_eps);
-    q = round_.Operand(Rope(std::move(q), rope, length()));
+    const Vec n = round_.Operand(Norm(x, w.attn_norm, s.norm_eps));
+    Vec q = Norm(Biased(Product(w.query, n), w.query_bias), w.query_norm, dim, s.norm_eps);
+    q = round_.Cached(round_.Operand(Rope(std::move(q), rope, length())));
     if (s.OwnsKv(l)) {
-      Vec k = Biased(Multiply(w.key, n), w.key_bias);
+      Vec k = Biased(Product(w.key, n), w.key_bias);
       Vec v = g.value_is_key ? k
-                             : Biased(Multiply(w.value, n),
+                             : Biased(Product(w.value, n),
                                       w.value_bias);  // the raw projection: before the norm and before the rotation
-      k = Rope(Rms(std::move(k), w.key_norm, dim, s.norm_eps), rope, length());
-      v = Rms(std::move(v), {}, dim, s.norm_eps);
-      history_[l].Write(length(), round_.Operand(std::move(k)), round_.Operand(std::move(v)));
+      k = Rope(Norm(std::move(k), w.key_norm, dim, s.norm_eps), rope, length());
+      v = Norm(std::move(v), {}, dim, s.norm_eps);
+      history_[l].Write(length(), round_.Cached(round_.Operand(std::move(k))),
+                        round_.Cached(round_.Operand(std::move(v))));
     }
-    const Vec o = Attend(q, history_[g.kv_source], length(), g, s.attn_scale);
-    const Vec a = Biased(Multiply(w.attn_out, round_.Operand(o)), w.out_bias);
-    return Sum(std::move(x), Rms(a, w.post_attn_norm, s.norm_eps));
+    const Vec o =
+        Attend(q, history_[g.kv_source], length(), g, s.attn_scale, [&](Vec p) { return round_.Cached(std::move(p)); });
+    const Vec a = Biased(Product(w.attn_out, round_.Operand(o)), w.out_bias);
+    return Add(std::move(x), Norm(a, w.post_attn_norm, s.norm_eps));
   }
 
   // 3.7 to 3.9. y = h + rms(f, w_post_ffw), f the dense branch, joined by the experts where there are any.
   Vec FeedForward(Vec h, int l, const Layer& w) const {
     const ModelSpec& s = spec();
-    const Vec m = round_.Operand(Rms(h, w.ffn_norm, s.norm_eps));
-    Vec f = Multiply(w.down, round_.Operand(Gated(s.activation, Multiply(w.gate, m), Multiply(w.up, m))));
+    const Vec m = round_.Operand(Norm(h, w.ffn_norm, s.norm_eps));
+    Vec f =
+        Product(w.down, round_.Operand(Gated(s.activation, Product(w.gate, m), Product(w.up, m), round_.gelu_table())));
     const bool experts = s.layer(l).experts > 0;
-    if (experts) f = Sum(Rms(std::move(f), w.moe.post_dense_norm, s.norm_eps), Mixture(h, l, w.moe));
-    return Sum(std::move(h), Rms(std::move(f), w.post_ffn_norm, s.norm_eps));
+    if (experts) f = Add(Norm(std::move(f), w.moe.post_dense_norm, s.norm_eps), Mixture(h, l, w.moe));
+    return Add(std::move(h), Norm(std::move(f), w.post_ffn_norm, s.norm_eps));
   }
 
   // 3.8. The router looks at the residual itself; the weights of the chosen are renormalised, then scaled per expert.
   Vec Mixture(const Vec& h, int l, const Experts& w) const {
     const ModelSpec& s = spec();
     const LayerSpec& g = s.layer(l);
-    const Vec r = Scaled(Rms(h, w.router_scale, s.norm_eps), 1 / std::sqrt(static_cast<Real>(s.hidden)));
-    Vec p = Multiply(w.router, r);
+    const Vec r = Scaled(Norm(h, w.router_scale, s.norm_eps), 1 / std::sqrt(static_cast<Real>(s.hidden)));
+    Vec p = Product(w.router, r);
     Softmax(p);
     const std::vector<std::size_t> order = Choose(l, std::vector<double>(p.begin(), p.end()), g.top_k);
     Real chosen = 0;
     for (const std::size_t e : order) chosen += p[e];
 
-    const Vec m = round_.Operand(Rms(h, w.pre_norm, s.norm_eps));
+    const Vec m = round_.Operand(Norm(h, w.pre_norm, s.norm_eps));
     Vec sum(h.size());
     for (const std::size_t e : order) {
-      const Vec both = Multiply(w.gate_up, m, static_cast<std::int64_t>(e));
+      const Vec both = Product(w.gate_up, m, static_cast<std::int64_t>(e));
       const auto middle = both.begin() + g.expert_ffn;
-      const Vec gated = Gated(s.activation, Vec(both.begin(), middle), Vec(middle, both.end()));
-      const Vec y = Multiply(w.down, round_.Operand(gated), static_cast<std::int64_t>(e));
+      const Vec gated = Gated(s.activation, Vec(both.begin(), middle), Vec(middle, both.end()), round_.gelu_table());
+      const Vec y = Product(w.down, round_.Operand(gated), static_cast<std::int64_t>(e));
       const Real scale = w.expert_scale.empty() ? Real{1} : Real{w.expert_scale[e]};
-      sum = Sum(std::move(sum), Scaled(y, p[e] / chosen * scale));
+      sum = Add(std::move(sum), Scaled(y, p[e] / chosen * scale));
     }
-    return Rms(std::move(sum), w.post_norm, s.norm_eps);
+    return Norm(std::move(sum), w.post_norm, s.norm_eps);
   }
 
   // 3.10. y + rms(Wpp (gelu(Wpg y) * ple[l]), w_post_ple).
   Vec InjectPle(Vec y, const Layer& w, const Vec& ple, int l) const {
     const ModelSpec& s = spec();
     const auto slice = ple.begin() + std::ptrdiff_t{l} * s.ple_width;
-    const Vec g = Gated(s.activation, Multiply(w.ple_gate, round_.Operand(y)), Vec(slice, slice + s.ple_width));
-    const Vec out = Multiply(w.ple_out, round_.Operand(g));
-    return Sum(std::move(y), Rms(out, w.post_ple_norm, s.norm_eps));
+    const Vec g = Gated(s.activation, Product(w.ple_gate, round_.Operand(y)), Vec(slice, slice + s.ple_width),
+                        round_.gelu_table());
+    const Vec out = Product(w.ple_out, round_.Operand(g));
+    return Add(std::move(y), Norm(out, w.post_ple_norm, s.norm_eps));
+  }
+
+  // out[o] = sum_i w[expert][o][i] * x[i], x as the arithmetic rounds it for this matrix.
+  Vec Product(const Matrix& w, Vec x, std::int64_t expert = 0) const {
+    return round_.Stream(Multiply(w, round_.For(w, std::move(x)), expert));
+  }
+  Vec Add(Vec a, const Vec& b) const { return round_.Stream(Sum(std::move(a), b)); }
+  template <class... Shape>
+  Vec Norm(Vec x, const std::vector<float>& weight, Shape... shape) const {
+    return round_.Stream(Rms(std::move(x), weight, shape...));
   }
 
   std::shared_ptr<const Weights> weights_;

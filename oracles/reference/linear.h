@@ -14,6 +14,7 @@ namespace assay {
 struct Matrix {
   std::int64_t experts = 1, rows = 0, cols = 0;
   std::vector<float> values;
+  DType stored = DType::kF32;  // in the checkpoint
   const float* Row(std::int64_t row) const { return values.data() + row * cols; }
 };
 
@@ -31,7 +32,7 @@ std::vector<float> LoadVector(const WeightStore& store, TensorKey key);
 template <class Arithmetic>
 Matrix LoadMatrix(const WeightStore& store, TensorKey key, const Arithmetic& arithmetic) {
   const HostTensor tensor = store.Load(key);
-  return {tensor.experts, tensor.rows, tensor.cols, arithmetic.Weights(ToFloats(tensor))};
+  return {tensor.experts, tensor.rows, tensor.cols, arithmetic.Weights(ToFloats(tensor)), tensor.type};
 }
 
 // A table of which rows are read, in the stored format, when they are looked up.

@@ -356,8 +356,10 @@ class SingleUser final : public ReferenceDecoder {
   Vec x_, n_, a_, y_, mix_, q_, o_, k_, v_, gate_, up_, router_, ple_, row_, z_, scores_;
 };
 
-Rounding RoundingFor(DType type) {
-  switch (type) {
+Rounding RoundingFor(const TwinArithmetic& twin) {
+  Require(twin == TwinArithmetic(twin.operands), "the twin on a device rounds to one operand type, not to: {}",
+          Describe(twin));
+  switch (twin.operands) {
     case DType::kF32:
       return Rounding::kNone;
     case DType::kF16:
@@ -365,7 +367,7 @@ Rounding RoundingFor(DType type) {
     case DType::kBF16:
       return Rounding::kBF16;
     default:
-      Throw<>("a twin's operand type is F32, F16 or BF16, not {}", Name(type));
+      Throw<>("a twin's operand type is F32, F16 or BF16, not {}", Name(twin.operands));
   }
 }
 

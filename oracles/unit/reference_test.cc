@@ -38,6 +38,51 @@ TEST(ReferenceFormulas, Activations) {
   EXPECT_EQ(Activate(Activation::kSilu, 0.0), 0);
 }
 
+TEST(ReferenceFormulas, GeluByATableOf16BitFloats) {
+  EXPECT_EQ(GeluByTable(-10.0), 0);
+  EXPECT_EQ(GeluByTable(10.5), 10.5);
+  EXPECT_EQ(GeluByTable(1.0), 1723 * 0x1p-11) << "0.84119 to the nearest of 11 bits";
+  EXPECT_EQ(GeluByTable(1.0 + 0x1p-12), GeluByTable(1.0)) << "the argument is one of 16 bits too";
+  EXPECT_EQ(Gated<double>(Activation::kSilu, {1.0}, {2.0}, true), Gated<double>(Activation::kSilu, {1.0}, {2.0}));
+}
+
+TEST(ReferenceFormulas, ActivationsAreRoundedAsTheMatrixIsStored) {
+  TwinArithmetic arithmetic = DType::kF32;
+  std::vector<float> x(300, 0.4f);
+  x[0] = 127, x[1] = 0.6f, x[40] = 0x1p-30f, x[299] = 1 + 0x1p-12f;
+  const auto rounded = [&](DType stored) { return Rounded{arithmetic}.For({1, 1, 300, {}, stored}, x); };
+  EXPECT_EQ(rounded(DType::kQ8_0), x) << "as operands, which are float32";
+  arithmetic.activations = ActivationRounding::kByWeight;
+  const std::vector<float> q8 = rounded(DType::kQ4_0), q8k = rounded(DType::kQ6_K);
+  EXPECT_EQ(q8[0], 127) << "the largest of a block stands for 127, with a scale of 1 here";
+  EXPECT_EQ(q8[1], 1);
+  EXPECT_EQ(q8[2], 0);
+  EXPECT_NEAR(q8[41], 0.4f, 0.4f / 1024) << "a block of 32 later: a scale of 16 bits";
+  EXPECT_NE(q8[41], 0.4f);
+  EXPECT_EQ(q8k[41], 0) << "the block is of 256";
+  EXPECT_NEAR(q8k[270], 0.4f, 0.004f);
+  EXPECT_EQ(rounded(DType::kF16)[299], 1);
+  EXPECT_EQ(rounded(DType::kF32), x);
+  arithmetic.activations = ActivationRounding::kQ8K;
+  EXPECT_EQ(rounded(DType::kQ4_0), q8k);
+  EXPECT_EQ(Rounded{arithmetic}.For({1, 1, 2, {}, DType::kQ8_0}, {0, 0}), (std::vector<float>{0, 0}));
+}
+
+TEST(ReferenceFormulas, CacheAndStreamHaveTypesOfTheirOwn) {
+  const std::vector<float> x{1 + 0x1p-12f}, half{1};
+  TwinArithmetic arithmetic = DType::kF32;
+  EXPECT_EQ(Rounded{arithmetic}.Cached(x), x);
+  EXPECT_EQ(Rounded{arithmetic}.Stream(x), x);
+  EXPECT_EQ(Describe(arithmetic), "fp32");
+  arithmetic.cache = DType::kF16;
+  EXPECT_EQ(Rounded{arithmetic}.Cached(x), half);
+  EXPECT_EQ(Rounded{arithmetic}.Operand(x), x);
+  arithmetic.stream = DType::kBF16;
+  EXPECT_EQ(Rounded{arithmetic}.Stream(x), half);
+  arithmetic.gelu_table = true;
+  EXPECT_EQ(Describe(arithmetic), "fp32, cache fp16, stream bf16, gelu by a table of fp16");
+}
+
 TEST(ReferenceFormulas, RopeTurnsHalfSplitPairsOfEveryHead) {
   const RopeSpec rope{10000, {static_cast<float>(M_PI / 2), 0.0f}};
   const Vec x = Rope<double>({1, 2, 3, 4, 5, 6, 7, 8}, rope, 1);

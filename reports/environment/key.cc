@@ -65,6 +65,14 @@ Fields ComparabilityFields(const Environment& environment) {
     Add(&fields, "CUDA runtime", environment.cuda->runtime);
     Add(&fields, "cuBLAS", environment.cuda->cublas);
   }
+  // Another program computes something else: its name, where it runs and how it rounds. Not its version, commit and
+  // build, because those are what one compares. The engine of this tree adds nothing: it is the program itself.
+  if (const SystemInfo& system = environment.system; system.protocol != 0) {
+    Add(&fields, "system", system.name);
+    Add(&fields, "system protocol", fmt::format("{}", system.protocol));
+    Add(&fields, "system device", system.device);
+    Add(&fields, "system arithmetic", system.arithmetic);
+  }
   for (std::size_t i = 0; i < environment.gpus.size(); ++i) AddGpu(&fields, i, environment.gpus[i]);
   for (const auto& [name, value] : environment.variables) {
     const auto end = std::end(kHarmlessVariables);

@@ -57,6 +57,10 @@ struct SystemInfo {
   std::string activations;  // of quantised products: "as operands", "q8_1"
   bool claims_batch_invariance = false;
   bool claims_repeatable = false;  // the same bits from run to run
+  // Of a system of another process: the version of the protocol that it was spoken to in (0: it is in this process),
+  // how it was built, where it runs, and all that it declares of its roundings, by model where they differ.
+  std::int64_t protocol = 0;
+  std::string build{}, device{}, arithmetic{};
 };
 
 struct Environment {

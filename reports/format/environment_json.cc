@@ -54,9 +54,15 @@ constexpr Field<GpuInfo> kGpu[] = {Text("name", &GpuInfo::name),
 constexpr Field<CudaRuntime> kCuda[] = {Text("driver", &CudaRuntime::driver),
                                         Text("driver_cuda", &CudaRuntime::driver_cuda),
                                         Text("runtime", &CudaRuntime::runtime), Text("cublas", &CudaRuntime::cublas)};
-constexpr Field<SystemInfo> kSystem[] = {Text("name", &SystemInfo::name), Text("version", &SystemInfo::version),
-                                         Text("commit", &SystemInfo::commit), Text("operands", &SystemInfo::operands),
-                                         Text("activations", &SystemInfo::activations)};
+constexpr Field<SystemInfo> kSystem[] = {Text("name", &SystemInfo::name),
+                                         Text("version", &SystemInfo::version),
+                                         Text("commit", &SystemInfo::commit),
+                                         Text("operands", &SystemInfo::operands),
+                                         Text("activations", &SystemInfo::activations),
+                                         Text("build", &SystemInfo::build),
+                                         Text("device", &SystemInfo::device),
+                                         Text("arithmetic", &SystemInfo::arithmetic),
+                                         Count("protocol", &SystemInfo::protocol)};
 
 template <class Object, std::size_t count>
 Json Write(const Field<Object> (&fields)[count], const Object& object) {

@@ -140,6 +140,27 @@ TEST(Comparability, EveryDeclaredFactChangesTheKeyAndIsPrinted) {
   EXPECT_EQ(ComparabilityDifferences(a, b).size(), 2u);
 }
 
+TEST(Comparability, AnotherProgramIsInTheKeyAndItsVersionIsNot) {
+  Environment a = Sample().environment;
+  const std::string own = ComparabilityKey(a);
+  a.system.protocol = 1;
+  a.system.name = "engine", a.system.device = "host", a.system.arithmetic = "fp32";
+  EXPECT_NE(ComparabilityKey(a), own);
+  const std::pair<std::function<void(Environment&)>, const char*> changes[] = {
+      {[](Environment& e) { e.system.name = "other"; }, "system: engine and other"},
+      {[](Environment& e) { e.system.device = "cuda"; }, "system device: host and cuda"},
+      {[](Environment& e) { e.system.arithmetic = "bf16"; }, "system arithmetic: fp32 and bf16"},
+      {[](Environment& e) { e.system.protocol = 2; }, "system protocol: 1 and 2"}};
+  for (const auto& [change, line] : changes) {
+    Environment b = a;
+    change(b);
+    EXPECT_EQ(ComparabilityDifferences(a, b), std::vector<std::string>{line});
+  }
+  Environment b = a;
+  b.system.version = b.system.commit = b.system.build = "other";
+  EXPECT_EQ(ComparabilityKey(a), ComparabilityKey(b));
+}
+
 TEST(Comparability, WhoAndWhereDoNotMatter) {
   const Environment a = Sample().environment;
   Environment b = a;

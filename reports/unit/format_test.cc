@@ -28,7 +28,7 @@ TEST(Report, EveryFieldComesBack) {
   Environment& environment = report.environment;
   environment.device_asked = "cuda:1";
   environment.device_unavailable = "driver is old";
-  environment.system = {"engine", "1", "ab", "bf16", "q8_1", true, true};
+  environment.system = {"engine", "1", "ab", "bf16", "q8_1", true, true, 1, "cpu", "host", "bf16, gelu by a table"};
   environment.gpus = {{.index = 1,
                        .name = "a",
                        .uuid = "b",
@@ -56,7 +56,7 @@ TEST(Report, EveryFieldComesBack) {
   EXPECT_EQ(SchemaProblems(text), kNone);
   const Json json = Json::parse(text);
   EXPECT_EQ(json["environment"]["gpus"][0].size(), 22u);
-  EXPECT_EQ(json["environment"]["system"].size(), 7u);
+  EXPECT_EQ(json["environment"]["system"].size(), 11u);
   EXPECT_EQ(json["environment"]["device"].size(), 2u);
   EXPECT_EQ(json["environment"]["cuda"].size(), 4u);
   EXPECT_EQ(ToJson(FromJson(text)), text);

@@ -76,6 +76,7 @@ struct NotPlanted {
 };
 const NotPlanted kNotPlanted[] = {
     {"CudaReference", "it needs a GPU; faults in one of two programs: suites/parity/reference_programs_test.cc"},
+    {"Declaration", "of systems of other processes; wrong declarations: ci/system_checks.sh"},
     {"RealGeometry",
      "it needs a GPU and a large model; faults under its scenario: suites/parity/batch_scenario_test.cc"},
 };

@@ -209,8 +209,7 @@ std::vector<Case> RingWrapCases(Workbench& bench, const Target& target) {
   std::set<int> lengths{1, 2, window - 1, window, window + 1, slots - 1, slots, slots + 1, 3 * window + 2};
   lengths.erase(0);
   for (const int length : lengths)
-    cases.push_back(MakeCase("RingWrap", "MatchesStraightCache", target, {{"length", length}},
-                             {Capability::kLogits, Capability::kRawLogits},
+    cases.push_back(MakeCase("RingWrap", "MatchesStraightCache", target, {{"length", length}}, {Capability::kLogits},
                              [length](CaseState& state) { MatchesStraightCache(state, length); }));
   cases.push_back(MakeCase("RingWrap", "WindowLocality", target, {}, {Capability::kInternals}, WindowLocality));
   return cases;

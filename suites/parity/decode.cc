@@ -101,7 +101,7 @@ void MatchesSingleUser(CaseState& state, int n) {
 std::vector<Case> DecodeCases(Workbench& bench, const Target& target) {
   using enum Capability;
   constexpr std::int64_t kMostForMany = 2'000'000;  // weights
-  std::vector<Case> cases{MakeCase("Decode", "EqualsPrefill", target, {}, {kRawLogits}, EqualsPrefill)};
+  std::vector<Case> cases{MakeCase("Decode", "EqualsPrefill", target, {}, {kLogits}, EqualsPrefill)};
   const bool many = WeightCount(bench.Spec(target)) < kMostForMany;
   for (const int n : many ? std::vector{1, 3, 5, 9, 33} : std::vector{1, 3, 5})
     cases.push_back(MakeCase("Decode", "GraphEqualsSteps", target, {{"n", n}}, {kDecode, kBatch},
@@ -113,7 +113,7 @@ std::vector<Case> BatchedDecodeCases(Workbench& bench, const Target& target) {
   using enum Capability;
   std::vector<Case> cases;
   for (const int n : {1, 2, 3, 5, 8, 16, 17, 33}) {
-    cases.push_back(MakeCase("BatchedDecode", "MatchesSingleUser", target, {{"n", n}}, {kLogits, kRawLogits, kBatch},
+    cases.push_back(MakeCase("BatchedDecode", "MatchesSingleUser", target, {{"n", n}}, {kLogits, kBatch},
                              [n](CaseState& state) { MatchesSingleUser(state, n); }));
     cases.back().tokens = 2.0 * n * (kSteps + WindowWithin(bench.Spec(target), 5, 40));
   }

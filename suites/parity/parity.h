@@ -13,6 +13,7 @@
 namespace assay {
 
 // Prefill whole, chunked, packed and with the tail skipped, against the reference and each other.
+std::vector<Case> DeclarationCases(Workbench& bench, const Target& target);
 std::vector<Case> PrefillCases(Workbench& bench, const Target& target);
 // One token at a time against prefill, recorded greedy steps against steps with the host in between.
 std::vector<Case> DecodeCases(Workbench& bench, const Target& target);
@@ -91,6 +92,7 @@ class LogitChecker {
  private:
   CaseState& state_;
   const LogitTolerance* tolerance_;  // null: the reference does not bound the target
+  bool raw_;                         // the system shows logits before the softcap
   std::optional<LogitJudge> judge_;
 };
 
@@ -115,6 +117,21 @@ class RowAgreement {
   std::optional<RoutingJudge> routing_;
 };
 
+// Rows that are equal bit for bit where the system promises it, as the engine of this tree does on every device: in the
+// same shape of batch whatever else is in it, and from run to run. Else within the sum of both sides' tolerance.
+class SameBits {
+ public:
+  // Calibrates the tolerance, or finds it: before a system is opened.
+  explicit SameBits(CaseState& state) : SameBits(state, !state.target.loose) {}
+  SameBits(CaseState& state, bool promised);
+  void Check(std::span<const float> expected, std::span<const float> found, const Place& where);
+  void AtLeast(std::int64_t rows);  // that will be checked; see Tally
+
+ private:
+  CaseState& state_;
+  bool promised_;
+  Bound between_;
+};
 // Whether rounding may send tokens of the target to other experts, on systems that keep a log of it.
 bool RoutesByRounding(CaseState& state);
 

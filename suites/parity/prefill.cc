@@ -114,10 +114,10 @@ std::vector<Case> PrefillCases(Workbench& bench, const Target& target) {
     cases.push_back(MakeCase("Prefill", name, target, {}, std::move(needs), body));
   };
   using enum Capability;
-  if (bench.references().Bounds(target)) add("MatchesReference", {kLogits, kRawLogits}, MatchesReference);
-  add("ChunkedEqualsWhole", {kRawLogits}, ChunkedEqualsWhole);
-  add("PackedEqualsSerial", {kRawLogits, kBatch}, PackedEqualsSerial);
-  add("SkippedTailEqualsFull", {kRawLogits, kInternals}, SkippedTailEqualsFull);
+  if (bench.references().Bounds(target)) add("MatchesReference", {kLogits}, MatchesReference);
+  add("ChunkedEqualsWhole", {kLogits, kChunk}, ChunkedEqualsWhole);
+  add("PackedEqualsSerial", {kLogits, kBatch}, PackedEqualsSerial);
+  add("SkippedTailEqualsFull", {kInternals, kRawLogits}, SkippedTailEqualsFull);
   return cases;
 }
 

@@ -27,7 +27,7 @@ std::vector<int> Referenced(int count, int length) {
 // Beyond the reference's reach decode is held against the packed kernel, which splits no keys.
 bool HasReference(CaseState& state, int tokens) {
   const bool large = IsLarge(state.spec());
-  if (large && state.target.exact()) return false;
+  if (large && state.target.device.on_host()) return false;
   return state.references().Bounds(state.target) && tokens <= (large ? kMostOfDevice : kMostOfHost);
 }
 
@@ -35,6 +35,17 @@ std::vector<ReferenceRequest> Requests(const std::vector<Tokens>& texts, const s
   std::vector<ReferenceRequest> requests;
   for (const int i : members) requests.push_back({texts[i], first});
   return requests;
+}
+
+// Runs `step` and notes its kernels, where they can be seen.
+template <class Step>
+void Watched(CaseState& state, SystemUnderTest& system, Step&& step) {
+  EngineSystem* const engine = system.engine();
+  if (engine != nullptr) engine->ops().LogKernels(true);
+  step();
+  if (engine == nullptr) return;
+  engine->ops().LogKernels(false);
+  state.Watch(engine->ops().LoggedKernels());
 }
 
 void Decode(CaseState& state, const DecodeShape& shape) {
@@ -45,7 +56,7 @@ void Decode(CaseState& state, const DecodeShape& shape) {
   if (!referenced.empty()) state.references().Prepare(state.target, Requests(texts, referenced, context));
   LogitChecker checker(state);
   RowAgreement same(state);
-  const auto system = state.bench.OpenEngine(state.target, shape.options());
+  const auto system = state.Open(shape.options());
   std::vector<SessionId> sessions;
   for (const Tokens& text : texts) sessions.push_back(system->OpenWith(Slice(text, 0, context)));
   const auto rewind = [&] {
@@ -78,10 +89,8 @@ void Decode(CaseState& state, const DecodeShape& shape) {
   rewind();
   Tokens first;
   for (const Tokens& text : texts) first.push_back(text[context]);
-  system->ops().LogKernels(true);
-  const std::vector<Tokens> recorded = system->Decode(sessions, first, DecodeShape::kSteps);
-  system->ops().LogKernels(false);
-  state.Watch(system->ops().LoggedKernels());
+  std::vector<Tokens> recorded;
+  Watched(state, *system, [&] { recorded = system->Decode(sessions, first, DecodeShape::kSteps); });
   rewind();
   CheckGreedy(state, *system, sessions, first, recorded);
 }
@@ -95,13 +104,11 @@ void Prefill(CaseState& state, const PrefillShape& shape) {
   if (!referenced.empty()) state.references().Prepare(state.target, Requests(texts, referenced, last));
   LogitChecker checker(state);
   RowAgreement same(state);
-  const auto system = state.bench.OpenEngine(state.target, shape.options());
+  const auto system = state.Open(shape.options());
   std::vector<Feed> feeds;
   for (const Tokens& text : texts) feeds.push_back({system->Open(), text, Want::kLast});
-  system->ops().LogKernels(true);
-  const StepResult packed = system->Step(feeds);
-  system->ops().LogKernels(false);
-  state.Watch(system->ops().LoggedKernels());
+  StepResult packed;
+  Watched(state, *system, [&] { packed = system->Step(feeds); });
   for (const Feed& feed : feeds) system->Close(feed.session);
   state.check.True(packed.rows() == shape.prompts, "rows", {});
   checker.AtLeast(std::ssize(referenced));
@@ -119,8 +126,8 @@ void Prefill(CaseState& state, const PrefillShape& shape) {
 
 template <class Shape>
 Case ShapeCase(Workbench& bench, const Target& target, const char* name, const Shape& shape, double tokens,
-               void (*body)(CaseState&, const Shape&)) {
-  Case item = MakeCase("Shapes", name, target, shape.axes(), {Capability::kInternals},
+               std::vector<Capability> needs, void (*body)(CaseState&, const Shape&)) {
+  Case item = MakeCase("Shapes", name, target, shape.axes(), std::move(needs),
                        [shape, body](CaseState& state) { body(state, shape); });
   item.may_not_fit = IsLarge(bench.Spec(target));
   item.tokens = tokens;
@@ -130,11 +137,15 @@ Case ShapeCase(Workbench& bench, const Target& target, const char* name, const S
 }  // namespace
 
 Case DecodeShapeCase(Workbench& bench, const Target& target, const DecodeShape& shape) {
-  return ShapeCase(bench, target, "Decode", shape, 2.0 * shape.sessions * shape.context, Decode);
+  using enum Capability;
+  return ShapeCase(bench, target, "Decode", shape, 2.0 * shape.sessions * shape.context,
+                   {kLogits, kChunk, kBatch, kTruncate, kDecode}, Decode);
 }
 
 Case PrefillShapeCase(Workbench& bench, const Target& target, const PrefillShape& shape) {
-  return ShapeCase(bench, target, "Prefill", shape, 3.0 * shape.prompts * shape.tokens, Prefill);
+  using enum Capability;
+  return ShapeCase(bench, target, "Prefill", shape, 3.0 * shape.prompts * shape.tokens, {kLogits, kChunk, kBatch},
+                   Prefill);
 }
 
 // What is always covered: a context that crosses the first bound that steps are recorded for, and, where a device has
@@ -144,7 +155,8 @@ std::vector<Case> ShapeCases(Workbench& bench, const Target& target) {
   if (IsLarge(bench.Spec(target))) return cases;
   const int most = bench.Spec(target).max_position;
   for (const DecodeShape& shape : {DecodeShape{3, 240}, DecodeShape{2, 8192}, DecodeShape{1, 32768}})
-    if ((!target.exact() || shape.context < 1000) && (most == 0 || shape.context + DecodeShape::kSteps <= most))
+    if ((!target.device.on_host() || shape.context < 1000) &&
+        (most == 0 || shape.context + DecodeShape::kSteps <= most))
       cases.push_back(DecodeShapeCase(bench, target, shape));
   cases.push_back(PrefillShapeCase(bench, target, {3, 65}));
   return cases;

@@ -28,8 +28,9 @@ int SessionsFor(const ModelSpec& spec, Precision precision) {
 
 LogitTolerance Calibrate(Workbench& bench, const Target& target) {
   const WeightStore& store = bench.Store(target);
+  const TwinArithmetic arithmetic = bench.ArithmeticOf(target);
   const std::unique_ptr<ReferenceDecoder> twin =
-      bench.references().MakeDecoder(target, {.keep_hidden = false, .twin = OperandType(target.precision)});
+      bench.references().MakeDecoder(target, {.keep_hidden = false, .twin = arithmetic});
   Calibrator calibrator;
   const int sessions = SessionsFor(store.spec(), target.precision);
   for (int s = 0; s < sessions; ++s) {
@@ -39,7 +40,7 @@ LogitTolerance Calibrate(Workbench& bench, const Target& target) {
     for (int i = 0; i < kTokens; ++i) calibrator.Add(reference.Raw(i), twin->Step(tokens[i]).raw);
   }
   return LogitTolerance::From(calibrator.Finish(
-      fmt::format("{} twin of {} (weights {:.12}), seed {}, {} sessions x {} tokens", Name(target.precision),
+      fmt::format("{} twin of {} (weights {:.12}), seed {}, {} sessions x {} tokens", Describe(arithmetic),
                   store.spec().name, store.Identity(), target.seed, sessions, kTokens)));
 }
 

@@ -84,9 +84,11 @@ std::vector<Target> TargetsOf(Workbench& bench, const SuiteInputs& inputs) {
   for (const std::string& model : inputs.models)
     for (const Device& device : inputs.devices)
       for (int i = 0; i < inputs.seeds; ++i)
-        for (const Precision precision : inputs.dtypes)
+        for (const Precision precision : inputs.dtypes) {
           targets.push_back(
               {model, device, precision, inputs.seed + i, inputs.batch_invariant, labels.at(model), inputs.seeds > 1});
+          targets.back().loose = bench.provider().Loose();
+        }
   return targets;
 }
 

@@ -14,9 +14,11 @@ namespace fs = std::filesystem;
 std::string Goldens(const fs::path& model) {
   if (fs::is_directory(model))
     return fs::exists(model / "goldens.safetensors") ? (model / "goldens.safetensors").string() : std::string();
-  // Of "m.gguf" it is m.logits.json; a file without an extension keeps its whole name.
-  const fs::path beside = fs::path(model).replace_extension(".logits.json");
-  return fs::exists(beside) ? beside.string() : std::string();
+  // Of "m.gguf" it is m.logits.json or m.goldens.safetensors; a file without an extension keeps its whole name.
+  for (const char* extension : {".logits.json", ".goldens.safetensors"})
+    if (const fs::path beside = fs::path(model).replace_extension(extension); fs::exists(beside))
+      return beside.string();
+  return "";
 }
 
 bool IsCheckpoint(const fs::path& path) {

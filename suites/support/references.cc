@@ -23,12 +23,12 @@ ReferenceAnswers::~ReferenceAnswers() = default;
 
 bool ReferenceAnswers::OnCuda(const Target& target) { return !target.device.on_host() && IsLarge(bench_.Spec(target)); }
 
-ReferenceAnswers::Key ReferenceAnswers::KeyOf(const Target& target, std::optional<DType> twin) {
+ReferenceAnswers::Key ReferenceAnswers::KeyOf(const Target& target, std::optional<TwinArithmetic> twin) {
   return {target.model, target.seed, OnCuda(target), twin};
 }
 
 // Of large models one is kept: their rows are megabytes each.
-ReferenceAnswers::Reference& ReferenceAnswers::ReferenceOf(const Target& target, std::optional<DType> twin) {
+ReferenceAnswers::Reference& ReferenceAnswers::ReferenceOf(const Target& target, std::optional<TwinArithmetic> twin) {
   const Key key = KeyOf(target, twin);
   if (OnCuda(target))
     std::erase_if(references_, [&](const auto& entry) { return std::get<bool>(entry.first) && entry.first != key; });
@@ -43,8 +43,8 @@ std::unique_ptr<ReferenceDecoder> ReferenceAnswers::MakeDecoder(const Target& ta
   return MakeCudaReference(reference.uploaded, options);
 }
 
-const ReferenceSession& ReferenceAnswers::RowsOf(const Target& target, std::optional<DType> twin, const Tokens& tokens,
-                                                 int first) {
+const ReferenceSession& ReferenceAnswers::RowsOf(const Target& target, std::optional<TwinArithmetic> twin,
+                                                 const Tokens& tokens, int first) {
   Reference& reference = ReferenceOf(target, twin);
   for (const auto& session : reference.sessions)
     if (session->first <= first && StartsWith(session->tokens, tokens)) return *session;
@@ -75,12 +75,12 @@ double ReferenceAnswers::TwinErrorRatio(const Target& target, const LogitToleran
                                         int position, int first) {
   if (OnCuda(target)) return 1;
   const std::vector<double>& exact = Rows(target, tokens, first).Raw(position);
-  const std::vector<double>& twin = RowsOf(target, OperandType(target.precision), tokens, first).Raw(position);
+  const std::vector<double>& twin = RowsOf(target, bench_.ArithmeticOf(target), tokens, first).Raw(position);
   return std::max(1.0, kKappa * Compare(exact, twin).max_abs / tolerance.max_abs.soft);
 }
 
 const LogitTolerance& ReferenceAnswers::Tolerance(const Target& target) {
-  const auto key = std::tuple(KeyOf(target), target.precision);
+  const auto key = KeyOf(target, bench_.ArithmeticOf(target));
   const auto known = tolerances_.find(key);
   if (known != tolerances_.end()) return known->second;
   return tolerances_.emplace(key, Calibrate(bench_, target)).first->second;

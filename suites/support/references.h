@@ -75,7 +75,8 @@ class ReferenceAnswers {
   void Forget();
 
  private:
-  using Key = std::tuple<std::string, std::uint64_t, bool, std::optional<DType>>;  // model, seed, on CUDA, twin
+  using Key =
+      std::tuple<std::string, std::uint64_t, bool, std::optional<TwinArithmetic>>;  // model, seed, on CUDA, twin
   struct Reference {
     std::shared_ptr<const CudaReferenceWeights> uploaded;  // on CUDA: for the reference and its twins
     std::unique_ptr<ReferenceDecoder> decoder;
@@ -84,13 +85,14 @@ class ReferenceAnswers {
   };
 
   bool OnCuda(const Target& target);
-  Key KeyOf(const Target& target, std::optional<DType> twin = {});
-  Reference& ReferenceOf(const Target& target, std::optional<DType> twin = {});
-  const ReferenceSession& RowsOf(const Target& target, std::optional<DType> twin, const Tokens& tokens, int first);
+  Key KeyOf(const Target& target, std::optional<TwinArithmetic> twin = {});
+  Reference& ReferenceOf(const Target& target, std::optional<TwinArithmetic> twin = {});
+  const ReferenceSession& RowsOf(const Target& target, std::optional<TwinArithmetic> twin, const Tokens& tokens,
+                                 int first);
 
   Workbench& bench_;
   std::map<Key, Reference> references_;
-  std::map<std::tuple<Key, Precision>, LogitTolerance> tolerances_;
+  std::map<Key, LogitTolerance> tolerances_;
   std::map<std::tuple<Key, Precision>, std::unique_ptr<RoutingTolerance>> routings_;
 };
 

@@ -45,6 +45,8 @@ CaseOutcome CaseRunner::Guarded(const Case& item) {
     return Validated(state.Finish());
   } catch (const CannotBeSeen& error) {
     return Outcome(Status::kSkip, error.what());
+  } catch (const Unsupported& error) {
+    return Outcome(Status::kSkip, error.what());
   } catch (const OutOfMemory& error) {
     return Outcome(item.may_not_fit ? Status::kSkip : Status::kError, error.what());
   } catch (const DeviceError& error) {

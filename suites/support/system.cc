@@ -6,6 +6,8 @@ namespace assay {
 
 const char* Name(Capability capability) {
   switch (capability) {
+    case Capability::kChunk:
+      return "prompts in pieces";
     case Capability::kBatch:
       return "several sessions in a step";
     case Capability::kMixed:

@@ -15,6 +15,7 @@
 #include "engine/base/check.h"
 #include "engine/runtime/engine.h"
 #include "engine/weights/store.h"
+#include "oracles/reference/decoder.h"
 #include "reports/format/environment.h"
 #include "suites/support/target.h"
 
@@ -22,13 +23,14 @@ namespace assay {
 
 // What a suite may need of a system beyond opening, closing and stepping one session.
 enum class Capability {
+  kChunk,      // a prompt in several pieces, and steps behind it
   kBatch,      // several sessions in one step
   kMixed,      // prompts and single tokens in one step
   kFork,       // an independent copy of a session
   kTruncate,   // going back
   kDecode,     // greedy text by the system itself
   kLogits,     // logits of every vocabulary entry, after any softcap
-  kRawLogits,  // before it
+  kRawLogits,  // before it; without them StepResult::raw repeats the capped ones
   kInternals,  // cache bytes, memory and the op seam: the engine of this tree
 };
 const char* Name(Capability capability);  // "batch", "mixed steps", ...
@@ -43,6 +45,12 @@ class Capabilities {
 
  private:
   std::map<Capability, std::string> missing_;
+};
+
+// What a system cannot do with a model, in a mode or at a size: a case is skipped with the reason.
+class Unsupported : public Error {
+ public:
+  using Error::Error;
 };
 
 class EngineSystem;
@@ -65,6 +73,14 @@ class SystemUnderTest {
   // Greedy text, lowest index on ties; kDecode: Engine::Decode.
   virtual std::vector<Tokens> Decode(std::span<const SessionId> sessions, std::span<const std::int32_t> first,
                                      int steps) = 0;
+  // The same with the time of each step by the system's own clock; empty: it has none.
+  struct TimedText {
+    std::vector<Tokens> texts;
+    std::vector<double> seconds;  // [steps]
+  };
+  virtual TimedText DecodeTimed(std::span<const SessionId> sessions, std::span<const std::int32_t> first, int steps) {
+    return {Decode(sessions, first, steps), {}};
+  }
   // Feeds `tokens` in chunks of at most `chunk` (0: limits().max_chunk).
   virtual StepResult Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want = Want::kLast,
                              int chunk = 0);
@@ -82,7 +98,14 @@ class SystemProvider {
   virtual ~SystemProvider() = default;
   virtual SystemInfo Describe() const = 0;
   virtual Capabilities CapabilitiesOf(const Target& target) const = 0;
-  // Throws OutOfMemory, InputError, DeviceError. `store` must outlive the system.
+  // Whether rows may differ, within the tolerance, between batches and pieces that the engine of this tree computes
+  // alike bit for bit.
+  virtual bool Loose() const { return false; }
+  // What is rounded, as the system declares it. Throws Unsupported and what Open throws.
+  virtual TwinArithmetic ArithmeticOf(const WeightStore&, const Target& target) {
+    return OperandType(target.precision);
+  }
+  // Throws OutOfMemory, InputError, DeviceError, Unsupported. `store` must outlive the system.
   virtual std::unique_ptr<SystemUnderTest> Open(const WeightStore& store, const Target& target,
                                                 const EngineOptions& options) = 0;
 };

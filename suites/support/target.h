@@ -23,8 +23,10 @@ struct Target {
   std::string label{};           // the model axis; empty: ModelLabel(model)
   bool seed_is_axis = false;     // where several seeds are judged side by side
 
+  bool loose = false;  // SystemProvider::Loose
+
   // One arithmetic for every batch shape: equality is bit for bit.
-  bool exact() const { return device.on_host(); }
+  bool exact() const { return device.on_host() && !loose; }
   // model, dtype, device and, where they tell targets apart, mode=batch-invariant and the seed.
   Axes axes() const;
 };

@@ -33,6 +33,8 @@ class Workbench {
 
   ReferenceAnswers& references() { return references_; }
   SystemProvider& provider() { return *provider_; }
+  // What the system rounds when it computes the target: the twin's arithmetic. Throws Unsupported.
+  TwinArithmetic ArithmeticOf(const Target& target) { return provider_->ArithmeticOf(Store(target), target); }
 
   // A system over the target's model. First frees what references and shared objects hold on a device.
   std::unique_ptr<SystemUnderTest> Open(const Target& target, const EngineOptions& options);

@@ -47,13 +47,16 @@ class LimitedSystem final : public SystemUnderTest {
   using SystemUnderTest::Step;
   StepResult Step(std::span<const Feed> feeds) override {
     if (feeds.size() > 1) Need(Capability::kBatch);
+    for (const Feed& feed : feeds)
+      if (feed.tokens.size() > 1 && Length(feed.session) > 0) Need(Capability::kChunk);
     const auto single = [&](const Feed& feed) { return feed.tokens.size() == 1 && Length(feed.session) > 0; };
     const auto singles = std::count_if(feeds.begin(), feeds.end(), single);
     if (singles > 0 && singles < std::ssize(feeds)) Need(Capability::kMixed);
     StepResult result = inner_->Step(feeds);
     const float none = std::numeric_limits<float>::quiet_NaN();
-    if (missing_.contains(Capability::kRawLogits)) std::fill(result.raw.begin(), result.raw.end(), none);
-    if (missing_.contains(Capability::kLogits)) std::fill(result.capped.begin(), result.capped.end(), none);
+    if (missing_.contains(Capability::kRawLogits)) result.raw = result.capped;
+    if (missing_.contains(Capability::kLogits))
+      for (std::vector<float>* logits : {&result.raw, &result.capped}) std::fill(logits->begin(), logits->end(), none);
     return result;
   }
   std::vector<Tokens> Decode(std::span<const SessionId> sessions, std::span<const std::int32_t> first,
@@ -88,7 +91,12 @@ class LimitedProvider : public SystemProvider {
   }
   std::unique_ptr<SystemUnderTest> Open(const WeightStore& store, const Target& target,
                                         const EngineOptions& options) override {
-    return std::make_unique<LimitedSystem>(engines_.Open(store, target, options), missing_);
+    EngineOptions pieces = options;
+    if (missing_.contains(Capability::kChunk)) {
+      pieces.max_chunk = options.capacity;
+      pieces.max_rows = std::max(options.max_rows, options.capacity);
+    }
+    return std::make_unique<LimitedSystem>(engines_.Open(store, target, pieces), missing_);
   }
 
  private:
@@ -124,7 +132,7 @@ void ExpectSkippedExactlyWhereNeeded(Missing missing) {
 class WithoutOne : public testing::TestWithParam<Capability> {};
 TEST_P(WithoutOne, CasesThatNeedItAreSkippedAndOthersRun) { ExpectSkippedExactlyWhereNeeded({GetParam()}); }
 INSTANTIATE_TEST_SUITE_P(, WithoutOne,
-                         testing::Values(Capability::kBatch, Capability::kMixed, Capability::kFork,
+                         testing::Values(Capability::kChunk, Capability::kBatch, Capability::kMixed, Capability::kFork,
                                          Capability::kTruncate, Capability::kDecode, Capability::kLogits,
                                          Capability::kRawLogits, Capability::kInternals),
                          [](const auto& tested) { return TestName(Name(tested.param)); });

@@ -1,0 +1,233 @@
+#include "suites/systems/server.h"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/ops/ops_factory.h"
+#include "suites/support/embedded.h"
+#include "suites/systems/wire.h"
+
+namespace assay {
+namespace {
+
+// What is asked for is none of the protocol's requests.
+class UnknownRequest : public Error {
+ public:
+  using Error::Error;
+};
+
+struct Answer {
+  Json head = Json::object();
+  StepResult rows;  // sent behind it
+};
+
+Want WantOf(const std::string& name) {
+  if (name == "none") return Want::kNone;
+  if (name == "last") return Want::kLast;
+  Require(name == "all", "want '{}': expected none, last or all", name);
+  return Want::kAll;
+}
+
+class Server {
+ public:
+  explicit Server(EngineProvider& provider) : provider_(provider) {}
+
+  Answer Handle(const Json& request) {
+    const std::string name = request.value("request", Json()).is_string() ? request["request"].get<std::string>() : "";
+    for (const auto& [known, handler] : kRequests)
+      if (name == known) return (this->*handler)(request);
+    Throw<UnknownRequest>("request '{}' is not known", name);
+  }
+
+ private:
+  using Handler = Answer (Server::*)(const Json&);
+  static const std::pair<const char*, Handler> kRequests[12];
+
+  Answer Hello(const Json&) {
+    const SystemInfo info = provider_.Describe();
+    Json capabilities;
+    for (const char* name : {"chunk", "batch", "mixed_steps", "fork", "truncate", "decode", "logits", "raw_logits"})
+      capabilities[name] = true;
+    return {{{"protocol", kProtocol},
+             {"name", info.name},
+             {"version", info.version},
+             {"commit", info.commit},
+             {"device", DeviceAvailable(Device::Cuda()).ok ? "cuda" : "host"},
+             {"precisions", {"fp32", "bf16", "fp16"}},
+             {"capabilities", capabilities},
+             // On the host, which is where one arithmetic holds for every batch.
+             {"claims", {{"batch_invariant", !DeviceAvailable(Device::Cuda()).ok}, {"repeatable", true}}}},
+            {}};
+  }
+
+  Answer Load(const Json& request) {
+    Target target;
+    target.model = request.at("model").get<std::string>();
+    target.precision = PrecisionFromName(request.value("precision", "fp32"));
+    target.device = ResolveDevice(request.value("device", "auto"));
+    target.seed = request.value("seed", std::uint64_t{0});
+    target.batch_invariant = request.value("batch_invariant", false);
+    EngineOptions options;
+    options.max_sessions = request.at("max_sessions").get<int>();
+    options.capacity = request.at("capacity").get<int>();
+    options.max_chunk = request.value("max_chunk", options.capacity);
+    options.max_rows = request.value("max_rows", options.max_sessions * options.max_chunk);
+    const std::pair key(target.model, target.seed);
+    system_.reset();
+    sessions_.clear();
+    if (!store_ || key_ != key) {
+      store_.reset();
+      store_ = OpenModel(ResolveModel(target.model), target.seed);
+      key_ = key;
+    }
+    system_ = provider_.Open(*store_, target, options);
+    return {{{"vocab", system_->vocab()},
+             {"operands", Name(target.precision)},
+             {"activations", "as operands"},
+             {"max_sessions", options.max_sessions},
+             {"capacity", options.capacity},
+             {"max_chunk", options.max_chunk},
+             {"max_rows", options.max_rows}},
+            {}};
+  }
+
+  Answer Open(const Json&) { return Opened(System().Open()); }
+  Answer Fork(const Json& request) { return Opened(System().Fork(Session(request))); }
+  Answer Close(const Json& request) {
+    System().Close(Session(request));
+    sessions_.erase(request.at("session").get<std::int64_t>());
+    return {};
+  }
+  Answer Reset(const Json&) {
+    for (const auto& [number, session] : sessions_) System().Close(session);
+    sessions_.clear();
+    return {};
+  }
+  Answer CanTruncate(const Json& request) {
+    const Support can = System().CanTruncate(Session(request), request.at("length").get<int>());
+    Require(can.ok, "{}", can.reason);
+    return {};
+  }
+  Answer Truncate(const Json& request) {
+    System().Truncate(Session(request), request.at("length").get<int>());
+    return {};
+  }
+  Answer Length(const Json& request) { return {{{"length", System().Length(Session(request))}}, {}}; }
+
+  Answer Step(const Json& request) {
+    std::vector<Tokens> tokens;
+    std::vector<Feed> feeds;
+    for (const Json& feed : request.at("feeds")) {
+      tokens.push_back(feed.at("tokens").get<Tokens>());
+      feeds.push_back({Session(feed), {}, WantOf(feed.value("want", "last"))});
+    }
+    for (std::size_t i = 0; i < feeds.size(); ++i) feeds[i].tokens = tokens[i];
+    Answer answer{{}, System().Step(feeds)};
+    const StepResult& rows = answer.rows;
+    answer.head["rows"] = Json::array();
+    for (int row = 0; row < rows.rows(); ++row)
+      answer.head["rows"].push_back({{"feed", rows.feed[row]}, {"position", rows.position[row]}});
+    return answer;
+  }
+
+  Answer Decode(const Json& request) {
+    std::vector<SessionId> ids;
+    for (const Json& number : request.at("sessions")) ids.push_back(Numbered(number.get<std::int64_t>()));
+    const auto first = request.at("first").get<Tokens>();
+    Require(first.size() == ids.size(), "decode: {} sessions and {} first tokens", ids.size(), first.size());
+    return {{{"tokens", System().Decode(ids, first, request.at("steps").get<int>())}}, {}};
+  }
+
+  // Steps are recorded and replayed together: each took its share.
+  Answer Time(const Json& request) {
+    const std::string what = request.at("what").get<std::string>();
+    Require(what == "decode", "time of '{}': expected decode", what);
+    const auto start = Wire::Clock::now();
+    Answer answer = Decode(request);
+    const double seconds = std::chrono::duration<double>(Wire::Clock::now() - start).count();
+    const int steps = request.at("steps").get<int>();
+    answer.head["seconds"] = std::vector<double>(steps, seconds / steps);
+    return answer;
+  }
+
+  SystemUnderTest& System() {
+    Require(system_ != nullptr, "nothing is loaded");
+    return *system_;
+  }
+  Answer Opened(SessionId session) {
+    sessions_[++last_] = session;
+    return {{{"session", last_}}, {}};
+  }
+  SessionId Session(const Json& request) { return Numbered(request.at("session").get<std::int64_t>()); }
+  SessionId Numbered(std::int64_t number) {
+    System();
+    const auto found = sessions_.find(number);
+    Require(found != sessions_.end(), "session {} is not open", number);
+    return found->second;
+  }
+
+  EngineProvider& provider_;
+  std::pair<std::string, std::uint64_t> key_;
+  std::unique_ptr<WeightStore> store_;
+  std::unique_ptr<SystemUnderTest> system_;
+  std::map<std::int64_t, SessionId> sessions_;
+  std::int64_t last_ = 0;
+};
+
+constexpr std::pair<const char*, Server::Handler> Server::kRequests[]{
+    {"hello", &Server::Hello},   {"load", &Server::Load},         {"open", &Server::Open},
+    {"close", &Server::Close},   {"fork", &Server::Fork},         {"reset", &Server::Reset},
+    {"length", &Server::Length}, {"truncate", &Server::Truncate}, {"can_truncate", &Server::CanTruncate},
+    {"step", &Server::Step},     {"decode", &Server::Decode},     {"time", &Server::Time},
+};
+
+Json ErrorOf(const char* kind, const std::string& message) {
+  return {{"error", {{"kind", kind}, {"message", message}}}};
+}
+
+Answer Guarded(Server& server, const Json& request) {
+  try {
+    Require(request.is_object(), "expected a line that is a JSON object");
+    return server.Handle(request);
+  } catch (const UnknownRequest& error) {
+    return {ErrorOf("unsupported", error.what()), {}};
+  } catch (const Json::exception& error) {
+    return {ErrorOf("input", error.what()), {}};
+  } catch (const InputError& error) {
+    return {ErrorOf("input", error.what()), {}};
+  } catch (const OutOfMemory& error) {
+    return {ErrorOf("memory", error.what()), {}};
+  } catch (const DeviceError& error) {
+    return {ErrorOf("device", error.what()), {}};
+  } catch (const std::exception& error) {
+    return {ErrorOf("internal", error.what()), {}};
+  }
+}
+
+}  // namespace
+
+void ServeSystem(int descriptor, EngineProvider& provider) {
+  Wire wire(descriptor);
+  Server server(provider);
+  while (const std::optional<std::string> line = wire.ReadLine(Wire::kNever)) {
+    const Json request = Json::parse(*line, nullptr, false);
+    Answer answer = Guarded(server, request);
+    answer.head["id"] = request.is_object() ? request.value("id", Json()) : Json();
+    std::vector<std::span<const float>> rows{answer.rows.capped};
+    // Without a softcap both are the same.
+    if (answer.rows.raw != answer.rows.capped) {
+      rows.emplace_back(answer.rows.raw);
+      answer.head["raw_bytes"] = rows.back().size_bytes();
+    }
+    std::size_t bytes = 0;
+    for (const std::span<const float> part : rows) bytes += part.size_bytes();
+    if (bytes > 0) answer.head["bytes"] = bytes;
+    wire.Send(answer.head.dump(-1, ' ', false, Json::error_handler_t::replace), rows, Wire::kNever);
+  }
+}
+
+}  // namespace assay
