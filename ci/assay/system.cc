@@ -8,6 +8,7 @@
 
 #include "suites/support/runner.h"
 #include "suites/systems/server.h"
+#include "text/shell.h"
 
 namespace assay {
 

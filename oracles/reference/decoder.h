@@ -49,7 +49,7 @@ struct TwinArithmetic {
   DType stream = DType::kF32;  // what one operation hands to the next: products, sums, norms, logits
   ActivationRounding activations = ActivationRounding::kNone;
   bool gelu_table = false;  // GELU of a 16-bit float, as a 16-bit float; 0 below -10, x above 10
-  friend auto operator<=>(const TwinArithmetic&, const TwinArithmetic&) = default;
+  auto operator<=>(const TwinArithmetic&) const = default;
 };
 // "fp32", "fp32, activations by weight, gelu by fp16 table".
 std::string Describe(const TwinArithmetic& arithmetic);

@@ -161,14 +161,14 @@ class Player {
   }
 
   // The last twentieth of every so many moves, and the end.
-  bool Judged() const {
+  bool IsJudged() const {
     const std::int64_t every = judging_.every;
     return every <= 1 || move_ % every >= every - every / 20 || move_ == std::ssize(schedule_.moves);
   }
 
   // Every length that a session may go back to, and every one that it may not.
   void CheckReach(const Held& held) {
-    if (!Judged()) return;
+    if (!IsJudged()) return;
     for (int length = -1; length <= std::ssize(held.tokens) + 1; ++length) {
       const bool can = system_->CanTruncate(held.id, length).ok;
       const bool inside = length >= 0 && length <= std::ssize(held.tokens);
@@ -211,8 +211,8 @@ class Player {
 
   // Compares what was found since the session's tokens were last taken back, and its caches.
   void Settle(Held& held) {
-    if (!Judged()) held.rows.clear();
-    if (held.tokens.empty() || !Judged()) return;
+    if (!IsJudged()) held.rows.clear();
+    if (held.tokens.empty() || !IsJudged()) return;
     const StepResult& expected = Straight(held.tokens);
     for (const Row& row : held.rows) {
       const Place where{{"move", row.move}, {"position", row.position}};
