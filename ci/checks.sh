@@ -102,12 +102,12 @@ spoil() {
   sed "s/$1/$2/" "$work/r.json" >"$work/spoilt.json"
   cmp -s "$work/r.json" "$work/spoilt.json" && { echo "no '$1' to spoil in the report"; failed=1; }
 }
-grep -q '"version":"2.3.0"' "$work/r.json" || { echo 'a report is not of version 2.3.0'; failed=1; }
+grep -q '"version":"2.4.0"' "$work/r.json" || { echo 'a report is not of version 2.4.0'; failed=1; }
 spoil '"pass":[0-9]*' '"pass":999' && expect 1 'counts' validate "$work/spoilt.json"
 spoil '"argmax":\[[0-9]*,' '"argmax":[999,' && expect 1 'argmax' validate "$work/spoilt.json"
 spoil '"listed":4' '"listed":3' && expect 1 'listed' validate "$work/spoilt.json"
 spoil '"kind":"run"' '"kind":"walk"' && expect 1 'kind' validate "$work/spoilt.json"
-spoil '"version":"2.3.0"' '"version":"3.0.0"' && expect 5 '3.0.0' validate "$work/spoilt.json"
+spoil '"version":"2.4.0"' '"version":"3.0.0"' && expect 5 '3.0.0' validate "$work/spoilt.json"
 echo '{"schema": {"name": "assay.report", "version": "1.1.0"}, "cases": []}' >"$work/version1.json"
 expect 5 '1.1.0' validate "$work/version1.json"
 expect 5 '1.1.0' validate "$work/r.json" --comparable "$work/version1.json"

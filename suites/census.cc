@@ -46,8 +46,8 @@ constexpr const char* kRelations = "Permutation, FillerIndependence, Duplicates,
 constexpr const char* kFailures = "StepThatThrows, LostDevice, ForkThatThrows, RefusedAllocation";
 constexpr const char* kShapes = "Decode n=3 context=240, Prefill prompts=3 tokens=65";
 
-const std::vector<Census>& Expected() {
-  static const std::vector<Census> all{
+std::vector<Census> Expected() {
+  return {
       {"tiny-gemma4-ple",
        Precision::kFp32,
        {{"Prefill", "MatchesReference, ChunkedEqualsWhole, PackedEqualsSerial, SkippedTailEqualsFull"},
@@ -98,7 +98,6 @@ const std::vector<Census>& Expected() {
         {"Failure", kFailures},
         {"Shapes", kShapes}}},
   };
-  return all;
 }
 
 std::string OwnName(const Case& item) {

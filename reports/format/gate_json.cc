@@ -97,7 +97,7 @@ Json GateJson(const GateRecord& record) {
           {"symmetry",
            {{"slower", decisions.symmetry.slower},
             {"faster", decisions.symmetry.faster},
-            {"p", Figure(decisions.symmetry.p)}}},
+            {"exchange_p", Figure(decisions.symmetry.p)}}},
           {"failures", record.failures},
           {"not_comparable", record.not_comparable},
           {"cells", std::move(cells)}};

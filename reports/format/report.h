@@ -28,7 +28,7 @@ namespace assay {
 
 inline constexpr const char* kReportSchemaName = "assay.report";
 inline constexpr std::size_t kLargestReport = std::size_t{1} << 30;
-inline constexpr const char* kReportSchemaVersion = "2.3.0";
+inline constexpr const char* kReportSchemaVersion = "2.4.0";
 
 // A report that cannot be read or written. The message names the file or the field.
 class ReportError : public std::runtime_error {

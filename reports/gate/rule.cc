@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <numeric>
 
 #include "reports/gate/statistics.h"
 
@@ -14,6 +15,14 @@ constexpr double kPower = 0.975;
 
 constexpr std::size_t kMostExchangedRounds = 10;
 constexpr std::uint64_t kExchangeSeed = 1;
+
+// Ratios of the rounds that count, with the sides of those exchanged whose bit is set.
+std::vector<double> Exchanged(const std::vector<double>& rounds, std::uint64_t exchanged) {
+  std::vector<double> ratios;
+  for (std::size_t r = 0; r < rounds.size(); ++r)
+    if (!std::isnan(rounds[r])) ratios.push_back((exchanged >> r & 1) != 0 ? -rounds[r] : rounds[r]);
+  return ratios;
+}
 
 double Fraction(double log_ratio) { return std::expm1(log_ratio); }
 
@@ -128,35 +137,39 @@ double DetectableEffect(double spread, double threshold, std::size_t family, con
 }
 
 Symmetry SymmetryOf(const std::vector<std::vector<double>>& screens, const GateRule& rule) {
+  Symmetry symmetry;
   std::size_t rounds = 0;
-  for (const auto& screen : screens) rounds = std::max(rounds, screen.size());
-  // Counts with the sides of those rounds exchanged whose bit is set.
-  const auto counted = [&](std::uint64_t exchanged) {
-    Symmetry symmetry;
-    std::vector<double> ratios;
-    for (const std::vector<double>& screen : screens) {
-      ratios.clear();
-      for (std::size_t r = 0; r < screen.size(); ++r)
-        if (!std::isnan(screen[r])) ratios.push_back((exchanged >> r & 1) != 0 ? -screen[r] : screen[r]);
-      if (ratios.empty()) continue;
-      const double beyond = std::log1p(rule.PassEstimate(ThresholdOf(ratios, rule))), estimate = HodgesLehmann(ratios);
-      if (estimate >= beyond) ++symmetry.slower;
-      if (estimate <= -beyond) ++symmetry.faster;
+  std::vector<double> thresholds;
+  for (const std::vector<double>& screen : screens) {
+    rounds = std::max(rounds, screen.size());
+    const std::vector<double> ratios = Exchanged(screen, 0);
+    thresholds.push_back(ThresholdOf(ratios, rule));
+    if (ratios.empty()) continue;
+    const double beyond = std::log1p(rule.PassEstimate(thresholds.back())), estimate = HodgesLehmann(ratios);
+    if (estimate >= beyond) ++symmetry.slower;
+    if (estimate <= -beyond) ++symmetry.faster;
+  }
+  const auto moved = [&](std::uint64_t exchanged) {
+    double sum = 0;
+    for (std::size_t i = 0; i < screens.size(); ++i) {
+      const std::vector<double> ratios = Exchanged(screens[i], exchanged);
+      // Means: a robust estimate does not move when one round is exchanged.
+      const double all = std::accumulate(ratios.begin(), ratios.end(), 0.0);
+      if (!ratios.empty()) sum += all / static_cast<double>(ratios.size()) / thresholds[i];
     }
-    return symmetry;
+    return std::abs(sum);
   };
-  Symmetry symmetry = counted(0);
-  const auto moved = [](const Symmetry& s) { return std::abs(s.slower - s.faster); };
-  const bool all = rounds <= kMostExchangedRounds;
+  const double observed = moved(0);
   const std::uint64_t exchanges = std::uint64_t{1} << std::min(rounds, kMostExchangedRounds);
   std::uint64_t as_far = 1;  // the one that was observed
   for (std::uint64_t i = 1; i < exchanges; ++i) {
     std::uint64_t exchanged = i;
-    if (!all) {
+    if (rounds > kMostExchangedRounds) {
       exchanged = 0;
       for (std::size_t r = 0; r < rounds; ++r) exchanged |= std::uint64_t{Toss(kExchangeSeed, i * rounds + r)} << r;
     }
-    as_far += moved(counted(exchanged)) >= moved(symmetry);
+    // Sums in another order differ in their last bits.
+    as_far += moved(exchanged) >= observed * (1 - 1e-12);
   }
   symmetry.p = static_cast<double>(as_far) / static_cast<double>(exchanges);
   return symmetry;

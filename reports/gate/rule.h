@@ -91,9 +91,9 @@ double DetectableEffect(double spread, double threshold, std::size_t family, con
 // How cells moved in the screen, whatever became of them: a harness that favours one side shows here.
 struct Symmetry {
   std::int64_t slower = 0, faster = 0;  // cells whose estimate is beyond the estimate of a pass, either way
-  // Two-sided, of slower - faster when the sides of whole rounds are exchanged: the cells of a round ran in the same
-  // two processes and move together, so they are no independent tosses. All exchanges of up to ten rounds, 1024 of
-  // more.
+  // Two-sided, of the sum of all cells' mean ratios over their thresholds when the sides of whole rounds are exchanged:
+  // the cells of a round ran in the same two processes and move together, so they are no independent tosses. All
+  // exchanges of up to ten rounds, 1024 of more.
   double p = 1;
 };
 // `screens`: by cell, ln(candidate / baseline) of every screen round in the order of rounds, NaN where it does not

@@ -15,6 +15,11 @@ namespace {
 
 constexpr std::uintmax_t kLargestHistory = 2'000'000;
 
+// The p of a gate's symmetry, which 2.4 computes another way under another name.
+std::string WithoutSymmetry(const std::string& text) {
+  return std::regex_replace(text, std::regex("\"(exchange_)?p\":[0-9.e-]+\\}"), "}");
+}
+
 // What an older minor version wrote is written again as it stands, under this one's number.
 std::string OfThisVersion(const std::string& text) {
   const std::regex version("(\"name\":\"assay\\.report\",\"version\":\")[0-9.]+");
@@ -35,7 +40,7 @@ TEST(History, EveryKeptReportHolds) {
     const std::string text = ReadFile(path);
     EXPECT_EQ(SchemaProblems(text), std::vector<std::string>{});
     EXPECT_EQ(ConsistencyProblems(text), std::vector<std::string>{});
-    EXPECT_EQ(ToJson(FromJson(text)), OfThisVersion(text));
+    EXPECT_EQ(WithoutSymmetry(ToJson(FromJson(text))), WithoutSymmetry(OfThisVersion(text)));
     for (const char* folder : {"/root/", "/tmp/", "/home/", "/dev/shm/"})
       EXPECT_EQ(text.find(folder), std::string::npos) << "a path of the machine that measured";
     ++reports;

@@ -105,6 +105,14 @@ void JudgeTwinProgram(CaseState& state, const ReferenceMaker& make) {
   const WeightStore& store = state.bench.Store(state.target);
   const ReferenceOptions options{.keep_hidden = false, .twin = OperandType(state.target.precision)};
   const auto reference = MakeReference(store), expected = MakeReference(store, options), found = make(store, options);
+  // Under the reference's choices of experts: where two are as good as equal, rounding would choose, and MatchesHost
+  // compares the choices.
+  std::map<int, std::vector<std::size_t>> experts;  // of the token, by layer
+  reference->SetRouting(
+      [&](int layer, std::span<const double>, std::vector<std::size_t>& chosen) { experts[layer] = chosen; });
+  for (ReferenceDecoder* twin : {expected.get(), found.get()})
+    twin->SetRouting(
+        [&](int layer, std::span<const double>, std::vector<std::size_t>& chosen) { chosen = experts.at(layer); });
   Calibrator of_expected, of_found;
   for (int session = 0; session < 3; ++session) {
     for (ReferenceDecoder* decoder : {reference.get(), expected.get(), found.get()}) decoder->Truncate(0);
