@@ -15,7 +15,7 @@ check_of() {
     suites/ops/*) echo ops ;;
     engine/weights/gguf* | engine/model/gguf*) echo gguf decode ;;
     engine/weights/*) echo gguf hf decode ;;
-    engine/* | text/*) echo parity decode ;;
+    engine/*) echo parity decode ;;
     bench/*) echo decode ;;
     reports/gate/* | reports/policy/* | reports/render/* | ci/*.sh) ;;  # the tests' business
     *) echo parity ;;

@@ -12,13 +12,13 @@
 #include "ci/assay/terminal.h"
 #include "ci/assay/watch.h"
 #include "engine/ops/ops_factory.h"
+#include "engine/text/shell.h"
 #include "engine/weights/requantised.h"
 #include "reports/environment/begin.h"
 #include "reports/environment/host.h"
 #include "suites/support/embedded.h"
 #include "suites/support/names.h"
 #include "suites/support/runner.h"
-#include "text/shell.h"
 
 namespace assay {
 namespace {

@@ -9,13 +9,13 @@
 #include "ci/assay/commands.h"
 #include "ci/assay/terminal.h"
 #include "engine/ops/ops_factory.h"
+#include "engine/text/shell.h"
 #include "suites/faults/catalogue.h"
 #include "suites/parity/player.h"
 #include "suites/parity/random_schedule.h"
 #include "suites/parity/shrink.h"
 #include "suites/support/names.h"
 #include "suites/support/runner.h"
-#include "text/shell.h"
 
 namespace assay {
 namespace {

@@ -9,12 +9,12 @@
 #include "ci/assay/system.h"
 #include "engine/base/check.h"
 #include "engine/ops/ops_factory.h"
+#include "engine/text/shell.h"
 #include "oracles/golden/trace.h"
 #include "suites/golden/golden_suite.h"
 #include "suites/suites.h"
 #include "suites/support/embedded.h"
 #include "suites/support/runner.h"
-#include "text/shell.h"
 
 namespace assay {
 

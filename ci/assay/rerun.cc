@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "engine/base/check.h"
+#include "engine/text/shell.h"
 #include "reports/format/report.h"
 #include "reports/format/writer.h"
-#include "text/shell.h"
 
 namespace assay {
 namespace {

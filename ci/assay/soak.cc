@@ -4,8 +4,8 @@
 #include "ci/assay/commands.h"
 #include "ci/assay/selection.h"
 #include "engine/base/check.h"
+#include "engine/text/shell.h"
 #include "suites/suites.h"
-#include "text/shell.h"
 
 namespace assay {
 

@@ -20,10 +20,10 @@
 #include "ci/spread/slurm.h"
 #include "engine/memory/device_facts.h"
 #include "engine/ops/ops_factory.h"
+#include "engine/text/shell.h"
 #include "reports/environment/begin.h"
 #include "suites/suites.h"
 #include "suites/support/runner.h"
-#include "text/shell.h"
 
 namespace assay {
 namespace {

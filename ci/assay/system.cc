@@ -6,9 +6,9 @@
 #include <set>
 #include <utility>
 
+#include "engine/text/shell.h"
 #include "suites/support/runner.h"
 #include "suites/systems/server.h"
-#include "text/shell.h"
 
 namespace assay {
 

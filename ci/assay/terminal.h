@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "text/foreign.h"
+#include "engine/text/foreign.h"
 
 namespace assay {
 

@@ -1,6 +1,6 @@
 # One translation unit per header, holding nothing but its include: a header that does not compile alone breaks the build.
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
-     ${PROJECT_SOURCE_DIR}/text/*.h ${PROJECT_SOURCE_DIR}/engine/*.h ${PROJECT_SOURCE_DIR}/oracles/*.h ${PROJECT_SOURCE_DIR}/suites/*.h
+     ${PROJECT_SOURCE_DIR}/engine/*.h ${PROJECT_SOURCE_DIR}/oracles/*.h ${PROJECT_SOURCE_DIR}/suites/*.h
      ${PROJECT_SOURCE_DIR}/bench/*.h ${PROJECT_SOURCE_DIR}/reports/*.h ${PROJECT_SOURCE_DIR}/ci/*.h)
 if(NOT ASSAY_HAS_CUDA)
   list(FILTER headers EXCLUDE REGEX "/cuda_[^/]*$|/kernels/")

@@ -17,9 +17,9 @@
 #include "ci/assay/terminal.h"
 #include "ci/spread/local.h"
 #include "ci/spread/shard_tail.h"
+#include "engine/text/shell.h"
 #include "reports/format/json.h"
 #include "reports/format/writer.h"
-#include "text/shell.h"
 
 namespace assay {
 namespace {

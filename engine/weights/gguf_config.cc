@@ -10,7 +10,7 @@
 #include "engine/base/check.h"
 #include "engine/model/dense.h"
 #include "engine/model/gemma4.h"
-#include "text/foreign.h"
+#include "engine/text/foreign.h"
 
 namespace assay {
 namespace {

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "engine/base/check.h"
-#include "text/foreign.h"
+#include "engine/text/foreign.h"
 
 namespace assay {
 namespace {

@@ -12,11 +12,11 @@
 #include "engine/model/dense.h"
 #include "engine/model/families.h"
 #include "engine/model/gemma4.h"
+#include "engine/text/foreign.h"
 #include "engine/weights/hf_rope.h"
 #include "engine/weights/json_fields.h"
 #include "engine/weights/strict_json.h"
 #include "engine/weights/unread_keys.h"
-#include "text/foreign.h"
 
 namespace assay {
 namespace {

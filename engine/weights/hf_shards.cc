@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/check.h"
+#include "engine/text/foreign.h"
+#include "engine/text/json.h"
 #include "engine/weights/strict_json.h"
-#include "text/foreign.h"
-#include "text/json.h"
 
 namespace assay {
 namespace {

@@ -10,12 +10,12 @@
 
 #include "engine/base/check.h"
 #include "engine/model/families.h"
+#include "engine/text/foreign.h"
 #include "engine/weights/content.h"
 #include "engine/weights/digest.h"
 #include "engine/weights/hf_config.h"
 #include "engine/weights/hf_shards.h"
 #include "engine/weights/strict_json.h"
-#include "text/foreign.h"
 
 namespace assay {
 namespace {

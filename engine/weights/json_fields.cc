@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/check.h"
+#include "engine/text/foreign.h"
 #include "engine/weights/strict_json.h"
-#include "text/foreign.h"
 
 namespace assay {
 namespace {

@@ -1,10 +1,10 @@
-// JSON of a model's files, by the one reader of text/json.h.
+// JSON of a model's files, by the one reader of engine/text/json.h.
 #pragma once
 
 #include <string>
 #include <string_view>
 
-#include "text/json.h"
+#include "engine/text/json.h"
 
 namespace assay {
 

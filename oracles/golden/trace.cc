@@ -15,9 +15,9 @@
 
 #include "engine/base/check.h"
 #include "engine/base/quant.h"
+#include "engine/text/foreign.h"
 #include "engine/weights/safetensors.h"
 #include "engine/weights/strict_json.h"
-#include "text/foreign.h"
 
 namespace assay {
 namespace {

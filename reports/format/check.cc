@@ -8,10 +8,10 @@
 #include <valijson/validation_results.hpp>
 #include <valijson/validator.hpp>
 
+#include "engine/text/foreign.h"
 #include "reports/format/check_parts.h"
 #include "reports/format/json.h"
 #include "reports/format/report.h"
-#include "text/foreign.h"
 
 namespace assay {
 namespace {

@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "engine/text/json.h"
 #include "reports/format/report.h"
-#include "text/json.h"
 
 namespace assay {
 

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/text/foreign.h"
 #include "reports/format/json.h"
-#include "text/foreign.h"
 
 namespace assay {
 namespace {

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "engine/text/foreign.h"
 #include "reports/render/gate_cells.h"
 #include "reports/render/summary.h"
-#include "text/foreign.h"
 
 namespace assay {
 namespace {

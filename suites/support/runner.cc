@@ -9,7 +9,7 @@
 
 #include "engine/base/check.h"
 #include "engine/ops/ops_factory.h"
-#include "text/shell.h"
+#include "engine/text/shell.h"
 
 namespace assay {
 namespace {

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "engine/model/tensors.h"
+#include "engine/text/foreign.h"
 #include "suites/support/embedded.h"
-#include "text/foreign.h"
 
 namespace assay {
 

@@ -1,4 +1,4 @@
-#include "text/json.h"
+#include "engine/text/json.h"
 
 #include <gtest/gtest.h>
 

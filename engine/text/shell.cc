@@ -1,11 +1,11 @@
-#include "text/shell.h"
+#include "engine/text/shell.h"
 
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <cctype>
 
-#include "text/foreign.h"
+#include "engine/text/foreign.h"
 
 namespace assay {
 namespace {

@@ -1,4 +1,4 @@
-#include "text/foreign.h"
+#include "engine/text/foreign.h"
 
 #include <fmt/core.h>
 

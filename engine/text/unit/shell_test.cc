@@ -1,4 +1,4 @@
-#include "text/shell.h"
+#include "engine/text/shell.h"
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "text/foreign.h"
+#include "engine/text/foreign.h"
 
 namespace assay {
 namespace {

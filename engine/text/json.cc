@@ -1,4 +1,4 @@
-#include "text/json.h"
+#include "engine/text/json.h"
 
 #include <fmt/core.h>
 
@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "text/foreign.h"
+#include "engine/text/foreign.h"
 
 namespace assay {
 namespace {
