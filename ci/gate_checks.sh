@@ -51,7 +51,7 @@ gate 4 'the candidate has no such row' row_missing
 gate 4 'timed it 5 times in a process, 20 are needed' few_samples
 gate 4 'which was reported before' same_run
 gate 4 'contradicts itself' lies
-gate 4 'the clock went backwards' backwards
+gate 4 'before it started' backwards
 gate 5 'models: ' other_model
 gate 4 'contradicts itself' other_key
 gate 5 'another' other_host

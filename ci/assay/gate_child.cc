@@ -57,8 +57,6 @@ std::string UsableProblem(const std::string& text, const Report& report, const s
   if (!problems.empty()) return "its report contradicts itself: " + problems.front();
   if (report.kind != kind) return fmt::format("its report is of kind {}, not {}", report.kind, kind);
   if (!report.complete) return "its report is not complete";
-  // Both are UTC in one format, which sorts as time does.
-  if (report.finished < report.started) return "its report ends before it begins: the clock went backwards";
   const std::string verdict = Summarise(report).verdict;
   if (code != ExitCode(verdict)) return fmt::format("it ended with {}, but its report says {}", code, verdict);
   return "";
