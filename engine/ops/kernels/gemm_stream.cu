@@ -526,6 +526,11 @@ void WithStreamTile(int rows, F&& f) {
 
 constexpr int kMostRows = 128;  // a launch
 
+template <class S>
+StreamCut CutOf(const Product& p) {
+  return {static_cast<int>((RowBytes(p.w) + S::kRowBytes - 1) / S::kRowBytes), RowTiles(p, kTileRows / 16)};
+}
+
 }  // namespace
 
 bool StreamTakes(const KernelContext& ctx, const Product& p) {
@@ -548,18 +553,11 @@ void LaunchStream(const KernelContext& ctx, const Product& all) {
       using T = decltype(t);
       using Format = decltype(format);
       for (int row = 0; row < all.rows; row += kMostRows) {
-        Product p = all;
-        p.rows = std::min(all.rows - row, kMostRows);
-        p.x = static_cast<const T*>(all.x) + row * all.w.cols;
-        if (p.out != nullptr) p.out += row * all.width();
-        if (p.operand != nullptr) p.operand = static_cast<T*>(p.operand) + row * all.width();
-        if (p.ple != nullptr) p.ple += row * all.ple_stride;
+        const Product p = RowsOf<T>(all, row, std::min(all.rows - row, kMostRows));
         WithStreamTile(p.rows, [&](auto n) {
           constexpr int N = decltype(n)::value;
           using S = Stage<Format, N>;
-          StreamCut cut;
-          cut.steps = static_cast<int>((RowBytes(p.w) + S::kRowBytes - 1) / S::kRowBytes);
-          cut.tiles = RowTiles(p, kTileRows / 16);
+          const StreamCut cut = CutOf<S>(p);
           SplitSums split;
           split.partial = static_cast<float4*>(ctx.Workspace(StreamWorkspaceBytes(ctx)));
           split.semaphores = ctx.semaphores;
@@ -586,9 +584,7 @@ void LaunchStreamGrouped(const KernelContext& ctx, const Product& p, const Exper
       WithStreamTile(tiles.tile, [&](auto n) {
         constexpr int N = std::max(decltype(n)::value, kLeastStreamedTile);
         using S = Stage<Format, N>;
-        StreamCut cut;
-        cut.steps = static_cast<int>((RowBytes(p.w) + S::kRowBytes - 1) / S::kRowBytes);
-        cut.tiles = RowTiles(p, kTileRows / 16);
+        const StreamCut cut = CutOf<S>(p);
         Launch(StreamKernel<Format, T, N, true>, dim3(static_cast<unsigned>(ctx.sm_count)), dim3(kThreads),
                S::kCount * S::kBytes + 1024, ctx, p, cut, SplitSums{}, tiles);
       });

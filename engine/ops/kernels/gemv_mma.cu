@@ -46,12 +46,7 @@ void LaunchSkinny(const KernelContext& ctx, const Product& all) {
           constexpr int NT = decltype(nt)::value, MT = decltype(mt)::value;
           const int row_tiles = RowTiles(all, MT);
           for (int row = 0; row < all.rows; row += kMostTiles * 8 * NT) {
-            Product p = all;
-            p.rows = std::min(all.rows - row, kMostTiles * 8 * NT);
-            p.x = static_cast<const T*>(all.x) + row * all.w.cols;
-            if (p.out != nullptr) p.out += row * all.width();
-            if (p.operand != nullptr) p.operand = static_cast<T*>(p.operand) + row * all.width();
-            if (p.ple != nullptr) p.ple += row * all.ple_stride;
+            const Product p = RowsOf<T>(all, row, std::min(all.rows - row, kMostTiles * 8 * NT));
             const int token_tiles = (p.rows + 8 * NT - 1) / (8 * NT), reductions = token_tiles * row_tiles;
             SplitSums split;
             if (splits > 1) {

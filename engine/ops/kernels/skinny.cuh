@@ -266,6 +266,18 @@ inline int RowTiles(const Product& p, int row_tile) {
   return static_cast<int>((tiles + row_tile - 1) / row_tile);
 }
 
+// Rows [row, row + count) of a product without experts.
+template <class T>
+Product RowsOf(const Product& all, int row, int count) {
+  Product p = all;
+  p.rows = count;
+  p.x = static_cast<const T*>(all.x) + row * all.w.cols;
+  if (p.out != nullptr) p.out += row * all.width();
+  if (p.operand != nullptr) p.operand = static_cast<T*>(p.operand) + row * all.width();
+  if (p.ple != nullptr) p.ple += row * all.ple_stride;
+  return p;
+}
+
 // Calls f(std::integral_constant<int, NT>) with the smallest NT in {1, 2, 4, 8} whose 8 NT activation rows hold `rows`.
 template <class F>
 void WithTile(int rows, F&& f) {
