@@ -136,8 +136,9 @@ bool GateRounds::Parity() {
   return found == "PASS" || Stop("parity of the candidate is " + found);
 }
 
-std::vector<std::string> GateRounds::BenchCommand(const std::string& program, const std::string& model,
+std::vector<std::string> GateRounds::BenchCommand(bool of_candidate, const std::string& model,
                                                   const std::set<std::string>& wanted) const {
+  const std::string& program = of_candidate ? builds_.candidate : builds_.baseline;
   std::vector<std::string> command = {program, "bench", "--model", model};
   // Only the kinds of rows that are still asked for.
   std::set<std::string> what;
@@ -221,31 +222,41 @@ std::string GateRounds::EvidenceFile(bool of_candidate, const std::string& model
 }
 
 bool GateRounds::TakesEvidence(const std::string& program) {
-  const auto known = takes_evidence_.find(program);
-  if (known != takes_evidence_.end()) return known->second;
   const std::string log = folder_ + "/help.log";
   const ChildEnd end = RunChild({program, "bench", "--help"}, log, selection_.timeout_s, stop_);
-  const bool takes = end.failure.empty() && end.code == 0 && ReadFile(log).find("--evidence") != std::string::npos;
-  return takes_evidence_.emplace(program, takes).first->second;
+  return end.failure.empty() && end.code == 0 && ReadFile(log).find("--evidence") != std::string::npos;
+}
+
+ChildReport GateRounds::Bench(bool candidate, const std::vector<std::string>& command) {
+  ChildReport child = RunForReport(command, "bench", folder_, selection_.timeout_s, stop_);
+  const char* side = candidate ? "candidate" : "baseline";
+  if (child.not_comparable) record().not_comparable.push_back(fmt::format("{}: {}", side, child.problem));
+  if (!child.report) Stop(fmt::format("round {}: {}: {}", tosses_, side, child.problem));
+  return child;
+}
+
+bool GateRounds::GatherEvidence() {
+  with_evidence_ = TakesEvidence(builds_.baseline) && TakesEvidence(builds_.candidate);
+  if (!with_evidence_) return true;
+  for (const std::string& model : selection_.models) {
+    for (const bool candidate : {false, true}) {
+      const ChildReport child = Bench(candidate, BenchCommand(candidate, model, {}));
+      if (!child.report) return false;
+      std::filesystem::rename(child.file, EvidenceFile(candidate, model));
+    }
+  }
+  return true;
 }
 
 bool GateRounds::Pair(const std::string& model, bool fresh, const std::set<std::string>& wanted) {
   const bool candidate_first = Toss(record().coin_seed, tosses_++);
   ChildReport baseline, candidate;
   for (const bool of_candidate : {candidate_first, !candidate_first}) {
+    std::vector<std::string> command = BenchCommand(of_candidate, model, wanted);
+    if (with_evidence_) command.insert(command.end(), {"--evidence", EvidenceFile(of_candidate, model)});
     ChildReport& child = of_candidate ? candidate : baseline;
-    const std::string& program = of_candidate ? builds_.candidate : builds_.baseline;
-    std::vector<std::string> command = BenchCommand(program, model, wanted);
-    const std::string evidence = EvidenceFile(of_candidate, model);
-    const bool shown = std::filesystem::exists(evidence);
-    if (shown) command.insert(command.end(), {"--evidence", evidence});
-    child = RunForReport(command, "bench", folder_, selection_.timeout_s, stop_);
-    // On a host, what a process has allocated before it times moves its caches: all of them do the same.
-    const bool on_device = child.report && !child.report->environment.gpus.empty();
-    if (!shown && on_device && TakesEvidence(program)) std::filesystem::rename(child.file, evidence);
-    const char* side = of_candidate ? "candidate" : "baseline";
-    if (child.not_comparable) record().not_comparable.push_back(fmt::format("{}: {}", side, child.problem));
-    if (!child.report) return Stop(fmt::format("round {}: {}: {}", tosses_, side, child.problem));
+    child = Bench(of_candidate, command);
+    if (!child.report) return false;
   }
   for (const ChildReport* child : {&baseline, &candidate})
     if (child->report->models.empty() || child->report->benchmarks.empty())
@@ -276,6 +287,7 @@ bool GateRounds::Round(bool fresh, const std::set<std::string>& wanted) {
 
 bool GateRounds::Screen() {
   const GateRule& rule = record().rule;
+  if (!GatherEvidence()) return false;
   const int most = rule.screen_rounds + MostSpoilt(rule.screen_rounds);
   for (int i = 0; i < most; ++i) {
     const bool needed =

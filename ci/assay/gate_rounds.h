@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <functional>
-#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -47,11 +46,15 @@ class GateRounds {
   struct Side;
   bool Round(bool fresh, const std::set<std::string>& wanted);
   bool Pair(const std::string& model, bool fresh, const std::set<std::string>& wanted);
-  std::vector<std::string> BenchCommand(const std::string& program, const std::string& model,
+  std::vector<std::string> BenchCommand(bool of_candidate, const std::string& model,
                                         const std::set<std::string>& wanted) const;
-  // Where the first report of a build on a model is kept: later processes take its cases and limits from there.
+  ChildReport Bench(bool candidate, const std::vector<std::string>& command);
+  // One untimed process of each side on each model verifies its rows and measures the limits. The processes of rounds
+  // take both from its report, so that they all allocate alike before they time. An older build takes no evidence:
+  // then each process verifies for itself.
+  bool GatherEvidence();
+  bool TakesEvidence(const std::string& program);
   std::string EvidenceFile(bool of_candidate, const std::string& model) const;
-  bool TakesEvidence(const std::string& program);  // an older build does not
   bool CheckSides(const Report& baseline, const Report& candidate);
   void Record(const Report& baseline, const Report& candidate, bool candidate_first, bool fresh,
               const std::set<std::string>& wanted);
@@ -67,7 +70,7 @@ class GateRounds {
   const std::function<void()> changed_;
   std::uint64_t tosses_ = 0;
   std::set<std::string> run_ids_;
-  std::map<std::string, bool> takes_evidence_;  // by program
+  bool with_evidence_ = false;
   double seconds_of_round_ = 0;
 };
 
