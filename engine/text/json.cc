@@ -35,7 +35,7 @@ template <class Json>
 class Builder final : public nlohmann::json_sax<Json> {
  public:
   using Object = typename Json::object_t;
-  static constexpr bool kOrdered = std::is_same_v<Json, nlohmann::ordered_json>;
+  static constexpr bool kOrdered = std::is_same_v<Json, OrderedJson>;
   // An array that grows has its old elements beside room for twice as many.
   static constexpr std::size_t kElement = 3 * sizeof(Json);
   static constexpr std::size_t kMember =
@@ -177,8 +177,7 @@ Json ParseJson(std::string_view text, const JsonLimits& limits, const JsonTaker<
 }
 
 template nlohmann::json ParseJson(std::string_view, const JsonLimits&, const JsonTaker<nlohmann::json>&);
-template nlohmann::ordered_json ParseJson(std::string_view, const JsonLimits&,
-                                          const JsonTaker<nlohmann::ordered_json>&);
+template OrderedJson ParseJson(std::string_view, const JsonLimits&, const JsonTaker<OrderedJson>&);
 
 void ReadJsonEvents(std::string_view text, nlohmann::json_sax<nlohmann::json>& events) {
   RefuseNul(text);

@@ -2,11 +2,17 @@
 // would take too much memory, and bytes behind the end, NUL among them.
 #pragma once
 
+#include <cmath>
+#include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace assay {
 
@@ -19,6 +25,46 @@ class JsonError : public std::runtime_error {
  private:
   bool breaks_off_;
 };
+
+// How documents become values: a number becomes an integer only where that holds it. The library's own conversion cuts
+// fractions and high bits off, and is undefined for 1e30. Throws the library's type_error.
+template <class Value, class = void>
+struct CheckedIntegers : nlohmann::adl_serializer<Value, void> {};
+
+template <class Value>
+requires(std::integral<Value> && !std::same_as<Value, bool>) struct CheckedIntegers<Value, void> {
+  template <class Json>
+  static void from_json(const Json& json, Value& value) {
+    // 2^63 is the first double that no std::int64_t holds.
+    constexpr double kLimit = 9223372036854775808.0;
+    if (json.is_number_unsigned()) {
+      if (Held(json.template get_ref<const std::uint64_t&>(), value)) return;
+    } else if (json.is_number_integer()) {
+      if (Held(json.template get_ref<const std::int64_t&>(), value)) return;
+    } else if (json.is_number_float()) {
+      const double real = json.template get_ref<const double&>();
+      if (real >= -kLimit && real < kLimit && real == std::trunc(real) && Held(static_cast<std::int64_t>(real), value))
+        return;
+    }
+    throw Json::type_error::create(
+        302, "expected a whole number of at most " + std::to_string(8 * sizeof(Value)) + " bits", &json);
+  }
+  template <class Json>
+  static void to_json(Json& json, Value value) {
+    nlohmann::to_json(json, value);
+  }
+
+ private:
+  template <class Integer>
+  static bool Held(Integer found, Value& value) {
+    value = static_cast<Value>(found);
+    return std::in_range<Value>(found);
+  }
+};
+
+// Members in their order.
+using OrderedJson = nlohmann::basic_json<nlohmann::ordered_map, std::vector, std::string, bool, std::int64_t,
+                                         std::uint64_t, double, std::allocator, CheckedIntegers>;
 
 struct JsonLimits {
   std::size_t bytes = std::size_t{1} << 20;
@@ -35,7 +81,7 @@ struct JsonLimits {
 template <class Json>
 using JsonTaker = std::function<bool(const Json& root, const std::string& member, Json& element)>;
 
-// For nlohmann::json and nlohmann::ordered_json. Throws JsonError, and what `take` throws.
+// For nlohmann::json and OrderedJson. Throws JsonError, and what `take` throws.
 template <class Json>
 Json ParseJson(std::string_view text, const JsonLimits& limits, const JsonTaker<Json>& take = nullptr);
 

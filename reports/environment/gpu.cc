@@ -27,6 +27,8 @@ std::optional<EccCounts> ReadEcc(const std::string& bus_id) { return NvmlDevice(
 
 std::optional<std::int64_t> FreeMemory(const std::string& bus_id) { return NvmlDevice(bus_id).FreeMemory(); }
 
+std::optional<std::int64_t> ProcessMemory(const std::string& bus_id) { return NvmlDevice(bus_id).ProcessMemory(); }
+
 std::string ReadDriverVersion(const std::string& bus_id) { return NvmlDevice(bus_id).DriverVersion(); }
 
 Spread SpreadOf(std::vector<double> values) {

@@ -23,6 +23,10 @@ std::optional<EccCounts> ReadEcc(const std::string& bus_id);
 // Bytes of the device's memory that nobody holds; nothing where the library does not tell.
 std::optional<std::int64_t> FreeMemory(const std::string& bus_id);
 
+// Bytes of the device's memory that this process holds, contexts included; nothing where the library does not tell, as
+// in a container that renumbers processes.
+std::optional<std::int64_t> ProcessMemory(const std::string& bus_id);
+
 // The version of the driver of the device: "580.159.04"; empty when the library does not tell.
 std::string ReadDriverVersion(const std::string& bus_id);
 

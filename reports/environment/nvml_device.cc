@@ -79,6 +79,9 @@ NvmlDevice::~NvmlDevice() { FreeEvents(); }
 
 namespace {
 
+constexpr unsigned kMostProcesses = 1024;
+constexpr unsigned long long kNotTold = ~0ull;  // the library's -1
+
 const char* Name(nvmlEnableState_t state) { return state == NVML_FEATURE_ENABLED ? "enabled" : "disabled"; }
 
 const char* Name(nvmlComputeMode_t mode) {
@@ -142,14 +145,27 @@ void NvmlDevice::Describe(GpuInfo* info) const {
   // Of the slot and the device together; the link itself slows down when it is idle.
   if (read("PCIe generation", ASSAY_NVML(nvmlDeviceGetMaxPcieLinkGeneration), &value)) info->pcie_generation = value;
   if (read("PCIe width", ASSAY_NVML(nvmlDeviceGetMaxPcieLinkWidth), &value)) info->pcie_width = value;
-  std::vector<nvmlProcessInfo_t> processes(1024);
-  unsigned count = static_cast<unsigned>(processes.size());
+  std::vector<nvmlProcessInfo_t> processes(kMostProcesses);
+  unsigned count = kMostProcesses;
   if (read("processes", ASSAY_NVML(nvmlDeviceGetComputeRunningProcesses_v3), &count, processes.data())) {
     info->other_processes = std::count_if(processes.begin(), processes.begin() + count, [](const auto& process) {
       return process.pid != static_cast<unsigned>(::getpid());
     });
   }
   info->unread = refusals.text();
+}
+
+std::optional<std::int64_t> NvmlDevice::ProcessMemory() const {
+  std::vector<nvmlProcessInfo_t> processes(kMostProcesses);
+  unsigned count = kMostProcesses;
+  const auto list = ASSAY_NVML(nvmlDeviceGetComputeRunningProcesses_v3);
+  if (library_->Call(list, &count, processes.data()) != NVML_SUCCESS) return std::nullopt;
+  for (unsigned i = 0; i < count; ++i) {
+    const unsigned long long bytes = processes[i].usedGpuMemory;
+    if (processes[i].pid == static_cast<unsigned>(::getpid()) && bytes != kNotTold)
+      return static_cast<std::int64_t>(bytes);
+  }
+  return std::nullopt;
 }
 
 std::string NvmlDevice::DriverVersion() const {
@@ -212,6 +228,7 @@ void NvmlDevice::Describe(GpuInfo*) const {}
 std::string NvmlDevice::DriverVersion() const { return ""; }
 std::optional<EccCounts> NvmlDevice::Ecc() const { return std::nullopt; }
 std::optional<std::int64_t> NvmlDevice::FreeMemory() const { return std::nullopt; }
+std::optional<std::int64_t> NvmlDevice::ProcessMemory() const { return std::nullopt; }
 NvmlDevice::Moment NvmlDevice::Now() const { return {}; }
 
 }  // namespace assay

@@ -11,7 +11,7 @@
 
 namespace assay {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
 // Text that is not one JSON document, or too large a one.
 class NotJson : public ReportError {

@@ -11,6 +11,8 @@
 #include <iterator>
 
 #include "engine/base/random.h"
+#include "engine/memory/device_facts.h"
+#include "reports/environment/gpu.h"
 #include "suites/parity/player.h"
 #include "suites/parity/random_schedule.h"
 
@@ -25,6 +27,14 @@ std::int64_t EntriesOf(const char* folder) {
   return std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator());
 }
 
+// Of this process; of the device where its driver does not tell.
+double DeviceBytes(Ops& ops, std::size_t free_at_start) {
+#ifdef ASSAY_HAS_CUDA
+  if (const auto own = ProcessMemory(CudaBusId(ops.device_id().index))) return static_cast<double>(*own);
+#endif
+  return static_cast<double>(free_at_start) - static_cast<double>(ops.memory().FreeBytes());
+}
+
 Holdings Held(Ops& ops, std::size_t free_at_start) {
   ::malloc_trim(0);  // what was given back and is kept for later is no growth
   Holdings holdings;
@@ -32,8 +42,7 @@ Holdings Held(Ops& ops, std::size_t free_at_start) {
   double total = 0, resident = 0;
   in >> total >> resident;
   holdings.resident_bytes = resident * static_cast<double>(::sysconf(_SC_PAGESIZE));
-  if (!ops.on_host())
-    holdings.device_bytes = static_cast<double>(free_at_start) - static_cast<double>(ops.memory().FreeBytes());
+  if (!ops.on_host()) holdings.device_bytes = DeviceBytes(ops, free_at_start);
   holdings.handles = EntriesOf("/proc/self/fd");
   holdings.threads = EntriesOf("/proc/self/task");
   return holdings;

@@ -10,7 +10,8 @@ namespace assay {
 
 // What a process holds.
 struct Holdings {
-  double resident_bytes = 0, device_bytes = 0;  // of the device: taken, by whoever; 0 on a host
+  // Of the device: by this process, by whoever where the driver does not tell; 0 on a host.
+  double resident_bytes = 0, device_bytes = 0;
   std::int64_t handles = 0, threads = 0;        // open descriptors
 };
 

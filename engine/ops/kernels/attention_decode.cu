@@ -211,11 +211,13 @@ __global__ void __launch_bounds__(kGenericThreads)
   }
 }
 
-// A block per (row, head). Group g of threads adds chunks g, g + groups, ... in order, then the groups are added in
-// order.
+// A block per (row, head). `early`: the product that follows may read its weights ahead while the keys are read. It
+// pays for one row; the blocks of the product for more rows take the room that keys need. Group g of threads adds
+// chunks g, g + groups, ... in order, then the groups are added in order.
 template <class T, int kVector>
-__global__ void __launch_bounds__(kMergeThreads) MergeKernel(T* out, Partials partials, const std::int32_t* position,
-                                                             AttentionShape shape, int head_dim, int groups) {
+__global__ void __launch_bounds__(kMergeThreads)
+    MergeKernel(T* out, Partials partials, const std::int32_t* position, AttentionShape shape, int head_dim, int groups,
+                bool early) {
   extern __shared__ float floats[];
   __shared__ float scratch[2][kMergeThreads / 32];
   const std::int64_t row = blockIdx.x;
@@ -234,8 +236,9 @@ __global__ void __launch_bounds__(kMergeThreads) MergeKernel(T* out, Partials pa
   };
   const KeySpan span = SpanOf(position[row], shape.window);
   const int chunks = min(span.chunks, partials.capacity);
+  if (early) LetSuccessorsStart();
   WaitForPredecessors();
-  LetSuccessorsStart();
+  if (!early) LetSuccessorsStart();
   if (span.chunks == 1) return;  // written by the chunk itself
   // A thread reads its first statistics and values together, so that it waits for memory once.
   float2 first_stats = {-INFINITY, 0.0f};
@@ -307,7 +310,7 @@ void Merge(const KernelContext& ctx, const Ops::AttentionArgs& args, const Parti
   const std::size_t shared = ((partials.capacity + 3) / 4 * 4 + groups * head_dim) * sizeof(float);
   Launch(vector == 4 ? MergeKernel<T, 4> : MergeKernel<T, 2>, dim3(U(args.rows->count), U(args.heads)),
          dim3(U(threads)), shared, ctx, static_cast<T*>(args.out), partials, args.rows->position, ShapeOf(args),
-         head_dim, groups);
+         head_dim, groups, args.rows->count == 1);
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ std::string Complaint(std::string_view text, const JsonLimits& limits = {}) {
 
 template <class Json>
 class JsonReader : public testing::Test {};
-using Documents = testing::Types<nlohmann::json, nlohmann::ordered_json>;
+using Documents = testing::Types<nlohmann::json, OrderedJson>;
 TYPED_TEST_SUITE(JsonReader, Documents);
 
 TYPED_TEST(JsonReader, ReadsWhatTheLibraryReads) {
@@ -54,6 +54,22 @@ TYPED_TEST(JsonReader, RefusesWhatCannotBeOneDocument) {
   complains(std::string(100, ' '), "100 bytes of JSON, at most 99", {.bytes = 99});
   complains("[0,0,0,0]", "more than 100 bytes of memory", {.memory_per_byte = 0, .memory = 100});
   EXPECT_EQ(Complaint<TypeParam>(std::string(32, '[') + std::string(32, ']')), "");
+}
+
+TEST(OrderedJson, IntegersAreWhatIsWrittenOrRefused) {
+  const OrderedJson numbers = OrderedJson::parse(
+      R"({"small": -7, "real": 3.0, "most": 18446744073709551615, "half": 2.5, "huge": 2.7e116, "text": "1", "wide": 4294967296})");
+  EXPECT_EQ(numbers.at("small").get<int>(), -7);
+  EXPECT_EQ(numbers.at("real").get<std::int64_t>(), 3);
+  EXPECT_EQ(numbers.at("most").get<std::uint64_t>(), UINT64_MAX);
+  EXPECT_EQ(numbers.at("wide").get<std::int64_t>(), std::int64_t{1} << 32);
+  EXPECT_EQ(numbers.value("absent", 4), 4);
+  EXPECT_THROW(numbers.at("wide").get<int>(), OrderedJson::type_error);
+  EXPECT_THROW(numbers.at("small").get<std::uint64_t>(), OrderedJson::type_error);
+  for (const char* key : {"most", "half", "huge", "text"})
+    EXPECT_THROW(numbers.at(key).get<std::int64_t>(), OrderedJson::type_error) << key;
+  EXPECT_THROW(numbers.value("huge", std::int64_t{0}), OrderedJson::type_error);
+  EXPECT_THROW(OrderedJson::parse("[1, 1e30]").get<std::vector<int>>(), OrderedJson::type_error);
 }
 
 TYPED_TEST(JsonReader, HandsOutElementsOfTheRootsArrays) {
