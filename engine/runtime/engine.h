@@ -17,6 +17,8 @@
 
 namespace assay {
 
+struct MemoryPlan;
+
 struct EngineOptions {
   int max_sessions = 8;
   int capacity = 1024;    // positions per session
@@ -62,6 +64,9 @@ class Engine {
   // OutOfMemory with what was needed and free.
   Engine(const WeightStore& store, Ops& ops, const EngineOptions& options);
   ~Engine();
+  // One that has taken what an engine will take, steps included, of ops that count (Ops::Planning). For plans.
+  static Engine Counted(const WeightStore& store, Ops& planning, const EngineOptions& options);
+  Engine(Engine&&) noexcept;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
@@ -70,6 +75,8 @@ class Engine {
   const EngineOptions& options() const;
   bool healthy() const;
   std::size_t weight_bytes() const;  // resident on the device
+  // What this engine has taken; `recorded` is a bound, and `workspace` what its ops have taken for all who use them.
+  MemoryPlan Taken() const;
   // Notes on how weights are kept, one line per conversion: "Q4_K kept as BF16: 112 tensors".
   std::vector<std::string> notes() const;
 
@@ -97,9 +104,15 @@ class Engine {
 
   // Greedy decode on the device: feeds `first[i]` to sessions[i], then `steps` - 1 times the argmax. Returns the
   // `steps` argmax tokens of each session: [session][step]. One recorded step is replayed without a host decision in
-  // between.
+  // between. The first call for a number of sessions records its steps (Record).
   std::vector<std::vector<std::int32_t>> Decode(std::span<const SessionId> sessions,
                                                 std::span<const std::int32_t> first, int steps);
+
+  // Records the steps that Decode of `sessions` sessions replays, for every context up to the capacity, so that no
+  // later call has to. Steps that were recorded stay. One for which the device has no memory left is not replayed but
+  // computed call by call, to the same bits, until a later Record finds room. Throws InputError above the largest
+  // batch.
+  void Record(int sessions);
 
   // Raw bytes of a session's keys and values in the cache layer `layer` reads, for probes: [kv_head][slot][head_dim].
   struct CacheBytes {
@@ -112,6 +125,7 @@ class Engine {
 
  private:
   struct Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

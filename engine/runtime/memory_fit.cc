@@ -8,11 +8,10 @@ double Giga(std::size_t bytes) { return static_cast<double>(bytes) * 1e-9; }
 
 }  // namespace
 
-int SessionsThatFit(const WeightStore& store, Precision precision, EngineOptions options, bool on_host,
-                    std::size_t free) {
+int SessionsThatFit(const WeightStore& store, const Ops& ops, EngineOptions options, std::size_t free) {
   const auto fits = [&](int sessions) {
     options.max_sessions = sessions;
-    return PlanMemory(store, precision, options, on_host).total() <= free;
+    return PlanMemory(store, ops, options).total() <= free;
   };
   if (!fits(1)) return 0;
   // `low` sessions fit; doubling finds a `high` that do not, halving the distance between them the largest that do.
@@ -30,11 +29,14 @@ int SessionsThatFit(const WeightStore& store, Precision precision, EngineOptions
 }
 
 void RequireFits(const WeightStore& store, Ops& ops, const EngineOptions& options) {
+  if (!ops.on_host()) RequireFits(PlanMemory(store, ops, options), store, ops, options);
+}
+
+void RequireFits(const MemoryPlan& plan, const WeightStore& store, Ops& ops, const EngineOptions& options) {
   if (ops.on_host()) return;  // a host can page, and counts its file cache as used
-  const MemoryPlan plan = PlanMemory(store, ops.precision(), options, false);
   const std::size_t free = ops.memory().FreeBytes();
   if (free == 0 || plan.total() <= free) return;
-  const int sessions = SessionsThatFit(store, ops.precision(), options, false, free);
+  const int sessions = SessionsThatFit(store, ops, options, free);
   const std::string fitting =
       sessions == 0 ? "not even one session would fit" : fmt::format("{} sessions would fit", sessions);
   throw OutOfMemory(
@@ -45,9 +47,11 @@ void RequireFits(const WeightStore& store, Ops& ops, const EngineOptions& option
 }
 
 std::string Describe(const MemoryPlan& plan) {
-  return fmt::format("weights {:.2f} GB, caches {} x {:.3f} GB, scratch {:.2f} GB, workspace {:.2f} GB",
-                     Giga(plan.weights()), plan.sessions, Giga(plan.cache_per_session), Giga(plan.scratch),
-                     Giga(plan.workspace));
+  return fmt::format(
+      "weights {:.2f} GB, caches {} x {:.3f} GB, scratch {:.2f} GB, workspace {:.2f} GB, recorded "
+      "steps {:.2f} GB",
+      Giga(plan.weights()), plan.sessions, Giga(plan.cache_per_session), Giga(plan.scratch), Giga(plan.workspace),
+      Giga(plan.recorded));
 }
 
 }  // namespace assay

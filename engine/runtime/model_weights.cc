@@ -26,6 +26,7 @@ class Uploader {
       if (Wanted(role, layer)) parts.push_back(Checked({role, layer}, /*recipe_only=*/!ops_.on_host(), as));
     if (parts.empty()) return nullptr;
     std::unique_ptr<Weight> weight = ops_.Prepare(parts, use);
+    weights_.matrix_bytes += weight->bytes();
     weights_.resident_bytes += weight->bytes();
     ++weights_.formats[weight->format()];
     return weight;

@@ -27,7 +27,9 @@ Trunk::Trunk(const ModelSpec& spec, const ModelWeights& weights, const KvPlan& p
     expert_ffn = std::max(expert_ffn, layer.expert_ffn);
   }
   const auto array = [&](std::int64_t rows, std::int64_t width, std::int64_t element, const char* what) {
-    return width == 0 ? Buffer() : Buffer(ops.memory(), rows * width * element, what);
+    if (width == 0) return Buffer();
+    bytes_ += static_cast<std::size_t>(rows * width * element);
+    return Buffer(ops.memory(), rows * width * element, what);
   };
   const auto floats = [&](std::int64_t rows, std::int64_t width, const char* what) {
     return array(rows, width, sizeof(float), what);

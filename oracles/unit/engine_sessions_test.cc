@@ -42,26 +42,6 @@ TEST(Engine, ForkThatFailsTakesNoSession) {
   EXPECT_EQ(engine.Length(engine.Open()), 0);
 }
 
-class ReserveSpy final : public ForwardingOps {
- public:
-  using ForwardingOps::ForwardingOps;
-  void Reserve(const OpsLimits& limits) override { found = limits; }
-  OpsLimits found;
-};
-
-// A recorded step of 9 sessions runs in the bucket of 16 rows: what ops reserve must do for those.
-TEST(Engine, ReservesForThePaddingOfRecordedSteps) {
-  HostOps host(Precision::kFp32);
-  ReserveSpy ops(host);
-  EngineOptions options = Options();
-  for (const int sessions : {1, 9, 17, 33, 65, 300}) {
-    options.max_sessions = sessions;
-    const Engine engine(*OpenModel("tiny-llama"), ops, options);
-    EXPECT_GE(ops.found.max_sessions, std::max(sessions, DecodeBucket(std::min(sessions, 256))));
-    EXPECT_GE(ops.found.max_rows, DecodeBucket(std::min(sessions, 256)));
-  }
-}
-
 // A decode that fails after its rings have turned over what the old length needs says so and empties the session; one
 // that fails early leaves it as it was, to the bit.
 TEST(Engine, DecodeThatFailsLeavesNoHalfSession) {
@@ -230,14 +210,6 @@ TEST(Engine, TheContextBoundCoversTheNewestKey) {
   engine.Decode(std::span(&session, 1), Tokens{1}, 20);  // past 256
   EXPECT_GT(ops.calls, 20);
   EXPECT_EQ(ops.beyond, 0);
-}
-
-TEST(Engine, ReservesForTheLongestCache) {
-  HostOps host(Precision::kFp32);
-  ReserveSpy ops(host);
-  const EngineOptions options = Options(60);
-  const Engine engine(*OpenModel("tiny-gemma3"), ops, options);  // its first cache is a ring
-  EXPECT_EQ(ops.found.max_slots, 60);
 }
 
 TEST(Engine, RecordedStepsComeInTheSmallestBucketThatHolds) {
