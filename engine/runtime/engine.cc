@@ -61,7 +61,7 @@ struct Engine::Impl {
 
   Support CanStep(std::span<const Feed> feeds) const;
   void Upload(std::span<const Feed> feeds, StepResult& result, Rows& all, Rows& few, const std::int32_t*& index);
-  void ReadLogits(int count, StepResult& result);
+  void ReadLogits(int count, StepOutputs outputs, StepResult& result);
   // Takes one step of every size, on ops that count. Host ops take nothing for a step.
   void CountSteps();
   // A decode step of `bucket` rows whose contexts are no longer than `context_bound`.
@@ -280,22 +280,27 @@ void Engine::Impl::Upload(std::span<const Feed> feeds, StepResult& result, Rows&
   index = wanted_index.as<std::int32_t>();
 }
 
-void Engine::Impl::ReadLogits(int count, StepResult& result) {
+void Engine::Impl::ReadLogits(int count, StepOutputs outputs, StepResult& result) {
   const std::int64_t vocab = spec.vocab;
+  const bool caps = spec.softcap != 0, raw = outputs.raw || (outputs.capped && !caps), capped = outputs.capped && caps;
   result.vocab = spec.vocab;
   result.best.resize(count);
-  result.raw.resize(count * vocab);
-  result.capped.resize(result.raw.size());
+  result.raw.resize(raw ? count * vocab : 0);
+  result.capped.resize(capped ? count * vocab : 0);
   for (int first = 0; first < count; first += logit_rows) {
     const int some = std::min(logit_rows, count - first);
-    trunk.Head(first, some, true, true);
-    ops.memory().CopyOut(result.best.data() + first, trunk.best(), some * sizeof(std::int32_t));
-    ops.memory().CopyOut(result.raw.data() + first * vocab, trunk.raw(), some * vocab * sizeof(float));
-    ops.memory().CopyOut(result.capped.data() + first * vocab, trunk.capped(), some * vocab * sizeof(float));
+    trunk.Head(first, some, capped, true);
+    std::vector<Memory::Part> parts{{result.best.data() + first, trunk.best(), some * sizeof(std::int32_t)}};
+    if (raw) parts.push_back({result.raw.data() + first * vocab, trunk.raw(), some * vocab * sizeof(float)});
+    if (capped) parts.push_back({result.capped.data() + first * vocab, trunk.capped(), some * vocab * sizeof(float)});
+    ops.memory().CopyOutAll(parts);
   }
+  if (count == 0) ops.Synchronize();
+  if (outputs.capped && !caps) result.capped = result.raw;
+  if (!outputs.raw) result.raw.clear();
 }
 
-StepResult Engine::Step(std::span<const Feed> feeds) {
+StepResult Engine::Step(std::span<const Feed> feeds, StepOutputs outputs) {
   const Support support = impl_->CanStep(feeds);
   Require(support.ok, "{}", support.reason);
   StepResult result;
@@ -307,8 +312,7 @@ StepResult Engine::Step(std::span<const Feed> feeds) {
       impl_->sessions.MarkWritten(feed.session,
                                   impl_->sessions.Length(feed.session) + static_cast<int>(feed.tokens.size()));
     impl_->trunk.Forward(all, few, index, impl_->cache, impl_->options.skip_tail);
-    impl_->ReadLogits(few.count, result);
-    impl_->ops.Synchronize();
+    impl_->ReadLogits(few.count, outputs, result);
   });
   for (const Feed& feed : feeds) impl_->sessions.Commit(feed.session, static_cast<int>(feed.tokens.size()));
   return result;
@@ -324,7 +328,8 @@ void StepResult::Append(const StepResult& later) {
   append(capped, later.capped);
 }
 
-StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want, int chunk) {
+StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want, int chunk,
+                           StepOutputs outputs) {
   const int length = Length(session);
   const int most = chunk == 0 ? std::min(impl_->options.max_chunk, impl_->max_rows) : chunk;
   Require(most >= 1 && most <= impl_->options.max_chunk, "prefill in chunks of {}: expected 1..{}", chunk,
@@ -342,7 +347,7 @@ StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> toke
       const auto some = tokens.subspan(first, std::min<std::size_t>(most, tokens.size() - first));
       const bool last = first + some.size() == tokens.size();
       const Feed feed{session, some, want == Want::kLast && !last ? Want::kNone : want};
-      result.Append(Step(std::span(&feed, 1)));
+      result.Append(Step(std::span(&feed, 1), outputs));
     }
   } catch (...) {
     impl_->RollBack(std::span(&session, 1), std::span(&length, 1));

@@ -43,14 +43,19 @@ struct Feed {
   Want want = Want::kLast;
 };
 
+// What comes back of the wanted rows beside the argmax.
+struct StepOutputs {
+  bool raw = true, capped = true;
+};
+
 // Logits of the wanted rows, in feed order then row order.
 struct StepResult {
   int vocab = 0;
   std::vector<int> feed;           // [rows] index of the feed
   std::vector<int> position;       // [rows] absolute position of the row's token
   std::vector<std::int32_t> best;  // [rows] argmax of the capped logits, lowest index on ties
-  std::vector<float> raw;          // [rows, vocab] before the softcap
-  std::vector<float> capped;       // [rows, vocab] after it (equal to raw without one)
+  std::vector<float> raw;          // [rows, vocab] before the softcap; empty when not asked for
+  std::vector<float> capped;       // [rows, vocab] after it (equal to raw without one); empty when not asked for
   int rows() const { return static_cast<int>(best.size()); }
   // The rows of a later step of the same feeds, behind these.
   void Append(const StepResult& later);
@@ -95,12 +100,14 @@ class Engine {
   Support CanTruncate(SessionId session, int length) const;
 
   // Appends every feed's tokens in one batch and returns the wanted logits. Feeds may mix decode rows and chunks; a
-  // session may appear once; a feed holds 1..max_chunk tokens.
-  StepResult Step(std::span<const Feed> feeds);
+  // session may appear once; a feed holds 1..max_chunk tokens. A device is waited for once where what is asked for
+  // takes no more than 32 MiB.
+  StepResult Step(std::span<const Feed> feeds, StepOutputs outputs = {});
 
   // Feeds `tokens` in chunks of at most `chunk` (0: as large as a step may be). Logits as `want` says. If it throws,
   // the length is as before.
-  StepResult Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want = Want::kLast, int chunk = 0);
+  StepResult Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want = Want::kLast, int chunk = 0,
+                     StepOutputs outputs = {});
 
   // Greedy decode on the device: feeds `first[i]` to sessions[i], then `steps` - 1 times the argmax. Returns the
   // `steps` argmax tokens of each session: [session][step]. One recorded step is replayed without a host decision in

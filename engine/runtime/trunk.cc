@@ -54,7 +54,7 @@ Trunk::Trunk(const ModelSpec& spec, const ModelWeights& weights, const KvPlan& p
   expert_act_ = operands(max_rows, std::int64_t{top_k} * expert_ffn, "expert activations");
   expert_out_ = floats(max_rows, top_k == 0 ? 0 : spec.hidden, "expert output");
   raw_ = floats(max_logit_rows, spec.vocab, "logits");
-  capped_ = floats(max_logit_rows, spec.vocab, "capped logits");
+  capped_ = floats(max_logit_rows, spec.softcap == 0 ? 0 : spec.vocab, "capped logits");
   best_ = floats(max_logit_rows, 1, "argmax");
 }
 

@@ -28,7 +28,7 @@ class Trunk {
   std::size_t bytes() const { return bytes_; }  // of scratch
 
   float* raw() const { return raw_.as<float>(); }                  // [max_logit_rows, vocab]
-  float* capped() const { return capped_.as<float>(); }            // [max_logit_rows, vocab]
+  float* capped() const { return capped_.as<float>(); }            // the same; null without a softcap
   std::int32_t* best() const { return best_.as<std::int32_t>(); }  // [max_logit_rows]
 
  private:

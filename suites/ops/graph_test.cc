@@ -127,7 +127,8 @@ TEST(GraphTest, ExpandedWeightsFitWhatWasPlanned) {
     DeviceFixture& fixture = *both.device;
     const Chain c = MakeChain(fixture, kRows, up, down, kWide);
     const std::unique_ptr<Ops> planning = fixture.ops().Planning();
-    Chain planned{.rows = c.rows, .x = c.x, .middle = c.middle, .out = c.out};
+    Chain planned;
+    planned.rows = c.rows, planned.x = c.x, planned.middle = c.middle, planned.out = c.out;
     planned.up = planning->Prepare({BlockOrRandom(up, {1, 2 * kWide, kHidden}, 1)}, WeightUse::kGated);
     planned.down = planning->Prepare({BlockOrRandom(down, {1, kHidden, kWide}, 2)}, WeightUse::kMatrix);
     RunChain(*planning, planned);
