@@ -8,6 +8,7 @@
 #include "engine/runtime/memory_plan.h"
 #include "engine/runtime/session.h"
 #include "engine/runtime/trunk.h"
+#include "engine/weights/listed_store.h"
 
 namespace assay {
 namespace {
@@ -108,7 +109,7 @@ Engine::Engine(Engine&&) noexcept = default;
 Engine::~Engine() = default;
 
 Engine Engine::Counted(const WeightStore& store, Ops& planning, const EngineOptions& options) {
-  auto impl = std::make_unique<Impl>(store, planning, options);
+  auto impl = std::make_unique<Impl>(ListedStore(store), planning, options);
   impl->CountSteps();
   return Engine(std::move(impl));
 }

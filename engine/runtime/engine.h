@@ -69,7 +69,8 @@ class Engine {
   // OutOfMemory with what was needed and free.
   Engine(const WeightStore& store, Ops& ops, const EngineOptions& options);
   ~Engine();
-  // One that has taken what an engine will take, steps included, of ops that count (Ops::Planning). For plans.
+  // One that has taken what an engine will take, steps included, of ops that count (Ops::Planning). Of the store it
+  // reads the listing only. For plans.
   static Engine Counted(const WeightStore& store, Ops& planning, const EngineOptions& options);
   Engine(Engine&&) noexcept;
   Engine(const Engine&) = delete;

@@ -36,9 +36,11 @@ MemoryPlan PlanMemory(const WeightStore& store, const Ops& ops, const EngineOpti
 
 // Most sessions with which the engine fits in `free` bytes; 0: none.
 int SessionsThatFit(const WeightStore& store, const Ops& ops, EngineOptions options, std::size_t free);
+// Most positions of its sessions, up to the options' capacity, with which it fits; 0: none.
+int PositionsThatFit(const WeightStore& store, const Ops& ops, EngineOptions options, std::size_t free);
 
-// Throws OutOfMemory that says what is needed for what, what is free, and how many sessions would fit. A memory that
-// does not know what is free (0) is not asked.
+// Throws OutOfMemory that says what is needed for what, what is free, and how many sessions would fit, or how many
+// positions of one. A memory that does not know what is free (0) is not asked.
 void RequireFits(const WeightStore& store, Ops& ops, const EngineOptions& options);
 void RequireFits(const MemoryPlan& plan, const WeightStore& store, Ops& ops, const EngineOptions& options);
 

@@ -1,6 +1,7 @@
 #include "engine/runtime/model_weights.h"
 
 #include <cmath>
+#include <future>
 
 #include "engine/base/check.h"
 #include "engine/model/tensors.h"
@@ -23,9 +24,18 @@ class Uploader {
     const DType as = use == WeightUse::kTable ? DType::kF32 : OperandType(ops_.precision());
     std::vector<HostTensor> parts;
     for (const Role role : roles)
-      if (Wanted(role, layer)) parts.push_back(Checked({role, layer}, /*recipe_only=*/!ops_.on_host(), as));
+      if (Wanted(role, layer)) parts.push_back(Loaded({role, layer}, /*recipe_only=*/!ops_.on_host()));
     if (parts.empty()) return nullptr;
+    std::vector<HostTensor> read;  // recipes are not
+    for (const HostTensor& part : parts)
+      if (!part.fill) read.push_back(part);
+    // Looking at every value takes about as long as copying it to a device: both at once.
+    std::future<void> checked =
+        std::async(ops_.on_host() || read.empty() ? std::launch::deferred : std::launch::async, [&] {
+          for (const HostTensor& part : read) RequireFinite(part, as);
+        });
     std::unique_ptr<Weight> weight = ops_.Prepare(parts, use);
+    checked.get();
     weights_.matrix_bytes += weight->bytes();
     weights_.resident_bytes += weight->bytes();
     ++weights_.formats[weight->format()];
@@ -33,7 +43,10 @@ class Uploader {
   }
 
   std::vector<float> Values(Role role, int layer = -1) {
-    return Wanted(role, layer) ? ToFloats(Checked({role, layer}, false, DType::kF32)) : std::vector<float>();
+    if (!Wanted(role, layer)) return {};
+    const HostTensor tensor = Loaded({role, layer}, /*recipe_only=*/false);
+    if (!tensor.fill) RequireFinite(tensor, DType::kF32);
+    return ToFloats(tensor);
   }
 
   // A vector (or small matrix) as float32; a null buffer when the model has none.
@@ -53,14 +66,13 @@ class Uploader {
     return entry != catalogue_.end() && (entry->second.required || store_.Has(entry->first));
   }
 
-  // `as`: what values are multiplied in.
-  HostTensor Checked(TensorKey key, bool recipe_only, DType as) const {
+  // Its shape is what the catalogue says.
+  HostTensor Loaded(TensorKey key, bool recipe_only) const {
     HostTensor tensor = store_.Load(key, recipe_only);
     const TensorEntry& entry = catalogue_.at(key);
     Require(tensor.experts == entry.experts && tensor.rows == entry.rows && tensor.cols == entry.cols,
             "{}: {} has shape [{}, {}, {}], expected [{}, {}, {}]", tensor.where, Name(key), tensor.experts,
             tensor.rows, tensor.cols, entry.experts, entry.rows, entry.cols);
-    if (!tensor.fill) RequireFinite(tensor, as);
     return tensor;
   }
 

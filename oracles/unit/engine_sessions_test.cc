@@ -281,7 +281,7 @@ class OutMeter final : public ForwardingMemory {
 };
 
 TEST(Engine, StepCopiesWhatIsAskedFor) {
-  for (const char* model : {"tiny-llama", "tiny-gemma4-dense"}) {  // without and with a softcap
+  for (const char* model : {"tiny-llama", "tiny-gemma4-ple"}) {  // without and with a softcap
     HostOps host(Precision::kFp32);
     OpsOverMemory<OutMeter> ops(host);
     const auto store = OpenModel(model);

@@ -282,6 +282,24 @@ TEST(MemoryPlan, ADeviceThatIsTooSmallIsRefusedBeforeAnythingIsAllocated) {
   EXPECT_EQ(ops.memory().allocated, 0u);
 }
 
+// One session of a shorter context, where none of the capacity that was asked for fits.
+TEST(MemoryPlan, ACapacityThatIsTooLargeIsRefusedWithTheOneThatFits) {
+  const auto store = OpenModel("tiny-llama");
+  HostOps host(Precision::kFp32);
+  MeteredOps ops(host, false);
+  ops.memory().free_bytes = PlanMemory(*store, host, Options(1, 3333)).total();
+  EXPECT_NO_THROW(RequireFits(*store, ops, Options(1, 3333)));
+  ops.memory().allocated = 0;
+  try {
+    const Engine engine(*store, ops, Options(1, 50000));
+    FAIL() << "expected OutOfMemory";
+  } catch (const OutOfMemory& error) {
+    EXPECT_NE(std::string(error.what()).find("one session of 3333 positions would fit"), std::string::npos)
+        << error.what();
+  }
+  EXPECT_EQ(ops.memory().allocated, 0u);
+}
+
 TEST(MemoryPlan, ADeviceThatDoesNotSayWhatIsFreeRefusesNothing) {
   HostOps host(Precision::kFp32);
   MeteredOps ops(host, false);
