@@ -172,14 +172,14 @@ std::vector<std::string> CudaOps::LoggedKernels() const {
 std::unique_ptr<Weight> CudaOps::Prepare(const std::vector<HostTensor>& parts, WeightUse use) {
   std::unique_ptr<CudaWeight> weight;
   Call("Prepare", [&] {
-    Workspace(kStaging);
+    Grown(kStaging);
     weight = std::make_unique<CudaWeight>(ctx_, *memory_, workspace_, parts, use);
     LaunchFence(ctx_);
   });
   return weight;
 }
 
-void* CudaOps::Workspace(std::size_t bytes) {
+void* CudaOps::Grown(std::size_t bytes) {
   if (bytes <= workspace_.bytes()) return workspace_.data();
   Require<Error>(!capturing_, "a captured step needs {} bytes of workspace, {} are reserved", bytes,
                  workspace_.bytes());

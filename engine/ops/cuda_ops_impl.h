@@ -1,6 +1,7 @@
 // The class behind MakeCudaOps. Methods that only launch a kernel are in cuda_ops.cc, products in cuda_products.cc.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,8 +34,8 @@ class CudaOps final : public Ops, public WorkspaceSource {
   std::size_t own_bytes() const override {
     return semaphores_.bytes() + library_workspace_.bytes() + workspace_.bytes() + outgrown_bytes_;
   }
-  std::size_t workspace_bytes() const override { return workspace_.bytes(); }
-  void Reserve(std::size_t workspace_bytes) override { Workspace(workspace_bytes); }
+  std::size_t workspace_bytes() const override { return asked_; }
+  void Reserve(std::size_t workspace_bytes) override { Grown(workspace_bytes); }
 
   void Embed(const EmbedArgs& args) override;
   void PleInput(const PleInputArgs& args) override;
@@ -57,12 +58,16 @@ class CudaOps final : public Ops, public WorkspaceSource {
   void Synchronize() override;
   std::unique_ptr<OpsClock> MakeClock() override;
 
-  // Scratch of at least `bytes`. Grows outside captures; graphs keep the buffer with which they were recorded.
-  void* Workspace(std::size_t bytes) override;
+  void* Workspace(std::size_t bytes) override {
+    asked_ = std::max(asked_, bytes);
+    return Grown(bytes);
+  }
   void PoisonWorkspace();
   void PoisonArrivals();
 
  private:
+  // Workspace of at least `bytes`. Grows outside captures; graphs keep the buffer with which they were recorded.
+  void* Grown(std::size_t bytes);
   // Settings that both constructors share, and what these ops allocate for themselves.
   void Begin();
   // Runs `body` as one call of the seam: on this ops' device, counted, and a failure says in which op and where in the
@@ -98,6 +103,7 @@ class CudaOps final : public Ops, public WorkspaceSource {
   Buffer semaphores_, library_workspace_, workspace_;
   std::vector<Buffer> outgrown_;  // workspaces that recorded graphs use
   std::size_t outgrown_bytes_ = 0;
+  std::size_t asked_ = 0;  // by calls, at most
   CublasHandle cublas_;
   KernelContext ctx_;
   KernelLog log_;

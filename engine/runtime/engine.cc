@@ -23,6 +23,8 @@ int ContextBucket(int context, int capacity) {
 
 // What a node of a recorded step takes on a device, from above.
 constexpr std::size_t kRecordedNodeBytes = 4096;
+// What drivers take at once, and the code of kernels that are loaded when they are first recorded.
+constexpr std::size_t kRecordedBytes = std::size_t{8} << 20;
 
 // The powers of two up to `most`, and `most`. Ops change to another kernel at powers of two of rows, and what one
 // kernel takes grows with them.
@@ -138,19 +140,21 @@ MemoryPlan Engine::Taken() const {
   plan.device = impl.ops.device();
   plan.matrices = impl.weights.matrix_bytes;
   plan.vectors = impl.weights.resident_bytes - impl.weights.matrix_bytes;
-  plan.cache_per_session = impl.plan.BytesPerSession(OperandType(impl.ops.precision()));
   plan.sessions = impl.options.max_sessions;
+  plan.cache_per_session = impl.cache.bytes() / static_cast<std::size_t>(plan.sessions);
   plan.scratch = impl.trunk.bytes() + impl.rows.bytes() + impl.wanted.bytes() + impl.wanted_index.bytes() +
                  impl.history.bytes() + impl.step.bytes();
   plan.workspace = impl.ops.own_bytes();
   plan.step_workspace = impl.ops.workspace_bytes();
+  if (impl.ops.on_host()) return plan;
   for (const auto& [bucket, steps] : impl.graphs) {
     for (const auto& [context_bound, graph] : steps) {
-      if (graph == nullptr || impl.ops.on_host()) continue;
+      if (graph == nullptr) continue;
       plan.recorded += static_cast<std::size_t>(graph->nodes()) * kRecordedNodeBytes;
       ++plan.recorded_steps;
     }
   }
+  if (plan.recorded_steps > 0) plan.recorded += kRecordedBytes;
   return plan;
 }
 

@@ -20,7 +20,7 @@ struct MemoryPlan {
   int sessions = 0;
   std::size_t scratch = 0;         // activations, logits and row descriptions of a step
   std::size_t workspace = 0;       // of the ops, a library's included; 0 on the host
-  std::size_t step_workspace = 0;  // the part of it that steps share
+  std::size_t step_workspace = 0;  // the most of it that a call of a step asks for
   std::size_t recorded = 0;        // a bound of what recorded steps take once all are recorded; 0 on the host
   int recorded_steps = 0;
   std::size_t weights() const { return matrices + vectors; }

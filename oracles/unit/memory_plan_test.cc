@@ -159,6 +159,7 @@ TEST(MemoryPlan, HoldsWhateverTheEngineIsFed) {
             RandomUse use(engine, static_cast<std::uint64_t>(seed));
             for (int turn = 0; turn < 12; ++turn) use.Turn();
             EXPECT_EQ(ops->memory().PeakBytes(), plan.allocated());
+            EXPECT_EQ(ops->workspace_bytes(), plan.step_workspace);
             EXPECT_EQ(engine.Taken().recorded_steps, plan.recorded_steps) << "all were recorded at the stated point";
           });
         }
