@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/base/random.h"
+#include "engine/ops/ops_factory.h"
 #include "engine/runtime/batch.h"
 #include "engine/runtime/memory_plan.h"
 #include "reports/environment/host.h"
@@ -17,8 +18,8 @@ Tokens MadeUpText(BenchState& state, int session, int length) {
 void RequireRoom(BenchState& state, const EngineOptions& options) {
   DecodeBucket(options.max_sessions);
   if (!state.target.device.on_host()) return;  // an engine asks a device itself
-  const auto needed =
-      static_cast<double>(PlanMemory(state.bench.Store(state.target), state.target.precision, options, true).total());
+  const std::unique_ptr<Ops> ops = MakePlanningOps(state.target.device, state.target.precision);
+  const auto needed = static_cast<double>(PlanMemory(state.bench.Store(state.target), *ops, options).total());
   const auto memory = static_cast<double>(UsableMemory());
   if (memory > 0 && needed > memory)
     throw OutOfMemory(

@@ -395,7 +395,7 @@ void CommandLine::AddBench() {
   ListOption(bench_command, "--n", &bench_.sessions, "sessions decoded together")
       ->delimiter(',')
       ->capture_default_str()
-      ->check(CLI::Range(1, LargestDecodeBucket()));
+      ->check(CLI::Range(1, DecodeBuckets().back()));
   ListOption(bench_command, "--ctx", &bench_.contexts, "tokens in each session's cache when a step starts")
       ->delimiter(',')
       ->capture_default_str()
@@ -440,7 +440,7 @@ void CommandLine::AddGate() {
   ListOption(gate, "--what", &gate_.what, "benchmarks; default: decode")->delimiter(',');
   ListOption(gate, "--n", &gate_.sessions, "sessions decoded together")
       ->delimiter(',')
-      ->check(CLI::Range(1, LargestDecodeBucket()));
+      ->check(CLI::Range(1, DecodeBuckets().back()));
   ListOption(gate, "--ctx", &gate_.contexts, "tokens in each session's cache")
       ->delimiter(',')
       ->check(CLI::Range(1, 1 << 24));

@@ -10,6 +10,8 @@
 #include "ci/assay/terminal.h"
 #include "engine/base/check.h"
 #include "engine/model/kv_plan.h"
+#include "engine/ops/ops_factory.h"
+#include "engine/runtime/memory_plan.h"
 #include "engine/weights/store.h"
 #include "reports/format/json.h"
 #include "suites/suites.h"
@@ -78,6 +80,27 @@ void PrintPlan(const KvPlan& plan) {
   Tell("a session: {} in bf16 and fp16, {} in fp32\n",
        HumanBytes(static_cast<double>(plan.BytesPerSession(DType::kBF16))),
        HumanBytes(static_cast<double>(plan.BytesPerSession(DType::kF32))));
+}
+
+// What an engine in bf16 would take of a device, whether or not one is here.
+void PrintMemory(const WeightStore& store, const KvPlan& kv) {
+  if (!PlanningAvailable(Device::Cuda())) return;
+  const std::unique_ptr<Ops> ops = MakePlanningOps(Device::Cuda(), Precision::kBf16);
+  Tell("\nmemory in bf16 of {}:\n", ops->device());
+  Table table(">>>>>>>", {"sessions", "weights", "caches", "scratch", "workspace", "recorded steps", "all"});
+  for (const int sessions : {1, 8, 32, 128}) {
+    EngineOptions options;
+    options.max_sessions = sessions;
+    options.capacity = kv.capacity;
+    options.max_chunk = kv.max_chunk;
+    const MemoryPlan plan = PlanMemory(store, *ops, options);
+    std::vector<std::string> cells{fmt::format("{}", sessions)};
+    for (const std::size_t bytes :
+         {plan.weights(), plan.caches(), plan.scratch, plan.workspace, plan.recorded, plan.total()})
+      cells.push_back(HumanBytes(static_cast<double>(bytes)));
+    table.Add(cells);
+  }
+  table.Print(stdout);
 }
 
 void PrintTensors(const WeightStore& store) {
@@ -188,6 +211,7 @@ int Inspect(const std::string& model, const InspectArguments& arguments) {
   PrintModel(spec, *store, extent);
   PrintLayers(spec, plan);
   PrintPlan(plan);
+  PrintMemory(*store, plan);
   PrintTensors(*store);
   PrintUnread(*store);
   return kExitPass;

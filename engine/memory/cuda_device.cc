@@ -21,6 +21,7 @@ struct Switch {
 };
 
 Switch SwitchTo(int device) noexcept {
+  if (device < 0) return {cudaSuccess, -1};
   int current = -1;
   if (const cudaError_t status = cudaGetDevice(&current); status != cudaSuccess) return {status, -1};
   if (current == device) return {cudaSuccess, -1};

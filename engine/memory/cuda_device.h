@@ -8,7 +8,8 @@ namespace assay {
 
 // While it lives, `device` is the calling thread's current device; then the device that was current before is so again.
 // A thread that has used no device yet stays on `device`: to go back would make a context on device 0, hundreds of
-// megabytes, for nobody. Costs one read of a thread-local value when `device` is current already.
+// megabytes, for nobody. Costs one read of a thread-local value when `device` is current already. Device -1 is none:
+// nothing changes.
 class DeviceScope {
  public:
   explicit DeviceScope(int device);                  // throws DeviceError

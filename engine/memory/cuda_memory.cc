@@ -39,18 +39,23 @@ void CudaMemory::Free(void* data) noexcept {
 void CudaMemory::CopyIn(void* to, const void* host_from, std::size_t bytes) {
   if (bytes == 0) return;
   const DeviceScope scope(device_);
-  ASSAY_CUDA(cudaMemcpyAsync(to, host_from, bytes, cudaMemcpyHostToDevice, stream_));
-  // The call itself waits until pageable memory has been read; pinned memory is read later.
   cudaPointerAttributes attributes = {};
   ASSAY_CUDA(cudaPointerGetAttributes(&attributes, host_from));
-  if (attributes.type != cudaMemoryTypeUnregistered) ASSAY_CUDA(cudaStreamSynchronize(stream_));
+  if (attributes.type == cudaMemoryTypeUnregistered) return staging_.CopyIn(to, host_from, bytes);
+  ASSAY_CUDA(cudaMemcpyAsync(to, host_from, bytes, cudaMemcpyHostToDevice, stream_));
+  ASSAY_CUDA(cudaStreamSynchronize(stream_));
 }
 
 void CudaMemory::CopyOut(void* host_to, const void* from, std::size_t bytes) {
+  const Part part{host_to, from, bytes};
+  CopyOutAll(std::span(&part, 1));
+}
+
+void CudaMemory::CopyOutAll(std::span<const Part> parts) {
   const DeviceScope scope(device_);
-  if (bytes != 0) ASSAY_CUDA(cudaMemcpyAsync(host_to, from, bytes, cudaMemcpyDeviceToHost, stream_));
-  ASSAY_CUDA(cudaStreamSynchronize(stream_));
-  ++*host_syncs_;
+  const int waits = staging_.CopyOut(parts);
+  if (waits == 0) ASSAY_CUDA(cudaStreamSynchronize(stream_));
+  *host_syncs_ += std::max(waits, 1);
   if (faults_ != nullptr) faults_->Check();
 }
 

@@ -9,21 +9,24 @@
 
 #include "engine/memory/cuda_check.h"
 #include "engine/memory/cuda_fault.h"
+#include "engine/memory/cuda_staging.h"
 #include "engine/memory/memory.h"
 
 namespace assay {
 
 // Memory of CUDA device `device`, whatever device is current. Copies and fills are ordered on `stream` of that device,
-// which must outlive this object; CopyOut waits for it, counts one host synchronisation and throws what a kernel has
-// reported in `faults` (null: nothing reports). CopyIn returns when host_from may be reused.
+// which must outlive this object; copies out wait for it, count how often the host waited and throw what a kernel has
+// reported in `faults` (null: nothing reports). Pageable bytes go through pinned memory; CopyIn waits for a caller's
+// own pinned memory to have been read.
 class CudaMemory final : public Memory {
  public:
   CudaMemory(int device, cudaStream_t stream, std::int64_t* host_syncs, FaultWord* faults = nullptr)
-      : device_(device), stream_(stream), host_syncs_(host_syncs), faults_(faults) {}
+      : device_(device), stream_(stream), host_syncs_(host_syncs), faults_(faults), staging_(device, stream) {}
   void* Allocate(std::size_t bytes, const std::string& what) override;
   void Free(void* data) noexcept override;
   void CopyIn(void* to, const void* host_from, std::size_t bytes) override;
   void CopyOut(void* host_to, const void* from, std::size_t bytes) override;
+  void CopyOutAll(std::span<const Part> parts) override;
   void Copy(void* to, const void* from, std::size_t bytes) override;
   void Fill(void* to, unsigned char byte, std::size_t bytes) override;
   std::size_t FreeBytes() const override;
@@ -34,6 +37,7 @@ class CudaMemory final : public Memory {
   cudaStream_t stream_;
   std::int64_t* host_syncs_;
   FaultWord* faults_;
+  CudaStaging staging_;
   AllocationMeter meter_;
 };
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -10,7 +11,7 @@
 namespace assay {
 
 // Allocations and copies of one device. Not thread-safe. Copies are ordered with the work of the Ops that owns the
-// memory; CopyOut returns when the bytes are there.
+// memory; CopyIn returns when the host's bytes may be reused, CopyOut when the bytes are there.
 class Memory {
  public:
   virtual ~Memory() = default;
@@ -19,6 +20,15 @@ class Memory {
   virtual void Free(void* data) noexcept = 0;
   virtual void CopyIn(void* to, const void* host_from, std::size_t bytes) = 0;
   virtual void CopyOut(void* host_to, const void* from, std::size_t bytes) = 0;
+  // Several of them; a device is waited for once.
+  struct Part {
+    void* host_to;
+    const void* from;
+    std::size_t bytes;
+  };
+  virtual void CopyOutAll(std::span<const Part> parts) {
+    for (const Part& part : parts) CopyOut(part.host_to, part.from, part.bytes);
+  }
   virtual void Copy(void* to, const void* from, std::size_t bytes) = 0;
   virtual void Fill(void* to, unsigned char byte, std::size_t bytes) = 0;
   virtual std::size_t FreeBytes() const = 0;  // best knowledge of what is left; for messages and planning
@@ -75,6 +85,7 @@ class AllocationMeter {
     current_ -= found->second;
     sizes_.erase(found);
   }
+  std::size_t current() const { return current_; }
   std::size_t peak() const { return peak_; }
 
  private:

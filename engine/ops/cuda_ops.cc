@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/memory/counting_memory.h"
 #include "engine/memory/cuda_kernel_names.h"
 #include "engine/ops/cuda_ops_impl.h"
 #include "engine/ops/cuda_weight.h"
@@ -12,7 +13,7 @@ namespace assay {
 namespace {
 
 constexpr std::size_t kLibraryWorkspace = std::size_t{32} << 20;  // what NVIDIA recommends for Hopper
-constexpr std::size_t kStaging = std::size_t{64} << 20;
+constexpr std::size_t kStaging = std::size_t{64} << 20;           // workspace for rows of a weight that are converted
 
 class CudaStepGraph final : public StepGraph {
  public:
@@ -63,10 +64,21 @@ class CudaClock final : public OpsClock {
 int CountOf(const Rows* rows) { return rows->count; }
 int CountOf(int rows) { return rows; }
 
-CudaStream StreamOn(int device) {
+void RequireDevice(int device) {
   if (const Support support = CudaOpsAvailable(device); !support) throw DeviceError(support.reason, false);
-  return MakeStream(device);
 }
+
+// A step that was recorded for a plan.
+class PlannedStepGraph final : public StepGraph {
+ public:
+  explicit PlannedStepGraph(std::int64_t nodes) : nodes_(nodes) {}
+  void Launch() override {}
+  std::int64_t nodes() const override { return nodes_; }
+  std::vector<std::string> kernels() const override { return {}; }
+
+ private:
+  std::int64_t nodes_;
+};
 
 }  // namespace
 
@@ -90,35 +102,56 @@ CudaOps& Poisonable(Ops& ops) {
 void PoisonWorkspace(Ops& ops) { Poisonable(ops).PoisonWorkspace(); }
 void PoisonArrivals(Ops& ops) { Poisonable(ops).PoisonArrivals(); }
 
-CudaOps::CudaOps(const CudaOptions& options)
-    : stream_(StreamOn(options.device)),
-      faults_(options.device),
-      memory_(options.device, stream_.get(), &counters_.host_syncs, &faults_) {
-  const DeviceScope scope(options.device);
+CudaShape ShapeOf(int device) {
   cudaDeviceProp properties = {};
-  ASSAY_CUDA(cudaGetDeviceProperties(&properties, options.device));
-  name_ = properties.name;
+  ASSAY_CUDA(cudaGetDeviceProperties(&properties, device));
+  return {properties.name, properties.multiProcessorCount, 10 * properties.major + properties.minor,
+          properties.sharedMemPerBlockOptin};
+}
+
+std::unique_ptr<Ops> MakeCudaPlanningOps(const CudaOptions& options, const CudaShape& shape) {
+  return std::make_unique<CudaOps>(options, shape);
+}
+
+CudaOps::CudaOps(const CudaOptions& options)
+    : options_(options),
+      shape_((RequireDevice(options.device), ShapeOf(options.device))),
+      stream_(MakeStream(options.device)),
+      faults_(std::make_unique<FaultWord>(options.device)),
+      memory_(std::make_unique<CudaMemory>(options.device, stream_.get(), &counters_.host_syncs, faults_.get())) {
+  const DeviceScope scope(options.device);
   ctx_.device = options.device;
   ctx_.stream = stream_.get();
-  ctx_.precision = options.precision;
-  ctx_.batch_invariant = options.batch_invariant;
-  ctx_.sm_count = properties.multiProcessorCount;
-  ctx_.compute_capability = 10 * properties.major + properties.minor;
-  ctx_.shared_memory = properties.sharedMemPerBlockOptin;
   ctx_.pdl = options.pdl && KernelsWait(options.device);
-  forced_path_ = options.gemm_path;
-  ctx_.workspace_source = this;
-  ctx_.counters = &counters_;
-  ctx_.fault = faults_.on_device();
+  ctx_.fault = faults_->on_device();
   ctx_.semaphores_used = &semaphores_used_;
-  semaphores_ = Buffer(memory_, kSemaphores * sizeof(std::uint32_t), "split-K semaphores");
-  memory_.Fill(semaphores_.data(), 0, semaphores_.bytes());
-  ctx_.semaphores = semaphores_.as<std::uint32_t>();
-  library_workspace_ = Buffer(memory_, kLibraryWorkspace, "cuBLAS workspace");
+  Begin();
+  memory_->Fill(semaphores_.data(), 0, semaphores_.bytes());
   cublas_ = MakeCublas(options.device, stream_.get(), library_workspace_.data(), kLibraryWorkspace);
 }
 
+CudaOps::CudaOps(const CudaOptions& options, const CudaShape& shape)
+    : options_(options), shape_(shape), memory_(std::make_unique<CountingMemory>()) {
+  ctx_.device = -1;
+  ctx_.launches = false;
+  Begin();
+}
+
+void CudaOps::Begin() {
+  ctx_.precision = options_.precision;
+  ctx_.batch_invariant = options_.batch_invariant;
+  ctx_.sm_count = shape_.sm_count;
+  ctx_.compute_capability = shape_.compute_capability;
+  ctx_.shared_memory = shape_.shared_memory;
+  ctx_.workspace_source = this;
+  ctx_.counters = &counters_;
+  semaphores_ = Buffer(*memory_, kSemaphores * sizeof(std::uint32_t), "split-K semaphores");
+  ctx_.semaphores = semaphores_.as<std::uint32_t>();
+  library_workspace_ = Buffer(*memory_, kLibraryWorkspace, "cuBLAS workspace");
+}
+
 CudaOps::~CudaOps() {
+  if (!stream_) return;
   const DeviceScope scope(ctx_.device, std::nothrow);
   ASSAY_CUDA_NOEXCEPT(cudaStreamSynchronize(stream_.get()));
   cublas_ = CublasHandle();
@@ -139,32 +172,33 @@ std::vector<std::string> CudaOps::LoggedKernels() const {
 std::unique_ptr<Weight> CudaOps::Prepare(const std::vector<HostTensor>& parts, WeightUse use) {
   std::unique_ptr<CudaWeight> weight;
   Call("Prepare", [&] {
-    if (!staging_) staging_ = Buffer(memory_, kStaging, "upload staging");
-    weight = std::make_unique<CudaWeight>(ctx_, memory_, staging_, parts, use);
+    Grown(kStaging);
+    weight = std::make_unique<CudaWeight>(ctx_, *memory_, workspace_, parts, use);
     LaunchFence(ctx_);
   });
-  library_needs_scratch_ = library_needs_scratch_ || (use != WeightUse::kTable && LibraryScratch(weight->view()) != 0);
   return weight;
 }
 
-void* CudaOps::Workspace(std::size_t bytes) {
-  if (bytes <= workspace_.bytes() && workspace_) return workspace_.data();
+void* CudaOps::Grown(std::size_t bytes) {
+  if (bytes <= workspace_.bytes()) return workspace_.data();
   Require<Error>(!capturing_, "a captured step needs {} bytes of workspace, {} are reserved", bytes,
                  workspace_.bytes());
-  // The old buffer may stand in recorded graphs and in kernels under way.
-  Buffer grown(memory_, bytes + bytes / 4, "workspace");
-  if (workspace_) outgrown_.push_back(std::move(workspace_));
-  workspace_ = std::move(grown);
+  if (recorded_) {
+    outgrown_bytes_ += workspace_.bytes();
+    outgrown_.push_back(std::move(workspace_));
+  }
+  workspace_ = Buffer();  // freeing waits for kernels that use it
+  workspace_ = Buffer(*memory_, bytes, "workspace");
   return workspace_.data();
 }
 
 void CudaOps::PoisonWorkspace() {
-  if (workspace_) memory_.Fill(workspace_.data(), 0xff, workspace_.bytes());
+  if (workspace_) memory_->Fill(workspace_.data(), 0xff, workspace_.bytes());
 }
 
 void CudaOps::PoisonArrivals() {
   const std::vector<std::uint32_t> ones(kSemaphores, 1);
-  memory_.CopyIn(semaphores_.data(), ones.data(), semaphores_.bytes());
+  memory_->CopyIn(semaphores_.data(), ones.data(), semaphores_.bytes());
 }
 
 template <auto launch, class Args>
@@ -206,17 +240,24 @@ std::unique_ptr<StepGraph> CudaOps::Capture(const std::function<void()>& body) {
     CudaOps& ops_;
     KernelLog* log_;
   };
+  if (!ctx_.launches) {
+    const std::int64_t before = counters_.kernel_launches;
+    body();
+    return std::make_unique<PlannedStepGraph>(counters_.kernel_launches - before);
+  }
   const Capturing capturing(*this);
+  recorded_ = true;
   return std::make_unique<CudaStepGraph>(CaptureGraph(ctx_.device, stream_.get(), body), ctx_);
 }
 
 std::unique_ptr<OpsClock> CudaOps::MakeClock() { return std::make_unique<CudaClock>(ctx_); }
 
 void CudaOps::Synchronize() {
+  if (!stream_) return;
   const DeviceScope scope(ctx_.device);
   ++counters_.host_syncs;
   ASSAY_CUDA(cudaStreamSynchronize(stream_.get()));
-  faults_.Check();
+  faults_->Check();
 }
 
 }  // namespace assay

@@ -2,7 +2,9 @@
 // with CUDA (ASSAY_HAS_CUDA); ops_factory.h picks without asking. No CUDA headers here.
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <string>
 
 #include "engine/base/check.h"
 #include "engine/ops/ops.h"
@@ -20,6 +22,17 @@ struct CudaOptions {
   GemmPath gemm_path = GemmPath::kAuto;  // others are for measurements; fp32 mode has no kSkinny or kStream
 };
 
+// What the choice of kernels and the workspace they take follow from.
+struct CudaShape {
+  std::string name;
+  int sm_count = 0;
+  int compute_capability = 0;     // 90
+  std::size_t shared_memory = 0;  // bytes, the most a block can have
+};
+inline const CudaShape kH100{"NVIDIA H100 80GB HBM3", 132, 90, 232448};  // and H200
+// Throws DeviceError when there is no such device.
+CudaShape ShapeOf(int device);
+
 // Whether this build's kernels can run on `device`, or why not in the driver's own words.
 Support CudaOpsAvailable(int device);
 
@@ -27,6 +40,10 @@ Support CudaOpsAvailable(int device);
 // current in it does not matter, and is as before when a call returns (cuda_device.h). Results repeat bit for bit from
 // run to run on one kind of device; in batch-invariant mode also over batch sizes.
 std::unique_ptr<Ops> MakeCudaOps(const CudaOptions& options);
+
+// Ops::Planning for a device of that shape, which need not be here: needs no GPU and no driver. `options.device` is
+// what device_id() says.
+std::unique_ptr<Ops> MakeCudaPlanningOps(const CudaOptions& options, const CudaShape& shape);
 
 // Fills the scratch memory of `ops` (made by MakeCudaOps) with NaNs: nothing may read what it did not write. For tests.
 void PoisonWorkspace(Ops& ops);

@@ -1,6 +1,8 @@
 // The class behind MakeCudaOps. Methods that only launch a kernel are in cuda_ops.cc, products in cuda_products.cc.
 #pragma once
 
+#include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,17 +19,23 @@ namespace assay {
 class CudaOps final : public Ops, public WorkspaceSource {
  public:
   explicit CudaOps(const CudaOptions& options);
+  CudaOps(const CudaOptions& options, const CudaShape& shape);  // for plans: launches nothing, allocates nothing
   ~CudaOps() override;
 
-  Memory& memory() override { return memory_; }
+  Memory& memory() override { return *memory_; }
   Precision precision() const override { return ctx_.precision; }
-  Device device_id() const override { return Device::Cuda(ctx_.device); }
-  std::string device() const override { return name_; }
+  Device device_id() const override { return Device::Cuda(options_.device); }
+  std::string device() const override { return shape_.name; }
   void LogKernels(bool on) override;
   std::vector<std::string> LoggedKernels() const override;
   OpsCounters counters() const override { return counters_; }
   std::unique_ptr<Weight> Prepare(const std::vector<HostTensor>& parts, WeightUse use) override;
-  void Reserve(const OpsLimits& limits) override;
+  std::unique_ptr<Ops> Planning() const override { return std::make_unique<CudaOps>(options_, shape_); }
+  std::size_t own_bytes() const override {
+    return semaphores_.bytes() + library_workspace_.bytes() + workspace_.bytes() + outgrown_bytes_;
+  }
+  std::size_t workspace_bytes() const override { return asked_; }
+  void Reserve(std::size_t workspace_bytes) override { Grown(workspace_bytes); }
 
   void Embed(const EmbedArgs& args) override;
   void PleInput(const PleInputArgs& args) override;
@@ -50,12 +58,18 @@ class CudaOps final : public Ops, public WorkspaceSource {
   void Synchronize() override;
   std::unique_ptr<OpsClock> MakeClock() override;
 
-  // Scratch of at least `bytes`. Grows outside captures; recorded graphs keep the buffer they were recorded with.
-  void* Workspace(std::size_t bytes) override;
+  void* Workspace(std::size_t bytes) override {
+    asked_ = std::max(asked_, bytes);
+    return Grown(bytes);
+  }
   void PoisonWorkspace();
   void PoisonArrivals();
 
  private:
+  // Workspace of at least `bytes`. Grows outside captures; graphs keep the buffer with which they were recorded.
+  void* Grown(std::size_t bytes);
+  // Settings that both constructors share, and what these ops allocate for themselves.
+  void Begin();
   // Runs `body` as one call of the seam: on this ops' device, counted, and a failure says in which op and where in the
   // model.
   template <class Body>
@@ -80,20 +94,21 @@ class CudaOps final : public Ops, public WorkspaceSource {
   template <class Apply>
   void RunLibrary(const Product& p, Apply&& apply);
 
+  const CudaOptions options_;
+  const CudaShape shape_;
   CudaStream stream_;
   OpsCounters counters_;
-  FaultWord faults_;
-  CudaMemory memory_;
-  std::string name_;
-  Buffer semaphores_, library_workspace_, staging_, workspace_;
-  std::vector<Buffer> outgrown_;
+  std::unique_ptr<FaultWord> faults_;
+  std::unique_ptr<Memory> memory_;
+  Buffer semaphores_, library_workspace_, workspace_;
+  std::vector<Buffer> outgrown_;  // workspaces that recorded graphs use
+  std::size_t outgrown_bytes_ = 0;
+  std::size_t asked_ = 0;  // by calls, at most
   CublasHandle cublas_;
   KernelContext ctx_;
   KernelLog log_;
-  GemmPath forced_path_ = GemmPath::kAuto;
   int semaphores_used_ = 0;
-  bool capturing_ = false;
-  bool library_needs_scratch_ = false;  // for some weight
+  bool capturing_ = false, recorded_ = false;
 };
 
 template <class Body>

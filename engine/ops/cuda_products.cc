@@ -4,7 +4,6 @@
 #include "engine/ops/cuda_ops_impl.h"
 #include "engine/ops/kernels/convert.h"
 #include "engine/ops/kernels/kernels.h"
-#include "engine/ops/split_keys.h"
 
 namespace assay {
 namespace {
@@ -60,8 +59,8 @@ Product Plain(const Weight& w, const void* x, int rows) {
 
 GemmPath CudaOps::PathOf(const Product& p) const {
   const bool expanded = !LibraryReads(p.w, ctx_.precision), streams = StreamTakes(ctx_, p);
-  if (forced_path_ == GemmPath::kStream && !streams) return GemmPath::kSkinny;
-  if (forced_path_ != GemmPath::kAuto) return forced_path_;
+  if (options_.gemm_path == GemmPath::kStream && !streams) return GemmPath::kSkinny;
+  if (options_.gemm_path != GemmPath::kAuto) return options_.gemm_path;
   if (ctx_.precision == Precision::kFp32) {
     const bool dot = ctx_.batch_invariant || p.rows <= (expanded ? kExpandedDot32 : kPlainDot32);
     return dot ? GemmPath::kDot : GemmPath::kLibrary;
@@ -80,18 +79,18 @@ GemmPath CudaOps::PathOf(const Product& p) const {
 
 bool CudaOps::FewAssignments(std::int64_t assignments) const {
   if (ctx_.precision == Precision::kFp32) return true;  // the grouped products are for 16-bit operands
-  if (forced_path_ != GemmPath::kAuto) return forced_path_ == GemmPath::kDot;
+  if (options_.gemm_path != GemmPath::kAuto) return options_.gemm_path == GemmPath::kDot;
   return !ctx_.batch_invariant && assignments <= kFewAssignments;
 }
 
 bool CudaOps::StreamsExperts(const Product& p) const {
-  if (forced_path_ == GemmPath::kSkinny) return false;
+  if (options_.gemm_path == GemmPath::kSkinny) return false;
   return !ctx_.batch_invariant && StreamTakes(ctx_, p);
 }
 
 void CudaOps::RunExperts(const Product& p, const ExpertTiles& tiles, bool streams) {
   LaunchSortExperts(ctx_, tiles, p.expert, p.rows, p.experts);
-  if (streams && (tiles.tile >= kLeastStreamedTile || forced_path_ == GemmPath::kStream))
+  if (streams && (tiles.tile >= kLeastStreamedTile || options_.gemm_path == GemmPath::kStream))
     LaunchStreamGrouped(ctx_, p, tiles);
   else
     LaunchGrouped(ctx_, p, tiles);
@@ -123,11 +122,12 @@ void CudaOps::LibraryProduct(float* raw, const WeightView& w, const void* x, int
     // Environment variables may make the library compute float32 from lower types, but not the pedantic kind.
     const cublasComputeType_t compute =
         ctx_.precision == Precision::kFp32 ? CUBLAS_COMPUTE_32F_PEDANTIC : CUBLAS_COMPUTE_32F;
+    ++counters_.kernel_launches;
+    if (!ctx_.launches) continue;
     ASSAY_CUBLAS(cublasGemmEx(cublas_.get(), CUBLAS_OP_T, CUBLAS_OP_N, static_cast<int>(count), rows,
                               static_cast<int>(w.cols), &one, data, type, static_cast<int>(w.stride), x, type,
                               static_cast<int>(w.cols), &zero, raw + row, CUDA_R_32F, static_cast<int>(w.rows), compute,
                               CUBLAS_GEMM_DEFAULT));
-    ++counters_.kernel_launches;
     if (ctx_.log != nullptr)
       ctx_.log->names.insert(fmt::format("cublas {}x{}x{} {}", count, rows, w.cols, Name(ctx_.precision)));
   }
@@ -260,27 +260,6 @@ void CudaOps::ExpertDown(const ExpertDownArgs& args) {
       LaunchCombine(ctx_, out, p.out, args.weight + first, rows, args.top_k, p.w.rows);
     }
   });
-}
-
-void CudaOps::Reserve(const OpsLimits& limits) {
-  const std::size_t rows = std::max(limits.max_rows, 1), width = limits.max_width;
-  const std::size_t scratch = library_needs_scratch_ ? Padded(kScratchBytes) : 0;
-  const std::size_t gated = std::min(std::max(kRawBytes, width * 4), rows * width * 4);
-  const std::size_t split_sums = std::max(SkinnyWorkspaceBytes(ctx_), StreamWorkspaceBytes(ctx_));
-  std::size_t experts = 0;
-  if (limits.experts > 0) {
-    const int assignments = static_cast<int>(std::min<std::size_t>(rows, kAssignmentRows)) * limits.top_k;
-    // Fewer assignments may be cut into more tiles than more of them, but never into more than two an expert below that
-    // size.
-    experts = ExpertTileBytes(assignments, limits.experts, false) + std::size_t{24} * limits.experts +
-              assignments * width * sizeof(float);
-  }
-  Workspace(std::max({scratch + gated, split_sums, experts, AttentionWorkspaceBytes(limits),
-                      LogitsWorkspaceBytes(limits), RouteWorkspaceBytes(limits), std::size_t{1}}));
-  if (staging_) {
-    Synchronize();
-    staging_ = Buffer();
-  }
 }
 
 }  // namespace assay

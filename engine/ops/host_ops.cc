@@ -5,7 +5,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/base/check.h"
 #include "engine/base/parallel.h"
+#include "engine/memory/counting_memory.h"
 #include "engine/ops/host_math.h"
 #include "engine/ops/host_weight.h"
 #include "engine/ops/split_keys.h"
@@ -75,7 +77,16 @@ class HostClock final : public OpsClock {
 
 }  // namespace
 
+HostOps::HostOps(Precision precision, bool planning) : planning_(planning), precision_(precision) {
+  if (planning)
+    memory_ = std::make_unique<CountingMemory>();
+  else
+    memory_ = std::make_unique<HostMemory>();
+}
+
 std::unique_ptr<Weight> HostOps::Prepare(const std::vector<HostTensor>& parts, WeightUse use) {
+  for (const HostTensor& part : parts)
+    Require(planning_ || part.data != nullptr, "{}: host ops need the values, found a recipe only", part.where);
   return std::make_unique<HostWeight>(parts, precision_, use);
 }
 

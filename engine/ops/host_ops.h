@@ -8,9 +8,9 @@ namespace assay {
 
 class HostOps final : public Ops {
  public:
-  explicit HostOps(Precision precision) : precision_(precision) {}
+  explicit HostOps(Precision precision) : HostOps(precision, false) {}
 
-  Memory& memory() override { return memory_; }
+  Memory& memory() override { return *memory_; }
   Precision precision() const override { return precision_; }
   Device device_id() const override { return Device::Host(); }
   std::string device() const override { return "host"; }
@@ -21,7 +21,11 @@ class HostOps final : public Ops {
   // Keeps a part's stored bytes when the mode's products would read the same values from them (always in fp32, and for
   // Q8_0 and Q4_0); else converts to the mode's type, as a device does.
   std::unique_ptr<Weight> Prepare(const std::vector<HostTensor>& parts, WeightUse use) override;
-  void Reserve(const OpsLimits&) override {}
+  // Weights of these may be recipes. No call but Prepare may be made.
+  std::unique_ptr<Ops> Planning() const override { return std::unique_ptr<Ops>(new HostOps(precision_, true)); }
+  std::size_t own_bytes() const override { return 0; }
+  std::size_t workspace_bytes() const override { return 0; }
+  void Reserve(std::size_t) override {}
 
   void Embed(const EmbedArgs& args) override;
   void PleInput(const PleInputArgs& args) override;
@@ -45,7 +49,10 @@ class HostOps final : public Ops {
   std::unique_ptr<OpsClock> MakeClock() override;
 
  private:
-  HostMemory memory_;
+  HostOps(Precision precision, bool planning);
+
+  bool planning_;
+  std::unique_ptr<Memory> memory_;
   Precision precision_;
   OpsCounters counters_;
 };

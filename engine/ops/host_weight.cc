@@ -27,6 +27,7 @@ HostTensor Converted(const HostTensor& from, Precision precision) {
   HostTensor to = from;
   to.type = OperandType(precision);
   to.bytes = StoredBytes(to.type, from.experts * from.rows, from.cols);
+  if (from.data == nullptr) return to;
   std::shared_ptr<std::byte[]> data(new std::byte[to.bytes]);
   const std::size_t row_bytes = StoredBytes(from.type, 1, from.cols);
   ParallelFor(from.experts * from.rows, 64, [&](std::int64_t begin, std::int64_t end) {
@@ -45,7 +46,6 @@ HostTensor Converted(const HostTensor& from, Precision precision) {
 HostWeight::HostWeight(std::vector<HostTensor> parts, Precision precision, WeightUse use)
     : Weight(parts.empty() ? 0 : parts[0].experts, Stacked(parts), parts[0].cols), parts_(std::move(parts)) {
   for (HostTensor& part : parts_) {
-    Require(part.data != nullptr, "{}: host ops need the values, found a recipe only", part.where);
     std::string format(Name(part.type));
     if (const DType kept = KeptType(part.type, precision, use, true); kept != part.type) {
       format += " as " + std::string(Name(kept));

@@ -5,7 +5,7 @@
 // (fp32, fp16 or bf16, see Precision): what products take. Everything else is float32: the residual stream x, product
 // outputs, norms' weights. Products accumulate in float32. Rounding happens exactly where an op writes an operand or a
 // cache; nowhere else. Calls are ordered; they may return before the work is done (Synchronize waits). Ops never
-// allocate inside a captured step once Reserve has been called with the batch's limits. Unless said otherwise outputs
+// allocate in a step that asks for no more workspace than Reserve has set aside. Unless said otherwise outputs
 // must not overlap inputs. Rows are independent: row r of an output depends on row r of the inputs and, in attention,
 // on its session's cache.
 #pragma once
@@ -30,19 +30,6 @@ namespace assay {
 struct Site {
   int layer = -1;         // -1 outside layers
   const char* step = "";  // static string: "attention", "ffn"
-};
-
-// How large a step may get; Reserve sizes every internal workspace from it.
-struct OpsLimits {
-  int max_rows = 0;
-  int max_sessions = 0;  // in a step, the padding of recorded steps counted
-  int max_slots = 0;     // of any cache
-  int max_heads = 0;
-  int max_head_dim = 0;
-  std::int64_t max_width = 0;  // most columns or rows of any weight but the head
-  int vocab = 0;
-  int experts = 0, top_k = 0;
-  int expert_ffn = 0;
 };
 
 // A recorded sequence of calls that replays as one launch where the device can.
@@ -97,7 +84,14 @@ class Ops {
   // Stacks `parts` by rows (all of one cols and expert count) into one weight. Synthetic parts may come as recipes.
   // KeptType says what they are kept as.
   virtual std::unique_ptr<Weight> Prepare(const std::vector<HostTensor>& parts, WeightUse use) = 0;
-  virtual void Reserve(const OpsLimits& limits) = 0;
+  // Ops of the same kind and settings for the same device that compute nothing: `memory()` counts what is allocated and
+  // calls take the workspace that they would take. For memory plans.
+  virtual std::unique_ptr<Ops> Planning() const = 0;
+  // What these ops have allocated for themselves: workspace, semaphores, a library's memory.
+  virtual std::size_t own_bytes() const = 0;
+  // The most workspace that a call has asked for so far. Reserve sets so much aside for calls to come.
+  virtual std::size_t workspace_bytes() const = 0;
+  virtual void Reserve(std::size_t workspace_bytes) = 0;
 
   // Names what follows; no work.
   virtual void At(Site site) { site_ = site; }

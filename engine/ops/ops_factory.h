@@ -19,6 +19,11 @@ Support DeviceAvailable(const Device& device);
 // Device::FromName reads them. Throws InputError for a name that is none.
 Device ResolveDevice(const std::string& asked);
 
+// Ops that plan for a device (Ops::Planning), which need not be here: "cuda" is cuda:0 of this machine, of a machine
+// without one an H100. Throws InputError in builds without CUDA for any device but the host; PlanningAvailable says so.
+Support PlanningAvailable(const Device& device);
+std::unique_ptr<Ops> MakePlanningOps(const Device& device, Precision precision, bool batch_invariant = false);
+
 // Throws InputError with DeviceAvailable's reason. In batch-invariant mode a row's results do not depend on the batch
 // it is in; the host is so always.
 std::unique_ptr<Ops> MakeOps(const Device& device, Precision precision, bool batch_invariant = false);

@@ -7,7 +7,7 @@
 #include <initializer_list>
 
 #include "engine/base/portable.h"
-#include "engine/ops/ops.h"
+#include "engine/ops/rows.h"
 
 namespace assay {
 
@@ -60,16 +60,6 @@ inline std::size_t DecodePartialBytes(int rows, int heads, int head_dim, int key
   const int capacity = MostChunks(keys);
   if (capacity == 1) return 0;
   return std::int64_t{rows} * heads * capacity * (head_dim + 2) * sizeof(float);
-}
-
-// The most that attention asks for in a step within these limits.
-inline std::size_t AttentionWorkspaceBytes(const OpsLimits& limits) {
-  const auto bytes = [&](int count) {
-    return DecodePartialBytes(count, limits.max_heads, limits.max_head_dim, limits.max_slots);
-  };
-  const std::size_t decode = bytes(std::min(limits.max_rows, limits.max_sessions)),
-                    verify = bytes(std::min(limits.max_rows, kShortSegment * limits.max_sessions));
-  return std::max(decode, std::min(verify, std::max(kShortPartials, bytes(kShortSegment))));  // a segment is not cut
 }
 
 }  // namespace assay

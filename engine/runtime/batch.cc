@@ -13,7 +13,7 @@ constexpr std::array<int, 16> kBuckets{1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 1
 constexpr int kFewLogitRows = 32;  // logits of a large vocabulary for every row of a chunk would outgrow the weights
 }  // namespace
 
-int LargestDecodeBucket() { return kBuckets.back(); }
+std::span<const int> DecodeBuckets() { return kBuckets; }
 
 int DecodeBucket(int rows) {
   const auto found = std::lower_bound(kBuckets.begin(), kBuckets.end(), rows);

@@ -25,7 +25,7 @@ class RowList {
 // Batch sizes a decode step is recorded for: a step runs in the smallest that holds it, the rest of its rows are
 // padding. Throws InputError above the largest.
 int DecodeBucket(int rows);
-int LargestDecodeBucket();
+std::span<const int> DecodeBuckets();  // ascending
 
 // Most rows of a step, most rows whose logits are computed at a time, and rows of the largest recorded decode step
 // (padding counted), of an engine with these options.
@@ -47,6 +47,7 @@ class DeviceRows {
   std::int32_t* position() const { return token() + max_rows_; }
   std::int32_t* session() const { return token() + 2 * max_rows_; }
   Segment* segment() const { return reinterpret_cast<Segment*>(data_.as<std::byte>() + segments_at()); }
+  std::size_t bytes() const { return data_.bytes(); }
   // A description of the first `count` rows as one-row segments, whatever was set last.
   Rows Single(int count, int context_bound) const;
 

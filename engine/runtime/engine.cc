@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <map>
 
+#include "engine/ops/split_keys.h"
 #include "engine/runtime/batch.h"
 #include "engine/runtime/memory_plan.h"
 #include "engine/runtime/session.h"
 #include "engine/runtime/trunk.h"
+#include "engine/weights/listed_store.h"
 
 namespace assay {
 namespace {
@@ -19,24 +21,18 @@ int ContextBucket(int context, int capacity) {
   return std::min(bound, std::max(capacity, 1));
 }
 
-OpsLimits LimitsOf(const ModelSpec& spec, const KvPlan& plan, const EngineOptions& options) {
-  const StepRows step = StepRowsOf(options.max_rows, options.max_sessions);
-  OpsLimits limits;
-  limits.max_rows = step.rows;
-  limits.max_sessions = std::max(options.max_sessions, step.decoded);
-  limits.vocab = spec.vocab;
-  limits.max_width = std::max<std::int64_t>(spec.hidden, std::int64_t{spec.ple_width} * spec.layer_count());
-  for (const KvCacheSpec& cache : plan.caches) limits.max_slots = std::max(limits.max_slots, cache.slots);
-  for (const LayerSpec& layer : spec.layers) {
-    limits.max_heads = std::max(limits.max_heads, layer.heads);
-    limits.max_head_dim = std::max(limits.max_head_dim, layer.head_dim);
-    limits.max_width = std::max<std::int64_t>({limits.max_width, 2 * std::int64_t{layer.ffn},
-                                               std::int64_t{layer.heads + 2 * layer.kv_heads} * layer.head_dim});
-    limits.experts = std::max(limits.experts, layer.experts);
-    limits.top_k = std::max(limits.top_k, layer.top_k);
-    limits.expert_ffn = std::max(limits.expert_ffn, layer.expert_ffn);
-  }
-  return limits;
+// What a node of a recorded step takes on a device, from above.
+constexpr std::size_t kRecordedNodeBytes = 4096;
+// What drivers take at once, and the code of kernels that are loaded when they are first recorded.
+constexpr std::size_t kRecordedBytes = std::size_t{8} << 20;
+
+// The powers of two up to `most`, and `most`. Ops change to another kernel at powers of two of rows, and what one
+// kernel takes grows with them.
+std::vector<int> SizesUpTo(int most) {
+  std::vector<int> sizes;
+  for (int size = 1; size < most; size *= 2) sizes.push_back(size);
+  sizes.push_back(most);
+  return sizes;
 }
 
 // Throws before anything is allocated.
@@ -56,7 +52,7 @@ struct Engine::Impl {
         plan(MakeKvPlan(spec, options.capacity, options.max_chunk)),
         max_rows(StepRowsOf(options.max_rows, options.max_sessions).rows),
         logit_rows(StepRowsOf(options.max_rows, options.max_sessions).logits),
-        weights((RequireFits(store, ops, options), store), ops),
+        weights(store, ops),
         cache(ops.memory(), plan, OperandType(ops.precision()), options.max_sessions),
         trunk(spec, weights, plan, ops, max_rows, logit_rows),
         rows(ops.memory(), max_rows),
@@ -64,14 +60,17 @@ struct Engine::Impl {
         wanted_index(ops.memory(), max_rows * sizeof(std::int32_t), "wanted rows"),
         history(ops.memory(), sizeof(std::int32_t) * max_rows * kHistorySteps, "decoded tokens"),
         step(ops.memory(), sizeof(std::int32_t), "step counter"),
-        sessions(plan, options.max_sessions) {
-    ops.Reserve(LimitsOf(spec, plan, options));
-  }
+        sessions(plan, options.max_sessions) {}
 
   Support CanStep(std::span<const Feed> feeds) const;
   void Upload(std::span<const Feed> feeds, StepResult& result, Rows& all, Rows& few, const std::int32_t*& index);
-  void ReadLogits(int count, StepResult& result);
-  StepGraph& Graph(int bucket, int context_bound);
+  void ReadLogits(int count, StepOutputs outputs, StepResult& result);
+  // Takes one step of every size, on ops that count. Host ops take nothing for a step.
+  void CountSteps();
+  // A decode step of `bucket` rows whose contexts are no longer than `context_bound`.
+  void RunStep(int bucket, int context_bound);
+  // Records them for every context bound, those that are not. On the host nothing runs thereby.
+  void Record(int bucket);
   // Runs `work`; on failure the lengths stand as they were and a lost device marks the engine.
   template <class Work>
   void Guarded(Work&& work);
@@ -91,13 +90,73 @@ struct Engine::Impl {
   DeviceRows rows, wanted;
   Buffer wanted_index, history, step;
   SessionTable sessions;
-  std::map<std::pair<int, int>, std::unique_ptr<StepGraph>> graphs;  // by rows and context bound
+  // By rows, then by context bound. Null: there was no memory to record it.
+  std::map<int, std::map<int, std::unique_ptr<StepGraph>>> graphs;
   bool healthy = true;
 };
 
-Engine::Engine(const WeightStore& store, Ops& ops, const EngineOptions& options)
-    : impl_(std::make_unique<Impl>(store, ops, options)) {}
+Engine::Engine(const WeightStore& store, Ops& ops, const EngineOptions& options) {
+  if (ops.on_host()) {
+    impl_ = std::make_unique<Impl>(store, ops, options);
+    return;
+  }
+  const MemoryPlan plan = PlanMemory(store, ops, options);
+  RequireFits(plan, store, ops, options);
+  impl_ = std::make_unique<Impl>(store, ops, options);
+  ops.Reserve(plan.step_workspace);
+}
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::Engine(Engine&&) noexcept = default;
 Engine::~Engine() = default;
+
+Engine Engine::Counted(const WeightStore& store, Ops& planning, const EngineOptions& options) {
+  auto impl = std::make_unique<Impl>(ListedStore(store), planning, options);
+  impl->CountSteps();
+  return Engine(std::move(impl));
+}
+
+void Engine::Impl::CountSteps() {
+  if (ops.on_host()) return;
+  for (const int count : SizesUpTo(max_rows)) {
+    // As many rows of short segments as sessions may bring, behind them one long segment.
+    RowList list;
+    const int few = std::min(count, kShortSegment * options.max_sessions);
+    const std::vector<std::int32_t> tokens(static_cast<std::size_t>(count));
+    for (int row = 0; row < few; ++row) list.AddSegment(0, 0, std::span(tokens).first(1));
+    if (count > few) list.AddSegment(0, 0, std::span(tokens).subspan(static_cast<std::size_t>(few)));
+    list.context_bound = options.capacity;
+    const Rows& all = rows.Set(list);
+    trunk.Forward(all, all, nullptr, cache, options.skip_tail);
+  }
+  for (const int count : SizesUpTo(logit_rows)) trunk.Head(0, count, true, true);
+  for (const int bucket : DecodeBuckets())
+    if (bucket <= DecodeBucket(std::min(options.max_sessions, DecodeBuckets().back()))) Record(bucket);
+}
+
+MemoryPlan Engine::Taken() const {
+  const Impl& impl = *impl_;
+  MemoryPlan plan;
+  plan.device = impl.ops.device();
+  plan.matrices = impl.weights.matrix_bytes;
+  plan.vectors = impl.weights.resident_bytes - impl.weights.matrix_bytes;
+  plan.sessions = impl.options.max_sessions;
+  plan.cache_per_session = impl.cache.bytes() / static_cast<std::size_t>(plan.sessions);
+  plan.scratch = impl.trunk.bytes() + impl.rows.bytes() + impl.wanted.bytes() + impl.wanted_index.bytes() +
+                 impl.history.bytes() + impl.step.bytes();
+  plan.workspace = impl.ops.own_bytes();
+  plan.step_workspace = impl.ops.workspace_bytes();
+  if (impl.ops.on_host()) return plan;
+  for (const auto& [bucket, steps] : impl.graphs) {
+    for (const auto& [context_bound, graph] : steps) {
+      if (graph == nullptr) continue;
+      plan.recorded += static_cast<std::size_t>(graph->nodes()) * kRecordedNodeBytes;
+      ++plan.recorded_steps;
+    }
+  }
+  if (plan.recorded_steps > 0) plan.recorded += kRecordedBytes;
+  return plan;
+}
 
 const ModelSpec& Engine::spec() const { return impl_->spec; }
 const KvPlan& Engine::kv_plan() const { return impl_->plan; }
@@ -226,22 +285,27 @@ void Engine::Impl::Upload(std::span<const Feed> feeds, StepResult& result, Rows&
   index = wanted_index.as<std::int32_t>();
 }
 
-void Engine::Impl::ReadLogits(int count, StepResult& result) {
+void Engine::Impl::ReadLogits(int count, StepOutputs outputs, StepResult& result) {
   const std::int64_t vocab = spec.vocab;
+  const bool caps = spec.softcap != 0, raw = outputs.raw || (outputs.capped && !caps), capped = outputs.capped && caps;
   result.vocab = spec.vocab;
   result.best.resize(count);
-  result.raw.resize(count * vocab);
-  result.capped.resize(result.raw.size());
+  result.raw.resize(raw ? count * vocab : 0);
+  result.capped.resize(capped ? count * vocab : 0);
   for (int first = 0; first < count; first += logit_rows) {
     const int some = std::min(logit_rows, count - first);
-    trunk.Head(first, some, true, true);
-    ops.memory().CopyOut(result.best.data() + first, trunk.best(), some * sizeof(std::int32_t));
-    ops.memory().CopyOut(result.raw.data() + first * vocab, trunk.raw(), some * vocab * sizeof(float));
-    ops.memory().CopyOut(result.capped.data() + first * vocab, trunk.capped(), some * vocab * sizeof(float));
+    trunk.Head(first, some, capped, true);
+    std::vector<Memory::Part> parts{{result.best.data() + first, trunk.best(), some * sizeof(std::int32_t)}};
+    if (raw) parts.push_back({result.raw.data() + first * vocab, trunk.raw(), some * vocab * sizeof(float)});
+    if (capped) parts.push_back({result.capped.data() + first * vocab, trunk.capped(), some * vocab * sizeof(float)});
+    ops.memory().CopyOutAll(parts);
   }
+  if (count == 0) ops.Synchronize();
+  if (outputs.capped && !caps) result.capped = result.raw;
+  if (!outputs.raw) result.raw.clear();
 }
 
-StepResult Engine::Step(std::span<const Feed> feeds) {
+StepResult Engine::Step(std::span<const Feed> feeds, StepOutputs outputs) {
   const Support support = impl_->CanStep(feeds);
   Require(support.ok, "{}", support.reason);
   StepResult result;
@@ -253,8 +317,7 @@ StepResult Engine::Step(std::span<const Feed> feeds) {
       impl_->sessions.MarkWritten(feed.session,
                                   impl_->sessions.Length(feed.session) + static_cast<int>(feed.tokens.size()));
     impl_->trunk.Forward(all, few, index, impl_->cache, impl_->options.skip_tail);
-    impl_->ReadLogits(few.count, result);
-    impl_->ops.Synchronize();
+    impl_->ReadLogits(few.count, outputs, result);
   });
   for (const Feed& feed : feeds) impl_->sessions.Commit(feed.session, static_cast<int>(feed.tokens.size()));
   return result;
@@ -270,7 +333,8 @@ void StepResult::Append(const StepResult& later) {
   append(capped, later.capped);
 }
 
-StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want, int chunk) {
+StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want, int chunk,
+                           StepOutputs outputs) {
   const int length = Length(session);
   const int most = chunk == 0 ? std::min(impl_->options.max_chunk, impl_->max_rows) : chunk;
   Require(most >= 1 && most <= impl_->options.max_chunk, "prefill in chunks of {}: expected 1..{}", chunk,
@@ -288,7 +352,7 @@ StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> toke
       const auto some = tokens.subspan(first, std::min<std::size_t>(most, tokens.size() - first));
       const bool last = first + some.size() == tokens.size();
       const Feed feed{session, some, want == Want::kLast && !last ? Want::kNone : want};
-      result.Append(Step(std::span(&feed, 1)));
+      result.Append(Step(std::span(&feed, 1), outputs));
     }
   } catch (...) {
     impl_->RollBack(std::span(&session, 1), std::span(&length, 1));
@@ -296,24 +360,39 @@ StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> toke
   return result;
 }
 
-StepGraph& Engine::Impl::Graph(int bucket, int context_bound) {
-  std::unique_ptr<StepGraph>& graph = graphs[{bucket, context_bound}];
-  if (!graph) {
-    const auto body = [this, bucket, context_bound] {
-      const Rows batch = rows.Single(bucket, context_bound);
-      trunk.Forward(batch, batch, nullptr, cache, options.skip_tail);
-      trunk.Head(0, bucket, false, true);
-      ops.Advance({.token = rows.token(),
-                   .position = rows.position(),
-                   .segment = rows.segment(),
-                   .history = history.as<std::int32_t>(),
-                   .step = step.as<std::int32_t>(),
-                   .best = trunk.best(),
-                   .rows = bucket});
-    };
-    graph = ops.Capture(body);
+void Engine::Impl::RunStep(int bucket, int context_bound) {
+  const Rows batch = rows.Single(bucket, context_bound);
+  trunk.Forward(batch, batch, nullptr, cache, options.skip_tail);
+  trunk.Head(0, bucket, false, true);
+  ops.Advance({.token = rows.token(),
+               .position = rows.position(),
+               .segment = rows.segment(),
+               .history = history.as<std::int32_t>(),
+               .step = step.as<std::int32_t>(),
+               .best = trunk.best(),
+               .rows = bucket});
+}
+
+void Engine::Impl::Record(int bucket) {
+  std::map<int, std::unique_ptr<StepGraph>>& steps = graphs[bucket];
+  for (int bound = 0; bound < options.capacity;) {
+    bound = ContextBucket(bound + 1, options.capacity);
+    steps.try_emplace(bound);
   }
-  return *graph;
+  for (auto& [bound, graph] : steps) {
+    if (graph) continue;
+    const auto body = [this, bucket, context_bound = bound] { RunStep(bucket, context_bound); };
+    try {
+      graph = ops.Capture(body);
+    } catch (const OutOfMemory&) {
+      return;  // RunStep serves as well
+    }
+  }
+}
+
+void Engine::Record(int sessions) {
+  Require(sessions >= 1, "record decode steps of {} sessions: expected at least 1", sessions);
+  impl_->Guarded([&] { impl_->Record(DecodeBucket(sessions)); });
 }
 
 std::vector<std::vector<std::int32_t>> Engine::Decode(std::span<const SessionId> ids,
@@ -343,15 +422,19 @@ std::vector<std::vector<std::int32_t>> Engine::Decode(std::span<const SessionId>
 
   std::vector<std::vector<std::int32_t>> tokens(ids.size());
   const auto decode = [&] {
+    if (!impl.graphs.contains(bucket)) impl.Record(bucket);
     impl.rows.Set(list);
     for (int done = 0; done < steps; done += kHistorySteps) {
       const int some = std::min(kHistorySteps, steps - done);
       impl.ops.memory().Fill(impl.step.data(), 0, sizeof(std::int32_t));
       for (int s = 0; s < some; ++s) {
         const int grown = done + s + 1;
-        StepGraph& graph = impl.Graph(bucket, ContextBucket(longest + grown, impl.options.capacity));
+        const int bound = ContextBucket(longest + grown, impl.options.capacity);
         for (std::size_t i = 0; i < ids.size(); ++i) impl.sessions.MarkWritten(ids[i], lengths[i] + grown);
-        graph.Launch();
+        if (StepGraph* const graph = impl.graphs.at(bucket).at(bound).get())
+          graph->Launch();
+        else
+          impl.RunStep(bucket, bound);
       }
       std::vector<std::int32_t> read(some * bucket);
       impl.ops.memory().CopyOut(read.data(), impl.history.data(), read.size() * sizeof(std::int32_t));

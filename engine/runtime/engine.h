@@ -17,6 +17,8 @@
 
 namespace assay {
 
+struct MemoryPlan;
+
 struct EngineOptions {
   int max_sessions = 8;
   int capacity = 1024;    // positions per session
@@ -41,14 +43,19 @@ struct Feed {
   Want want = Want::kLast;
 };
 
+// What comes back of the wanted rows beside the argmax.
+struct StepOutputs {
+  bool raw = true, capped = true;
+};
+
 // Logits of the wanted rows, in feed order then row order.
 struct StepResult {
   int vocab = 0;
   std::vector<int> feed;           // [rows] index of the feed
   std::vector<int> position;       // [rows] absolute position of the row's token
   std::vector<std::int32_t> best;  // [rows] argmax of the capped logits, lowest index on ties
-  std::vector<float> raw;          // [rows, vocab] before the softcap
-  std::vector<float> capped;       // [rows, vocab] after it (equal to raw without one)
+  std::vector<float> raw;          // [rows, vocab] before the softcap; empty when not asked for
+  std::vector<float> capped;       // [rows, vocab] after it (equal to raw without one); empty when not asked for
   int rows() const { return static_cast<int>(best.size()); }
   // The rows of a later step of the same feeds, behind these.
   void Append(const StepResult& later);
@@ -62,6 +69,10 @@ class Engine {
   // OutOfMemory with what was needed and free.
   Engine(const WeightStore& store, Ops& ops, const EngineOptions& options);
   ~Engine();
+  // One that has taken what an engine will take, steps included, of ops that count (Ops::Planning). Of the store it
+  // reads the listing only. For plans.
+  static Engine Counted(const WeightStore& store, Ops& planning, const EngineOptions& options);
+  Engine(Engine&&) noexcept;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
@@ -70,6 +81,8 @@ class Engine {
   const EngineOptions& options() const;
   bool healthy() const;
   std::size_t weight_bytes() const;  // resident on the device
+  // What this engine has taken; `recorded` is a bound, and `workspace` what its ops have taken for all who use them.
+  MemoryPlan Taken() const;
   // Notes on how weights are kept, one line per conversion: "Q4_K kept as BF16: 112 tensors".
   std::vector<std::string> notes() const;
 
@@ -88,18 +101,26 @@ class Engine {
   Support CanTruncate(SessionId session, int length) const;
 
   // Appends every feed's tokens in one batch and returns the wanted logits. Feeds may mix decode rows and chunks; a
-  // session may appear once; a feed holds 1..max_chunk tokens.
-  StepResult Step(std::span<const Feed> feeds);
+  // session may appear once; a feed holds 1..max_chunk tokens. A device is waited for once where what is asked for
+  // takes no more than 32 MiB.
+  StepResult Step(std::span<const Feed> feeds, StepOutputs outputs = {});
 
   // Feeds `tokens` in chunks of at most `chunk` (0: as large as a step may be). Logits as `want` says. If it throws,
   // the length is as before.
-  StepResult Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want = Want::kLast, int chunk = 0);
+  StepResult Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want = Want::kLast, int chunk = 0,
+                     StepOutputs outputs = {});
 
   // Greedy decode on the device: feeds `first[i]` to sessions[i], then `steps` - 1 times the argmax. Returns the
   // `steps` argmax tokens of each session: [session][step]. One recorded step is replayed without a host decision in
-  // between.
+  // between. The first call for a number of sessions records its steps (Record).
   std::vector<std::vector<std::int32_t>> Decode(std::span<const SessionId> sessions,
                                                 std::span<const std::int32_t> first, int steps);
+
+  // Records the steps that Decode of `sessions` sessions replays, for every context up to the capacity, so that no
+  // later call has to. Steps that were recorded stay. One for which the device has no memory left is not replayed but
+  // computed call by call, to the same bits, until a later Record finds room. Throws InputError above the largest
+  // batch.
+  void Record(int sessions);
 
   // Raw bytes of a session's keys and values in the cache layer `layer` reads, for probes: [kv_head][slot][head_dim].
   struct CacheBytes {
@@ -112,6 +133,7 @@ class Engine {
 
  private:
   struct Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

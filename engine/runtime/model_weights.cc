@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "engine/base/check.h"
+#include "engine/base/read_ahead.h"
 #include "engine/model/tensors.h"
 #include "engine/weights/finite.h"
 
@@ -17,18 +18,23 @@ class Uploader {
 
   bool Has(Role role, int layer = -1) const { return catalogue_.contains({role, layer}) && store_.Has({role, layer}); }
 
-  // The listed matrices stacked into one weight; null when the model has none of them.
-  std::unique_ptr<Weight> Matrix(std::initializer_list<Role> roles, int layer = -1,
-                                 WeightUse use = WeightUse::kMatrix) {
-    const DType as = use == WeightUse::kTable ? DType::kF32 : OperandType(ops_.precision());
-    std::vector<HostTensor> parts;
+  // The listed matrices stacked into one weight become `to` in Run; it stays null when the model has none of them.
+  void Matrix(std::unique_ptr<Weight>& to, std::initializer_list<Role> roles, int layer = -1,
+              WeightUse use = WeightUse::kMatrix) {
+    Stack stack{&to, use, {}};
     for (const Role role : roles)
-      if (Wanted(role, layer)) parts.push_back(Checked({role, layer}, /*recipe_only=*/!ops_.on_host(), as));
-    if (parts.empty()) return nullptr;
-    std::unique_ptr<Weight> weight = ops_.Prepare(parts, use);
-    weights_.resident_bytes += weight->bytes();
-    ++weights_.formats[weight->format()];
-    return weight;
+      if (Wanted(role, layer)) stack.keys.push_back({role, layer});
+    if (!stack.keys.empty()) stacks_.push_back(std::move(stack));
+  }
+
+  // Reads, checks and prepares them. For a device one thread reads while this one copies.
+  void Run() {
+    if (ops_.on_host()) {
+      for (const Stack& stack : stacks_) Prepare(stack, Read(stack));
+      return;
+    }
+    ReadAhead<std::vector<HostTensor>> ahead(stacks_.size(), [&](std::size_t i) { return Read(stacks_[i]); });
+    for (const Stack& stack : stacks_) Prepare(stack, ahead.Next());
   }
 
   std::vector<float> Values(Role role, int layer = -1) {
@@ -47,6 +53,24 @@ class Uploader {
   }
 
  private:
+  struct Stack {
+    std::unique_ptr<Weight>* to;
+    WeightUse use;
+    std::vector<TensorKey> keys;
+  };
+  std::vector<HostTensor> Read(const Stack& stack) const {
+    const DType as = stack.use == WeightUse::kTable ? DType::kF32 : OperandType(ops_.precision());
+    std::vector<HostTensor> parts;
+    for (const TensorKey key : stack.keys) parts.push_back(Checked(key, /*recipe_only=*/!ops_.on_host(), as));
+    return parts;
+  }
+  void Prepare(const Stack& stack, const std::vector<HostTensor>& parts) {
+    *stack.to = ops_.Prepare(parts, stack.use);
+    const Weight& weight = **stack.to;
+    weights_.matrix_bytes += weight.bytes();
+    weights_.resident_bytes += weight.bytes();
+    ++weights_.formats[weight.format()];
+  }
   bool Wanted(Role role, int layer) const {
     const auto entry = catalogue_.find({role, layer});
     return entry != catalogue_.end() && (entry->second.required || store_.Has(entry->first));
@@ -67,10 +91,10 @@ class Uploader {
   Ops& ops_;
   ModelWeights& weights_;
   std::map<TensorKey, TensorEntry> catalogue_;
+  std::vector<Stack> stacks_;
 };
 
-LayerWeights UploadLayer(Uploader& up, int l) {
-  LayerWeights w;
+void UploadLayer(Uploader& up, int l, LayerWeights& w) {
   w.attn_norm = up.Vector(Role::kAttnNorm, l);
   w.q_norm = up.Vector(Role::kQueryNorm, l);
   w.k_norm = up.Vector(Role::kKeyNorm, l);
@@ -91,17 +115,16 @@ LayerWeights UploadLayer(Uploader& up, int l) {
   w.post_dense_norm = up.Vector(Role::kPostDenseNorm, l);
   w.post_expert_norm = up.Vector(Role::kPostExpertNorm, l);
   w.post_ple_norm = up.Vector(Role::kPostPleNorm, l);
-  w.qkv = up.Matrix({Role::kQuery, Role::kKey, Role::kValue}, l);
-  w.attn_out = up.Matrix({Role::kAttnOut}, l);
-  w.gate_up = up.Matrix({Role::kGate, Role::kUp}, l, WeightUse::kGated);
-  w.down = up.Matrix({Role::kDown}, l);
-  w.expert_gate_up = up.Matrix({Role::kExpertGateUp}, l, WeightUse::kGated);
-  w.expert_down = up.Matrix({Role::kExpertDown}, l);
-  w.ple_gate = up.Matrix({Role::kPleGate}, l);
-  w.ple_out = up.Matrix({Role::kPleOut}, l);
+  up.Matrix(w.qkv, {Role::kQuery, Role::kKey, Role::kValue}, l);
+  up.Matrix(w.attn_out, {Role::kAttnOut}, l);
+  up.Matrix(w.gate_up, {Role::kGate, Role::kUp}, l, WeightUse::kGated);
+  up.Matrix(w.down, {Role::kDown}, l);
+  up.Matrix(w.expert_gate_up, {Role::kExpertGateUp}, l, WeightUse::kGated);
+  up.Matrix(w.expert_down, {Role::kExpertDown}, l);
+  up.Matrix(w.ple_gate, {Role::kPleGate}, l);
+  up.Matrix(w.ple_out, {Role::kPleOut}, l);
   const std::vector<float> scalar = up.Values(Role::kLayerScalar, l);
   if (!scalar.empty()) w.scalar = scalar[0];
-  return w;
 }
 
 }  // namespace
@@ -109,14 +132,16 @@ LayerWeights UploadLayer(Uploader& up, int l) {
 ModelWeights::ModelWeights(const WeightStore& store, Ops& ops) {
   Uploader up(store, ops, *this);
   const ModelSpec& spec = store.spec();
-  embed = up.Matrix({Role::kEmbed});
-  if (up.Has(Role::kHead)) untied_head = up.Matrix({Role::kHead});
-  ple_table = up.Matrix({Role::kPleEmbed}, -1, WeightUse::kTable);
-  ple_project = up.Matrix({Role::kPleProject});
+  up.Matrix(embed, {Role::kEmbed});
+  if (up.Has(Role::kHead)) up.Matrix(untied_head, {Role::kHead});
+  up.Matrix(ple_table, {Role::kPleEmbed}, -1, WeightUse::kTable);
+  up.Matrix(ple_project, {Role::kPleProject});
   ple_norm = up.Vector(Role::kPleProjectNorm);
   final_norm = up.Vector(Role::kFinalNorm);
   for (const RopeSpec& rope : spec.ropes) inv_freq.push_back(up.Upload(rope.inv_freq, "rope frequencies"));
-  for (int l = 0; l < spec.layer_count(); ++l) layers.push_back(UploadLayer(up, l));
+  layers.resize(spec.layer_count());
+  for (int l = 0; l < spec.layer_count(); ++l) UploadLayer(up, l, layers[l]);
+  up.Run();
   ops.Synchronize();
 }
 

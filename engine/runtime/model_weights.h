@@ -36,7 +36,8 @@ struct ModelWeights {
   std::vector<LayerWeights> layers;
 
   const Weight& head() const { return untied_head ? *untied_head : *embed; }
-  std::size_t resident_bytes = 0;
+  std::size_t matrix_bytes = 0;        // as the ops keep them, padding included
+  std::size_t resident_bytes = 0;      // with vectors
   std::map<std::string, int> formats;  // how matrices are kept -> how many
 };
 

@@ -27,7 +27,9 @@ Trunk::Trunk(const ModelSpec& spec, const ModelWeights& weights, const KvPlan& p
     expert_ffn = std::max(expert_ffn, layer.expert_ffn);
   }
   const auto array = [&](std::int64_t rows, std::int64_t width, std::int64_t element, const char* what) {
-    return width == 0 ? Buffer() : Buffer(ops.memory(), rows * width * element, what);
+    if (width == 0) return Buffer();
+    bytes_ += static_cast<std::size_t>(rows * width * element);
+    return Buffer(ops.memory(), rows * width * element, what);
   };
   const auto floats = [&](std::int64_t rows, std::int64_t width, const char* what) {
     return array(rows, width, sizeof(float), what);
@@ -52,7 +54,7 @@ Trunk::Trunk(const ModelSpec& spec, const ModelWeights& weights, const KvPlan& p
   expert_act_ = operands(max_rows, std::int64_t{top_k} * expert_ffn, "expert activations");
   expert_out_ = floats(max_rows, top_k == 0 ? 0 : spec.hidden, "expert output");
   raw_ = floats(max_logit_rows, spec.vocab, "logits");
-  capped_ = floats(max_logit_rows, spec.vocab, "capped logits");
+  capped_ = floats(max_logit_rows, spec.softcap == 0 ? 0 : spec.vocab, "capped logits");
   best_ = floats(max_logit_rows, 1, "argmax");
 }
 

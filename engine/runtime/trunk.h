@@ -25,8 +25,10 @@ class Trunk {
   // asked.
   void Head(int first, int count, bool want_capped, bool want_best);
 
+  std::size_t bytes() const { return bytes_; }  // of scratch
+
   float* raw() const { return raw_.as<float>(); }                  // [max_logit_rows, vocab]
-  float* capped() const { return capped_.as<float>(); }            // [max_logit_rows, vocab]
+  float* capped() const { return capped_.as<float>(); }            // the same; null without a softcap
   std::int32_t* best() const { return best_.as<std::int32_t>(); }  // [max_logit_rows]
 
  private:
@@ -53,6 +55,7 @@ class Trunk {
   Buffer qkv_, q_, attended_, delta_, ffn_, ple_gated_;
   Buffer expert_, expert_weight_, expert_input_, expert_act_, expert_out_;
   Buffer raw_, capped_, best_;
+  std::size_t bytes_ = 0;
 };
 
 }  // namespace assay

@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "engine/base/check.h"
+#include "engine/base/parallel.h"
 
 namespace assay {
 
@@ -54,16 +55,19 @@ void InputFile::CheckUnchanged(std::string_view what) const {
 void InputFile::Read(std::span<std::byte> out, std::uint64_t offset, std::string_view what) const {
   Require(offset <= size_ && out.size() <= size_ - offset, "{}: {}: bytes {} + {} lie beyond the file's {}", path_,
           what, offset, out.size(), size_);
-  std::size_t done = 0;
-  while (done < out.size()) {
-    const std::size_t piece = std::min<std::size_t>(out.size() - done, std::size_t{1} << 30);
-    const ssize_t got = ::pread(fd_, out.data() + done, piece, static_cast<off_t>(offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    Require(got >= 0, "{}: {}: read failed at byte {}: {}", path_, what, offset + done, std::strerror(errno));
-    Require(got > 0, "{}: {}: the file shrank while open: it ends at byte {}, {} were expected", path_, what,
-            offset + done, size_);
-    done += static_cast<std::size_t>(got);
-  }
+  // One thread copies from the page cache more slowly than a device takes it.
+  constexpr std::int64_t kPiece = std::int64_t{4} << 20;
+  ParallelFor(static_cast<std::int64_t>(out.size()), kPiece, [&](std::int64_t begin, std::int64_t end) {
+    for (auto done = static_cast<std::size_t>(begin), upto = static_cast<std::size_t>(end); done < upto;) {
+      const std::size_t piece = std::min<std::size_t>(upto - done, std::size_t{1} << 30);
+      const ssize_t got = ::pread(fd_, out.data() + done, piece, static_cast<off_t>(offset + done));
+      if (got < 0 && errno == EINTR) continue;
+      Require(got >= 0, "{}: {}: read failed at byte {}: {}", path_, what, offset + done, std::strerror(errno));
+      Require(got > 0, "{}: {}: the file shrank while open: it ends at byte {}, {} were expected", path_, what,
+              offset + done, size_);
+      done += static_cast<std::size_t>(got);
+    }
+  });
   // After the copy: whatever was rewritten before or while it was read is seen here.
   CheckUnchanged(what);
 }

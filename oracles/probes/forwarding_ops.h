@@ -23,7 +23,10 @@ class ForwardingOps : public Ops {
   std::unique_ptr<Weight> Prepare(const std::vector<HostTensor>& parts, WeightUse use) override {
     return inner_.Prepare(parts, use);
   }
-  void Reserve(const OpsLimits& limits) override { inner_.Reserve(limits); }
+  std::unique_ptr<Ops> Planning() const override { return inner_.Planning(); }
+  std::size_t own_bytes() const override { return inner_.own_bytes(); }
+  std::size_t workspace_bytes() const override { return inner_.workspace_bytes(); }
+  void Reserve(std::size_t workspace_bytes) override { inner_.Reserve(workspace_bytes); }
   void At(Site site) override {
     Ops::At(site);
     inner_.At(site);

@@ -42,26 +42,6 @@ TEST(Engine, ForkThatFailsTakesNoSession) {
   EXPECT_EQ(engine.Length(engine.Open()), 0);
 }
 
-class ReserveSpy final : public ForwardingOps {
- public:
-  using ForwardingOps::ForwardingOps;
-  void Reserve(const OpsLimits& limits) override { found = limits; }
-  OpsLimits found;
-};
-
-// A recorded step of 9 sessions runs in the bucket of 16 rows: what ops reserve must do for those.
-TEST(Engine, ReservesForThePaddingOfRecordedSteps) {
-  HostOps host(Precision::kFp32);
-  ReserveSpy ops(host);
-  EngineOptions options = Options();
-  for (const int sessions : {1, 9, 17, 33, 65, 300}) {
-    options.max_sessions = sessions;
-    const Engine engine(*OpenModel("tiny-llama"), ops, options);
-    EXPECT_GE(ops.found.max_sessions, std::max(sessions, DecodeBucket(std::min(sessions, 256))));
-    EXPECT_GE(ops.found.max_rows, DecodeBucket(std::min(sessions, 256)));
-  }
-}
-
 // A decode that fails after its rings have turned over what the old length needs says so and empties the session; one
 // that fails early leaves it as it was, to the bit.
 TEST(Engine, DecodeThatFailsLeavesNoHalfSession) {
@@ -232,12 +212,98 @@ TEST(Engine, TheContextBoundCoversTheNewestKey) {
   EXPECT_EQ(ops.beyond, 0);
 }
 
-TEST(Engine, ReservesForTheLongestCache) {
+// Counts captures, which fail on request as they do when a device is full.
+class FullDevice final : public ForwardingOps {
+ public:
+  using ForwardingOps::ForwardingOps;
+  std::unique_ptr<StepGraph> Capture(const std::function<void()>& body) override {
+    ++captures;
+    if (full) throw OutOfMemory("a recorded step", 1, 0);
+    return inner_.Capture(body);
+  }
+  int captures = 0;
+  bool full = false;
+};
+
+// All context bounds of a batch are recorded by its first decode: 256, 512, ..., 4096, 5000. None later, whatever the
+// context grows to.
+TEST(Engine, StepsAreRecordedOnce) {
   HostOps host(Precision::kFp32);
-  ReserveSpy ops(host);
-  const EngineOptions options = Options(60);
-  const Engine engine(*OpenModel("tiny-gemma3"), ops, options);  // its first cache is a ring
-  EXPECT_EQ(ops.found.max_slots, 60);
+  FullDevice ops(host);
+  EngineOptions options = Options(5000);
+  options.max_chunk = options.max_rows = 300;
+  Engine engine(*OpenModel("tiny-llama"), ops, options);
+  const SessionId session = engine.Open();
+  engine.Prefill(session, Tokens(250, 5));
+  EXPECT_EQ(ops.captures, 0);
+  engine.Decode(std::span(&session, 1), Tokens{1}, 1);
+  EXPECT_EQ(ops.captures, 6);
+  engine.Decode(std::span(&session, 1), Tokens{1}, 20);  // past 256
+  EXPECT_EQ(ops.captures, 6);
+  engine.Record(2);
+  EXPECT_EQ(ops.captures, 12);
+  engine.Record(2);
+  EXPECT_EQ(ops.captures, 12);
+}
+
+// The same tokens, call by call, until there is memory again.
+TEST(Engine, StepsThatCannotBeRecordedAreComputed) {
+  HostOps host(Precision::kBf16);
+  FullDevice ops(host);
+  Engine engine(*OpenModel("tiny-gemma3"), ops, Options(60));
+  const auto text = [&] {
+    const SessionId session = engine.Open();
+    engine.Prefill(session, Tokens{1, 2, 3});
+    const Tokens decoded = engine.Decode(std::span(&session, 1), Tokens{4}, 30).at(0);
+    engine.Close(session);
+    return decoded;
+  };
+  ops.full = true;
+  const Tokens without = text();
+  EXPECT_EQ(text(), without);
+  EXPECT_EQ(ops.captures, 1) << "tried once, not at every step";
+  EXPECT_EQ(host.counters().graph_launches, 0);
+  ops.full = false;
+  engine.Record(1);
+  EXPECT_EQ(text(), without);
+  EXPECT_EQ(host.counters().graph_launches, 30);
+}
+
+// Counts the bytes that come back.
+class OutMeter final : public ForwardingMemory {
+ public:
+  using ForwardingMemory::ForwardingMemory;
+  void CopyOut(void* host_to, const void* from, std::size_t bytes) override {
+    copied += bytes;
+    inner_.CopyOut(host_to, from, bytes);
+  }
+  std::size_t copied = 0;
+};
+
+TEST(Engine, StepCopiesWhatIsAskedFor) {
+  for (const char* model : {"tiny-llama", "tiny-gemma4-ple"}) {  // without and with a softcap
+    HostOps host(Precision::kFp32);
+    OpsOverMemory<OutMeter> ops(host);
+    const auto store = OpenModel(model);
+    const bool caps = store->spec().softcap != 0;
+    const std::size_t rows = 3, best = rows * sizeof(std::int32_t), floats = rows * store->spec().vocab * sizeof(float);
+    StepResult whole;
+    for (const StepOutputs outputs : {StepOutputs{}, {true, false}, {false, true}, {false, false}}) {
+      SCOPED_TRACE(fmt::format("{} raw {} capped {}", model, outputs.raw, outputs.capped));
+      Engine engine(*store, ops, Options());
+      ops.memory().copied = 0;
+      const Tokens tokens{1, 2, 3};
+      const Feed feed{engine.Open(), tokens, Want::kAll};
+      const StepResult result = engine.Step(std::span(&feed, 1), outputs);
+      const std::size_t arrays = caps ? std::size_t{outputs.raw} + outputs.capped : outputs.raw || outputs.capped;
+      EXPECT_EQ(ops.memory().copied, best + arrays * floats);
+      if (whole.best.empty()) whole = result;
+      EXPECT_EQ(result.best, whole.best);
+      EXPECT_EQ(result.raw, outputs.raw ? whole.raw : std::vector<float>());
+      EXPECT_EQ(result.capped, outputs.capped ? whole.capped : std::vector<float>());
+      EXPECT_EQ(whole.raw == whole.capped, !caps);
+    }
+  }
 }
 
 TEST(Engine, RecordedStepsComeInTheSmallestBucketThatHolds) {

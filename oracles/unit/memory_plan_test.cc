@@ -2,13 +2,17 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "engine/base/random.h"
 #include "engine/model/presets.h"
 #include "engine/model/tensors.h"
 #include "engine/ops/host_ops.h"
+#include "engine/ops/ops_factory.h"
+#include "engine/runtime/batch.h"
 #include "engine/testing/fixtures.h"
 #include "engine/testing/gguf_image.h"
 #include "engine/testing/scratch_folder.h"
@@ -18,7 +22,7 @@ namespace assay {
 namespace {
 
 // Counts what is allocated through it, and can claim to be a device with so many bytes free.
-class CountingMemory final : public ForwardingMemory {
+class MeteredMemory final : public ForwardingMemory {
  public:
   using ForwardingMemory::ForwardingMemory;
   std::size_t allocated = 0, free_bytes = 0;
@@ -29,41 +33,171 @@ class CountingMemory final : public ForwardingMemory {
   std::size_t FreeBytes() const override { return free_bytes; }
 };
 
-class CountingOps final : public OpsOverMemory<CountingMemory> {
+class MeteredOps final : public OpsOverMemory<MeteredMemory> {
  public:
-  CountingOps(Ops& inner, bool on_host) : OpsOverMemory(inner), on_host_(on_host) {}
+  MeteredOps(Ops& inner, bool on_host) : OpsOverMemory(inner), on_host_(on_host) {}
   bool on_host() const override { return on_host_; }
 
  private:
   bool on_host_;
 };
 
-EngineOptions Options(int sessions) {
+#define ASSAY_NEEDS_PLANNING \
+  if (const Support support = PlanningAvailable(Device::Cuda()); !support) GTEST_SKIP() << support.reason
+
+constexpr Precision kModes[] = {Precision::kFp32, Precision::kFp16, Precision::kBf16};
+
+EngineOptions Options(int sessions, int capacity = 60) {
   EngineOptions options;
   options.max_sessions = sessions;
-  options.capacity = 60;
+  options.capacity = capacity;
   options.max_chunk = 7;
   options.max_rows = 40;
   return options;
 }
 
+// For an H100, or for the device that is here.
+MemoryPlan PlanOf(const WeightStore& store, Precision precision, const EngineOptions& options) {
+  return PlanMemory(store, *MakePlanningOps(Device::Cuda(), precision), options);
+}
+
+// Calls f(sessions) with a few of 1 to 128, others each time: over all calls of a test every number comes up.
+class Sessions {
+ public:
+  explicit Sessions(int each) : each_(each) {}
+  template <class F>
+  void Some(F&& f) {
+    for (int i = 0; i < each_; ++i, next_ = next_ % 128 + 1) f(next_);
+  }
+
+ private:
+  int each_, next_ = 1;
+};
+
 TEST(MemoryPlan, IsWhatTheHostEngineAllocates) {
+  Sessions sessions(5);
   for (const std::string& name : PresetNames()) {
     if (!name.starts_with("tiny-")) continue;
     for (const char* suffix : {"", "@q8_0"}) {
-      for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
-        for (const int sessions : {1, 3, 50}) {
-          SCOPED_TRACE(name + suffix + " " + Name(precision));
-          const auto store = OpenModel(name + suffix);
+      const auto store = OpenModel(name + suffix);
+      for (const Precision precision : kModes) {
+        sessions.Some([&](int n) {
+          SCOPED_TRACE(fmt::format("{}{} {} {} sessions", name, suffix, Name(precision), n));
           HostOps host(precision);
-          CountingOps ops(host, true);
-          const Engine engine(*store, ops, Options(sessions));
-          const MemoryPlan plan = PlanMemory(*store, precision, Options(sessions), true);
+          MeteredOps ops(host, true);
+          const Engine engine(*store, ops, Options(n));
+          const MemoryPlan plan = PlanMemory(*store, host, Options(n));
           EXPECT_EQ(plan.weights(), engine.weight_bytes());
           // Host matrices stay where the store put them.
           EXPECT_EQ(plan.total() - plan.matrices, ops.memory().allocated);
+          EXPECT_EQ(engine.Taken().total(), plan.total());
+        });
+      }
+    }
+  }
+}
+
+// Feeds of all kinds, drawn: chunks and single tokens mixed, all or no logits, forks, decodes.
+class RandomUse {
+ public:
+  RandomUse(Engine& engine, std::uint64_t seed) : engine_(engine), seed_(seed) {}
+  void Turn() {
+    const EngineOptions& options = engine_.options();
+    if (engine_.open_sessions() < options.max_sessions && (open_.empty() || Below(3) > 0))
+      open_.push_back(open_.empty() || Below(2) == 0 ? engine_.Open() : engine_.Fork(open_[Below(open_.size())]));
+    std::vector<Feed> feeds;
+    std::vector<SessionId> decoded;
+    int rows = 0;
+    const bool chunks = Below(3) > 0;
+    for (const SessionId session : open_) {
+      const int length = engine_.Length(session), most = chunks ? options.max_chunk : 1;
+      const int count = 1 + static_cast<int>(Below(static_cast<std::uint64_t>(most)));
+      if (length + count + kSteps > options.capacity) engine_.Truncate(session, 0);
+      if (rows + count > options.max_rows) continue;
+      rows += count;
+      const auto drawn = static_cast<Want>(Below(3));
+      const bool large = engine_.spec().vocab > 4096;  // whose logits this host would long be copying
+      const Want want = !large ? drawn : feeds.empty() ? Want::kLast : Want::kNone;
+      feeds.push_back({session, std::span(tokens_).first(static_cast<std::size_t>(count)), want});
+      if (decoded.size() < 256) decoded.push_back(session);
+    }
+    if (feeds.empty()) return;
+    engine_.Step(feeds);
+    decoded.resize(1 + Below(decoded.size()));
+    engine_.Decode(decoded, std::vector<std::int32_t>(decoded.size()), kSteps);
+  }
+
+ private:
+  static constexpr int kSteps = 3;
+  std::uint64_t Below(std::uint64_t end) { return RandomBits(seed_, draws_++) % end; }
+  Engine& engine_;
+  std::uint64_t seed_, draws_ = 0;
+  std::vector<SessionId> open_;
+  std::vector<std::int32_t> tokens_ = std::vector<std::int32_t>(512);
+};
+
+// No schedule takes more than was planned: ops that count take the same ways as those that compute.
+TEST(MemoryPlan, HoldsWhateverTheEngineIsFed) {
+  ASSAY_NEEDS_PLANNING;
+  Sessions sessions(3);
+  int seed = 0;
+  for (const std::string& name : PresetNames()) {
+    for (const char* suffix : {"", "@q4_0"}) {
+      const auto store = OpenModel(name + suffix);
+      for (const Precision precision : kModes) {
+        for (const bool invariant : {false, true}) {
+          sessions.Some([&](int n) {
+            SCOPED_TRACE(fmt::format("{}{} {}{} {} sessions", name, suffix, Name(precision),
+                                     invariant ? " batch-invariant" : "", n));
+            EngineOptions options = Options(n, ++seed % 3 == 0 ? 20000 : 500);
+            options.max_chunk = seed % 2 == 0 ? 7 : 90;
+            options.max_rows = seed % 5 == 0 ? 600 : 100;
+            const std::unique_ptr<Ops> ops = MakePlanningOps(Device::Cuda(), precision, invariant);
+            Engine engine = Engine::Counted(*store, *ops, options);
+            const MemoryPlan plan = engine.Taken();
+            EXPECT_EQ(ops->memory().PeakBytes(), plan.allocated());
+            RandomUse use(engine, static_cast<std::uint64_t>(seed));
+            for (int turn = 0; turn < 12; ++turn) use.Turn();
+            EXPECT_EQ(ops->memory().PeakBytes(), plan.allocated());
+            EXPECT_EQ(ops->workspace_bytes(), plan.step_workspace);
+            EXPECT_EQ(engine.Taken().recorded_steps, plan.recorded_steps) << "all were recorded at the stated point";
+          });
         }
       }
+    }
+  }
+}
+
+// A device takes what was planned for it, to the byte, and recorded steps no more than was said.
+TEST(MemoryPlan, IsWhatADeviceEngineTakes) {
+  if (const Support support = DeviceAvailable(Device::Cuda()); !support) GTEST_SKIP() << support.reason;
+  Sessions sessions(2);
+  for (const std::string& name : PresetNames()) {
+    const auto store = OpenModel(name);
+    for (const Precision precision : kModes) {
+      sessions.Some([&](int n) {
+        const std::string what = fmt::format("{} {} {} sessions", name, Name(precision), n);
+        SCOPED_TRACE(what);
+        EngineOptions options = Options(n, 4096);
+        options.max_chunk = 256, options.max_rows = 512;
+        const std::unique_ptr<Ops> ops = MakeOps(Device::Cuda(), precision);
+        const MemoryPlan plan = PlanMemory(*store, *ops, options);
+        if (plan.total() > ops->memory().FreeBytes()) return;
+        Engine engine(*store, *ops, options);
+        EXPECT_EQ(engine.Taken().allocated(), plan.allocated());
+        EXPECT_EQ(ops->memory().PeakBytes(), plan.allocated());
+        RandomUse use(engine, static_cast<std::uint64_t>(n));
+        for (int turn = 0; turn < 3; ++turn) use.Turn();
+        const std::size_t before = ops->memory().FreeBytes();
+        for (const int bucket : DecodeBuckets())
+          if (bucket <= DecodeBucket(n)) engine.Record(bucket);
+        const std::size_t after = ops->memory().FreeBytes(), taken = before > after ? before - after : 0;
+        EXPECT_EQ(engine.Taken().recorded_steps, plan.recorded_steps);
+        EXPECT_LE(taken, plan.recorded);
+        EXPECT_EQ(ops->memory().PeakBytes(), plan.allocated());
+        fmt::print("{}: {} recorded steps took {:.1f} MB, {:.1f} MB were planned\n", what, plan.recorded_steps,
+                   1e-6 * static_cast<double>(taken), 1e-6 * static_cast<double>(plan.recorded));
+      });
     }
   }
 }
@@ -87,10 +221,11 @@ TEST(MemoryPlan, KeepsWhatIsReadAsItIsStored) {
 }
 
 TEST(MemoryPlan, RealGeometriesNeedWhatTheirPublishersSay) {
+  ASSAY_NEEDS_PLANNING;
   const auto gigabytes = [](const char* model, Precision precision) {
     EngineOptions options;
     options.max_sessions = 1;
-    return static_cast<double>(PlanMemory(*OpenModel(model), precision, options, false).weights()) * 1e-9;
+    return static_cast<double>(PlanOf(*OpenModel(model), precision, options).weights()) * 1e-9;
   };
   // Parameters x 2 bytes: 7.462 B (E4B with its table), 30.696 B, 25.232 B; Q8_0: 34/32 bytes each, the table stays.
   EXPECT_NEAR(gigabytes("gemma4-e4b", Precision::kBf16), 14.93, 0.02);
@@ -105,34 +240,37 @@ TEST(MemoryPlan, RealGeometriesNeedWhatTheirPublishersSay) {
 // Keys of a row are split into more parts the more there are: decode's partial results at long contexts are planned
 // for. 159 sessions run in a bucket of 160 or more; 8 heads, head_dim 512, 512 parts of 256 keys.
 TEST(MemoryPlan, LongContextsNeedMoreWorkspace) {
+  ASSAY_NEEDS_PLANNING;
   EngineOptions options;
   options.capacity = 1 << 17;
   options.max_sessions = 159;
-  const MemoryPlan plan = PlanMemory(*OpenModel("gemma4-e2b"), Precision::kBf16, options, false);
+  const MemoryPlan plan = PlanOf(*OpenModel("gemma4-e2b"), Precision::kBf16, options);
   EXPECT_GT(static_cast<double>(plan.workspace), 160.0 * 8 * 512 * 514 * 4);
   options.max_sessions = 1;
-  EXPECT_LT(PlanMemory(*OpenModel("gemma4-e2b"), Precision::kBf16, options, false).workspace, plan.workspace);
+  EXPECT_LT(PlanOf(*OpenModel("gemma4-e2b"), Precision::kBf16, options).workspace, plan.workspace);
 }
 
 TEST(MemoryPlan, SessionsThatFitIsTheLargestNumber) {
+  ASSAY_NEEDS_PLANNING;
   const auto store = OpenModel("gemma4-e2b");
+  const std::unique_ptr<Ops> ops = MakePlanningOps(Device::Cuda(), Precision::kBf16);
   EngineOptions options;
   options.capacity = 4096;
   const std::size_t free = std::size_t{40} << 30;
-  const int fit = SessionsThatFit(*store, Precision::kBf16, options, false, free);
+  const int fit = SessionsThatFit(*store, *ops, options, free);
   ASSERT_GT(fit, 100);
   options.max_sessions = fit;
-  EXPECT_LE(PlanMemory(*store, Precision::kBf16, options, false).total(), free);
+  EXPECT_LE(PlanOf(*store, Precision::kBf16, options).total(), free);
   options.max_sessions = fit + 1;
-  EXPECT_GT(PlanMemory(*store, Precision::kBf16, options, false).total(), free);
-  EXPECT_EQ(SessionsThatFit(*store, Precision::kBf16, options, false, std::size_t{1} << 30), 0);
+  EXPECT_GT(PlanOf(*store, Precision::kBf16, options).total(), free);
+  EXPECT_EQ(SessionsThatFit(*store, *ops, options, std::size_t{1} << 30), 0);
 }
 
 TEST(MemoryPlan, ADeviceThatIsTooSmallIsRefusedBeforeAnythingIsAllocated) {
   const auto store = OpenModel("tiny-llama");
   HostOps host(Precision::kFp32);
-  CountingOps ops(host, false);
-  ops.memory().free_bytes = PlanMemory(*store, Precision::kFp32, Options(5), false).total() - 1;
+  MeteredOps ops(host, false);
+  ops.memory().free_bytes = PlanMemory(*store, host, Options(5)).total() - 1;
   try {
     const Engine engine(*store, ops, Options(5));
     FAIL() << "expected OutOfMemory";
@@ -145,9 +283,27 @@ TEST(MemoryPlan, ADeviceThatIsTooSmallIsRefusedBeforeAnythingIsAllocated) {
   EXPECT_EQ(ops.memory().allocated, 0u);
 }
 
+// One session of a shorter context, where none of the capacity that was asked for fits.
+TEST(MemoryPlan, ACapacityThatIsTooLargeIsRefusedWithTheOneThatFits) {
+  const auto store = OpenModel("tiny-llama");
+  HostOps host(Precision::kFp32);
+  MeteredOps ops(host, false);
+  ops.memory().free_bytes = PlanMemory(*store, host, Options(1, 3333)).total();
+  EXPECT_NO_THROW(RequireFits(*store, ops, Options(1, 3333)));
+  ops.memory().allocated = 0;
+  try {
+    const Engine engine(*store, ops, Options(1, 50000));
+    FAIL() << "expected OutOfMemory";
+  } catch (const OutOfMemory& error) {
+    EXPECT_NE(std::string(error.what()).find("one session of 3333 positions would fit"), std::string::npos)
+        << error.what();
+  }
+  EXPECT_EQ(ops.memory().allocated, 0u);
+}
+
 TEST(MemoryPlan, ADeviceThatDoesNotSayWhatIsFreeRefusesNothing) {
   HostOps host(Precision::kFp32);
-  CountingOps ops(host, false);
+  MeteredOps ops(host, false);
   EXPECT_NO_THROW(RequireFits(*OpenModel("tiny-llama"), ops, Options(5)));
 }
 
@@ -155,34 +311,38 @@ std::size_t Workspace(const WeightStore& store, int sessions, int capacity) {
   EngineOptions options;
   options.max_sessions = sessions;
   options.capacity = capacity;
-  return PlanMemory(store, Precision::kBf16, options, false).workspace;
+  return PlanOf(store, Precision::kBf16, options).workspace;
 }
 
 TEST(MemoryPlan, WorkspaceIsForThePaddingOfRecordedSteps) {
+  ASSAY_NEEDS_PLANNING;
   const auto store = OpenModel("gemma4-e2b");
   EXPECT_EQ(Workspace(*store, 159, 1 << 17), Workspace(*store, 160, 1 << 17));
 }
 
 TEST(MemoryPlan, WorkspaceIsForTheLongestCache) {
+  ASSAY_NEEDS_PLANNING;
   const auto store = OpenModel("gemma3-1b");  // its last layer is a sliding one
   EXPECT_GT(Workspace(*store, 159, 1 << 17), Workspace(*store, 159, 4096));
 }
 
 TEST(MemoryPlan, ADeviceKeepsRowsOfAMultipleOf32) {
+  ASSAY_NEEDS_PLANNING;
   const auto store = OpenModel("tiny-gemma3");  // 48 columns
   std::size_t expected = 0;
   for (const TensorEntry& entry : Catalogue(store->spec()))
     if (store->Has(entry.key) && entry.rows > 1)
       expected += static_cast<std::size_t>(entry.rows * ((entry.cols + 31) / 32 * 32)) * 2;
-  EXPECT_EQ(PlanMemory(*store, Precision::kBf16, Options(1), false).matrices, expected);
+  EXPECT_EQ(PlanOf(*store, Precision::kBf16, Options(1)).matrices, expected);
 }
 
 // Queries, keys and values become one weight; a device keeps parts of different types in the mode's.
 TEST(MemoryPlan, StackedPartsOfDifferentTypesCountInTheModesType) {
+  ASSAY_NEEDS_PLANNING;
   GgufImage image = GgufImage::Read(Fixture("goldens/gguf-tiny/qwen2.gguf"));
   const ScratchFolder folder;
   const auto matrices = [&](const char* name) {
-    return PlanMemory(*OpenModel(folder.Put(name, image.Bytes())), Precision::kBf16, Options(1), false).matrices;
+    return PlanOf(*OpenModel(folder.Put(name, image.Bytes())), Precision::kBf16, Options(1)).matrices;
   };
   const std::size_t uniform = matrices("uniform.gguf");
   image.Convert("blk.0.attn_v.weight", DType::kQ8_0);

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "engine/ops/ops_factory.h"
 #include "engine/runtime/memory_plan.h"
 
 namespace assay {
@@ -27,7 +28,8 @@ Footprint FootprintOf(Workbench& bench, const Target& target) {
   // What an engine of ordinary sizes needs; weights are most of it. The reference of a large model comes and goes
   // before.
   const WeightStore& store = bench.Store(target);
-  return {PlanMemory(store, target.precision, EngineOptions(), target.device.on_host()).total(),
+  const Device device = PlanningAvailable(target.device) ? target.device : Device::Host();
+  return {PlanMemory(store, *MakePlanningOps(device, target.precision), EngineOptions()).total(),
           static_cast<double>(WeightCount(store.spec()))};
 }
 

@@ -117,7 +117,7 @@ void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args) {
     int upto = from, count = 0;
     do count += rows.host_segment[upto++].rows;
     while (upto < rows.segments && is_short(upto) == is_short(from) &&
-           (!is_short(from) || count + kShortSegment <= at_once));
+           (!is_short(from) || count + rows.host_segment[upto].rows <= at_once));
     const int first = rows.host_segment[from].first_row;
     Rows run = rows;
     run.count = count;

@@ -542,11 +542,6 @@ bool StreamTakes(const KernelContext& ctx, const Product& p) {
 #endif
 }
 
-std::size_t StreamWorkspaceBytes(const KernelContext& ctx) {
-  if (ctx.compute_capability != 90 || ctx.precision == Precision::kFp32) return 0;
-  return std::size_t{2} * ctx.sm_count * kTileRows * kMostRows * sizeof(float);
-}
-
 void LaunchStream(const KernelContext& ctx, const Product& all) {
   With16Bit(ctx.precision, [&](auto t) {
     WithWeightFormat<decltype(t)>(all.w, [&](auto format) {
@@ -559,7 +554,8 @@ void LaunchStream(const KernelContext& ctx, const Product& all) {
           using S = Stage<Format, N>;
           const StreamCut cut = CutOf<S>(p);
           SplitSums split;
-          split.partial = static_cast<float4*>(ctx.Workspace(StreamWorkspaceBytes(ctx)));
+          split.partial =
+              static_cast<float4*>(ctx.Workspace(std::size_t{2} * ctx.sm_count * kTileRows * N * sizeof(float)));
           split.semaphores = ctx.semaphores;
           split.fault = ctx.fault;
           Require<Error>(cut.tiles <= kSemaphores, "{} tiles of a streamed product: too many", cut.tiles);

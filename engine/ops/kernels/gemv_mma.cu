@@ -29,11 +29,6 @@ constexpr int kMostTiles = 16;  // token tiles a launch, which bounds the worksp
 
 }  // namespace
 
-std::size_t SkinnyWorkspaceBytes(const KernelContext& ctx) {
-  // Split products have fewer than SMs / 2 row tiles, hence row_tiles * splits < SMs and MT = 1; 8 is the largest NT.
-  return sizeof(float4) * ctx.sm_count * kMostTiles * 8 * 32;
-}
-
 void LaunchSkinny(const KernelContext& ctx, const Product& all) {
   const int tiles = RowTiles(all, 1), groups = static_cast<int>(RowBytes(all.w) / kGroupBytes);
   const unsigned splits = Splits(tiles, groups, ctx.sm_count);

@@ -15,7 +15,8 @@
 namespace assay {
 
 // Scratch memory shared by all ops of one CudaOps: an op may use it from its first kernel to its last, and its contents
-// mean nothing afterwards. Growing is refused inside a capture; CudaOps::Reserve grows it beforehand.
+// mean nothing afterwards. Growing is refused inside a capture; CudaOps::Reserve grows it beforehand. A memory plan
+// learns how far by running the same launchers without launches.
 class WorkspaceSource {
  public:
   virtual void* Workspace(std::size_t bytes) = 0;  // 256-byte aligned, at least `bytes` long
@@ -36,6 +37,7 @@ struct KernelContext {
   Precision precision = Precision::kBf16;
   bool batch_invariant = false;  // results of a row must not depend on how many rows there are
   bool pdl = true;               // programmatic dependent launch: see launch.cuh
+  bool launches = true;          // false: launches are counted and workspace is asked for, but nothing runs
   int sm_count = 0;
   int compute_capability = 0;     // 90
   std::size_t shared_memory = 0;  // the most a block can have

@@ -40,8 +40,4 @@ void LaunchGate(const KernelContext& ctx, void* operand, const float* gate_up, i
 void LaunchPleProduct(const KernelContext& ctx, void* operand, const float* gate, const float* ple,
                       std::int64_t ple_stride, int rows, std::int64_t width, Activation activation);
 
-// Workspace that each op may ask for within `limits`; Reserve takes the largest.
-std::size_t LogitsWorkspaceBytes(const OpsLimits& limits);
-std::size_t RouteWorkspaceBytes(const OpsLimits& limits);
-
 }  // namespace assay

@@ -35,12 +35,14 @@ __device__ __forceinline__ void LetSuccessorsStart() {
 #endif
 }
 
-// Enqueues kernel<<<grid, block, smem, ctx.stream>>>(args...) and counts it. Throws DeviceError on a failed launch. An
-// empty grid is not launched.
+// Counts kernel<<<grid, block, smem, ctx.stream>>>(args...) and enqueues it if ctx.launches. Throws DeviceError on a
+// failed launch. An empty grid is not launched.
 template <class... Params, class... Args>
 void Launch(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t smem, const KernelContext& ctx,
             Args&&... args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  if (ctx.counters != nullptr) ++ctx.counters->kernel_launches;
+  if (!ctx.launches) return;
   // Above 48 KiB, what a kernel declares itself (at most 8) counted in, shared memory must be asked for.
   if (smem > 40 * 1024) {
     ASSAY_CUDA(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -57,7 +59,6 @@ void Launch(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t smem, 
   config.attrs = &attribute;
   config.numAttrs = ctx.pdl ? 1 : 0;
   ASSAY_CUDA(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(std::forward<Args>(args))...));
-  if (ctx.counters != nullptr) ++ctx.counters->kernel_launches;
   if (ctx.log != nullptr) [[unlikely]]
     ctx.log->kernels.insert(reinterpret_cast<const void*>(kernel));
 }

@@ -108,10 +108,6 @@ int Slices(int vocab) { return (vocab + kSlice - 1) / kSlice; }
 
 }  // namespace
 
-std::size_t LogitsWorkspaceBytes(const OpsLimits& limits) {
-  return sizeof(Key) * limits.max_rows * Slices(limits.vocab);
-}
-
 void LaunchLogits(const KernelContext& ctx, const Ops::LogitsArgs& args) {
   if (args.capped == nullptr && args.best == nullptr) return;
   const int slices = Slices(args.vocab);

@@ -48,12 +48,10 @@ void LaunchDot(const KernelContext& ctx, const Product& p);
 
 // Any rows; fp16 and bf16 modes, weights plain in the mode's type or split.
 void LaunchSkinny(const KernelContext& ctx, const Product& p);
-std::size_t SkinnyWorkspaceBytes(const KernelContext& ctx);  // the most it asks for
 
 // Any rows; fp16 and bf16 modes, devices and products of which StreamTakes says so.
 bool StreamTakes(const KernelContext& ctx, const Product& p);
 void LaunchStream(const KernelContext& ctx, const Product& p);
-std::size_t StreamWorkspaceBytes(const KernelContext& ctx);  // 0 where it is never taken
 
 // Assignments sorted by expert, without the host knowing the counts. Tables live in workspace.
 struct ExpertTiles {

@@ -156,10 +156,6 @@ void Enqueue(const KernelContext& ctx, const Ops::RouteArgs& args, float* logits
 
 }  // namespace
 
-std::size_t RouteWorkspaceBytes(const OpsLimits& limits) {
-  return std::int64_t{limits.max_rows} * limits.experts * sizeof(float);
-}
-
 void LaunchRoute(const KernelContext& ctx, const Ops::RouteArgs& args) {
   constexpr int kTile = 8;
   auto* logits = static_cast<float*>(ctx.Workspace(std::int64_t{args.rows} * args.experts * sizeof(float)));
