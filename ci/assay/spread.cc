@@ -213,13 +213,14 @@ int SpreadCommand(const RunArguments& arguments, const SpreadArguments& spread, 
   }
   const MergeInput input =
       MergeInputOf(plan, folder.plan_file(), folder.path(), PopulationOf(plan.inputs, list), Quoted(ThisProgram()));
-  MergeResult merged = Merge(input);
-  merged.report.problems.insert(merged.report.problems.begin(), problems.begin(), problems.end());
+  const MergeResult merged = Merge(input);
+  Report report = WholeReport(merged);
+  report.problems.insert(report.problems.begin(), problems.begin(), problems.end());
   if (temporary && !merged.problems.empty()) {
     temporary->Keep();
     Tell("what workers left is in {}\n", folder.path());
   }
-  return live.Finish(std::move(merged.report));
+  return live.Finish(std::move(report));
 }
 
 int ElementCommand(const std::string& path, std::int64_t generation) {

@@ -6,6 +6,7 @@
 #include <array>
 #include <cctype>
 #include <ctime>
+#include <functional>
 #include <map>
 #include <set>
 #include <unordered_set>
@@ -34,6 +35,43 @@ double SecondsOf(const std::string& time) {
   double fraction = 0;
   if (*rest == '.') fraction = std::strtod(rest, nullptr);
   return static_cast<double>(::timegm(&parts)) + fraction;
+}
+
+// The cases of a group in the plan's order; none where there is no such record. What does not belong there, and what is
+// missing, is said to `refuse`.
+std::vector<std::optional<ShardCase>> InOrder(const PlanGroup& group, std::vector<ShardCase> cases,
+                                              const std::function<void(MergeFault, const std::string& id)>& refuse) {
+  std::vector<std::optional<ShardCase>> ordered(group.cases.size());
+  for (ShardCase& item : cases) {
+    const std::string id = item.result.id();
+    const auto index = static_cast<std::size_t>(item.index);
+    if (item.index < 0 || index >= ordered.size() || group.cases[index] != id)
+      refuse(MergeFault::kUnknownCase, id);
+    else if (ordered[index])
+      refuse(MergeFault::kDoubledCase, id);
+    else
+      ordered[index] = std::move(item);
+  }
+  for (std::size_t i = 0; i < ordered.size(); ++i)
+    if (!ordered[i]) refuse(MergeFault::kMissingCase, group.cases[i]);
+  return ordered;
+}
+
+// A file that speaks for a group, as it was when it was checked.
+struct MergedFile {
+  std::int64_t group = 0;
+  std::string name, sha256;
+};
+
+void TakeCases(const MergeInput& input, const MergedFile& file, const std::function<void(const ReportCase&)>& take) {
+  const std::string text = input.read(file.name);
+  if (Sha256(text) != file.sha256)
+    throw ReportError(fmt::format("{}: changed while it was merged; merge again", file.name));
+  std::vector<ShardCase> cases;
+  ReadShard(text, [&](ShardCase item) { cases.push_back(std::move(item)); });
+  const PlanGroup& group = input.plan.groups[static_cast<std::size_t>(file.group)];
+  for (std::optional<ShardCase>& item : InOrder(group, std::move(cases), [](MergeFault, const std::string&) {}))
+    if (item) take(AsWritten(std::move(item->result)));
 }
 
 // Which lease may speak for each group, and which ones could once.
@@ -101,15 +139,26 @@ class Merger {
     for (const std::string& file : files) Take(file);
     for (std::size_t i = 0; i < groups_.size(); ++i)
       if (!groups_[i].spoken_for) Problem({MergeFault::kLost, static_cast<std::int64_t>(i), authority_.NewestOf(i)});
-    Report report = Whole();
-    return {std::move(problems_), std::move(report)};
+    Report rest = Rest();
+    CaseTotals totals;
+    std::vector<MergedFile> merged;
+    for (Group& group : groups_) {
+      if (!group.merged) continue;
+      totals.Add(group.totals);
+      merged.push_back(std::move(group.file));
+    }
+    return {std::move(problems_), std::move(rest), std::move(totals),
+            [&input = input_, files = std::move(merged)](const auto& take) {
+              for (const MergedFile& file : files) TakeCases(input, file, take);
+            }};
   }
 
  private:
   struct Group {
     bool spoken_for = false;  // by a file under its live lease, sound or not
     bool merged = false;
-    std::vector<ReportCase> cases;
+    MergedFile file;
+    CaseTotals totals;
     Environment environment;
     ShardEnd end;
   };
@@ -118,8 +167,8 @@ class Merger {
 
   // The union of the groups is what the build lists, each case once.
   void Population() {
-    std::unordered_set<std::string> listed(input_.population.begin(), input_.population.end());
-    std::unordered_set<std::string> planned;
+    const std::unordered_set<std::string_view> listed(input_.population.begin(), input_.population.end());
+    std::unordered_set<std::string_view> planned;
     std::vector<std::string> extra, twice;
     for (const PlanGroup& group : plan_.groups)
       for (const std::string& id : group.cases) {
@@ -159,7 +208,8 @@ class Merger {
       attempt.state = "superseded";
     } else if (Sound(shard, &problem)) {
       attempt.state = "merged";
-      Keep(std::move(*shard.begin), std::move(*shard.end), std::move(cases));
+      Keep({shard.begin->group, file, attempt.file_sha256}, std::move(*shard.begin), std::move(*shard.end),
+           std::move(cases));
     } else {
       if (problem.group) groups_[static_cast<std::size_t>(*problem.group)].spoken_for = true;
       Problem(problem);
@@ -219,37 +269,19 @@ class Merger {
     return "";
   }
 
-  void Keep(ShardBegin begin, ShardEnd end, std::vector<ShardCase> cases) {
+  void Keep(MergedFile file, ShardBegin begin, ShardEnd end, std::vector<ShardCase> cases) {
     Group& group = groups_[static_cast<std::size_t>(begin.group)];
-    const std::vector<std::string>& planned = plan_.groups[static_cast<std::size_t>(begin.group)].cases;
-    const MergeProblem problem{MergeFault::kLost, begin.group, begin.attempt, HostOf(begin)};
     const auto refuse = [&](MergeFault fault, const std::string& id) {
-      MergeProblem found = problem;
-      found.fault = fault;
-      found.why = id;
-      Problem(std::move(found));
+      Problem({fault, begin.group, begin.attempt, HostOf(begin), "", id});
     };
-    std::vector<char> seen(planned.size(), 0);
-    std::vector<ReportCase> ordered(planned.size());
-    for (ShardCase& item : cases) {
-      const std::string id = item.result.id();
-      const auto index = static_cast<std::size_t>(item.index);
-      if (item.index < 0 || index >= planned.size() || planned[index] != id) {
-        refuse(MergeFault::kUnknownCase, id);
-      } else if (seen[index]++ != 0) {
-        refuse(MergeFault::kDoubledCase, id);
-      } else {
-        if (!item.deaths.empty()) record_.retried.push_back({id, std::move(item.deaths)});
-        ordered[index] = std::move(item.result);
-      }
-    }
-    for (std::size_t i = 0; i < planned.size(); ++i) {
-      if (seen[i] == 0)
-        refuse(MergeFault::kMissingCase, planned[i]);
-      else
-        group.cases.push_back(std::move(ordered[i]));
+    const PlanGroup& planned = plan_.groups[static_cast<std::size_t>(begin.group)];
+    for (std::optional<ShardCase>& item : InOrder(planned, std::move(cases), refuse)) {
+      if (!item) continue;
+      if (!item->deaths.empty()) record_.retried.push_back({item->result.id(), std::move(item->deaths)});
+      group.totals.Add(AsWritten(std::move(item->result)));
     }
     group.spoken_for = group.merged = true;
+    group.file = std::move(file);
     group.environment = std::move(begin.environment);
     group.end = std::move(end);
   }
@@ -269,7 +301,8 @@ class Merger {
     }
   }
 
-  Report Whole() {
+  // The report without its cases, as it is written.
+  Report Rest() {
     Report report;
     report.kind = "run";
     TakeFrom(plan_, &report);
@@ -281,7 +314,6 @@ class Merger {
       if (std::exchange(first, false)) report.environment = group.environment;
       AddGpus(group, &gpus);
       report.finished = std::max({report.finished, group.end.finished, report.started});
-      std::move(group.cases.begin(), group.cases.end(), std::back_inserter(report.cases));
     }
     report.environment.gpus = std::move(gpus);
     report.duration_s = std::max(0.0, SecondsOf(report.finished) - SecondsOf(report.started));
@@ -289,7 +321,7 @@ class Merger {
     report.complete = problems_.empty();
     if (!report.complete) report.finished.clear();
     report.distribution = std::move(record_);
-    return report;
+    return AsWritten(std::move(report));
   }
 
   const MergeInput& input_;
@@ -320,5 +352,11 @@ std::string Describe(const MergeProblem& problem, const MergeInput& input) {
 }
 
 MergeResult Merge(const MergeInput& input) { return Merger(input).Merge(); }
+
+Report WholeReport(const MergeResult& merged) {
+  Report report = merged.rest;
+  merged.cases([&](const ReportCase& item) { report.cases.push_back(item); });
+  return report;
+}
 
 }  // namespace assay
