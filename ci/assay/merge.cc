@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include "ci/assay/bench_table.h"
 #include "ci/assay/commands.h"
 #include "ci/assay/plan.h"
 #include "ci/assay/terminal.h"
@@ -50,6 +51,7 @@ int MergeCommand(const MergeArguments& arguments, const CaseLister& list) {
   AtomicFile file(arguments.report);
   WriteReport(report, merged.totals, merged.cases, [&](std::string_view piece) { file.Write(piece); });
   file.Place();
+  PrintRows(report);
   const std::string verdict = merged.totals.tally.Summarise(report).verdict;
   Tell("{}: {} of {} cases in {} groups\nreport: {}\n", Colorized(verdict, verdict, stdout),
        merged.totals.tally.cases(), report.selected, report.distribution->groups.size(), arguments.report);

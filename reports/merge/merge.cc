@@ -37,15 +37,15 @@ double SecondsOf(const std::string& time) {
   return static_cast<double>(::timegm(&parts)) + fraction;
 }
 
-// The cases of a group in the plan's order; none where there is no such record. What does not belong there, and what is
-// missing, is said to `refuse`.
+// The records of a group in the plan's order; none where there is no such record. What does not belong there, and what
+// is missing, is said to `refuse`.
 std::vector<std::optional<ShardCase>> InOrder(const PlanGroup& group, std::vector<ShardCase> cases,
                                               const std::function<void(MergeFault, const std::string& id)>& refuse) {
-  std::vector<std::optional<ShardCase>> ordered(group.cases.size());
+  std::vector<std::optional<ShardCase>> ordered(static_cast<std::size_t>(ItemsOf(group)));
   for (ShardCase& item : cases) {
     const std::string id = item.result.id();
     const auto index = static_cast<std::size_t>(item.index);
-    if (item.index < 0 || index >= ordered.size() || group.cases[index] != id)
+    if (item.index < 0 || index >= ordered.size() || ItemOf(group, item.index) != id)
       refuse(MergeFault::kUnknownCase, id);
     else if (ordered[index])
       refuse(MergeFault::kDoubledCase, id);
@@ -53,7 +53,7 @@ std::vector<std::optional<ShardCase>> InOrder(const PlanGroup& group, std::vecto
       ordered[index] = std::move(item);
   }
   for (std::size_t i = 0; i < ordered.size(); ++i)
-    if (!ordered[i]) refuse(MergeFault::kMissingCase, group.cases[i]);
+    if (!ordered[i]) refuse(MergeFault::kMissingCase, ItemOf(group, static_cast<std::int64_t>(i)));
   return ordered;
 }
 
@@ -70,8 +70,22 @@ void TakeCases(const MergeInput& input, const MergedFile& file, const std::funct
   std::vector<ShardCase> cases;
   ReadShard(text, [&](ShardCase item) { cases.push_back(std::move(item)); });
   const PlanGroup& group = input.plan.groups[static_cast<std::size_t>(file.group)];
-  for (std::optional<ShardCase>& item : InOrder(group, std::move(cases), [](MergeFault, const std::string&) {}))
+  std::vector<std::optional<ShardCase>> ordered =
+      InOrder(group, std::move(cases), [](MergeFault, const std::string&) {});
+  ordered.resize(group.cases.size());  // without what is timed
+  for (std::optional<ShardCase>& item : ordered)
     if (item) take(AsWritten(std::move(item->result)));
+}
+
+// A benchmark whose workers died has no row of its own.
+std::vector<ReportBenchmark> RowsOf(const ShardCase& item) {
+  if (item.timed) return item.timed->rows;
+  ReportBenchmark row;
+  row.name = item.result.name;
+  row.axes = item.result.axes;
+  row.status = item.result.status;
+  row.reason = item.result.reason;
+  return {row};
 }
 
 // Which lease may speak for each group, and which ones could once.
@@ -159,6 +173,8 @@ class Merger {
     bool merged = false;
     MergedFile file;
     CaseTotals totals;
+    std::vector<ReportBenchmark> rows;
+    std::vector<HardwareLimits> limits;
     Environment environment;
     ShardEnd end;
   };
@@ -171,7 +187,8 @@ class Merger {
     std::unordered_set<std::string_view> planned;
     std::vector<std::string> extra, twice;
     for (const PlanGroup& group : plan_.groups)
-      for (const std::string& id : group.cases) {
+      for (std::int64_t i = 0; i < ItemsOf(group); ++i) {
+        const std::string& id = ItemOf(group, i);
         if (!planned.insert(id).second) twice.push_back(id);
         if (!listed.contains(id)) extra.push_back(id);
       }
@@ -278,7 +295,12 @@ class Merger {
     for (std::optional<ShardCase>& item : InOrder(planned, std::move(cases), refuse)) {
       if (!item) continue;
       if (!item->deaths.empty()) record_.retried.push_back({item->result.id(), std::move(item->deaths)});
-      group.totals.Add(AsWritten(std::move(item->result)));
+      if (item->index < static_cast<std::int64_t>(planned.cases.size())) {
+        group.totals.Add(AsWritten(std::move(item->result)));
+        continue;
+      }
+      for (ReportBenchmark& row : RowsOf(*item)) group.rows.push_back(std::move(row));
+      if (item->timed && item->timed->limits) group.limits.push_back(*item->timed->limits);
     }
     group.spoken_for = group.merged = true;
     group.file = std::move(file);
@@ -301,10 +323,21 @@ class Merger {
     }
   }
 
+  // A report has one set of limits a mode, and its rows follow from them: those that the first group measured.
+  static void AddRows(Group& group, Report* report) {
+    for (const HardwareLimits& measured : group.limits)
+      if (std::none_of(report->limits.begin(), report->limits.end(),
+                       [&](const HardwareLimits& known) { return known.dtype == measured.dtype; }))
+        report->limits.push_back(measured);
+    for (ReportBenchmark& row : group.rows) {
+      row.floor_s = FloorOf(row, report->limits);
+      report->benchmarks.push_back(std::move(row));
+    }
+  }
+
   // The report without its cases, as it is written.
   Report Rest() {
     Report report;
-    report.kind = "run";
     TakeFrom(plan_, &report);
     report.environment.build = plan_.build;
     bool first = true;
@@ -313,6 +346,7 @@ class Merger {
       if (!group.merged) continue;
       if (std::exchange(first, false)) report.environment = group.environment;
       AddGpus(group, &gpus);
+      AddRows(group, &report);
       report.finished = std::max({report.finished, group.end.finished, report.started});
     }
     report.environment.gpus = std::move(gpus);
@@ -340,8 +374,8 @@ std::string Describe(const MergeProblem& problem, const MergeInput& input) {
   std::string text(Name(problem.fault));
   if (problem.group) {
     const PlanGroup& group = input.plan.groups[static_cast<std::size_t>(*problem.group)];
-    text +=
-        fmt::format(": group {} ({} on {}, {} cases)", *problem.group, group.model, group.device, group.cases.size());
+    text += fmt::format(": group {} ({} on {}, {} cases{})", *problem.group, group.model, group.device,
+                        group.cases.size(), group.rows.empty() ? "" : fmt::format(", {} rows", group.rows.size()));
   }
   if (problem.attempt > 0) text += fmt::format("{} attempt {}", problem.group ? "," : ":", problem.attempt);
   if (!problem.host.empty()) text += " on host " + problem.host;

@@ -44,7 +44,10 @@ Plan SmallPlan(std::size_t groups, std::size_t cases) {
 
 std::vector<std::string> PopulationOf(const Plan& plan) {
   std::vector<std::string> ids;
-  for (const PlanGroup& group : plan.groups) ids.insert(ids.end(), group.cases.begin(), group.cases.end());
+  for (const PlanGroup& group : plan.groups) {
+    ids.insert(ids.end(), group.cases.begin(), group.cases.end());
+    ids.insert(ids.end(), group.rows.begin(), group.rows.end());
+  }
   return ids;
 }
 
@@ -384,6 +387,69 @@ TEST(Merge, WritesInPiecesWhatIsWrittenAtOnce) {
   }
 }
 
+// Two nodes time a row each in one mode, against limits of their own; the row of a third killed its workers.
+TEST(Merge, CarriesWhatWasTimed) {
+  ShardSet set{SmallPlan(3, 1), {}, {}, {}};
+  const auto row_at = [](std::size_t group) {
+    ReportBenchmark row = MakeRow();
+    row.axes.Set("n", static_cast<std::int64_t>(group));
+    row.covering_cases = {CaseAt(group, 1, 0).result.id()};
+    return row;
+  };
+  for (std::size_t g = 0; g < 3; ++g) set.plan.groups[g].rows = {row_at(g).id()};
+  set.population = PopulationOf(set.plan);
+  for (std::size_t g = 0; g < 3; ++g) {
+    set.leases.push_back(LeaseAt(static_cast<std::int64_t>(g), 1));
+    ShardLines lines;
+    std::string text = lines.Line(BeginOf(set.plan, set.leases[g])) + lines.Line(CaseAt(g, 1, 0));
+    ShardCase item{
+        1,
+        {},
+        StandIn(row_at(g)),
+        TimedRows{{row_at(g)}, HardwareLimits{"fp32", 1e12 * static_cast<double>(g + 1), 2e12, 6e14, "copy"}}};
+    if (g == 2) {
+      item.timed.reset();
+      item.deaths = {"ended by SIGKILL", "ended by SIGKILL"};
+      item.result.status = Status::kError;
+      item.result.reason = "crash: its worker ended by SIGKILL, twice";
+    }
+    text += lines.Line(item);
+    set.files[NameOf(set.leases[g])] = text + lines.Line(ShardEnd{2, "2026-01-01T00:01:00.000Z", 60, 1, 0, {}});
+  }
+  {
+    const MergeInput input = set.Input();
+    const MergeResult merged = Merge(input);
+    ASSERT_TRUE(merged.problems.empty()) << Said(merged.rest);
+    const std::string text = ReportTextOf(merged);
+    EXPECT_TRUE(SchemaProblems(text).empty()) << SchemaProblems(text).front();
+    EXPECT_TRUE(ConsistencyProblems(text).empty()) << ConsistencyProblems(text).front();
+    const Report report = FromJson(text);
+    EXPECT_EQ(report.kind, "bench");
+    EXPECT_EQ(report.cases.size(), 3u);
+    EXPECT_EQ(report.selected, 3);
+    ASSERT_EQ(report.benchmarks.size(), 3u);
+    ASSERT_EQ(report.limits.size(), 1u) << "those that the first group measured";
+    for (std::size_t g = 0; g < 2; ++g) EXPECT_NEAR(report.benchmarks[g].floor_s, 4e9 / 1e12, 1e-6);
+    EXPECT_EQ(report.benchmarks[2].status, Status::kError);
+    EXPECT_EQ(report.benchmarks[2].id(), row_at(2).id());
+    EXPECT_EQ(report.distribution->retried.size(), 1u);
+    EXPECT_EQ(VerdictOf(merged), "FAIL");
+  }
+  // A row that is nowhere is missing as a case would be.
+  set.population.push_back("bench.decode/unplanned");
+  const MergeInput unplanned = set.Input();
+  EXPECT_TRUE(Found(Merge(unplanned), MergeFault::kPopulation));
+  set.population.pop_back();
+  ShardLines lines;
+  set.files[NameOf(set.leases[1])] = lines.Line(BeginOf(set.plan, set.leases[1])) + lines.Line(CaseAt(1, 1, 0)) +
+                                     lines.Line(ShardEnd{1, "2026-01-01T00:01:00.000Z", 60, 1, 0, {}});
+  const MergeInput missing = set.Input();
+  const MergeResult merged = Merge(missing);
+  ASSERT_EQ(merged.problems.size(), 1u) << Said(merged.rest);
+  EXPECT_EQ(merged.problems.front().fault, MergeFault::kMissingCase);
+  EXPECT_EQ(merged.problems.front().why, row_at(1).id());
+}
+
 TEST(Merge, RefusesAFileThatChangedAfterItWasChecked) {
   Random random(5);
   ShardSet set = SoundSet(random);
@@ -447,6 +513,8 @@ TEST(Merge, KeepsWhatCouldBeMergedAndNeverPasses) {
 TEST(Plan, ReadsWhatItWroteAndRefusesWhatWasEdited) {
   Plan plan = SmallPlan(3, 2);
   plan.inputs.models = {"tiny-llama"};
+  plan.inputs.timing = {{"decode"}, {"512"}, {1, 8}, {512}, 0.5};
+  plan.groups[0].rows = {"bench.decode/tiny-llama/fp32/cuda/n=1/context=512"};
   plan.bundles = Bundled(plan.groups, 2);
   const std::string text = PlanText(plan);
   EXPECT_EQ(PlanText(PlanFrom(text)), text);
@@ -458,7 +526,7 @@ TEST(Plan, ReadsWhatItWroteAndRefusesWhatWasEdited) {
     EXPECT_THROW(PlanFrom(other), ReportError) << other.substr(at, 20);
   }
   std::string version = text;
-  version.replace(version.find("\"1.0.0\""), 7, "\"2.0.0\"");
+  version.replace(version.find("\"2.0.0\""), 7, "\"3.0.0\"");
   EXPECT_THROW(PlanFrom(version), ReportVersionError);
 }
 
