@@ -24,6 +24,8 @@ line() {
 }
 # said TEXT FILE: 0 where the file has it.
 said() { grep -qF -- "$1" "$2"; }
+# number FORMULA: its value, 0 or 1 of a comparison.
+number() { awk "BEGIN { printf \"%.4g\", $1 }"; }
 first() { local list; list=$(IFS=,; echo "${gpus[*]:0:$1}"); echo "$list"; }
 
 # spread COUNT: the suites on so many GPUs; sets took (seconds).
@@ -33,7 +35,7 @@ spread() {
   CUDA_VISIBLE_DEVICES=$(first "$1") "$assay" run --model "$models" --device cuda --dtype "$dtypes" --executor local \
     --report "$out/gpus-$1.json.gz" >"$out/gpus-$1.txt" 2>&1
   code=$?
-  took=$(echo "$(date +%s.%N) - $start" | bc)
+  took=$(number "$(date +%s.%N) - $start")
   [ $code -eq 0 ] || tail -n 5 "$out/gpus-$1.txt"
 }
 
@@ -46,9 +48,9 @@ for wanted in 2:1.8 4:3.4; do
   count=${wanted%:*} times=${wanted#*:}
   [ ${#gpus[@]} -ge "$count" ] || continue
   spread "$count"
-  ratio=$(echo "scale=2; $alone / $took" | bc)
+  ratio=$(number "$alone / $took")
   line "$count GPUs: all suites" "$took s, $ratio x, code $code" ">= $times x, code 0" \
-    $((code + $(echo "$ratio < $times" | bc)))
+    $((code + $(number "$ratio < $times")))
   "$assay" gate --reports "$out/gpus-1.json.gz" "$out/gpus-$count.json.gz" >"$out/gate-$count.txt" 2>&1
   code=$?
   line "$count GPUs: the same verdicts" "code $code" 'code 0' $code
@@ -129,7 +131,7 @@ spread, alone = (times(path) for path in sys.argv[1:])
 print(f"{100 * max(abs(spread[key] / alone[key] - 1) for key in alone):.1f}")
 END
 )
-line '... against assay bench, the row that differs most' "$slowest %" '< 5 %' "$(echo "${slowest:-100} > 5" | bc)"
+line '... against assay bench, the row that differs most' "$slowest %" '< 5 %' "$(number "${slowest:-100} > 5")"
 printf '%-52s %-34s %-26s\n' what found expected
 printf '%s\n' "${table[@]}"
 exit $failed

@@ -121,9 +121,10 @@ def main():
         run_folder, report = os.path.join(folder, f"run{at}"), os.path.join(folder, f"report{at}.json")
         full = at % 7 == 3
         clock = os.path.join(folder, "clock") if libraries and at % 3 == 1 else None
-        # The clock of the day jumps; the one that only counts, by which waiting is done, does not, as in a kernel.
+        # The clock of the day jumps; the one that only counts and times that files have do not, as in a kernel.
         of_run = dict(quiet, env=dict(environment, LD_PRELOAD=libraries[0], FAKETIME_TIMESTAMP_FILE=clock,
-                                      FAKETIME_NO_CACHE="1", FAKETIME_DONT_FAKE_MONOTONIC="1")) if clock else quiet
+                                      FAKETIME_NO_CACHE="1", NO_FAKE_STAT="1",
+                                      FAKETIME_DONT_FAKE_MONOTONIC="1")) if clock else quiet
         if clock:
             set_clock(clock, draw.choice(JUMPS))
         small_disk.bytes = draw.choice([8192, 26000, 32000])
