@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs spread over the GPUs of one machine, which must have two or more of one kind: how much faster two are (and four,
-# where there are four), a worker whose device is gone, a shard file of another GPU, a worker that waits for memory which
-# another process holds, benchmarks timed by workers. Ends with a table; 1 when a line of it is not as expected.
+# Runs spread over the GPUs of one machine, which must have two or more of one kind: how much faster two are (and four
+# where there are four), a worker whose device is gone, a shard file of another GPU, a worker that waits for memory
+# which another process holds, benchmarks timed by workers. Ends with a table; 1 when a line of it is not as expected.
 # Usage: ci/spread_on_gpus.sh ASSAY ASSAY_WITH_PLANTED_CASES FOLDER; reports go to FOLDER.
 # ASSAY_MODELS (default: *-nano,tiny-*) and ASSAY_DTYPES (default: bf16) choose what the speed is measured on.
 set -u
@@ -25,7 +25,7 @@ line() {
 # said TEXT FILE: 0 where the file has it.
 said() { grep -qF -- "$1" "$2"; }
 # number FORMULA: its value, 0 or 1 of a comparison.
-number() { awk "BEGIN { printf \"%.4g\", $1 }"; }
+number() { awk "BEGIN { printf \"%.4g\", ($1) }"; }
 first() { local list; list=$(IFS=,; echo "${gpus[*]:0:$1}"); echo "$list"; }
 
 # spread COUNT: the suites on so many GPUs; sets took (seconds).
@@ -58,16 +58,20 @@ for wanted in 2:1.8 4:3.4; do
   line "$count GPUs: named in the report" "$places" "$count" $((places != count))
 done
 
-# A device that is gone: one leg of a matrix sees none. Its shard file is refused by name; on another device it is mended.
+# A device that is gone: one leg of a matrix sees none. Its shard file is refused by name, and mended on another device.
 "$assay" plan "${small[@]}" --gpu "${kind#NVIDIA }" --workers 4 --bundles 2 --out plan.json >/dev/null || exit 1
-leg() { CUDA_VISIBLE_DEVICES=$1 "$assay" run --executor files --plan plan.json --bundle "$2" --attempt "$3" --run "parts/$2-$3"; }
+leg() { # leg DEVICE BUNDLE ATTEMPT
+  CUDA_VISIBLE_DEVICES=$1 "$assay" run --executor files --plan plan.json --bundle "$2" --attempt "$3" \
+    --run "parts/$2-$3"
+}
 leg "${gpus[0]}" 0 1 >said 2>&1
 leg $absent 1 1 >>said 2>&1
 "$assay" merge parts --plan plan.json --report lost.json >refused 2>&1
 code=$?
 said 'wrong_gpu: group' refused && said 'on no GPU' refused
 named=$?
-line 'a worker whose device is gone' "code $code, $(grep -o -m1 'on no GPU' refused)" 'code 4, on no GPU' $((named + (code != 4)))
+line 'a worker whose device is gone' "code $code, $(grep -o -m1 'on no GPU' refused)" 'code 4, on no GPU' \
+  $((named + (code != 4)))
 leg "${gpus[1]}" 1 2 >said 2>&1
 "$assay" merge parts --plan plan.json --report mended.json >mended 2>&1
 code=$?
@@ -80,7 +84,8 @@ CUDA_VISIBLE_DEVICES=${gpus[0]} "$assay" run --executor files --plan other.json 
 code=$?
 said "on '$kind', the plan asks for 'of another kind'" refused
 named=$?
-line 'a shard file of another GPU' "code $code, $(grep -o -m1 wrong_gpu refused)" 'code 4, wrong_gpu' $((named + (code != 4)))
+line 'a shard file of another GPU' "code $code, $(grep -o -m1 wrong_gpu refused)" 'code 4, wrong_gpu' \
+  $((named + (code != 4)))
 
 # A worker dies while another process holds memory of its device: the next one starts once that is free again.
 mapfile -t ids < <("$planted" list --cases --model tiny-llama --device cuda --dtype fp32 --suite Decode)
@@ -89,7 +94,8 @@ hold() { # hold SECONDS BYTES: of the first device
 import ctypes, sys, time
 cuda = ctypes.CDLL("libcuda.so.1")
 device, context, held = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_uint64()
-for code in (cuda.cuInit(0), cuda.cuDeviceGet(ctypes.byref(device), 0), cuda.cuCtxCreate_v2(ctypes.byref(context), 0, device),
+for code in (cuda.cuInit(0), cuda.cuDeviceGet(ctypes.byref(device), 0),
+             cuda.cuCtxCreate_v2(ctypes.byref(context), 0, device),
              cuda.cuMemAlloc_v2(ctypes.byref(held), ctypes.c_size_t(int(sys.argv[2])))):
     assert code == 0, code
 time.sleep(float(sys.argv[1]))
@@ -111,22 +117,25 @@ wait $holder
 wait $coordinator
 code=$?
 unset ASSAY_PLANTED
+[ "$meanwhile" = 0 ] && said 'ran again' "$out/held.txt"
+waited=$?
 line 'a worker waits for memory that another holds' "$meanwhile meanwhile, then code $code" '0 meanwhile, then code 0' \
-  $((code + ([ "$meanwhile" = 0 ]; echo $?)))
+  $((code + waited))
 
 # What is timed, a GPU for each group; beside it the same in one process.
 timed=(gemma4-nano,qwen3-nano --device cuda --dtype bf16 --what decode --n 1,8 --ctx 512 --seconds 2)
 "$assay" plan "${timed[@]}" --exclude '*' --out timed.json >said 2>&1 || cat said
-CUDA_VISIBLE_DEVICES=$(first 2) "$assay" run --executor local --plan timed.json --run timed --report "$out/timed.json.gz" \
-  >"$out/timed.txt" 2>&1
+CUDA_VISIBLE_DEVICES=$(first 2) "$assay" run --executor local --plan timed.json --run timed \
+  --report "$out/timed.json.gz" >"$out/timed.txt" 2>&1
 code=$?
-line 'rows timed by workers of two GPUs' "code $code, $(zcat "$out/timed.json.gz" | grep -c '"figures"') rows" 'code 0, 4 rows' \
-  $((code + ($(zcat "$out/timed.json.gz" | grep -c '"figures"') != 4)))
+rows=$(zcat "$out/timed.json.gz" | grep -c '"figures"')
+line 'rows timed by workers of two GPUs' "code $code, $rows rows" 'code 0, 4 rows' $((code + (rows != 4)))
 CUDA_VISIBLE_DEVICES=${gpus[0]} "$assay" bench "${timed[@]}" --report "$out/bench.json.gz" >"$out/bench.txt" 2>&1
 slowest=$(python3 - "$out/timed.json.gz" "$out/bench.json.gz" <<'END'
 import gzip, json, sys
 def times(path):
-    return {json.dumps(row["axes"]): row["figures"]["p50_s"] for row in json.load(gzip.open(path))["benchmarks"] if "figures" in row}
+    rows = json.load(gzip.open(path))["benchmarks"]
+    return {json.dumps(row["axes"]): row["figures"]["p50_s"] for row in rows if "figures" in row}
 spread, alone = (times(path) for path in sys.argv[1:])
 print(f"{100 * max(abs(spread[key] / alone[key] - 1) for key in alone):.1f}")
 END
