@@ -32,7 +32,7 @@ packages=(build-essential cmake ninja-build git libfmt-dev nlohmann-json3-dev li
 # Programs that tests call: readers of exports (compare.py of Google Benchmark needs SciPy and does not say so), a browser
 # for the trend page, and Slurm.
 readers=(python3 python3-junitparser libbenchmark-tools python3-scipy chromium chromium-driver python3-selenium
-         sqlite3 slurm-wlm dash zsh python3-venv)
+         sqlite3 slurm-wlm dash zsh python3-venv faketime)
 clang=(clang libomp-dev)
 jobs=${JOBS:-$(nproc)}
 # Threads that spin while they wait starve their neighbours on a busy machine.

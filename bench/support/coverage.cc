@@ -2,11 +2,12 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace assay {
 
-const CoverageRunner::Outcome& CoverageRunner::Run(const Case& item) {
+const CoverageRunner::Outcome& CoverageRunner::Outcomes(const Case& item) {
   const auto known = outcomes_.find(item.id());
   if (known != outcomes_.end()) return known->second;
   const CaseOutcome outcome = runner_.Run(item);
@@ -26,7 +27,7 @@ Coverage CoverageRunner::Run(const BenchCase& item) {
   }
   coverage = {Status::kPass, "", Verdict::kMatch, {}, {}};
   for (const Case& one : cases) {
-    const Outcome& outcome = Run(one);
+    const Outcome& outcome = Outcomes(one);
     coverage.cases.push_back(outcome.report.id());
     coverage.kernels.insert(outcome.kernels.begin(), outcome.kernels.end());
     coverage.verdict = Worse(coverage.verdict, CaseVerdict(outcome.report));
@@ -42,6 +43,18 @@ void CoverageRunner::FillTolerance(const Target& target, BenchSetting* setting) 
   const LogitTolerance& tolerance = bench_.references().Tolerance(target);
   setting->spread = tolerance.Between().hard;
   setting->tie = tolerance.TieBetween();
+}
+
+void CoverageRunner::Ready(const Target& target, BenchSetting* setting, const std::vector<Coverage*>& coverages) {
+  const auto passes = [](const Coverage* coverage) { return coverage->status == Status::kPass; };
+  if (std::none_of(coverages.begin(), coverages.end(), passes)) return;
+  try {
+    FillTolerance(target, setting);
+    bench_.ReleaseDevice();
+  } catch (const std::exception& error) {
+    for (Coverage* coverage : coverages)
+      if (passes(coverage)) coverage->status = Status::kError, coverage->reason = error.what();
+  }
 }
 
 }  // namespace assay

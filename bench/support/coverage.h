@@ -13,18 +13,24 @@ namespace assay {
 class CoverageRunner {
  public:
   // `done` receives every case that was run.
-  CoverageRunner(Workbench& bench, std::function<void(const ReportCase&)> done)
+  explicit CoverageRunner(
+      Workbench& bench, std::function<void(const ReportCase&)> done = [](const ReportCase&) {})
       : bench_(bench), runner_(bench), done_(std::move(done)) {}
   Coverage Run(const BenchCase& item);
+  const ReportCase& Run(const Case& item) { return Outcomes(item).report; }
   // What two computations of a row may differ by. Asks the reference unless both are exact.
   void FillTolerance(const Target& target, BenchSetting* setting);
+  // The same where any of the coverages passes, and frees what the cases hold on a device: engines need the room. Where
+  // that fails nothing may be timed, and the coverages say why.
+  void Ready(const Target& target, BenchSetting* setting, const std::vector<Coverage*>& coverages);
+  bool Lost(const Device& device) const { return runner_.Lost(device); }
 
  private:
   struct Outcome {
     ReportCase report;
     std::vector<std::string> kernels;
   };
-  const Outcome& Run(const Case& item);
+  const Outcome& Outcomes(const Case& item);
 
   Workbench& bench_;
   CaseRunner runner_;

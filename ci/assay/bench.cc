@@ -7,7 +7,6 @@
 #include <mutex>
 #include <optional>
 
-#include "bench/cases/cases.h"
 #include "bench/support/coverage.h"
 #include "bench/support/evidence.h"
 #include "bench/support/hardware_limits.h"
@@ -19,47 +18,31 @@
 #include "ci/assay/report_sink.h"
 #include "ci/assay/system.h"
 #include "ci/assay/terminal.h"
+#include "ci/assay/timing.h"
 #include "ci/assay/watch.h"
 #include "engine/ops/ops_factory.h"
 #include "reports/environment/begin.h"
 #include "suites/suites.h"
-#include "suites/support/names.h"
 
 namespace assay {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The benchmarks of one target.
-struct Group {
-  Target target;
-  std::vector<BenchCase> cases;
-};
-
-std::vector<std::string> BenchmarkNames() {
-  std::vector<std::string> names;
-  for (const BenchEntry& entry : Benchmarks()) names.emplace_back(entry.name);
-  return names;
+std::vector<TimingGroup> GroupsOf(Workbench& bench, const BenchArguments& arguments, const Device& device) {
+  return TimingGroupsOf(bench,
+                        {MatchModels(arguments.models),
+                         PrecisionsOf(arguments.dtypes),
+                         {device},
+                         arguments.seed,
+                         arguments.batch_invariant},
+                        arguments.timing);
 }
 
-std::vector<Group> GroupsOf(Workbench& bench, const BenchArguments& arguments, const Device& device) {
-  BenchInputs inputs{arguments.sessions, arguments.contexts, {}};
-  const std::vector<std::string> what = MatchNames("benchmark", arguments.what, BenchmarkNames());
-  for (const std::string& prompt : arguments.prompts) inputs.prompts.push_back(PrefillShapeFrom(prompt));
-  std::vector<Group> groups;
-  for (const Target& target : TargetsOf(bench, {MatchModels(arguments.models),
-                                                PrecisionsOf(arguments.dtypes),
-                                                {device},
-                                                arguments.seed,
-                                                arguments.batch_invariant}))
-    groups.push_back({target, ListBenchmarks(target, inputs, what)});
-  return groups;
-}
-
-BenchTable TableFor(const std::vector<Group>& groups) {
+BenchTable TableFor(const std::vector<TimingGroup>& groups) {
   std::size_t width = 4;
-  for (const Group& group : groups)
-    for (const BenchCase& item : group.cases) width = std::max(width, item.id().size() + (item.name == "ops" ? 28 : 0));
+  for (const TimingGroup& group : groups)
+    for (const BenchCase& item : group.rows) width = std::max(width, item.id().size() + (item.name == "ops" ? 28 : 0));
   return BenchTable(width);
 }
 
@@ -73,13 +56,13 @@ class BenchRun {
         evidence_(evidence),
         report_(std::move(report)),
         available_(DeviceAvailable(device).ok),
-        seconds_(arguments.seconds),
+        seconds_(arguments.timing.seconds),
         table_(table),
         start_(Clock::now()),
         activity_(available_ ? device : Device::Host()),
         sink_(arguments.report, arguments.exports, report_) {}
 
-  void Run(const Group& group) {
+  void Run(const TimingGroup& group) {
     BenchSetting setting;
     setting.seconds = seconds_;
     // First of all: where large models have come and gone, what is left of a device's memory was seen to copy 14 %
@@ -88,9 +71,9 @@ class BenchRun {
     const std::vector<Coverage> coverages =
         evidence_ == nullptr ? Cover(group, &setting) : CoveredBefore(group, &setting);
     BenchState state{bench_, group.target, setting, activity_};
-    for (std::size_t i = 0; i < group.cases.size(); ++i) {
-      Show(fmt::format("timing {}", group.cases[i].id()));
-      std::vector<ReportBenchmark> rows = TimeIfRight(group.cases[i], coverages[i], state);
+    for (std::size_t i = 0; i < group.rows.size(); ++i) {
+      Show(fmt::format("timing {}", group.rows[i].id()));
+      std::vector<ReportBenchmark> rows = TimeIfRight(group.rows[i], coverages[i], state);
       const std::lock_guard lock(mutex_);
       for (ReportBenchmark& row : rows) {
         progress_.Clear();
@@ -151,8 +134,8 @@ class BenchRun {
     progress_.Show(doing);
   }
 
-  // Runs the cases that cover the group, then frees what they hold on a device: engines need the room.
-  std::vector<Coverage> Cover(const Group& group, BenchSetting* setting) {
+  // Runs the cases that cover the group.
+  std::vector<Coverage> Cover(const TimingGroup& group, BenchSetting* setting) {
     CoverageRunner runner(bench_, [&](const ReportCase& outcome) {
       const std::lock_guard lock(mutex_);
       progress_.Clear();
@@ -161,25 +144,19 @@ class BenchRun {
       Update();
     });
     std::vector<Coverage> coverages;
-    for (const BenchCase& item : group.cases) {
+    for (const BenchCase& item : group.rows) {
       Show(fmt::format("covering {}", item.id()));
       coverages.push_back(runner.Run(item));
     }
-    const auto passes = [](const Coverage& coverage) { return coverage.status == Status::kPass; };
-    if (std::none_of(coverages.begin(), coverages.end(), passes)) return coverages;
-    try {
-      runner.FillTolerance(group.target, setting);
-      bench_.ReleaseDevice();
-    } catch (const std::exception& error) {
-      for (Coverage& coverage : coverages)
-        if (passes(coverage)) coverage.status = Status::kError, coverage.reason = error.what();
-    }
+    std::vector<Coverage*> all;
+    for (Coverage& coverage : coverages) all.push_back(&coverage);
+    runner.Ready(group.target, setting, all);
     return coverages;
   }
 
-  std::vector<Coverage> CoveredBefore(const Group& group, BenchSetting* setting) const {
+  std::vector<Coverage> CoveredBefore(const TimingGroup& group, BenchSetting* setting) const {
     std::vector<Coverage> coverages;
-    for (const BenchCase& item : group.cases) coverages.push_back(evidence_->Of(item, setting));
+    for (const BenchCase& item : group.rows) coverages.push_back(evidence_->Of(item, setting));
     return coverages;
   }
 
@@ -239,9 +216,9 @@ int BenchCommand(const BenchArguments& asked, const Invocation& invocation) {
   arguments.device = DeviceOf(provider.get(), asked.device);
   const Device device = ResolveDevice(arguments.device);
   Workbench bench(std::move(provider));
-  const std::vector<Group> groups = GroupsOf(bench, arguments, device);
+  const std::vector<TimingGroup> groups = GroupsOf(bench, arguments, device);
   std::vector<Target> targets;
-  for (const Group& group : groups) targets.push_back(group.target);
+  for (const TimingGroup& group : groups) targets.push_back(group.target);
   Report report = BeginReport("bench", invocation.argc, invocation.argv);
   report.seed = arguments.seed;
   report.models = ModelsOf(bench, targets);
@@ -252,7 +229,7 @@ int BenchCommand(const BenchArguments& asked, const Invocation& invocation) {
   BenchRun run(bench, std::move(report), device, arguments, TableFor(groups), evidence ? &*evidence : nullptr);
   {
     const RunWatch watch([&] { run.Tick(); }, [&](int signal) { run.Interrupted(signal); });
-    for (const Group& group : groups) run.Run(group);
+    for (const TimingGroup& group : groups) run.Run(group);
   }
   return run.Finish();
 }

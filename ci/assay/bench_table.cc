@@ -61,4 +61,14 @@ void BenchTable::Print(const HardwareLimits& limits) const {
        limits.copy_bytes_per_s * 1e-9, limits.read_bytes_per_s * 1e-9, limits.gemm_flops_per_s * 1e-12, limits.how);
 }
 
+void PrintRows(const Report& report) {
+  if (report.benchmarks.empty()) return;
+  std::size_t width = 0;
+  for (const ReportBenchmark& row : report.benchmarks) width = std::max(width, row.id().size());
+  const BenchTable table(width);
+  for (const HardwareLimits& limits : report.limits) table.Print(limits);
+  table.Header();
+  for (const ReportBenchmark& row : report.benchmarks) table.Row(row, report.limits);
+}
+
 }  // namespace assay

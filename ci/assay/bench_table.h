@@ -20,4 +20,7 @@ class BenchTable {
   std::size_t width_;
 };
 
+// Limits and rows of a report; nothing where nothing was timed.
+void PrintRows(const Report& report);
+
 }  // namespace assay

@@ -85,7 +85,7 @@ void PrintFailure(const ReportCase& item, const std::string& replay) {
     const std::string& detail = judgement.detail;
     if (!detail.empty()) Tell("{}", Wrapped(detail.size() <= kDetail ? detail : detail.substr(0, kDetail) + " ...", 4));
   }
-  Tell("  replay: {}\n", Uncut{replay});
+  if (!replay.empty()) Tell("  replay: {}\n", Uncut{replay});
 }
 
 std::string RequiredMissing(const RunControl& control) {

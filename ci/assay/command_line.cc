@@ -90,6 +90,29 @@ void AddRunning(CLI::App* command, Arguments* arguments) {
       ->check(Seed);
 }
 
+// What is timed, and at which shapes.
+void AddTiming(CLI::App* command, TimingInputs* timing) {
+  std::vector<std::string> abouts;
+  for (const BenchEntry& entry : Benchmarks()) abouts.push_back(fmt::format("{}: {}", entry.name, entry.about));
+  ListOption(command, "--what", &timing->what, fmt::format("{}", fmt::join(abouts, "; ")))
+      ->delimiter(',')
+      ->capture_default_str();
+  ListOption(command, "--n", &timing->sessions, "sessions decoded together")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::Range(1, DecodeBuckets().back()));
+  ListOption(command, "--ctx", &timing->contexts, "tokens in each session's cache when a step starts")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 24));
+  ListOption(command, "--prompt", &timing->prompts, "shape of a prefill: tokens (2048) or prompts x tokens (32x64)")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--seconds", timing->seconds, "timed repeats of a row; as long again at most to warm up")
+      ->capture_default_str()
+      ->check(Seconds);
+}
+
 // How commands that judge cases go about it.
 void AddControl(CLI::App* command, RunControl* control) {
   command->add_option("--require", control->require, "exit 4 unless a case ran on this device: host, cuda or cuda:N")
@@ -267,6 +290,7 @@ void CommandLine::AddPlan() {
       ->check(CLI::Range(1, 1 << 20));
   plan->add_option("--gpu", plan_.gpu, "what the name of each GPU must hold, such as h100");
   plan->add_option("--durations-from", plan_.durations_from, "report: how long cases took");
+  AddTiming(plan, &plan_.timing);
   plan->add_option("--out", plan_.out, "file to write")->required();
   plan->callback([this] { code_ = PlanCommand(planned_, plan_, invocation_, list_cases_of_); });
 }
@@ -387,29 +411,10 @@ void CommandLine::AddBench() {
              "checkpoint folder, GGUF file, embedded model or preset; commas separate, * and ? match names")
       ->capture_default_str();
   AddSystem(bench_command, &bench_.system);
-  std::vector<std::string> abouts;
-  for (const BenchEntry& entry : Benchmarks()) abouts.push_back(fmt::format("{}: {}", entry.name, entry.about));
-  ListOption(bench_command, "--what", &bench_.what, fmt::format("{}", fmt::join(abouts, "; ")))
-      ->delimiter(',')
-      ->capture_default_str();
-  ListOption(bench_command, "--n", &bench_.sessions, "sessions decoded together")
-      ->delimiter(',')
-      ->capture_default_str()
-      ->check(CLI::Range(1, DecodeBuckets().back()));
-  ListOption(bench_command, "--ctx", &bench_.contexts, "tokens in each session's cache when a step starts")
-      ->delimiter(',')
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 24));
-  ListOption(bench_command, "--prompt", &bench_.prompts,
-             "shape of a prefill: tokens (2048) or prompts x tokens (32x64)")
-      ->delimiter(',')
-      ->capture_default_str();
+  AddTiming(bench_command, &bench_.timing);
   AddRunning(bench_command, &bench_);
   bench_command->add_flag("--batch-invariant", bench_.batch_invariant,
                           "the mode in which a row's results do not depend on its batch");
-  bench_command->add_option("--seconds", bench_.seconds, "timed repeats of a row; as long again at most to warm up")
-      ->capture_default_str()
-      ->check(Seconds);
   bench_command->add_option("--evidence", bench_.evidence,
                             "report of an earlier run of this build on this device: its cases and limits hold for this "
                             "process, which only times");

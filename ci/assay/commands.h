@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "reports/format/report.h"
+#include "reports/merge/plan.h"
 
 namespace assay {
 
@@ -90,12 +91,18 @@ struct SpreadArguments {
 int RunCommand(const RunArguments& arguments, const SpreadArguments& spread, const Invocation& invocation,
                const CaseLister& list);
 
+// What is timed where nothing else is asked for.
+inline TimingInputs UsualTiming(std::vector<std::string> what) {
+  return {std::move(what), {"512", "2048", "32x64"}, {1, 8, 32}, {512}, 5};
+}
+
 struct PlanArguments {
   std::string out;             // file
   std::int64_t bundles = 0;    // 0: none
   std::int64_t workers = 0;    // groups are cut for so many; 0: a group a model
   std::string gpu;             // what the name of each GPU must hold
   std::string durations_from;  // report whose durations are taken for those to come; empty: rough ones
+  TimingInputs timing = UsualTiming({});
 };
 int PlanCommand(const RunArguments& arguments, const PlanArguments& plan, const Invocation& invocation,
                 const CaseLister& list);
@@ -139,12 +146,10 @@ struct GoldenArguments {
 int GoldenCommand(const GoldenArguments& arguments, const Invocation& invocation);
 
 struct BenchArguments {
-  std::vector<std::string> models = {"gemma4-nano"}, dtypes = {"bf16"}, what = {"decode"},
-                           prompts = {"512", "2048", "32x64"};
-  std::vector<int> sessions = {1, 8, 32}, contexts = {512};
+  std::vector<std::string> models = {"gemma4-nano"}, dtypes = {"bf16"};
+  TimingInputs timing = UsualTiming({"decode"});
   std::string device = "auto";
   bool batch_invariant = false;
-  double seconds = 5;  // of a row
   std::uint64_t seed = 0;
   std::string evidence;  // an earlier report of this build on this device; empty: none
   std::string report;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "ci/assay/bench_table.h"
 #include "ci/assay/environment.h"
 #include "ci/assay/flips.h"
 #include "ci/assay/terminal.h"
@@ -142,7 +143,7 @@ void LiveRun::End(int place, const ReportCase& item) {
     PrintFailure(item, settings_.pasted(item));
     std::fflush(stdout);
   }
-  report_.cases.push_back(item);
+  Count(item);
   const Clock::time_point now = Clock::now();
   if (now - written_ < kUpdateEvery) return;
   report_.duration_s = Seconds(now - start_);
@@ -164,7 +165,11 @@ void LiveRun::Say(const std::string& line) {
 void LiveRun::Known(const ReportCase& result) {
   const std::lock_guard lock(mutex_);
   if (result.status == Status::kFail || result.status == Status::kError) ++failures_;
-  report_.cases.push_back(result);
+  Count(result);
+}
+
+void LiveRun::Count(const ReportCase& item) {
+  if (item.suite != "bench") report_.cases.push_back(item);
 }
 
 bool LiveRun::Stopped() {
@@ -214,6 +219,7 @@ void LiveRun::Abandon(const std::string& problem, int code) {
 void LiveRun::PrintAll(const ReportSummary& summary) {
   if (!settings_.control.quiet) {
     PrintTable(report_);
+    PrintRows(report_);
     if (report_.distribution) PrintPlaces(report_);
     PrintSkips(summary);
     for (const std::string& note : settings_.notes) Tell("{}\n", note);

@@ -56,6 +56,7 @@ class LiveRun : public RunEvents {
     Clock::time_point since;
   };
 
+  void Count(const ReportCase& item);  // of a row, which is no case, the merged report tells
   std::string Progress() const;
   std::string Oldest() const;  // id of the case that has run longest; empty: none runs
   void PrintAll(const ReportSummary& summary);

@@ -1,28 +1,25 @@
 #include <fmt/core.h>
 
+#include "ci/assay/bench_table.h"
 #include "ci/assay/commands.h"
 #include "ci/assay/plan.h"
 #include "ci/assay/terminal.h"
 #include "ci/spread/run_folder.h"
-#include "engine/base/check.h"
+#include "reports/format/digest.h"
 #include "reports/format/writer.h"
 
 namespace assay {
 namespace {
 
-struct Merged {
-  MergeResult result;
-  std::string text;  // of the report
+struct Folder {
+  Folder(const MergeArguments& arguments, const CaseLister& list)
+      : file(arguments.plan.empty() ? arguments.folder + "/plan.json" : arguments.plan),
+        plan(ReadPlan(file)),
+        input(MergeInputOf(plan, file, arguments.folder, PopulationOf(plan.inputs, list), "assay")) {}
+  const std::string file;
+  const Plan plan;
+  const MergeInput input;
 };
-
-Merged MergeFolder(const MergeArguments& arguments, const CaseLister& list) {
-  const std::string file = arguments.plan.empty() ? arguments.folder + "/plan.json" : arguments.plan;
-  const Plan plan = ReadPlan(file);
-  const MergeInput input = MergeInputOf(plan, file, arguments.folder, PopulationOf(plan.inputs, list), "assay");
-  Merged merged{assay::Merge(input), ""};
-  merged.text = ToJson(merged.result.report);
-  return merged;
-}
 
 void PrintProblems(const Report& report) {
   for (const std::string& problem : report.problems) Tell("{}\n", problem);
@@ -40,34 +37,42 @@ void PrintSuperseded(const Report& report) {
 }  // namespace
 
 int MergeCommand(const MergeArguments& arguments, const CaseLister& list) {
-  const Merged merged = MergeFolder(arguments, list);
-  const Report& report = merged.result.report;
+  const Folder folder(arguments, list);
+  const MergeResult merged = Merge(folder.input);
+  const Report& report = merged.rest;
   PrintProblems(report);
   PrintSuperseded(report);
-  const bool whole = merged.result.problems.empty();
+  const bool whole = merged.problems.empty();
   if (!whole && !arguments.allow_partial) {
     Tell("not merged: {} problem(s), {} of {} cases; --allow-partial writes an incomplete report\n",
-         merged.result.problems.size(), report.cases.size(), report.selected);
+         merged.problems.size(), merged.totals.tally.cases(), report.selected);
     return kExitIncomplete;
   }
-  WriteFileAtomically(arguments.report, merged.text);
-  const std::string verdict = Summarise(report).verdict;
-  Tell("{}: {} of {} cases in {} groups\nreport: {}\n", Colorized(verdict, verdict, stdout), report.cases.size(),
-       report.selected, report.distribution->groups.size(), arguments.report);
+  AtomicFile file(arguments.report);
+  WriteReport(report, merged.totals, merged.cases, [&](std::string_view piece) { file.Write(piece); });
+  file.Place();
+  PrintRows(report);
+  const std::string verdict = merged.totals.tally.Summarise(report).verdict;
+  Tell("{}: {} of {} cases in {} groups\nreport: {}\n", Colorized(verdict, verdict, stdout),
+       merged.totals.tally.cases(), report.selected, report.distribution->groups.size(), arguments.report);
   const int code = ExitCode(verdict);
   return whole || code != kExitPass ? code : static_cast<int>(kExitIncomplete);
 }
 
 int VerifyCommand(const MergeArguments& arguments, const CaseLister& list) {
-  const Merged merged = MergeFolder(arguments, list);
-  PrintProblems(merged.result.report);
-  if (!merged.result.problems.empty()) return kExitIncomplete;
-  if (ReadFile(arguments.report) != merged.text) {
+  const Folder folder(arguments, list);
+  const MergeResult merged = Merge(folder.input);
+  PrintProblems(merged.rest);
+  if (!merged.problems.empty()) return kExitIncomplete;
+  Sha256Stream found, expected;
+  ReadPieces(arguments.report, [&](std::string_view piece) { found.Add(piece); });
+  WriteReport(merged.rest, merged.totals, merged.cases, [&](std::string_view piece) { expected.Add(piece); });
+  if (found.Hex() != expected.Hex()) {
     Tell("{}: not what the shard files of {} give\n", arguments.report, arguments.folder);
     return kExitFailure;
   }
   Tell("{}: follows from its plan and {} shard files, byte for byte\n", arguments.report,
-       merged.result.report.distribution->groups.size());
+       merged.rest.distribution->groups.size());
   return kExitPass;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <utility>
 
 #include "ci/assay/case_run.h"
@@ -21,7 +22,18 @@ constexpr double kCaseTimeout = 600;  // seconds, where nothing else is asked fo
 // Workers end at about the same time when each takes several pieces; a piece pays for loading its model again.
 constexpr double kPiecesPerWorker = 4, kLeastPiece = 2;
 
-PlanInputs InputsOf(const RunArguments& arguments, const SuiteInputs& inputs) {
+SuiteInputs SuiteInputsOf(const PlanInputs& planned) {
+  SuiteInputs inputs;
+  inputs.models = planned.models;
+  inputs.dtypes = PrecisionsOf(planned.dtypes);
+  inputs.devices = {Device::FromName(planned.device)};
+  inputs.seed = planned.seed;
+  inputs.seeds = static_cast<int>(planned.seeds);
+  inputs.batch_invariant = planned.batch_invariant;
+  return inputs;
+}
+
+PlanInputs InputsOf(const RunArguments& arguments, const SuiteInputs& inputs, const TimingInputs& timing) {
   PlanInputs planned;
   planned.models = inputs.models;
   planned.suites = arguments.suites;
@@ -32,6 +44,7 @@ PlanInputs InputsOf(const RunArguments& arguments, const SuiteInputs& inputs) {
   planned.seed = inputs.seed;
   planned.seeds = inputs.seeds;
   planned.batch_invariant = inputs.batch_invariant;
+  planned.timing = timing;
   return planned;
 }
 
@@ -76,6 +89,32 @@ std::vector<PlanGroup> Cut(const CaseGroup& group, double timeout_s, double long
   return cut;
 }
 
+// What the plan times, without which the cases are.
+std::vector<TimingGroup> TimingOf(const PlanInputs& planned, Workbench& bench, std::vector<Case>* cases) {
+  if (planned.timing.what.empty()) return {};
+  SuiteInputs targets = SuiteInputsOf(planned);
+  targets.seeds = 1;
+  std::vector<TimingGroup> groups = TimingGroupsOf(bench, targets, planned.timing);
+  std::set<std::string> covering;
+  for (const TimingGroup& group : groups)
+    for (const Case& item : CoveringCases(bench, group)) covering.insert(item.id());
+  std::erase_if(*cases, [&](const Case& item) { return covering.contains(item.id()); });
+  return groups;
+}
+
+// The cases that cover the rows, then the rows, each of which is warmed up and timed.
+PlanGroup TimedGroup(const TimingGroup& timing, double seconds, double timeout_s, Workbench& bench) {
+  PlanGroup group{timing.target.label, timing.target.device.kind_name(), 0, 0, timeout_s, {}};
+  for (const CaseGroup& covering : GroupCases(bench, CoveringCases(bench, timing))) {
+    group.memory_bytes = std::max(group.memory_bytes, static_cast<std::int64_t>(covering.memory_bytes));
+    group.seconds += covering.seconds;
+    for (const Case& item : covering.cases) group.cases.push_back(item.id());
+  }
+  for (const BenchCase& row : timing.rows) group.rows.push_back(row.id());
+  group.seconds += 2 * seconds * static_cast<double>(group.rows.size());
+  return group;
+}
+
 }  // namespace
 
 Plan MakePlan(const RunArguments& arguments, const PlanArguments& asked, const Invocation& invocation,
@@ -90,12 +129,16 @@ Plan MakePlan(const RunArguments& arguments, const PlanArguments& asked, const I
   plan.created = begun.started;
   plan.argv = begun.argv;
   plan.build = begun.environment.build;
-  plan.inputs = InputsOf(arguments, inputs);
+  plan.inputs = InputsOf(arguments, inputs, asked.timing);
   plan.gpu = asked.gpu;
   plan.listed = static_cast<std::int64_t>(cases.size());
+  std::set<std::string> listed;
+  for (const Case& item : cases) listed.insert(item.id());
   cases = Selected(std::move(cases), arguments);
+  const std::vector<TimingGroup> timing = TimingOf(plan.inputs, bench, &cases);
   std::vector<Target> targets;
   for (const Case& item : cases) targets.push_back(item.target);
+  for (const TimingGroup& group : timing) targets.push_back(group.target);
   plan.models = ModelsOf(bench, targets);
   const Durations durations(asked.durations_from, bench, cases);
   double seconds = 0;
@@ -106,25 +149,30 @@ Plan MakePlan(const RunArguments& arguments, const PlanArguments& asked, const I
   RequireHostMemory(groups);
   for (const CaseGroup& group : groups)
     for (PlanGroup& piece : Cut(group, timeout_s, longest, durations)) plan.groups.push_back(std::move(piece));
+  for (const TimingGroup& group : timing) {
+    plan.groups.push_back(TimedGroup(group, asked.timing.seconds, timeout_s, bench));
+    for (const std::string& id : plan.groups.back().cases) plan.listed += listed.insert(id).second ? 1 : 0;
+  }
   if (asked.bundles > 0) plan.bundles = Bundled(plan.groups, static_cast<std::size_t>(asked.bundles));
   return plan;
 }
 
-std::vector<Case> CasesOf(const PlanInputs& planned, Workbench& bench, const CaseLister& list) {
-  SuiteInputs inputs;
-  inputs.models = planned.models;
-  inputs.dtypes = PrecisionsOf(planned.dtypes);
-  inputs.devices = {Device::FromName(planned.device)};
-  inputs.seed = planned.seed;
-  inputs.seeds = static_cast<int>(planned.seeds);
-  inputs.batch_invariant = planned.batch_invariant;
-  return SelectCases(list(bench, inputs, planned.suites), planned.patterns, planned.excluded);
+Listing ListingOf(const PlanInputs& planned, Workbench& bench, const CaseLister& list) {
+  Listing listing;
+  listing.cases = SelectCases(list(bench, SuiteInputsOf(planned), planned.suites), planned.patterns, planned.excluded);
+  listing.timing = TimingOf(planned, bench, &listing.cases);
+  return listing;
 }
 
 std::vector<std::string> PopulationOf(const PlanInputs& inputs, const CaseLister& list) {
   Workbench bench;
   std::vector<std::string> ids;
-  for (const Case& item : CasesOf(inputs, bench, list)) ids.push_back(item.id());
+  const Listing listing = ListingOf(inputs, bench, list);
+  for (const Case& item : listing.cases) ids.push_back(item.id());
+  for (const TimingGroup& group : listing.timing) {
+    for (const Case& item : CoveringCases(bench, group)) ids.push_back(item.id());
+    for (const BenchCase& row : group.rows) ids.push_back(row.id());
+  }
   return ids;
 }
 
@@ -145,14 +193,18 @@ int PlanCommand(const RunArguments& arguments, const PlanArguments& asked, const
     return kExitIncomplete;
   }
   WriteFileAtomically(asked.out, PlanText(plan));
-  Table table(">><<>>", {"group", "cases", "model", "device", "memory", "about"});
+  Table table(">>><<>>", {"group", "cases", "rows", "model", "device", "memory", "about"});
   for (const std::int64_t at : LongestFirst(plan.groups)) {
     const PlanGroup& group = plan.groups[static_cast<std::size_t>(at)];
-    table.Add({fmt::format("{}", at), fmt::format("{}", group.cases.size()), group.model, group.device,
-               HumanBytes(static_cast<double>(group.memory_bytes)), fmt::format("{:.1f} s", group.seconds)});
+    table.Add({fmt::format("{}", at), fmt::format("{}", group.cases.size()), fmt::format("{}", group.rows.size()),
+               group.model, group.device, HumanBytes(static_cast<double>(group.memory_bytes)),
+               fmt::format("{:.1f} s", group.seconds)});
   }
   table.Print(stdout);
-  Tell("plan: {}: {} cases in {} groups{}, hash {:.12}\n", asked.out, CasesOf(plan), plan.groups.size(),
+  std::size_t rows = 0;
+  for (const PlanGroup& group : plan.groups) rows += group.rows.size();
+  Tell("plan: {}: {} cases{} in {} groups{}, hash {:.12}\n", asked.out, CasesOf(plan),
+       rows == 0 ? "" : fmt::format(" and {} rows", rows), plan.groups.size(),
        plan.bundles.empty() ? "" : fmt::format(", {} bundles", plan.bundles.size()), PlanHash(plan));
   return kExitPass;
 }

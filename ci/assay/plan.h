@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ci/assay/commands.h"
+#include "ci/assay/timing.h"
 #include "reports/merge/plan.h"
 #include "suites/support/case.h"
 
@@ -15,8 +16,13 @@ namespace assay {
 Plan MakePlan(const RunArguments& arguments, const PlanArguments& plan, const Invocation& invocation,
               const CaseLister& list);
 
-// Of every plan of this build the same population: what the plan's selection lists here and now.
-std::vector<Case> CasesOf(const PlanInputs& inputs, Workbench& bench, const CaseLister& list);
+// What a plan's selection lists here and now. Cases that cover what is timed are run with it, and not among the others.
+struct Listing {
+  std::vector<Case> cases;
+  std::vector<TimingGroup> timing;
+};
+Listing ListingOf(const PlanInputs& inputs, Workbench& bench, const CaseLister& list);
+// Of every plan of this build the same population: the ids of all that is listed.
 std::vector<std::string> PopulationOf(const PlanInputs& inputs, const CaseLister& list);
 
 // Throws InputError unless this build made the plan.

@@ -133,6 +133,23 @@ Report BegunReport(const Plan& plan) {
   return report;
 }
 
+// What is timed comes last, and each of its groups has its device for itself: a GPU, of which a place is one, or all of
+// the host.
+std::vector<std::string> RunHere(const RunFolder& folder, LeaseBook& book, std::vector<std::int64_t> groups,
+                                 const std::string& device, int jobs, LiveRun& live, const std::atomic<bool>& stop) {
+  const auto timed = std::stable_partition(groups.begin(), groups.end(), [&](std::int64_t group) {
+    return folder.plan().groups[static_cast<std::size_t>(group)].rows.empty();
+  });
+  const auto run = [&](auto begin, auto end, int places) {
+    return begin == end ? std::vector<std::string>{}
+                        : RunLocally(folder, book, {begin, end}, Places(folder, device, places), live, stop);
+  };
+  std::vector<std::string> problems = run(groups.begin(), timed, jobs);
+  const std::vector<std::string> later = run(timed, groups.end(), device == "host" ? 1 : jobs);
+  problems.insert(problems.end(), later.begin(), later.end());
+  return problems;
+}
+
 // One job of a CI matrix: it runs a bundle, or a group, and leaves shard files for `assay merge`.
 int RunFiles(const RunFolder& folder, const SpreadArguments& spread, const std::string& device, LiveRun& live,
              const std::atomic<bool>& stop) {
@@ -209,17 +226,18 @@ int SpreadCommand(const RunArguments& arguments, const SpreadArguments& spread, 
       problems = RunOnSlurm(folder, *book, groups, {ThisProgram(), spread.sbatch, spread.bundles, spread.group >= 0},
                             live, stop);
     else if (RequiredMissing(arguments.control).empty())
-      problems = RunLocally(folder, *book, groups, Places(folder, device, spread.jobs), live, stop);
+      problems = RunHere(folder, *book, groups, device, spread.jobs, live, stop);
   }
   const MergeInput input =
       MergeInputOf(plan, folder.plan_file(), folder.path(), PopulationOf(plan.inputs, list), Quoted(ThisProgram()));
-  MergeResult merged = Merge(input);
-  merged.report.problems.insert(merged.report.problems.begin(), problems.begin(), problems.end());
+  const MergeResult merged = Merge(input);
+  Report report = WholeReport(merged);
+  report.problems.insert(report.problems.begin(), problems.begin(), problems.end());
   if (temporary && !merged.problems.empty()) {
     temporary->Keep();
     Tell("what workers left is in {}\n", folder.path());
   }
-  return live.Finish(std::move(merged.report));
+  return live.Finish(std::move(report));
 }
 
 int ElementCommand(const std::string& path, std::int64_t generation) {

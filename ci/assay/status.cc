@@ -43,7 +43,7 @@ int StatusCommand(const std::string& path) {
   });
   const std::map<std::int64_t, Lease> leases = NewestLeases(book);
   Table table(">><<><", {"group", "attempt", "model", "host", "cases", "state"});
-  std::int64_t done = 0, bad = 0, ended = 0;
+  std::int64_t done = 0, all = 0, bad = 0, ended = 0;
   double left = 0;
   for (std::size_t i = 0; i < plan.groups.size(); ++i) {
     const auto at = static_cast<std::int64_t>(i);
@@ -58,18 +58,21 @@ int StatusCommand(const std::string& path) {
       const std::optional<double> silence = Silence(file);
       state = silence ? fmt::format("runs, heard of {:.0f} s ago", *silence) : "given out";
     }
+    if (!plan.groups[i].rows.empty()) state += ", times";
     if (group.bad > 0) state += fmt::format(", {} failed", group.bad);
+    const std::int64_t planned = ItemsOf(plan.groups[i]);
     done += group.cases;
+    all += planned;
     bad += group.bad;
     ended += group.ended ? 1 : 0;
-    const auto planned = plan.groups[i].cases.size();
     left += plan.groups[i].seconds * (1 - static_cast<double>(group.cases) / static_cast<double>(planned));
     table.Add({fmt::format("{}", at), lease == leases.end() ? "" : fmt::format("{}", lease->second.attempt),
                plan.groups[i].model, group.host, fmt::format("{}/{}", group.cases, planned), state});
   }
   table.Print(stdout);
-  Tell("{} of {} cases, {} of {} groups, {} failed, about {:.0f} s of work left\n", done, CasesOf(plan), ended,
-       plan.groups.size(), bad, left);
+  const std::int64_t rows = all - CasesOf(plan);
+  Tell("{} of {} cases{}, {} of {} groups, {} failed, about {:.0f} s of work left\n", done, all,
+       rows == 0 ? "" : fmt::format(" ({} of them rows that are timed)", rows), ended, plan.groups.size(), bad, left);
   return kExitPass;
 }
 

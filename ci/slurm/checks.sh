@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs spread over a real Slurm cluster of three nodes on this machine: a whole one; a case that crashes; a coordinator
-# that is killed; a node that dies and whose results arrive late; refusals. Usage: ci/slurm/checks.sh ASSAY_WITH_PLANTED_CASES
+# that is killed; a node that dies and whose results arrive late; elements that are told to end, by a person and by their
+# time limit; refusals. Usage: ci/slurm/checks.sh ASSAY_WITH_PLANTED_CASES
 # Exit 77 with the reason where there can be no cluster.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -61,6 +62,38 @@ grep -q 'requeued, restart 1' said || bad "nothing was requeued: $(cat said)"
 [ "$(states node.json superseded)" -ge 1 ] || bad 'no late result was seen'
 report node.json node
 node_start n1
+
+echo '--- an element is told to end: what it had written stays, the rest is submitted again'
+# told_to_end RUN COUNT: its element ended when it was told to, with COUNT groups written or more, which were not run
+# again.
+told_to_end() {
+  local log written
+  log=$(grep -l 'told to end' "$1"/logs/job-*.log | head -1)
+  [ -n "$log" ] || { bad "no element of $1 says that it was told to end: $(tail -n 3 "$1"/logs/job-*.log)"; return; }
+  written=$(grep -o 'told to end: [0-9]*' "$log" | grep -o '[0-9]*$' | head -1)
+  [ "$written" -ge "$2" ] || bad "$log: $written groups were written before the end"
+  grep -q 'were left open by elements that ended: submitted again' said || bad "nothing was submitted again: $(cat said)"
+  [ "$(states "$1.json" merged)" -eq 4 ] || bad "$(states "$1.json" merged) groups of 4 are merged"
+  # A group that has a file has one: it was not run again.
+  [ "$(ls "$1"/shards/*.jsonl | wc -l)" -eq 4 ] || bad "a group was run twice: $(ls "$1/shards")"
+}
+export ASSAY_PLANTED='sleep=0.3 *'
+"$assay" run "${models[@]}" --suite Decode,Prefill "${slurm[@]}" --bundles 1 --run term --report term.json >said 2>&1 &
+coordinator=$!
+until [ "$(ls term/shards/*.jsonl 2>/dev/null | wc -l)" -ge 1 ]; do sleep 0.1; done
+until ls term/shards/*.part >/dev/null 2>&1; do sleep 0.05; done
+scancel --batch --signal=TERM --name="$(squeue --noheader --format=%j | head -1)"
+wait $coordinator || bad "a run whose element was told to end: $(cat said)"
+told_to_end term 1
+report term.json term
+
+echo '--- a time limit: Slurm sends SIGUSR1 before it'
+# It looks every 30 s, and sends the signal up to 30 s early: 10 to 40 s after an element's start, which has work for 45.
+export ASSAY_PLANTED='sleep=1.1 *'
+"$assay" run "${models[@]}" --suite Decode,Prefill "${slurm[@]}" --bundles 1 --run limit --report limit.json \
+  --sbatch=--time=1 --sbatch=--signal=B:USR1@20 >said 2>&1 || bad "a run with a time limit: $(cat said)"
+told_to_end limit 0
+report limit.json limit
 
 echo '--- a shard file that was damaged is run again alone'
 export ASSAY_PLANTED=''

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Runs of a tiny plan whose workers are killed and stopped at random, whose coordinator is killed, whose disk is full:
-every report is whole and equal to the undisturbed one, or what is wrong is said by name.
+"""Runs of a tiny plan whose workers are killed and stopped at random, whose coordinator is killed, whose disk is full,
+whose clock jumps (by libfaketime, package faketime; without it that is left out by name): every report is whole and
+equal to the undisturbed one, or what is wrong is said by name.
 
 Usage: chaos.py ASSAY_WITH_PLANTED_CASES [--runs N] [--seed S]; the last line counts; exit 1 when a run ended otherwise.
 """
 import argparse
 import collections
+import glob
 import json
 import os
 import random
@@ -19,6 +21,7 @@ import time
 
 SELECTION = ["tiny-llama,hf-tiny/qwen3,hf-tiny/mistral", "--device", "host", "--dtype", "fp32", "--suite", "Decode,Prefill"]
 TIMEOUT = 1.0  # seconds of a case: a worker that is stopped for longer is given up
+JUMPS = ["-2d", "-1h", "-3", "+0", "+3", "+1h", "+40d"]  # of the clock: what it is off by from then on
 NAMED = ("lost: ", "truncated: ", "empty: ", "edited: ", "File too large", "cannot write", "given up", "leases ")
 
 
@@ -43,8 +46,15 @@ def workers(parent):
     return found
 
 
-def disturb(draw, run, until):
-    """Kills, stops and continues workers, and at times the coordinator, until the run ends."""
+def set_clock(path, offset):
+    """All processes of the run see it at once, whenever they look."""
+    with open(path + ".new", "w") as file:
+        file.write(offset + "\n")
+    os.replace(path + ".new", path)
+
+
+def disturb(draw, run, until, clock):
+    """Kills, stops and continues workers, at times the coordinator, and sets the clock, until the run ends."""
     stopped, told = {}, collections.Counter()
     while run.poll() is None and time.monotonic() < until:
         time.sleep(draw.uniform(0.02, 0.25))
@@ -57,6 +67,9 @@ def disturb(draw, run, until):
         except OSError:
             break
         what = draw.choices(["kill", "stop", "term", "coordinator", "nothing"], [2, 2, 1, 0.5, 14])[0]
+        if clock and draw.random() < 0.3:
+            told["clock"] += 1
+            set_clock(clock, draw.choice(JUMPS))
         if what == "coordinator":
             told[what] += 1
             run.kill()
@@ -99,17 +112,27 @@ def main():
     expected = cases(calm)
     assert expected[0] == "PASS", expected[0]
     environment["ASSAY_PLANTED"] = "sleep=0.05 *"  # so that there is something to disturb
+    libraries = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+    if not libraries:
+        print("clock jumps skipped: no libfaketime here: package faketime")
     results, told, wrong = collections.Counter(), collections.Counter(), 0
     for at in range(arguments.runs):
         draw = random.Random(arguments.seed * 1_000_003 + at)
         run_folder, report = os.path.join(folder, f"run{at}"), os.path.join(folder, f"report{at}.json")
         full = at % 7 == 3
+        clock = os.path.join(folder, "clock") if libraries and at % 3 == 1 else None
+        # The clock of the day jumps; the one that only counts and times that files have do not, as in a kernel.
+        of_run = dict(quiet, env=dict(environment, LD_PRELOAD=libraries[0], FAKETIME_TIMESTAMP_FILE=clock,
+                                      FAKETIME_NO_CACHE="1", NO_FAKE_STAT="1",
+                                      FAKETIME_DONT_FAKE_MONOTONIC="1")) if clock else quiet
+        if clock:
+            set_clock(clock, draw.choice(JUMPS))
         small_disk.bytes = draw.choice([8192, 26000, 32000])
         command = [assay, "run", *SELECTION, "--jobs", "2", "--timeout", str(TIMEOUT), "--run", run_folder, "--report", report]
         said, code = "", None
         for _ in range(20):
-            run = subprocess.Popen(command, preexec_fn=small_disk if full else None, **quiet)
-            told += disturb(draw, run, time.monotonic() + 30)
+            run = subprocess.Popen(command, preexec_fn=small_disk if full else None, **of_run)
+            told += disturb(draw, run, time.monotonic() + 30, clock)
             said, _ = run.communicate(timeout=300)
             code = run.returncode
             if code != -signal.SIGKILL or not os.path.exists(os.path.join(run_folder, "plan.json")):
@@ -117,7 +140,8 @@ def main():
             command = [assay, "run", "--jobs", "2", "--run", run_folder, "--resume", "--report", report]
         told["full disk"] += full
         if code == 0 and cases(report) == expected and \
-                subprocess.run([assay, "verify", report, run_folder], **quiet).returncode == 0:
+                all(subprocess.run([assay, *check], **quiet).returncode == 0
+                    for check in (["verify", report, run_folder], ["validate", "--require-pass", report])):
             results["whole"] += 1
         # A case that lost two workers is reported as that: it is named, and the run is no pass.
         elif code == 1 and all(case["reason"].startswith(("crash: ", "timeout: ")) for case in json.load(open(report))["cases"]

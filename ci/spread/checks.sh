@@ -113,6 +113,24 @@ expect 0 'groups in' run --executor files --plan plan.json --bundle 1 --attempt 
 expect 0 'superseded: group' merge parts --plan plan.json --report parts2.json
 expect 2 'the plan has 2, counted from 0' run --executor files --plan plan.json --bundle 2 --run parts/2
 
+# What is timed: by workers as well, one at a time on a host, after the cases that cover it; a worker that dies in a row
+# costs nothing but its time.
+timed=(tiny-llama,hf-tiny/qwen3 --device host --suite Decode --dtype fp32 --what decode --n 1,2 --ctx 64 --seconds 2)
+expect 0 '16 cases and 4 rows in 4 groups' plan "${timed[@]}" --out timed.json
+"$assay" run --plan timed.json --executor local --jobs 2 --run timed --report timed-report.json >said 2>&1 &
+coordinator=$!
+until grep -q '"suite":"bench"' timed/shards/*.part 2>/dev/null || ! kill -0 $coordinator 2>/dev/null; do sleep 0.02; done
+[ "$(ls timed/shards/*.part | wc -l)" -eq 1 ] || bad 'what is timed on a host is not alone'
+kill -KILL $(cat /proc/$coordinator/task/*/children)
+expect 0 'rows that are timed' status timed
+wait $coordinator || bad "a run that times: $(cat said)"
+grep -q 'ran again: bench.decode/' said || bad "nobody says that a row was timed again: $(cat said)"
+"$assay" validate --require-pass timed-report.json >said || bad "what workers timed does not hold: $(cat said)"
+[ "$(grep -c '"figures"' timed-report.json)" -eq 4 ] || bad 'not all rows have a speed'
+expect 0 'byte for byte' verify timed-report.json timed
+expect 0 '2 cases and 2 rows' plan tiny-llama --device host --exclude '*' --dtype fp32 --what decode --n 1,2 --ctx 16 \
+  --out rows.json
+
 # Disks that are full or closed.
 (trap '' XFSZ; ulimit -f 1; ASSAY_PLANTED='' "$assay" run "${selection[@]}" --jobs 2 --run full >said 2>&1)
 code=$?

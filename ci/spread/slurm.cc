@@ -244,7 +244,7 @@ class Coordinator {
       if (news.result) events_.End(place, *news.result);
       if (!news.ended)
         events_.Begin(place, fmt::format("group {} ({}) on {}", news.group, group.model, news.host),
-                      group.seconds / static_cast<double>(group.cases.size()));
+                      group.seconds / static_cast<double>(ItemsOf(group)));
       else
         events_.Idle(place);
     });
@@ -389,10 +389,12 @@ int RunElement(const RunFolder& folder, std::int64_t generation, PlaceOptions pl
   while (!fs::exists(grant) && !time_is_up) std::this_thread::sleep_for(kPoll);
   ElementLog log;
   Supervisor supervisor(folder.plan(), place, log, time_is_up);
-  bool whole = true;
-  for (const Lease& lease : time_is_up ? std::vector<Lease>{} : ReadGrant(grant))
-    whole = supervisor.Run(lease) == Supervisor::Outcome::kWritten && whole;
-  return whole && !time_is_up ? 0 : 4;
+  const std::vector<Lease> leases = time_is_up ? std::vector<Lease>{} : ReadGrant(grant);
+  std::size_t written = 0;
+  for (const Lease& lease : leases)
+    if (supervisor.Run(lease) == Supervisor::Outcome::kWritten) ++written;
+  if (time_is_up) log.Say(fmt::format("told to end: {} of {} groups are written", written, leases.size()));
+  return written == leases.size() && !time_is_up ? 0 : 4;
 }
 
 }  // namespace assay

@@ -112,7 +112,7 @@ void Supervisor::WaitForMemory() const {
 Supervisor::Outcome Supervisor::Run(const Lease& lease) {
   const PlanGroup& group = plan_.groups.at(static_cast<std::size_t>(lease.group));
   Shard shard{.lease = lease, .group = group};
-  shard.pending.resize(group.cases.size());
+  shard.pending.resize(static_cast<std::size_t>(ItemsOf(group)));
   std::iota(shard.pending.begin(), shard.pending.end(), 0);
   workers_ = worker_ ? 1 : 0;
   leftovers_ = 0;
@@ -178,16 +178,18 @@ void Supervisor::Take(const Json& said, const PlanGroup& group, Shard* shard) {
   shard->idle_deaths = 0;
   shard->running = said.at("index").get<std::int64_t>();
   ReportCase item = CaseRecordFrom(said);
-  if (kind == "case") return Record(std::move(item), shard);
+  std::optional<TimedRows> timed;
+  if (said.contains("timed")) timed = TimedFrom(said.at("timed"));
+  if (kind == "case") return Record(std::move(item), std::move(timed), shard);
   shard->begun = std::move(item);
   shard->since = Clock::now();
   events_.Begin(options_.index, shard->begun.id(),
-                group.seconds / static_cast<double>(std::max<std::size_t>(1, group.cases.size())));
+                group.seconds / static_cast<double>(std::max<std::int64_t>(1, ItemsOf(group))));
 }
 
 // Takes the running case off the list with its outcome. One that ran through after its own fault had killed a worker is
 // no pass: the next user may not be so lucky.
-void Supervisor::Record(ReportCase result, Shard* shard) {
+void Supervisor::Record(ReportCase result, std::optional<TimedRows> timed, Shard* shard) {
   const std::int64_t index = *std::exchange(shard->running, std::nullopt);
   const std::vector<std::string> deaths = shard->deaths[index];
   const auto fault = std::find_if(deaths.begin(), deaths.end(), IsOwnFault);
@@ -195,10 +197,11 @@ void Supervisor::Record(ReportCase result, Shard* shard) {
     result.status = Status::kError;
     result.reason = fmt::format("flaky: its worker {}, and it passed when it ran again", *fault);
     result.replay = shard->begun.replay;
+    timed.reset();
   }
   std::erase(shard->pending, index);
   ++shard->cases;
-  shard->writer->Add({index, deaths, result});
+  shard->writer->Add({index, deaths, result, std::move(timed)});
   events_.End(options_.index, result);
 }
 
@@ -224,7 +227,7 @@ void Supervisor::Bury(const std::string& cause, Shard* shard) {
   const std::string words = LastWords(options_.log);
   if (cause.empty() && !words.empty()) result.reason += "; the worker's log ends: " + words;
   result.duration_s = Seconds(Clock::now() - shard->since);
-  Record(std::move(result), shard);
+  Record(std::move(result), std::nullopt, shard);
 }
 
 }  // namespace assay

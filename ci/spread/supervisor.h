@@ -23,8 +23,8 @@ class RunEvents {
  public:
   virtual ~RunEvents() = default;
   virtual void Begin(int place, const std::string& id, double seconds) = 0;  // expected
-  virtual void End(int place, const ReportCase& result) = 0;
-  virtual void Idle(int) {}                       // nothing runs there any more
+  virtual void End(int place, const ReportCase& result) = 0;                 // of a benchmark what stands for its rows
+  virtual void Idle(int) {}                                                  // nothing runs there any more
   virtual void Say(const std::string& line) = 0;  // what a person should know: a worker died, a lease was lost
 };
 
@@ -59,7 +59,7 @@ class Supervisor {
   bool Follow(const Assignment& assignment, Shard* shard);
   void Take(const Json& said, const PlanGroup& group, Shard* shard);
   void Bury(const std::string& cause, Shard* shard);
-  void Record(ReportCase result, Shard* shard);
+  void Record(ReportCase result, std::optional<TimedRows> timed, Shard* shard);
   void WaitForMemory() const;
 
   const Plan& plan_;

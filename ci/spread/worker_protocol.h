@@ -5,7 +5,8 @@
 //   from the worker   {"kind":"hello","environment":{...},"free_bytes":N}            once
 //                     {"kind":"running","index":0,"bounds":[],"case":{...}}          the case that begins, without
 //                     outcome
-//                     {"kind":"case","index":0,"bounds":[...],"case":{...}}          its outcome
+//                     {"kind":"case","index":0,"bounds":[...],"case":{...}}          its outcome; of a benchmark also
+//                     "timed":{"limits":{...},"rows":[...]}
 //                     {"kind":"done","ecc_after":[[0,0]]}                            the assignment is
 #pragma once
 

@@ -129,15 +129,22 @@ int Simulate(const Scale& scale) {
   const MergeInput input = MergeInputOf(plan, folder.plan_file(), path, std::move(population), "assay");
   const double before = Mebibytes();
   const MergeResult merged = Timed("merge", [&] { return Merge(input); });
-  Timed("report", [&] {
-    WriteFileAtomically(path + "/report.json", ToJson(merged.report));
-    return true;
+  const std::int64_t size = Timed("report", [&] {
+    std::int64_t written = 0;
+    AtomicFile file(path + "/report.json");
+    WriteReport(merged.rest, merged.totals, merged.cases, [&](std::string_view piece) {
+      file.Write(piece);
+      written += static_cast<std::int64_t>(piece.size());
+    });
+    file.Place();
+    return written;
   });
   fmt::print(
-      "{} records in {} files of {} MiB; {} lost nodes' files superseded; {} problems; verdict {}; merge held {:.0f} "
+      "{} records in {} files of {} MiB, a report of {} MiB; {} lost nodes' files superseded; {} problems; verdict {}; "
+      "merge held {:.0f} "
       "MiB beside the {:.0f} MiB before it\n",
-      plan.listed, input.files.size(), bytes >> 20, late.size(), merged.problems.size(),
-      Summarise(merged.report).verdict, Mebibytes() - before, before);
+      plan.listed, input.files.size(), bytes >> 20, size >> 20, late.size(), merged.problems.size(),
+      merged.totals.tally.Summarise(merged.rest).verdict, Mebibytes() - before, before);
   std::filesystem::remove_all(path);
   return merged.problems.empty() ? 0 : 1;
 }

@@ -3,58 +3,116 @@
 #include <fmt/core.h>
 #include <zlib.h>
 
+#include <utility>
+
 #include "reports/format/report.h"
 
 namespace assay {
 namespace {
 
 constexpr int kGzip = 16 + MAX_WBITS;  // tells zlib that the header is gzip's
+constexpr std::size_t kBlock = 1 << 16;
 
-Bytef* BytesOf(std::string_view text) {
-  return const_cast<Bytef*>(reinterpret_cast<const Bytef*>(text.data()));  // zlib does not write to its input
+void SetInput(std::string_view bytes, z_stream* stream) {
+  // zlib does not write to its input.
+  stream->next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(bytes.data()));
+  stream->avail_in = static_cast<uInt>(bytes.size());
+}
+
+// `step` until it leaves room in its output: it has given all it can.
+template <class Step>
+int Run(z_stream* stream, const PieceTaker& write, Step step) {
+  std::string block(kBlock, '\0');
+  int result = Z_OK;
+  do {
+    stream->next_out = reinterpret_cast<Bytef*>(block.data());
+    stream->avail_out = static_cast<uInt>(block.size());
+    result = step();
+    write(std::string_view(block).substr(0, block.size() - stream->avail_out));
+  } while (result == Z_OK && stream->avail_out == 0);
+  return result;
 }
 
 }  // namespace
 
 bool IsGzipPath(std::string_view path) { return path.ends_with(".gz"); }
 
-std::string Compressed(std::string_view text) {
-  z_stream stream{};
-  if (deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, kGzip, 9, Z_DEFAULT_STRATEGY) != Z_OK)
-    throw ReportError("cannot compress: zlib refused to begin");
+struct Compressor::Stream {
+  z_stream z{};
   gz_header header{};
-  header.os = 255;  // unknown, so that the bytes do not say where they were made
-  deflateSetHeader(&stream, &header);
-  std::string bytes(deflateBound(&stream, text.size()), '\0');
-  stream.next_in = BytesOf(text);
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = BytesOf(bytes);
-  stream.avail_out = static_cast<uInt>(bytes.size());
-  const int result = deflate(&stream, Z_FINISH);
-  bytes.resize(stream.total_out);
-  deflateEnd(&stream);
-  if (result != Z_STREAM_END) throw ReportError(fmt::format("cannot compress: zlib returned {}", result));
-  return bytes;
+  Stream() {
+    if (deflateInit2(&z, Z_BEST_COMPRESSION, Z_DEFLATED, kGzip, 9, Z_DEFAULT_STRATEGY) != Z_OK)
+      throw ReportError("cannot compress: zlib refused to begin");
+    header.os = 255;  // unknown, so that the bytes do not say where they were made
+    deflateSetHeader(&z, &header);
+  }
+  ~Stream() { deflateEnd(&z); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+};
+
+Compressor::Compressor(PieceTaker write) : write_(std::move(write)), stream_(std::make_unique<Stream>()) {}
+Compressor::~Compressor() = default;
+
+// What zlib finds may depend on where its input is cut, so that is always at the same places.
+void Compressor::Add(std::string_view piece) {
+  while (pending_.size() + piece.size() >= kBlock) {
+    const std::size_t fits = kBlock - pending_.size();
+    pending_ += piece.substr(0, fits);
+    piece.remove_prefix(fits);
+    Deflate(pending_, Z_NO_FLUSH);
+    pending_.clear();
+  }
+  pending_ += piece;
 }
 
-std::string Decompressed(std::string_view bytes, const std::string& path) {
-  z_stream stream{};
-  if (inflateInit2(&stream, kGzip) != Z_OK) throw ReportError("cannot decompress: zlib refused to begin");
-  stream.next_in = BytesOf(bytes);
-  stream.avail_in = static_cast<uInt>(bytes.size());
-  std::string text, block(1 << 16, '\0');
+void Compressor::End() { Deflate(pending_, Z_FINISH); }
+
+void Compressor::Deflate(std::string_view piece, int flush) {
+  SetInput(piece, &stream_->z);
+  const int result = Run(&stream_->z, write_, [&] { return deflate(&stream_->z, flush); });
+  // Without anything left to do it has no room to make use of.
+  const bool done = flush == Z_FINISH ? result == Z_STREAM_END : result == Z_OK || result == Z_BUF_ERROR;
+  if (!done) throw ReportError(fmt::format("cannot compress: zlib returned {}", result));
+}
+
+struct Decompressor::Stream {
+  z_stream z{};
   int result = Z_OK;
-  while (result == Z_OK && text.size() <= kLargestReport) {
-    stream.next_out = BytesOf(block);
-    stream.avail_out = static_cast<uInt>(block.size());
-    result = inflate(&stream, Z_NO_FLUSH);
-    text.append(block, 0, block.size() - stream.avail_out);
+  bool more = false;  // bytes behind the end
+  Stream() {
+    if (inflateInit2(&z, kGzip) != Z_OK) throw ReportError("cannot decompress: zlib refused to begin");
   }
-  const bool whole = result == Z_STREAM_END && stream.avail_in == 0;
-  inflateEnd(&stream);
-  if (text.size() > kLargestReport) throw ReportError(fmt::format("cannot read {}: more than 1 GiB of text", path));
-  if (!whole) throw ReportError(fmt::format("cannot read {}: not one whole gzip file", path));
-  return text;
+  ~Stream() { inflateEnd(&z); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+};
+
+Decompressor::Decompressor(std::string path, PieceTaker write)
+    : path_(std::move(path)), write_(std::move(write)), stream_(std::make_unique<Stream>()) {}
+Decompressor::~Decompressor() = default;
+
+void Decompressor::Add(std::string_view bytes) {
+  int& result = stream_->result;
+  if (result == Z_OK || result == Z_BUF_ERROR) {
+    SetInput(bytes, &stream_->z);
+    result = Run(&stream_->z, write_, [&] { return inflate(&stream_->z, Z_NO_FLUSH); });
+    bytes = bytes.substr(bytes.size() - stream_->z.avail_in);
+  }
+  stream_->more |= !bytes.empty();
+}
+
+void Decompressor::End() {
+  if (stream_->result != Z_STREAM_END || stream_->more)
+    throw ReportError(fmt::format("cannot read {}: not one whole gzip file", path_));
+}
+
+std::string Compressed(std::string_view text) {
+  std::string bytes;
+  Compressor compressor([&](std::string_view piece) { bytes += piece; });
+  compressor.Add(text);
+  compressor.End();
+  return bytes;
 }
 
 }  // namespace assay

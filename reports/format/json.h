@@ -8,6 +8,7 @@
 
 #include "engine/text/json.h"
 #include "reports/format/report.h"
+#include "reports/format/report_text.h"
 
 namespace assay {
 
@@ -49,17 +50,6 @@ inline void PutText(Json* object, const char* key, const std::string& text) {
   PutUnless(std::string(), object, key, text);
 }
 
-// Every distinct bound once; judgements name theirs by its place.
-class BoundTable {
- public:
-  std::size_t Add(const Bound& bound);
-  const Json& json() const { return bounds_; }
-
- private:
-  std::map<std::string, std::size_t> places_;
-  Json bounds_ = Json::array();
-};
-
 // JSON has no NaN or infinity: the number is left out and named instead.
 void PutNumber(Json* object, const char* key, double value, double absent = 0);
 double GetNumber(const Json& object, const char* key, double absent = 0);
@@ -84,20 +74,9 @@ GateRecord GateFrom(const Json& json);
 Json DistributionJson(const Distribution& distribution);
 Distribution DistributionFrom(const Json& json);
 
-// A report in pieces, as it is written: a document of it all would take many times its text.
-class WrittenReport {
- public:
-  explicit WrittenReport(const Report& as_measured);
-  const Report& report() const { return report_; }
-  Json NextCase();  // each once, in their order
-  Json Row(std::size_t i) const;
-  Json Rest() const;  // without the elements of cases and benchmarks; after the last case
-
- private:
-  const Report report_;
-  BoundTable bounds_;
-  std::size_t next_ = 0;
-};
+// The pieces of a report that is as it is written: a document of it all would take many times its text.
+Json CaseJson(const ReportCase& item, const BoundTable& bounds);
+Json RestJson(const Report& rest, const CaseTotals& totals);  // without the elements of cases and benchmarks
 
 // A case that stands alone: {"bounds": [...], "case": {...}}, as it was measured.
 Json CaseRecordJson(const ReportCase& item);
@@ -108,7 +87,12 @@ Axes AxesFrom(const Json& json);
 Status StatusFrom(const Json& object);
 Verdict VerdictFrom(const std::string& name);
 
-// One line a case, a bound, a series: what a person compares line by line stands on one line.
-std::string Printed(const Json& report);
+// A report's text around the elements of its cases. One line a case, a bound, a series: what a person compares line by
+// line stands on one line.
+struct PrintedRest {
+  std::string before, after;
+};
+PrintedRest Printed(const Json& rest);
+std::string PrintedCase(const Json& item);
 
 }  // namespace assay

@@ -14,7 +14,8 @@ constexpr int kJudgementDigits = 6, kSampleDigits = 5, kDurationDigits = 4, kWor
 // From here on a judgement keeps where it was worst.
 constexpr double kTellingHeadroom = 0.5;
 
-std::string RunVerdict(const Report& report, const ReportSummary& summary) {
+// `ran_on`: by device, whether a case was not skipped there.
+std::string RunVerdict(const Report& report, const ReportSummary& summary, const std::map<std::string, bool>& ran_on) {
   const auto bench = [&](auto wanted) {
     return std::any_of(report.benchmarks.begin(), report.benchmarks.end(), wanted);
   };
@@ -31,8 +32,6 @@ std::string RunVerdict(const Report& report, const ReportSummary& summary) {
   // A row that has no speed because the device was slowed down may have one when it is timed again.
   if (bench([](const ReportBenchmark& row) { return row.status == Status::kUnstable; })) return "INCONCLUSIVE";
   // Nothing ran where it was to run: in all, or on one of the devices.
-  std::map<std::string, bool> ran_on;
-  for (const ReportCase& item : report.cases) ran_on[item.axes.Text("device")] |= item.status != Status::kSkip;
   const bool ran =
       !ran_on.empty() && std::all_of(ran_on.begin(), ran_on.end(), [](const auto& on) { return on.second; });
   // A run of benchmarks is one of rows; its cases only say whether they may be timed.
@@ -59,6 +58,12 @@ void Write(Judgement* judgement) {
   }
 }
 
+void Write(ReportCase* item) {
+  item->duration_s = Rounded(item->duration_s, kDurationDigits);
+  if (item->status == Status::kPass || item->status == Status::kSkip) item->replay.clear();
+  for (Judgement& judgement : item->judgements) Write(&judgement);
+}
+
 void Write(DeviceActivity* activity) {
   for (Spread* spread :
        {&activity->sm_clock_mhz, &activity->memory_clock_mhz, &activity->power_w, &activity->temperature_c})
@@ -72,6 +77,13 @@ void Write(ReportBenchmark* row) {
   }
   row->floor_s = Rounded(row->floor_s, kJudgementDigits);
   for (double* value : {&row->bytes, &row->flops, &row->work}) *value = Rounded(*value, kWorkDigits);
+}
+
+std::vector<std::string>& SkipsOf(const std::string& reason, ReportSummary* summary) {
+  auto& skips = summary->skips;
+  auto group = std::find_if(skips.begin(), skips.end(), [&](const auto& known) { return known.first == reason; });
+  if (group == skips.end()) group = skips.insert(group, {reason, {}});
+  return group->second;
 }
 
 }  // namespace
@@ -92,27 +104,50 @@ Verdict CaseVerdict(const ReportCase& item) {
   return worst == nullptr ? Verdict::kVoid : worst->verdict;
 }
 
-ReportSummary Summarise(const Report& report) {
-  ReportSummary summary;
-  for (const Status status : kStatuses) summary.statuses[status] = 0;
-  for (const Verdict verdict : kVerdicts) summary.verdicts[verdict] = 0;
-  const auto skip = [&](const std::string& reason, std::string id) {
-    auto group = std::find_if(summary.skips.begin(), summary.skips.end(),
-                              [&](const auto& known) { return known.first == reason; });
-    if (group == summary.skips.end()) group = summary.skips.insert(group, {reason, {}});
-    group->second.push_back(std::move(id));
-  };
-  for (const ReportCase& item : report.cases) {
-    ++summary.statuses.at(item.status);
-    ++summary.verdicts.at(CaseVerdict(item));
-    summary.argmax.judged += item.argmax.judged;
-    summary.argmax.rows += item.argmax.rows;
-    if (item.status == Status::kSkip) skip(item.reason, item.id());
+CaseTally::CaseTally() {
+  for (const Status status : kStatuses) summary_.statuses[status] = 0;
+  for (const Verdict verdict : kVerdicts) summary_.verdicts[verdict] = 0;
+}
+
+void CaseTally::Add(const ReportCase& item) {
+  ++summary_.statuses.at(item.status);
+  ++summary_.verdicts.at(CaseVerdict(item));
+  summary_.argmax.judged += item.argmax.judged;
+  summary_.argmax.rows += item.argmax.rows;
+  if (item.status == Status::kSkip) SkipsOf(item.reason, &summary_).push_back(item.id());
+  ran_on_[item.axes.Text("device")] |= item.status != Status::kSkip;
+}
+
+void CaseTally::Add(const CaseTally& behind) {
+  for (const auto& [status, count] : behind.summary_.statuses) summary_.statuses[status] += count;
+  for (const auto& [verdict, count] : behind.summary_.verdicts) summary_.verdicts[verdict] += count;
+  summary_.argmax.judged += behind.summary_.argmax.judged;
+  summary_.argmax.rows += behind.summary_.argmax.rows;
+  for (const auto& [reason, ids] : behind.summary_.skips) {
+    std::vector<std::string>& known = SkipsOf(reason, &summary_);
+    known.insert(known.end(), ids.begin(), ids.end());
   }
-  for (const ReportBenchmark& row : report.benchmarks)
-    if (row.status == Status::kSkip) skip(row.reason, row.id());
-  summary.verdict = RunVerdict(report, summary);
+  for (const auto& [device, ran] : behind.ran_on_) ran_on_[device] |= ran;
+}
+
+std::int64_t CaseTally::cases() const {
+  std::int64_t sum = 0;
+  for (const auto& [status, count] : summary_.statuses) sum += count;
+  return sum;
+}
+
+ReportSummary CaseTally::Summarise(const Report& rest) const {
+  ReportSummary summary = summary_;
+  for (const ReportBenchmark& row : rest.benchmarks)
+    if (row.status == Status::kSkip) SkipsOf(row.reason, &summary).push_back(row.id());
+  summary.verdict = RunVerdict(rest, summary, ran_on_);
   return summary;
+}
+
+ReportSummary Summarise(const Report& report) {
+  CaseTally tally;
+  for (const ReportCase& item : report.cases) tally.Add(item);
+  return tally.Summarise(report);
 }
 
 int ExitCode(std::string_view run_verdict) {
@@ -125,16 +160,17 @@ int ExitCode(std::string_view run_verdict) {
       "run verdict '{}': expected PASS, FAIL, REGRESSION, INCONCLUSIVE, INCOMPLETE or NOT_COMPARABLE", run_verdict));
 }
 
+ReportCase AsWritten(ReportCase item) {
+  Write(&item);
+  return item;
+}
+
 Report AsWritten(Report report) {
   report.duration_s = Rounded(report.duration_s, kDurationDigits);
   for (HardwareLimits& limits : report.limits)
     for (double* value : {&limits.copy_bytes_per_s, &limits.read_bytes_per_s, &limits.gemm_flops_per_s})
       *value = Rounded(*value, kJudgementDigits);
-  for (ReportCase& item : report.cases) {
-    item.duration_s = Rounded(item.duration_s, kDurationDigits);
-    if (item.status == Status::kPass || item.status == Status::kSkip) item.replay.clear();
-    for (Judgement& judgement : item.judgements) Write(&judgement);
-  }
+  for (ReportCase& item : report.cases) Write(&item);
   for (ReportBenchmark& row : report.benchmarks) Write(&row);
   return report;
 }

@@ -205,6 +205,21 @@ struct ReportSummary {
 };
 ReportSummary Summarise(const Report& report);
 
+// The same of cases that are counted one by one, so that nobody need hold them all.
+class CaseTally {
+ public:
+  CaseTally();
+  void Add(const ReportCase& item);
+  void Add(const CaseTally& behind);  // of cases that come behind these
+  std::int64_t cases() const;
+  // Of a report that has these cases, and of `rest` everything else.
+  ReportSummary Summarise(const Report& rest) const;
+
+ private:
+  ReportSummary summary_;               // without a verdict, and without skipped rows
+  std::map<std::string, bool> ran_on_;  // by device: a case was not skipped there
+};
+
 // 0 PASS, 1 FAIL and REGRESSION, 3 INCONCLUSIVE, 4 INCOMPLETE, 5 NOT_COMPARABLE.
 int ExitCode(std::string_view run_verdict);
 
@@ -212,6 +227,7 @@ int ExitCode(std::string_view run_verdict);
 // would change the verdict; samples keep 5. Judgements that match with half their tolerance to spare keep no place and
 // no detail, passing and skipped cases no replay line, and no judgement the probability its budget was made from.
 Report AsWritten(Report report);
+ReportCase AsWritten(ReportCase item);
 std::string ToJson(const Report& report);
 // Throws ReportError for text that is no report of this major version, naming the field; summary parts are not read.
 Report FromJson(std::string_view text);

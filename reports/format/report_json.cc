@@ -19,6 +19,12 @@ Json BoundJson(const Bound& bound) {
   return json;
 }
 
+Json BoundsJson(const BoundTable& table) {
+  Json bounds = Json::array();
+  for (const Bound& bound : table.all()) bounds.push_back(BoundJson(bound));
+  return bounds;
+}
+
 std::vector<Bound> BoundsFrom(const Json& json) {
   std::vector<Bound> bounds;
   for (const Json& line : json) {
@@ -47,11 +53,11 @@ Place PlaceFrom(const Json& json) {
   return {std::move(note), std::move(coordinates)};
 }
 
-Json JudgementJson(const Judgement& judgement, BoundTable* bounds) {
+Json JudgementJson(const Judgement& judgement, const BoundTable& bounds) {
   Json json = {{"metric", judgement.metric}};
   if (judgement.verdict != Verdict::kMatch) json["verdict"] = Name(judgement.verdict);
   PutNumber(&json, "value", judgement.value);
-  json["bound"] = bounds->Add(judgement.bound);
+  json["bound"] = bounds.Place(judgement.bound);
   PutUnless(std::int64_t{1}, &json, "comparisons", judgement.comparisons);
   PutText(&json, "fault", judgement.fault);
   if (!judgement.worst.empty()) json["worst"] = PlaceJson(judgement.worst);
@@ -75,17 +81,6 @@ Judgement JudgementFrom(const Json& json, const std::vector<Bound>& bounds) {
   if (json.contains("first_outside")) judgement.first_outside = PlaceFrom(json["first_outside"]);
   judgement.detail = json.value("detail", "");
   return judgement;
-}
-
-Json CaseJson(const ReportCase& item, BoundTable* bounds) {
-  Json json = {{"suite", item.suite}, {"name", item.name}, {"axes", AxesJson(item.axes)}};
-  if (item.status != Status::kPass) json["status"] = Name(item.status);
-  PutText(&json, "reason", item.reason);
-  PutUnless(0.0, &json, "duration_s", item.duration_s);
-  if (item.argmax.rows != 0 || item.argmax.judged != 0) json["argmax"] = {item.argmax.judged, item.argmax.rows};
-  for (const Judgement& judgement : item.judgements) json["judgements"].push_back(JudgementJson(judgement, bounds));
-  PutText(&json, "replay", item.replay);
-  return json;
 }
 
 ReportCase CaseFrom(const Json& json, const std::vector<Bound>& bounds) {
@@ -140,8 +135,8 @@ RunMeasure MeasureFromJson(const Json& json) {
   return {json.at("name"), GetNumber(json, "value"), json.value("unit", ""), json.value("better", "") == "higher"};
 }
 
-Json CountsJson(const Report& report, const ReportSummary& summary) {
-  Json json = {{"total", report.cases.size()}};
+Json CountsJson(std::int64_t cases, const ReportSummary& summary) {
+  Json json = {{"total", cases}};
   for (const auto& [status, count] : summary.statuses) json[std::string(Name(status))] = count;
   for (const auto& [verdict, count] : summary.verdicts) json["verdicts"][std::string(Name(verdict))] = count;
   json["argmax"] = {summary.argmax.judged, summary.argmax.rows};
@@ -191,10 +186,21 @@ double GetNumber(const Json& object, const char* key, double absent) {
   return text == "inf" ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity();
 }
 
+Json CaseJson(const ReportCase& item, const BoundTable& bounds) {
+  Json json = {{"suite", item.suite}, {"name", item.name}, {"axes", AxesJson(item.axes)}};
+  if (item.status != Status::kPass) json["status"] = Name(item.status);
+  PutText(&json, "reason", item.reason);
+  PutUnless(0.0, &json, "duration_s", item.duration_s);
+  if (item.argmax.rows != 0 || item.argmax.judged != 0) json["argmax"] = {item.argmax.judged, item.argmax.rows};
+  for (const Judgement& judgement : item.judgements) json["judgements"].push_back(JudgementJson(judgement, bounds));
+  PutText(&json, "replay", item.replay);
+  return json;
+}
+
 Json CaseRecordJson(const ReportCase& item) {
   BoundTable bounds;
-  Json json = CaseJson(item, &bounds);
-  return {{"bounds", bounds.json()}, {"case", std::move(json)}};
+  bounds.Add(item);
+  return {{"bounds", BoundsJson(bounds)}, {"case", CaseJson(item, bounds)}};
 }
 
 ReportCase CaseRecordFrom(const Json& json) { return CaseFrom(json.at("case"), BoundsFrom(json.at("bounds"))); }
@@ -260,55 +266,31 @@ RunMeasure MeasureFrom(const std::string& text) {
   return measure;
 }
 
-std::size_t BoundTable::Add(const Bound& bound) {
-  const std::string key = fmt::format("{} {} {}", bound.soft, bound.hard, bound.from);
-  const auto [known, fresh] = places_.emplace(key, bounds_.size());
-  if (fresh) bounds_.push_back(BoundJson(bound));
-  return known->second;
-}
-
-WrittenReport::WrittenReport(const Report& as_measured) : report_(AsWritten(as_measured)) {}
-
-Json WrittenReport::NextCase() { return CaseJson(report_.cases.at(next_++), &bounds_); }
-
-Json WrittenReport::Row(std::size_t i) const { return BenchmarkJson(report_.benchmarks.at(i), report_.limits); }
-
-Json WrittenReport::Rest() const {
-  const ReportSummary summary = Summarise(report_);
+Json RestJson(const Report& rest, const CaseTotals& totals) {
+  const ReportSummary summary = totals.tally.Summarise(rest);
   Json skips = Json::array(), limits = Json::array(), models = Json::array();
   for (const auto& [reason, ids] : summary.skips) skips.push_back({{"reason", reason}, {"ids", ids}});
-  for (const HardwareLimits& known : report_.limits) limits.push_back(LimitsJson(known));
-  for (const ModelInfo& model : report_.models)
+  for (const HardwareLimits& known : rest.limits) limits.push_back(LimitsJson(known));
+  for (const ModelInfo& model : rest.models)
     models.push_back({{"name", model.name}, {"format", model.format}, {"identity", model.identity}});
   Json json;
   json["schema"] = {{"name", kReportSchemaName}, {"version", kReportSchemaVersion}};
   json["verdict"] = summary.verdict;
-  json["run"] = RunJson(report_);
-  json["counts"] = CountsJson(report_, summary);
-  json["population"] = {{"listed", report_.listed}, {"selected", report_.selected}};
-  json["integrity"] = {{"complete", report_.complete}, {"problems", report_.problems}};
-  json["environment"] = EnvironmentJson(report_.environment);
+  json["run"] = RunJson(rest);
+  json["counts"] = CountsJson(totals.tally.cases(), summary);
+  json["population"] = {{"listed", rest.listed}, {"selected", rest.selected}};
+  json["integrity"] = {{"complete", rest.complete}, {"problems", rest.problems}};
+  json["environment"] = EnvironmentJson(rest.environment);
   json["models"] = std::move(models);
-  for (const RunMeasure& measure : report_.measures) json["measures"].push_back(MeasureJson(measure));
+  for (const RunMeasure& measure : rest.measures) json["measures"].push_back(MeasureJson(measure));
   json["limits"] = std::move(limits);
   json["skips"] = std::move(skips);
-  json["bounds"] = bounds_.json();
+  json["bounds"] = BoundsJson(totals.bounds);
   json["cases"] = Json::array();
   json["benchmarks"] = Json::array();
-  if (report_.gate) json["gate"] = GateJson(*report_.gate);
-  if (report_.distribution) json["distribution"] = DistributionJson(*report_.distribution);
+  if (rest.gate) json["gate"] = GateJson(*rest.gate);
+  if (rest.distribution) json["distribution"] = DistributionJson(*rest.distribution);
   return json;
-}
-
-std::string ToJson(const Report& as_measured) {
-  WrittenReport written(as_measured);
-  Json cases = Json::array(), rows = Json::array();
-  for (std::size_t i = 0; i < written.report().cases.size(); ++i) cases.push_back(written.NextCase());
-  for (std::size_t i = 0; i < written.report().benchmarks.size(); ++i) rows.push_back(written.Row(i));
-  Json json = written.Rest();
-  json["cases"] = std::move(cases);
-  json["benchmarks"] = std::move(rows);
-  return Printed(json);
 }
 
 // What is kept of a report beside its cases and rows is read several times by whoever checks it.

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "reports/format/json.h"
 
 namespace assay {
@@ -39,25 +41,27 @@ class Printer {
     text_.append(static_cast<std::size_t>(depth), ' ');
   }
   void Add(char c) { text_ += c; }
-  const std::string& text() const { return text_; }
-
- private:
   // Names and messages may quote bytes of hostile files: what is not UTF-8 is replaced, never fatal.
   void Line(const Json& json) { text_ += json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+  std::string Taken() { return std::exchange(text_, std::string()); }
 
+ private:
   std::string text_;
 };
 
 }  // namespace
 
-std::string Printed(const Json& report) {
+PrintedRest Printed(const Json& rest) {
   Printer printer;
+  PrintedRest printed;
   printer.Add('{');
-  for (auto item = report.begin(); item != report.end(); ++item) {
-    if (item != report.begin()) printer.Add(',');
+  for (auto item = rest.begin(); item != rest.end(); ++item) {
+    if (item != rest.begin()) printer.Add(',');
     printer.Break(1);
     printer.Key(item.key());
-    if (item.key() == "benchmarks")
+    if (item.key() == "cases")
+      printed.before = printer.Taken();
+    else if (item.key() == "benchmarks")
       printer.Lines(*item, 1, true);
     else
       printer.Member(*item, 1, item.key() == "environment" || item.key() == "gate" || item.key() == "distribution");
@@ -65,7 +69,15 @@ std::string Printed(const Json& report) {
   printer.Add('\n');
   printer.Add('}');
   printer.Add('\n');
-  return printer.text();
+  printed.after = printer.Taken();
+  return printed;
+}
+
+std::string PrintedCase(const Json& item) {
+  Printer printer;
+  printer.Break(2);
+  printer.Line(item);
+  return printer.Taken();
 }
 
 }  // namespace assay

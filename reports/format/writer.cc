@@ -17,6 +17,8 @@
 namespace assay {
 namespace {
 
+constexpr std::size_t kBlock = 1 << 16;
+
 [[noreturn]] void Fail(const char* doing, const std::string& path, int error) {
   throw ReportError(fmt::format("{} {}: {}", doing, path, std::strerror(error)));
 }
@@ -70,9 +72,37 @@ std::string TargetOf(const std::string& asked) {
   return path.string();
 }
 
+// The text of what an open descriptor gives.
+void ReadPieces(int fd, const std::string& path, const PieceTaker& take) {
+  std::size_t bytes = 0, text = 0;
+  const PieceTaker checked = [&](std::string_view piece) {
+    text += piece.size();
+    if (text > kLargestReport) throw ReportError(fmt::format("cannot read {}: more than 1 GiB of text", path));
+    take(piece);
+  };
+  Decompressor decompressor(path, checked);
+  for (std::string block(kBlock, '\0');;) {
+    const ssize_t got = ::read(fd, block.data(), block.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) Fail("cannot read", path, errno);
+    if (got == 0) break;
+    bytes += static_cast<std::size_t>(got);
+    if (bytes > kLargestReport)
+      throw ReportError(fmt::format("cannot read {}: more than {} bytes", path, kLargestReport));
+    const std::string_view piece(block.data(), static_cast<std::size_t>(got));
+    if (IsGzipPath(path))
+      decompressor.Add(piece);
+    else
+      checked(piece);
+  }
+  if (IsGzipPath(path)) decompressor.End();
+}
+
+}  // namespace
+
 // A file beside `target` that nobody else writes: processes in containers share a process id, so its name is drawn.
 // Removed unless it was put in the target's place.
-class Temporary {
+class AtomicFile::Temporary {
  public:
   Temporary(const std::string& target, std::string asked)
       : asked_(std::move(asked)),
@@ -85,13 +115,11 @@ class Temporary {
   Temporary(const Temporary&) = delete;
   Temporary& operator=(const Temporary&) = delete;
 
-  void Write(std::string_view text) {
-    WriteText(file_.get(), asked_, text);
-    if (::fsync(file_.get()) != 0) Fail("cannot write", asked_, errno);
-  }
+  void Write(std::string_view text) { WriteText(file_.get(), asked_, text); }
 
   // Whoever could read or write what was there still can.
   void Place() {
+    if (::fsync(file_.get()) != 0) Fail("cannot write", asked_, errno);
     struct ::stat before {};
     if (::stat(target_.c_str(), &before) == 0) {
       if (::fchown(file_.get(), before.st_uid, before.st_gid) != 0) {
@@ -114,43 +142,65 @@ class Temporary {
   bool placed_ = false;
 };
 
-}  // namespace
-
-void WriteFileAtomically(const std::string& asked, std::string_view text) {
-  const std::string packed = IsGzipPath(asked) ? Compressed(text) : std::string();
+AtomicFile::AtomicFile(std::string path) : asked_(std::move(path)), target_(TargetOf(asked_)) {
   // Devices, pipes and folders are not replaced by a file.
-  const std::string path = TargetOf(asked);
   std::error_code error;
-  if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error))
-    throw ReportError(fmt::format("cannot replace {}: it is not a regular file", asked));
-  Temporary temporary(path, asked);
-  temporary.Write(IsGzipPath(asked) ? packed : text);
-  temporary.Place();
-  SyncFolderOf(path);
+  if (std::filesystem::exists(target_, error) && !std::filesystem::is_regular_file(target_, error))
+    throw ReportError(fmt::format("cannot replace {}: it is not a regular file", asked_));
+  temporary_ = std::make_unique<Temporary>(target_, asked_);
+  if (IsGzipPath(asked_))
+    compressor_ = std::make_unique<Compressor>([this](std::string_view bytes) { WriteOut(bytes); });
 }
 
-std::string ReadFile(const std::string& path) {
+AtomicFile::~AtomicFile() = default;
+
+void AtomicFile::Write(std::string_view piece) {
+  if (compressor_)
+    compressor_->Add(piece);
+  else
+    WriteOut(piece);
+}
+
+void AtomicFile::Place() {
+  if (compressor_) compressor_->End();
+  temporary_->Write(pending_);
+  temporary_->Place();
+  SyncFolderOf(target_);
+}
+
+void AtomicFile::WriteOut(std::string_view bytes) {
+  pending_ += bytes;
+  if (pending_.size() < kBlock) return;
+  temporary_->Write(pending_);
+  pending_.clear();
+}
+
+void WriteFileAtomically(const std::string& path, std::string_view text) {
+  AtomicFile file(path);
+  file.Write(text);
+  file.Place();
+}
+
+void ReadPieces(const std::string& path, const PieceTaker& take) {
   // Without O_NONBLOCK, opening a pipe would wait for a writer.
   const Descriptor file(path, path, O_RDONLY | O_NONBLOCK);
   struct ::stat info {};
   if (::fstat(file.get(), &info) != 0) Fail("cannot read", path, errno);
   if (S_ISDIR(info.st_mode)) throw ReportError(fmt::format("cannot read {}: it is a folder", path));
   if (!S_ISREG(info.st_mode)) throw ReportError(fmt::format("cannot read {}: it is a device, pipe or socket", path));
-  return ReadStream(file.get(), path);
+  ReadPieces(file.get(), path, take);
+}
+
+std::string ReadFile(const std::string& path) {
+  std::string text;
+  ReadPieces(path, [&](std::string_view piece) { text += piece; });
+  return text;
 }
 
 std::string ReadStream(int fd, const std::string& path) {
   std::string text;
-  for (std::string block(1 << 16, '\0');;) {
-    const ssize_t got = ::read(fd, block.data(), block.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) Fail("cannot read", path, errno);
-    if (got == 0) break;
-    text.append(block, 0, static_cast<std::size_t>(got));
-    if (text.size() > kLargestReport)
-      throw ReportError(fmt::format("cannot read {}: more than {} bytes", path, kLargestReport));
-  }
-  return IsGzipPath(path) ? Decompressed(text, path) : text;
+  ReadPieces(fd, path, [&](std::string_view piece) { text += piece; });
+  return text;
 }
 
 GrowingFile::GrowingFile(std::string path) : path_(std::move(path)) {

@@ -6,6 +6,7 @@
 #include <array>
 #include <cctype>
 #include <ctime>
+#include <functional>
 #include <map>
 #include <set>
 #include <unordered_set>
@@ -34,6 +35,57 @@ double SecondsOf(const std::string& time) {
   double fraction = 0;
   if (*rest == '.') fraction = std::strtod(rest, nullptr);
   return static_cast<double>(::timegm(&parts)) + fraction;
+}
+
+// The records of a group in the plan's order; none where there is no such record. What does not belong there, and what
+// is missing, is said to `refuse`.
+std::vector<std::optional<ShardCase>> InOrder(const PlanGroup& group, std::vector<ShardCase> cases,
+                                              const std::function<void(MergeFault, const std::string& id)>& refuse) {
+  std::vector<std::optional<ShardCase>> ordered(static_cast<std::size_t>(ItemsOf(group)));
+  for (ShardCase& item : cases) {
+    const std::string id = item.result.id();
+    const auto index = static_cast<std::size_t>(item.index);
+    if (item.index < 0 || index >= ordered.size() || ItemOf(group, item.index) != id)
+      refuse(MergeFault::kUnknownCase, id);
+    else if (ordered[index])
+      refuse(MergeFault::kDoubledCase, id);
+    else
+      ordered[index] = std::move(item);
+  }
+  for (std::size_t i = 0; i < ordered.size(); ++i)
+    if (!ordered[i]) refuse(MergeFault::kMissingCase, ItemOf(group, static_cast<std::int64_t>(i)));
+  return ordered;
+}
+
+// A file that speaks for a group, as it was when it was checked.
+struct MergedFile {
+  std::int64_t group = 0;
+  std::string name, sha256;
+};
+
+void TakeCases(const MergeInput& input, const MergedFile& file, const std::function<void(const ReportCase&)>& take) {
+  const std::string text = input.read(file.name);
+  if (Sha256(text) != file.sha256)
+    throw ReportError(fmt::format("{}: changed while it was merged; merge again", file.name));
+  std::vector<ShardCase> cases;
+  ReadShard(text, [&](ShardCase item) { cases.push_back(std::move(item)); });
+  const PlanGroup& group = input.plan.groups[static_cast<std::size_t>(file.group)];
+  std::vector<std::optional<ShardCase>> ordered =
+      InOrder(group, std::move(cases), [](MergeFault, const std::string&) {});
+  ordered.resize(group.cases.size());  // without what is timed
+  for (std::optional<ShardCase>& item : ordered)
+    if (item) take(AsWritten(std::move(item->result)));
+}
+
+// A benchmark whose workers died has no row of its own.
+std::vector<ReportBenchmark> RowsOf(const ShardCase& item) {
+  if (item.timed) return item.timed->rows;
+  ReportBenchmark row;
+  row.name = item.result.name;
+  row.axes = item.result.axes;
+  row.status = item.result.status;
+  row.reason = item.result.reason;
+  return {row};
 }
 
 // Which lease may speak for each group, and which ones could once.
@@ -101,15 +153,28 @@ class Merger {
     for (const std::string& file : files) Take(file);
     for (std::size_t i = 0; i < groups_.size(); ++i)
       if (!groups_[i].spoken_for) Problem({MergeFault::kLost, static_cast<std::int64_t>(i), authority_.NewestOf(i)});
-    Report report = Whole();
-    return {std::move(problems_), std::move(report)};
+    Report rest = Rest();
+    CaseTotals totals;
+    std::vector<MergedFile> merged;
+    for (Group& group : groups_) {
+      if (!group.merged) continue;
+      totals.Add(group.totals);
+      merged.push_back(std::move(group.file));
+    }
+    return {std::move(problems_), std::move(rest), std::move(totals),
+            [&input = input_, files = std::move(merged)](const auto& take) {
+              for (const MergedFile& file : files) TakeCases(input, file, take);
+            }};
   }
 
  private:
   struct Group {
     bool spoken_for = false;  // by a file under its live lease, sound or not
     bool merged = false;
-    std::vector<ReportCase> cases;
+    MergedFile file;
+    CaseTotals totals;
+    std::vector<ReportBenchmark> rows;
+    std::vector<HardwareLimits> limits;
     Environment environment;
     ShardEnd end;
   };
@@ -118,11 +183,12 @@ class Merger {
 
   // The union of the groups is what the build lists, each case once.
   void Population() {
-    std::unordered_set<std::string> listed(input_.population.begin(), input_.population.end());
-    std::unordered_set<std::string> planned;
+    const std::unordered_set<std::string_view> listed(input_.population.begin(), input_.population.end());
+    std::unordered_set<std::string_view> planned;
     std::vector<std::string> extra, twice;
     for (const PlanGroup& group : plan_.groups)
-      for (const std::string& id : group.cases) {
+      for (std::int64_t i = 0; i < ItemsOf(group); ++i) {
+        const std::string& id = ItemOf(group, i);
         if (!planned.insert(id).second) twice.push_back(id);
         if (!listed.contains(id)) extra.push_back(id);
       }
@@ -159,7 +225,8 @@ class Merger {
       attempt.state = "superseded";
     } else if (Sound(shard, &problem)) {
       attempt.state = "merged";
-      Keep(std::move(*shard.begin), std::move(*shard.end), std::move(cases));
+      Keep({shard.begin->group, file, attempt.file_sha256}, std::move(*shard.begin), std::move(*shard.end),
+           std::move(cases));
     } else {
       if (problem.group) groups_[static_cast<std::size_t>(*problem.group)].spoken_for = true;
       Problem(problem);
@@ -219,37 +286,24 @@ class Merger {
     return "";
   }
 
-  void Keep(ShardBegin begin, ShardEnd end, std::vector<ShardCase> cases) {
+  void Keep(MergedFile file, ShardBegin begin, ShardEnd end, std::vector<ShardCase> cases) {
     Group& group = groups_[static_cast<std::size_t>(begin.group)];
-    const std::vector<std::string>& planned = plan_.groups[static_cast<std::size_t>(begin.group)].cases;
-    const MergeProblem problem{MergeFault::kLost, begin.group, begin.attempt, HostOf(begin)};
     const auto refuse = [&](MergeFault fault, const std::string& id) {
-      MergeProblem found = problem;
-      found.fault = fault;
-      found.why = id;
-      Problem(std::move(found));
+      Problem({fault, begin.group, begin.attempt, HostOf(begin), "", id});
     };
-    std::vector<char> seen(planned.size(), 0);
-    std::vector<ReportCase> ordered(planned.size());
-    for (ShardCase& item : cases) {
-      const std::string id = item.result.id();
-      const auto index = static_cast<std::size_t>(item.index);
-      if (item.index < 0 || index >= planned.size() || planned[index] != id) {
-        refuse(MergeFault::kUnknownCase, id);
-      } else if (seen[index]++ != 0) {
-        refuse(MergeFault::kDoubledCase, id);
-      } else {
-        if (!item.deaths.empty()) record_.retried.push_back({id, std::move(item.deaths)});
-        ordered[index] = std::move(item.result);
+    const PlanGroup& planned = plan_.groups[static_cast<std::size_t>(begin.group)];
+    for (std::optional<ShardCase>& item : InOrder(planned, std::move(cases), refuse)) {
+      if (!item) continue;
+      if (!item->deaths.empty()) record_.retried.push_back({item->result.id(), std::move(item->deaths)});
+      if (item->index < static_cast<std::int64_t>(planned.cases.size())) {
+        group.totals.Add(AsWritten(std::move(item->result)));
+        continue;
       }
-    }
-    for (std::size_t i = 0; i < planned.size(); ++i) {
-      if (seen[i] == 0)
-        refuse(MergeFault::kMissingCase, planned[i]);
-      else
-        group.cases.push_back(std::move(ordered[i]));
+      for (ReportBenchmark& row : RowsOf(*item)) group.rows.push_back(std::move(row));
+      if (item->timed && item->timed->limits) group.limits.push_back(*item->timed->limits);
     }
     group.spoken_for = group.merged = true;
+    group.file = std::move(file);
     group.environment = std::move(begin.environment);
     group.end = std::move(end);
   }
@@ -269,9 +323,21 @@ class Merger {
     }
   }
 
-  Report Whole() {
+  // A report has one set of limits a mode, and its rows follow from them: those that the first group measured.
+  static void AddRows(Group& group, Report* report) {
+    for (const HardwareLimits& measured : group.limits)
+      if (std::none_of(report->limits.begin(), report->limits.end(),
+                       [&](const HardwareLimits& known) { return known.dtype == measured.dtype; }))
+        report->limits.push_back(measured);
+    for (ReportBenchmark& row : group.rows) {
+      row.floor_s = FloorOf(row, report->limits);
+      report->benchmarks.push_back(std::move(row));
+    }
+  }
+
+  // The report without its cases, as it is written.
+  Report Rest() {
     Report report;
-    report.kind = "run";
     TakeFrom(plan_, &report);
     report.environment.build = plan_.build;
     bool first = true;
@@ -280,8 +346,8 @@ class Merger {
       if (!group.merged) continue;
       if (std::exchange(first, false)) report.environment = group.environment;
       AddGpus(group, &gpus);
+      AddRows(group, &report);
       report.finished = std::max({report.finished, group.end.finished, report.started});
-      std::move(group.cases.begin(), group.cases.end(), std::back_inserter(report.cases));
     }
     report.environment.gpus = std::move(gpus);
     report.duration_s = std::max(0.0, SecondsOf(report.finished) - SecondsOf(report.started));
@@ -289,7 +355,7 @@ class Merger {
     report.complete = problems_.empty();
     if (!report.complete) report.finished.clear();
     report.distribution = std::move(record_);
-    return report;
+    return AsWritten(std::move(report));
   }
 
   const MergeInput& input_;
@@ -308,8 +374,8 @@ std::string Describe(const MergeProblem& problem, const MergeInput& input) {
   std::string text(Name(problem.fault));
   if (problem.group) {
     const PlanGroup& group = input.plan.groups[static_cast<std::size_t>(*problem.group)];
-    text +=
-        fmt::format(": group {} ({} on {}, {} cases)", *problem.group, group.model, group.device, group.cases.size());
+    text += fmt::format(": group {} ({} on {}, {} cases{})", *problem.group, group.model, group.device,
+                        group.cases.size(), group.rows.empty() ? "" : fmt::format(", {} rows", group.rows.size()));
   }
   if (problem.attempt > 0) text += fmt::format("{} attempt {}", problem.group ? "," : ":", problem.attempt);
   if (!problem.host.empty()) text += " on host " + problem.host;
@@ -320,5 +386,11 @@ std::string Describe(const MergeProblem& problem, const MergeInput& input) {
 }
 
 MergeResult Merge(const MergeInput& input) { return Merger(input).Merge(); }
+
+Report WholeReport(const MergeResult& merged) {
+  Report report = merged.rest;
+  merged.cases([&](const ReportCase& item) { report.cases.push_back(item); });
+  return report;
+}
 
 }  // namespace assay

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "reports/format/report_text.h"
 #include "reports/merge/leases.h"
 #include "reports/merge/plan.h"
 
@@ -50,14 +51,20 @@ struct MergeInput {
   std::function<std::string(std::int64_t group, std::int64_t attempt)> rerun_line;
 };
 
+// Of what could be merged: the same input gives the same report, byte for byte.
 struct MergeResult {
   std::vector<MergeProblem> problems;  // empty: the report is whole
-  // Of what could be merged. It names the problems and is complete when there are none. The same input gives the same
-  // report, byte for byte.
-  Report report;
+  // All of the report but its cases. It names the problems and is complete when there are none.
+  Report rest;
+  CaseTotals totals;
+  // Reads the files again, one at a time. Throws ReportError when one is no longer what it was.
+  CaseSource cases;
 };
 
+// Checks every file and holds one at a time, whatever there is of cases. `input` outlives the result.
 MergeResult Merge(const MergeInput& input);
+// The report with all its cases.
+Report WholeReport(const MergeResult& merged);
 
 // One line for a person: what, where, who, and the command that mends it.
 std::string Describe(const MergeProblem& problem, const MergeInput& input);

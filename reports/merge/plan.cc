@@ -16,10 +16,35 @@ namespace {
 // What is hashed: no spaces, members in the order written here, nothing but ASCII.
 std::string Canonical(const Json& json) { return json.dump(-1, ' ', true, Json::error_handler_t::replace); }
 
+Json TimingJson(const TimingInputs& timing) {
+  return {{"what", timing.what},
+          {"sessions", timing.sessions},
+          {"contexts", timing.contexts},
+          {"prompts", timing.prompts},
+          {"seconds", Number(timing.seconds)}};
+}
+
+TimingInputs TimingFrom(const Json& json) {
+  TimingInputs timing;
+  json.at("what").get_to(timing.what);
+  json.at("sessions").get_to(timing.sessions);
+  json.at("contexts").get_to(timing.contexts);
+  json.at("prompts").get_to(timing.prompts);
+  json.at("seconds").get_to(timing.seconds);
+  return timing;
+}
+
 Json InputsJson(const PlanInputs& inputs) {
-  return {{"models", inputs.models},     {"suites", inputs.suites},     {"dtypes", inputs.dtypes},
-          {"patterns", inputs.patterns}, {"excluded", inputs.excluded}, {"device", inputs.device},
-          {"seed", inputs.seed},         {"seeds", inputs.seeds},       {"batch_invariant", inputs.batch_invariant}};
+  return {{"models", inputs.models},
+          {"suites", inputs.suites},
+          {"dtypes", inputs.dtypes},
+          {"patterns", inputs.patterns},
+          {"excluded", inputs.excluded},
+          {"device", inputs.device},
+          {"seed", inputs.seed},
+          {"seeds", inputs.seeds},
+          {"batch_invariant", inputs.batch_invariant},
+          {"timing", TimingJson(inputs.timing)}};
 }
 
 PlanInputs InputsFrom(const Json& json) {
@@ -33,6 +58,7 @@ PlanInputs InputsFrom(const Json& json) {
   json.at("seed").get_to(inputs.seed);
   json.at("seeds").get_to(inputs.seeds);
   json.at("batch_invariant").get_to(inputs.batch_invariant);
+  inputs.timing = TimingFrom(json.at("timing"));
   return inputs;
 }
 
@@ -46,7 +72,8 @@ Json PlanJson(const Plan& plan) {
                       {"memory_bytes", group.memory_bytes},
                       {"seconds", Number(group.seconds)},
                       {"case_timeout_s", Number(group.case_timeout_s)},
-                      {"cases", group.cases}});
+                      {"cases", group.cases},
+                      {"rows", group.rows}});
   return {{"schema", {{"name", kPlanSchemaName}, {"version", kPlanSchemaVersion}}},
           {"run", plan.run_id},
           {"nonce", plan.nonce},
@@ -84,9 +111,10 @@ Plan ContentsFrom(const Json& json) {
   json.at("listed").get_to(plan.listed);
   for (const Json& group : json.at("groups"))
     plan.groups.push_back({group.at("model"), group.at("device"), group.at("memory_bytes"), group.at("seconds"),
-                           group.at("case_timeout_s"), group.at("cases").get<std::vector<std::string>>()});
+                           group.at("case_timeout_s"), group.at("cases").get<std::vector<std::string>>(),
+                           group.at("rows").get<std::vector<std::string>>()});
   for (std::size_t i = 0; i < plan.groups.size(); ++i)
-    if (plan.groups[i].cases.empty()) throw ReportError(fmt::format("not a plan: group {} has no case", i));
+    if (ItemsOf(plan.groups[i]) == 0) throw ReportError(fmt::format("not a plan: group {} has no case", i));
   json.at("bundles").get_to(plan.bundles);
   for (const auto& bundle : plan.bundles)
     for (const std::int64_t group : bundle)
@@ -135,8 +163,20 @@ Plan ReadPlan(const std::string& path) {
   }
 }
 
+std::int64_t ItemsOf(const PlanGroup& group) {
+  return static_cast<std::int64_t>(group.cases.size() + group.rows.size());
+}
+
+const std::string& ItemOf(const PlanGroup& group, std::int64_t index) {
+  const auto at = static_cast<std::size_t>(index);
+  return at < group.cases.size() ? group.cases[at] : group.rows.at(at - group.cases.size());
+}
+
 void TakeFrom(const Plan& plan, Report* report) {
   report->run_id = plan.run_id;
+  const bool timed =
+      std::all_of(plan.groups.begin(), plan.groups.end(), [](const auto& group) { return !group.rows.empty(); });
+  report->kind = timed ? "bench" : "run";
   report->argv = plan.argv;
   report->started = plan.created;
   report->seed = plan.inputs.seed;

@@ -12,7 +12,15 @@
 namespace assay {
 
 inline constexpr const char* kPlanSchemaName = "assay.plan";
-inline constexpr const char* kPlanSchemaVersion = "1.0.0";
+inline constexpr const char* kPlanSchemaVersion = "2.0.0";
+
+// What is timed beside the cases: benchmarks by name, and the shapes they are timed at.
+struct TimingInputs {
+  std::vector<std::string> what, prompts;        // prompts: "2048", "32x64"
+  std::vector<std::int64_t> sessions, contexts;  // contexts: in tokens
+  double seconds = 0;                            // of timed repeats of a row
+  friend bool operator==(const TimingInputs&, const TimingInputs&) = default;
+};
 
 // What a selection was asked for: listing it again gives the population.
 struct PlanInputs {
@@ -21,6 +29,7 @@ struct PlanInputs {
   std::uint64_t seed = 0;
   std::int64_t seeds = 1;
   bool batch_invariant = false;
+  TimingInputs timing;
   friend bool operator==(const PlanInputs&, const PlanInputs&) = default;
 };
 
@@ -31,7 +40,13 @@ struct PlanGroup {
   double seconds = 0;             // expected
   double case_timeout_s = 0;      // a case that takes longer is ended
   std::vector<std::string> cases;
+  // Benchmarks, timed by the process that ran the cases before, which cover them. A group that has some has its device
+  // for itself.
+  std::vector<std::string> rows{};
 };
+// Cases, then rows: what has an index within a group.
+std::int64_t ItemsOf(const PlanGroup& group);
+const std::string& ItemOf(const PlanGroup& group, std::int64_t index);
 
 struct Plan {
   std::string run_id, nonce, created;
@@ -56,7 +71,7 @@ Plan PlanFrom(std::string_view text);
 Plan ReadPlan(const std::string& path);
 
 std::int64_t CasesOf(const Plan& plan);
-// What the report of the run takes from its plan: id, argv, begin, seed, counts, models.
+// What the report of the run takes from its plan: id, kind, argv, begin, seed, counts, models.
 void TakeFrom(const Plan& plan, Report* report);
 
 // `count` bundles of about equal duration: the longest group first, each into the bundle that has least. No bundle is

@@ -59,8 +59,14 @@ ShardBegin BeginFrom(const Json& json) {
 }
 
 ShardCase CaseOf(const Json& json) {
-  RequireKeys(json, {"index", "deaths", "bounds", "case"});
-  return {json.at("index"), json.at("deaths").get<std::vector<std::string>>(), CaseRecordFrom(json)};
+  const bool timed = json.contains("timed");
+  if (timed)
+    RequireKeys(json, {"index", "deaths", "bounds", "case", "timed"});
+  else
+    RequireKeys(json, {"index", "deaths", "bounds", "case"});
+  ShardCase item{json.at("index"), json.at("deaths").get<std::vector<std::string>>(), CaseRecordFrom(json)};
+  if (timed) item.timed = TimedFrom(json.at("timed"));
+  return item;
 }
 
 ShardEnd EndFrom(const Json& json) {
@@ -156,6 +162,31 @@ class Reader {
 
 }  // namespace
 
+Json TimedJson(const TimedRows& timed) {
+  Json json = {{"rows", Json::array()}};
+  std::vector<HardwareLimits> limits;
+  if (timed.limits) limits.push_back(*timed.limits), json["limits"] = LimitsJson(*timed.limits);
+  for (const ReportBenchmark& row : timed.rows) json["rows"].push_back(BenchmarkJson(row, limits));
+  return json;
+}
+
+TimedRows TimedFrom(const Json& json) {
+  TimedRows timed;
+  if (json.contains("limits")) timed.limits = LimitsFrom(json.at("limits"));
+  for (const Json& row : json.at("rows")) timed.rows.push_back(BenchmarkFrom(row));
+  return timed;
+}
+
+ReportCase StandIn(const ReportBenchmark& row) {
+  ReportCase item;
+  item.suite = "bench";
+  item.name = row.name;
+  item.axes = row.axes;
+  item.status = row.status;
+  item.reason = row.reason;
+  return item;
+}
+
 std::string HostOf(const ShardBegin& begin) {
   const auto node = begin.scheduler.find("node");
   return node == begin.scheduler.end() ? begin.environment.host.name : node->second;
@@ -182,6 +213,7 @@ std::string ShardLines::Line(const ShardBegin& begin) { return Chained("begin", 
 std::string ShardLines::Line(const ShardCase& item) {
   Json body = {{"index", item.index}, {"deaths", item.deaths}};
   body.update(CaseRecordJson(item.result));
+  if (item.timed) body["timed"] = TimedJson(*item.timed);
   return Chained("case", body);
 }
 

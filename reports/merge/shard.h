@@ -29,11 +29,22 @@ struct ShardBegin {
 // The node, where a scheduler names it, else the host.
 std::string HostOf(const ShardBegin& begin);
 
-struct ShardCase {
-  std::int64_t index = 0;           // within the group
-  std::vector<std::string> deaths;  // of workers that ran it before it had an outcome
-  ReportCase result;
+// What was timed of one benchmark, against what was measured of the device. No limits: the device is not there.
+struct TimedRows {
+  std::vector<ReportBenchmark> rows;
+  std::optional<HardwareLimits> limits;
 };
+Json TimedJson(const TimedRows& timed);
+TimedRows TimedFrom(const Json& json);
+
+struct ShardCase {
+  std::int64_t index = 0;            // within the group
+  std::vector<std::string> deaths;   // of workers that ran it before it had an outcome
+  ReportCase result;                 // of a benchmark: of suite "bench", with the worst status of its rows
+  std::optional<TimedRows> timed{};  // of a benchmark whose worker lived
+};
+// How a benchmark without rows stands among the records of cases.
+ReportCase StandIn(const ReportBenchmark& row);
 
 struct ShardEnd {
   std::int64_t cases = 0;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <random>
 
@@ -43,7 +44,10 @@ Plan SmallPlan(std::size_t groups, std::size_t cases) {
 
 std::vector<std::string> PopulationOf(const Plan& plan) {
   std::vector<std::string> ids;
-  for (const PlanGroup& group : plan.groups) ids.insert(ids.end(), group.cases.begin(), group.cases.end());
+  for (const PlanGroup& group : plan.groups) {
+    ids.insert(ids.end(), group.cases.begin(), group.cases.end());
+    ids.insert(ids.end(), group.rows.begin(), group.rows.end());
+  }
   return ids;
 }
 
@@ -266,6 +270,15 @@ bool Found(const MergeResult& result, MergeFault fault) {
                      [&](const MergeProblem& problem) { return problem.fault == fault; });
 }
 
+std::string VerdictOf(const MergeResult& merged) { return merged.totals.tally.Summarise(merged.rest).verdict; }
+
+// As it is written, in pieces.
+std::string ReportTextOf(const MergeResult& merged) {
+  std::string text;
+  WriteReport(merged.rest, merged.totals, merged.cases, [&](std::string_view piece) { text += piece; });
+  return text;
+}
+
 std::string Said(const Report& report) {
   std::string text;
   for (const std::string& problem : report.problems) text += problem + "\n";
@@ -282,17 +295,21 @@ TEST(Merge, RefusesEveryFaultySetByName) {
     AddZombies(random, &set);
     const auto group = static_cast<std::int64_t>(Below(random, set.plan.groups.size()));
     ASSERT_TRUE(kind.plant(random, &set, LiveOf(set, group)));
-    const MergeResult result = Merge(set.Input());
+    const MergeInput input = set.Input();
+    const MergeResult result = Merge(input);
     ++planted[kind.fault];
     ASSERT_TRUE(Found(result, kind.fault))
-        << "set " << i << ": planted " << Name(kind.fault) << ", said: " << Said(result.report);
-    ASSERT_FALSE(result.report.complete);
-    ASSERT_NE(Summarise(result.report).verdict, "PASS");
+        << "set " << i << ": planted " << Name(kind.fault) << ", said: " << Said(result.rest);
+    ASSERT_FALSE(result.rest.complete);
+    ASSERT_NE(VerdictOf(result), "PASS");
     // Nothing else is complained about: the file speaks for its group, soundly or not.
     const bool other_group = kind.fault == MergeFault::kPopulation;
     for (const MergeProblem& problem : result.problems)
-      ASSERT_TRUE(problem.fault == kind.fault) << "set " << i << ": " << Said(result.report);
-    ASSERT_TRUE(other_group || result.problems.front().group == group) << Said(result.report);
+      ASSERT_TRUE(problem.fault == kind.fault) << "set " << i << ": " << Said(result.rest);
+    ASSERT_TRUE(other_group || result.problems.front().group == group) << Said(result.rest);
+    if (i % 20 == 0) {
+      ASSERT_EQ(ReportTextOf(result), ToJson(WholeReport(result)));
+    }
   }
   EXPECT_EQ(planted.size(), 15u);
 }
@@ -304,12 +321,13 @@ TEST(Merge, TakesSoundSetsAndNeverALateResult) {
     ShardSet set = SoundSet(random);
     AddZombies(random, &set);
     late += static_cast<int>(set.files.size() - set.plan.groups.size());
-    const MergeResult result = Merge(set.Input());
-    ASSERT_TRUE(result.problems.empty()) << Said(result.report);
-    ASSERT_EQ(Summarise(result.report).verdict, "PASS");
-    ASSERT_EQ(result.report.cases.size(), set.population.size());
+    const MergeInput input = set.Input();
+    const MergeResult result = Merge(input);
+    ASSERT_TRUE(result.problems.empty()) << Said(result.rest);
+    ASSERT_EQ(VerdictOf(result), "PASS");
+    ASSERT_EQ(result.totals.tally.cases(), static_cast<std::int64_t>(set.population.size()));
     for (std::size_t g = 0; g < set.plan.groups.size(); ++g)
-      for (const ShardAttempt& attempt : result.report.distribution->groups[g].attempts) {
+      for (const ShardAttempt& attempt : result.rest.distribution->groups[g].attempts) {
         const bool live = attempt.attempt == LiveOf(set, static_cast<std::int64_t>(g)).attempt;
         ASSERT_EQ(attempt.state, live ? "merged" : "superseded");
       }
@@ -323,13 +341,132 @@ TEST(Merge, GivesTheSameBytesWhateverTheOrderOfFiles) {
   while (set.files.size() < 3) set = SoundSet(random);
   AddZombies(random, &set);
   MergeInput input = set.Input();
-  const std::string once = ToJson(Merge(input).report);
+  const std::string once = ReportTextOf(Merge(input));
   std::reverse(input.files.begin(), input.files.end());
   std::reverse(input.population.begin(), input.population.end());
-  EXPECT_EQ(ToJson(Merge(input).report), once);
+  EXPECT_EQ(ReportTextOf(Merge(input)), once);
+  EXPECT_EQ(ToJson(WholeReport(Merge(input))), once);
   EXPECT_EQ(ToJson(FromJson(once)), once);
   EXPECT_TRUE(SchemaProblems(once).empty()) << SchemaProblems(once).front();
   EXPECT_TRUE(ConsistencyProblems(once).empty()) << ConsistencyProblems(once).front();
+}
+
+// Every kind of case, bounds and reasons that groups share and do not, cases that were run out of order: one by one
+// they give what they give together.
+TEST(Merge, WritesInPiecesWhatIsWrittenAtOnce) {
+  Random random(23);
+  for (int i = 0; i < 50; ++i) {
+    ShardSet set = SoundSet(random);
+    set.files.clear();
+    const std::size_t per_group = set.plan.groups.front().cases.size();
+    for (std::size_t g = 0; g < set.plan.groups.size(); ++g) {
+      const Lease live = LiveOf(set, static_cast<std::int64_t>(g));
+      std::vector<std::int64_t> indices = AllOf(set.plan);
+      std::shuffle(indices.begin(), indices.end(), random);
+      ShardLines lines;
+      std::string text = lines.Line(BeginOf(set.plan, live));
+      for (const std::int64_t index : indices) {
+        ShardCase item = CaseAt(g, per_group, index);
+        const std::string name = item.result.name;
+        const Status status = kStatuses[Below(random, std::size(kStatuses))];
+        item.result = MakeCase(name, status == Status::kUnstable ? Status::kPass : status,
+                               Below(random, 2) == 0 ? Verdict::kMatch : Verdict::kDrift);
+        if (status == Status::kSkip) item.result.reason = "reason " + std::to_string(Below(random, 3));
+        if (Below(random, 3) == 0) item.deaths = {"ended by SIGKILL"};
+        for (Judgement& judgement : item.result.judgements) judgement.bound.from += std::to_string(Below(random, 4));
+        text += lines.Line(item);
+      }
+      const auto count = static_cast<std::int64_t>(indices.size());
+      set.files[NameOf(live)] = text + lines.Line(ShardEnd{count, "2026-01-01T00:01:00.000Z", 60, 1, 0, {}});
+    }
+    const MergeInput input = set.Input();
+    const MergeResult merged = Merge(input);
+    ASSERT_TRUE(merged.problems.empty()) << Said(merged.rest);
+    const std::string text = ReportTextOf(merged);
+    ASSERT_EQ(text, ToJson(WholeReport(merged)));
+    ASSERT_TRUE(SchemaProblems(text).empty()) << SchemaProblems(text).front();
+    ASSERT_TRUE(ConsistencyProblems(text).empty()) << ConsistencyProblems(text).front();
+  }
+}
+
+// Two nodes time a row each in one mode, against limits of their own; the row of a third killed its workers.
+TEST(Merge, CarriesWhatWasTimed) {
+  ShardSet set{SmallPlan(3, 1), {}, {}, {}};
+  const auto row_at = [](std::size_t group) {
+    ReportBenchmark row = MakeRow();
+    row.axes.Set("n", static_cast<std::int64_t>(group));
+    row.covering_cases = {CaseAt(group, 1, 0).result.id()};
+    return row;
+  };
+  for (std::size_t g = 0; g < 3; ++g) set.plan.groups[g].rows = {row_at(g).id()};
+  set.population = PopulationOf(set.plan);
+  for (std::size_t g = 0; g < 3; ++g) {
+    set.leases.push_back(LeaseAt(static_cast<std::int64_t>(g), 1));
+    ShardLines lines;
+    std::string text = lines.Line(BeginOf(set.plan, set.leases[g]));
+    text += lines.Line(CaseAt(g, 1, 0));
+    ShardCase item{
+        1,
+        {},
+        StandIn(row_at(g)),
+        TimedRows{{row_at(g)}, HardwareLimits{"fp32", 1e12 * static_cast<double>(g + 1), 2e12, 6e14, "copy"}}};
+    if (g == 2) {
+      item.timed.reset();
+      item.deaths = {"ended by SIGKILL", "ended by SIGKILL"};
+      item.result.status = Status::kError;
+      item.result.reason = "crash: its worker ended by SIGKILL, twice";
+    }
+    text += lines.Line(item);
+    set.files[NameOf(set.leases[g])] = text + lines.Line(ShardEnd{2, "2026-01-01T00:01:00.000Z", 60, 1, 0, {}});
+  }
+  {
+    const MergeInput input = set.Input();
+    const MergeResult merged = Merge(input);
+    ASSERT_TRUE(merged.problems.empty()) << Said(merged.rest);
+    const std::string text = ReportTextOf(merged);
+    EXPECT_TRUE(SchemaProblems(text).empty()) << SchemaProblems(text).front();
+    EXPECT_TRUE(ConsistencyProblems(text).empty()) << ConsistencyProblems(text).front();
+    const Report report = FromJson(text);
+    EXPECT_EQ(report.kind, "bench");
+    EXPECT_EQ(report.cases.size(), 3u);
+    EXPECT_EQ(report.selected, 3);
+    ASSERT_EQ(report.benchmarks.size(), 3u);
+    ASSERT_EQ(report.limits.size(), 1u) << "those that the first group measured";
+    for (std::size_t g = 0; g < 2; ++g) EXPECT_NEAR(report.benchmarks[g].floor_s, 4e9 / 1e12, 1e-6);
+    EXPECT_EQ(report.benchmarks[2].status, Status::kError);
+    EXPECT_EQ(report.benchmarks[2].id(), row_at(2).id());
+    EXPECT_EQ(report.distribution->retried.size(), 1u);
+    EXPECT_EQ(VerdictOf(merged), "FAIL");
+  }
+  // A row that is nowhere is missing as a case would be.
+  set.population.push_back("bench.decode/unplanned");
+  const MergeInput unplanned = set.Input();
+  EXPECT_TRUE(Found(Merge(unplanned), MergeFault::kPopulation));
+  set.population.pop_back();
+  ShardLines lines;
+  std::string text = lines.Line(BeginOf(set.plan, set.leases[1]));
+  text += lines.Line(CaseAt(1, 1, 0));
+  text += lines.Line(ShardEnd{1, "2026-01-01T00:01:00.000Z", 60, 1, 0, {}});
+  set.files[NameOf(set.leases[1])] = text;
+  const MergeInput missing = set.Input();
+  const MergeResult merged = Merge(missing);
+  ASSERT_EQ(merged.problems.size(), 1u) << Said(merged.rest);
+  EXPECT_EQ(merged.problems.front().fault, MergeFault::kMissingCase);
+  EXPECT_EQ(merged.problems.front().why, row_at(1).id());
+}
+
+TEST(Merge, RefusesAFileThatChangedAfterItWasChecked) {
+  Random random(5);
+  ShardSet set = SoundSet(random);
+  const MergeInput input = set.Input();
+  const MergeResult merged = Merge(input);
+  set.files.begin()->second += "x";
+  try {
+    ReportTextOf(merged);
+    FAIL();
+  } catch (const ReportError& error) {
+    EXPECT_NE(std::string(error.what()).find(set.files.begin()->first), std::string::npos) << error.what();
+  }
 }
 
 TEST(Merge, OfARunWithoutACoordinatorTakesTheNewestAttempt) {
@@ -347,7 +484,7 @@ TEST(Merge, OfARunWithoutACoordinatorTakesTheNewestAttempt) {
   std::string& newest = set.files.rbegin()->second;
   newest.resize(newest.size() - 10);
   const MergeResult result = Merge(input);
-  ASSERT_EQ(result.problems.size(), 1u) << Said(result.report);
+  ASSERT_EQ(result.problems.size(), 1u) << Said(result.rest);
   EXPECT_EQ(result.problems.front().fault, MergeFault::kTruncated);
 }
 
@@ -357,7 +494,8 @@ TEST(Merge, NamesGroupHostAttemptAndTheWayOut) {
   set.files[NameOf(set.leases[0])] = Sound(set, set.leases[0]);
   std::string& text = set.files[NameOf(set.leases[2])] = Sound(set, set.leases[2]);
   text.resize(text.size() - 1);
-  const std::string said = Said(Merge(set.Input()).report);
+  const MergeInput input = set.Input();
+  const std::string said = Said(Merge(input).rest);
   for (const char* part :
        {"truncated", "group 1 (nano on cuda, 2 cases)", "attempt 2", "host node1", "breaks off", "assay run --group 1"})
     EXPECT_NE(said.find(part), std::string::npos) << said;
@@ -368,7 +506,8 @@ TEST(Merge, KeepsWhatCouldBeMergedAndNeverPasses) {
   ShardSet set = SoundSet(random);
   while (set.plan.groups.size() < 2) set = SoundSet(random);
   set.files.erase(set.files.begin());
-  const Report report = Merge(set.Input()).report;
+  const MergeInput input = set.Input();
+  const Report report = WholeReport(Merge(input));
   EXPECT_EQ(Summarise(report).verdict, "INCOMPLETE");
   EXPECT_EQ(report.cases.size(), set.population.size() - set.plan.groups.front().cases.size());
   const std::string text = ToJson(report);
@@ -379,6 +518,8 @@ TEST(Merge, KeepsWhatCouldBeMergedAndNeverPasses) {
 TEST(Plan, ReadsWhatItWroteAndRefusesWhatWasEdited) {
   Plan plan = SmallPlan(3, 2);
   plan.inputs.models = {"tiny-llama"};
+  plan.inputs.timing = {{"decode"}, {"512"}, {1, 8}, {512}, 0.5};
+  plan.groups[0].rows = {"bench.decode/tiny-llama/fp32/cuda/n=1/context=512"};
   plan.bundles = Bundled(plan.groups, 2);
   const std::string text = PlanText(plan);
   EXPECT_EQ(PlanText(PlanFrom(text)), text);
@@ -390,7 +531,7 @@ TEST(Plan, ReadsWhatItWroteAndRefusesWhatWasEdited) {
     EXPECT_THROW(PlanFrom(other), ReportError) << other.substr(at, 20);
   }
   std::string version = text;
-  version.replace(version.find("\"1.0.0\""), 7, "\"2.0.0\"");
+  version.replace(version.find("\"2.0.0\""), 7, "\"3.0.0\"");
   EXPECT_THROW(PlanFrom(version), ReportVersionError);
 }
 

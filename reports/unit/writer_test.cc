@@ -10,6 +10,7 @@
 
 #include "reports/environment/begin.h"
 #include "reports/format/check.h"
+#include "reports/format/digest.h"
 #include "reports/format/gzip.h"
 #include "reports/unit/sample.h"
 
@@ -135,10 +136,32 @@ TEST_F(ReportFiles, APathThatEndsInGzIsCompressed) {
   EXPECT_EQ(Files(), 2u);
 }
 
+TEST_F(ReportFiles, PiecesGiveTheBytesOfTheWholeText) {
+  std::string text;
+  for (int i = 0; i < 100000; ++i) text += std::to_string(i * i % 9973) + (i % 7 == 0 ? "\n" : " ");
+  for (const char* name : {"pieces.json", "pieces.json.gz"}) {
+    AtomicFile file(Path(name));
+    for (std::size_t at = 0, size = 1; at < text.size(); at += size, size = size * 3 % 70001)
+      file.Write(std::string_view(text).substr(at, size));
+    file.Place();
+    WriteFileAtomically(Path((std::string("whole-") + name).c_str()), text);
+    EXPECT_EQ(Bytes(Path(name)), Bytes(Path((std::string("whole-") + name).c_str()))) << name;
+    EXPECT_EQ(ReadFile(Path(name)), text);
+    Sha256Stream digest;
+    ReadPieces(Path(name), [&](std::string_view piece) { digest.Add(piece); });
+    EXPECT_EQ(digest.Hex(), Sha256(text));
+  }
+  { AtomicFile(Path("pieces.json")).Write("never placed"); }
+  EXPECT_EQ(ReadFile(Path("pieces.json")), text);
+  EXPECT_EQ(Files(), 4u);
+}
+
 TEST_F(ReportFiles, BrokenCompressedFilesAreRefused) {
   const std::string bytes = Compressed("some text that is long enough");
-  EXPECT_EQ(Decompressed(bytes, "x"), "some text that is long enough");
-  EXPECT_EQ(Decompressed(Compressed(""), "x"), "");
+  for (const std::string& text : {std::string("some text that is long enough"), std::string()}) {
+    std::ofstream(Path("whole.gz"), std::ios::binary) << Compressed(text);
+    EXPECT_EQ(ReadFile(Path("whole.gz")), text);
+  }
   std::string flipped = bytes;
   flipped[flipped.size() - 6] ^= 1;
   for (const std::string& broken : {bytes.substr(0, bytes.size() - 1), bytes.substr(0, 5), bytes + "x",
