@@ -37,8 +37,8 @@ constexpr std::size_t kScratchBytes = std::size_t{128} << 20;  // most expanded 
 constexpr std::size_t Padded(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 cudaDataType_t LibraryType(Precision precision) {
-  if (precision == Precision::kFp32) return CUDA_R_32F;
-  return precision == Precision::kFp16 ? CUDA_R_16F : CUDA_R_16BF;
+  if (precision.operands == DType::kF32) return CUDA_R_32F;
+  return precision.operands == DType::kF16 ? CUDA_R_16F : CUDA_R_16BF;
 }
 
 // Other weights are expanded to the mode's type for the library.
@@ -62,7 +62,7 @@ GemmPath CudaOps::PathOf(const Product& p) const {
   const bool expanded = !LibraryReads(p.w, ctx_.precision), streams = StreamTakes(ctx_, p);
   if (forced_path_ == GemmPath::kStream && !streams) return GemmPath::kSkinny;
   if (forced_path_ != GemmPath::kAuto) return forced_path_;
-  if (ctx_.precision == Precision::kFp32) {
+  if (ctx_.precision.operands == DType::kF32) {
     const bool dot = ctx_.batch_invariant || p.rows <= (expanded ? kExpandedDot32 : kPlainDot32);
     return dot ? GemmPath::kDot : GemmPath::kLibrary;
   }
@@ -79,7 +79,7 @@ GemmPath CudaOps::PathOf(const Product& p) const {
 }
 
 bool CudaOps::FewAssignments(std::int64_t assignments) const {
-  if (ctx_.precision == Precision::kFp32) return true;  // the grouped products are for 16-bit operands
+  if (ctx_.precision.operands == DType::kF32) return true;  // the grouped products are for 16-bit operands
   if (forced_path_ != GemmPath::kAuto) return forced_path_ == GemmPath::kDot;
   return !ctx_.batch_invariant && assignments <= kFewAssignments;
 }
@@ -122,7 +122,7 @@ void CudaOps::LibraryProduct(float* raw, const WeightView& w, const void* x, int
     const float one = 1.0f, zero = 0.0f;
     // Environment variables may make the library compute float32 from lower types, but not the pedantic kind.
     const cublasComputeType_t compute =
-        ctx_.precision == Precision::kFp32 ? CUBLAS_COMPUTE_32F_PEDANTIC : CUBLAS_COMPUTE_32F;
+        ctx_.precision.operands == DType::kF32 ? CUBLAS_COMPUTE_32F_PEDANTIC : CUBLAS_COMPUTE_32F;
     ASSAY_CUBLAS(cublasGemmEx(cublas_.get(), CUBLAS_OP_T, CUBLAS_OP_N, static_cast<int>(count), rows,
                               static_cast<int>(w.cols), &one, data, type, static_cast<int>(w.stride), x, type,
                               static_cast<int>(w.cols), &zero, raw + row, CUDA_R_32F, static_cast<int>(w.rows), compute,

@@ -4,7 +4,7 @@ namespace assay {
 
 DType KeptType(DType stored, Precision precision, WeightUse use, bool on_host) {
   if (use == WeightUse::kTable || stored == DType::kQ8_0 || stored == DType::kQ4_0) return stored;
-  if (precision == Precision::kFp32 && (on_host || stored == DType::kF16 || stored == DType::kBF16)) return stored;
+  if (precision.operands == DType::kF32 && (on_host || stored == DType::kF16 || stored == DType::kBF16)) return stored;
   return OperandType(precision);
 }
 

@@ -82,7 +82,7 @@ MemoryPlan PlanMemory(const WeightStore& store, Precision precision, const Engin
   const KvPlan kv = MakeKvPlan(spec, options.capacity, options.max_chunk);
   int slots = 0;  // of the longest cache
   for (const KvCacheSpec& cache : kv.caches) slots = std::max(slots, cache.slots);
-  plan.cache_per_session = kv.BytesPerSession(OperandType(precision));
+  plan.cache_per_session = kv.BytesPerSession(precision.kv);
   plan.sessions = options.max_sessions;
   plan.scratch = ScratchBytes(spec, step, precision);
   plan.workspace = on_host ? 0 : WorkspaceBytes(spec, step, options, slots);

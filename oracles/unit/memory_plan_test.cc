@@ -51,7 +51,7 @@ TEST(MemoryPlan, IsWhatTheHostEngineAllocates) {
   for (const std::string& name : PresetNames()) {
     if (!name.starts_with("tiny-")) continue;
     for (const char* suffix : {"", "@q8_0"}) {
-      for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
+      for (const Precision precision : {Precision::kFp32, Precision::kBf16, Precision::kBf16Fp8Kv}) {
         for (const int sessions : {1, 3, 50}) {
           SCOPED_TRACE(name + suffix + " " + Name(precision));
           const auto store = OpenModel(name + suffix);
@@ -84,6 +84,14 @@ TEST(MemoryPlan, KeepsWhatIsReadAsItIsStored) {
       }
     }
   }
+}
+
+TEST(MemoryPlan, KeysAndValuesOfEightBitsHalveTheCachesAlone) {
+  const auto store = OpenModel("gemma4-e4b");
+  const MemoryPlan wide = PlanMemory(*store, Precision::kBf16, Options(3), false),
+                   narrow = PlanMemory(*store, Precision::kBf16Fp8Kv, Options(3), false);
+  EXPECT_EQ(2 * narrow.caches(), wide.caches());
+  EXPECT_EQ(narrow.total() - narrow.caches(), wide.total() - wide.caches());
 }
 
 TEST(MemoryPlan, RealGeometriesNeedWhatTheirPublishersSay) {

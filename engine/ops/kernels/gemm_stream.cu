@@ -535,7 +535,7 @@ StreamCut CutOf(const Product& p) {
 
 bool StreamTakes(const KernelContext& ctx, const Product& p) {
 #ifdef ASSAY_STREAM
-  return ctx.compute_capability == 90 && ctx.precision != Precision::kFp32 && AlignedRows(p);
+  return ctx.compute_capability == 90 && ctx.precision.operands != DType::kF32 && AlignedRows(p);
 #else
   static_cast<void>(ctx), static_cast<void>(p);
   return false;
@@ -543,7 +543,7 @@ bool StreamTakes(const KernelContext& ctx, const Product& p) {
 }
 
 std::size_t StreamWorkspaceBytes(const KernelContext& ctx) {
-  if (ctx.compute_capability != 90 || ctx.precision == Precision::kFp32) return 0;
+  if (ctx.compute_capability != 90 || ctx.precision.operands == DType::kF32) return 0;
   return std::size_t{2} * ctx.sm_count * kTileRows * kMostRows * sizeof(float);
 }
 
