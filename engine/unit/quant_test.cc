@@ -188,7 +188,7 @@ TEST(Quant, EightBitFloatsByTheirEdges) {
       {0x1.000002p-10f, 0x01, 0x1p-9f},
       {0x1p-9f, 0x01, 0x1p-9f},
       {0x1.8p-9f, 0x02, 0x1p-8f},    // between 1 and 2 steps: to even
-      {-0x1.4p-7f, 0x84, -0x1p-7f},  // between 4 and 5... of subnormals 2^-9
+      {-0x1.2p-7f, 0x84, -0x1p-7f},  // between 4 and 5 steps: to even
       {0x1.cp-7f, 0x07, 0x1.cp-7f},
       {0x1.dfffp-7f, 0x07, 0x1.cp-7f},
       {0x1.ep-7f, 0x08, 0x1p-6f},  // between the largest subnormal and the smallest normal number

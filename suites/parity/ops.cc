@@ -193,7 +193,7 @@ void CacheRoundingEdges(CaseState& state) {
   const auto add = [&](float value, double rounded) {
     for (const float sign : {1.0f, -1.0f}) {
       in.push_back(sign * value);
-      expected.push_back(sign * static_cast<float>(rounded));
+      expected.push_back(value == 0 ? 0.0f : sign * static_cast<float>(rounded));  // a bias of 0 takes the sign
     }
   };
   for (int code = 0; code <= kLast; ++code) {

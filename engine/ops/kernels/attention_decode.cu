@@ -43,6 +43,9 @@ constexpr int kBlocksPerSm = 8;   // what the grid aims at where there is a choi
 constexpr int TileKeys(int key_bytes, bool many_blocks) {
   return key_bytes > 512 || (many_blocks && key_bytes > 256) ? 32 : 64;
 }
+// Whether there is a kernel for many blocks: of registers for narrow heads all have enough, and wider keys leave shared
+// memory for too few.
+constexpr bool SharesSm(int head_dim, int key_bytes) { return head_dim > 128 && key_bytes <= 512; }
 template <class T, class Cached, int kHeadDim, bool kManyBlocks>
 using DecodeFlash = Flash<T, Cached, kHeadDim, 1, 4, TileKeys(kHeadDim * sizeof(Cached), kManyBlocks), true>;
 constexpr int kManyBlocksPerSm = 3;  // of one multiprocessor; above this there are many
@@ -354,10 +357,9 @@ void LaunchAttentionDecode(const KernelContext& ctx, const Ops::AttentionArgs& a
       // Tiles of another length round differently: in batch-invariant mode the number of rows must not decide.
       const bool many_blocks =
           !ctx.batch_invariant && others * partials.capacity > std::int64_t{kManyBlocksPerSm} * ctx.sm_count;
-      constexpr int kKeyBytes = kHeadDim * sizeof(Cached);
-      constexpr bool kShorter = TileKeys(kKeyBytes, true) < TileKeys(kKeyBytes, false);
-      if (kShorter && many_blocks)
-        launch(std::bool_constant<kShorter>{});
+      constexpr bool kShared = SharesSm(kHeadDim, kHeadDim * sizeof(Cached));
+      if (kShared && many_blocks)
+        launch(std::bool_constant<kShared>{});
       else
         launch(std::false_type{});
       Merge<T>(ctx, args, partials);

@@ -43,6 +43,12 @@ __device__ __forceinline__ void LoadMatricesTransposed(std::uint32_t (&r)[4], st
                : "r"(from)
                : "memory");
 }
+__device__ __forceinline__ void LoadMatricesTransposed(std::uint32_t (&r)[2], std::uint32_t from) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0,%1}, [%2];"
+               : "=r"(r[0]), "=r"(r[1])
+               : "r"(from)
+               : "memory");
+}
 
 __device__ __forceinline__ std::uint32_t PackPair(float a, float b, __half) {
   const __half2 v = __floats2half2_rn(a, b);
@@ -55,12 +61,17 @@ __device__ __forceinline__ std::uint32_t PackPair(float a, float b, __nv_bfloat1
 
 // Two e4m3 to two fp16, of the low and of the high half of a word.
 __device__ __forceinline__ void WidenPairs(std::uint32_t (&pair)[2], std::uint32_t word) {
+#if __CUDA_ARCH__ >= 890
+  asm("{.reg .b16 low, high; mov.b32 {low, high}, %2; cvt.rn.f16x2.e4m3x2 %0, low; cvt.rn.f16x2.e4m3x2 %1, high;}"
+      : "=r"(pair[0]), "=r"(pair[1])
+      : "r"(word));
+#else
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
-    const __half2_raw v =
-        __nv_cvt_fp8x2_to_halfraw2(static_cast<__nv_fp8x2_storage_t>(i == 0 ? word & 0xffffu : word >> 16), __NV_E4M3);
+    const __half2_raw v = __nv_cvt_fp8x2_to_halfraw2(static_cast<__nv_fp8x2_storage_t>(word >> (16 * i)), __NV_E4M3);
     pair[i] = static_cast<std::uint32_t>(v.x) | (static_cast<std::uint32_t>(v.y) << 16);
   }
+#endif
 }
 
 constexpr float kLog2E = 1.4426950408889634f;
@@ -134,7 +145,7 @@ struct Flash {
     constexpr int kExponent = 14;          // of the largest of a row
     const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
     auto* const units = reinterpret_cast<float*>(shared + kQueryBytes + 2 * kTileBytes + kScoreBytes);
-#pragma unroll 4
+#pragma unroll(kWords > 4 ? 2 : 4)
     for (int m = warp; m < kRows; m += kThreads / 32) {
       const auto* const row = reinterpret_cast<const std::uint32_t*>(from(m));
       float x[kWords][2], most = 0.0f;
@@ -343,22 +354,23 @@ struct Flash {
                                             int lane) {
     if constexpr (kWidens) {
       // A transposed pair of bytes is of one key and two dimensions: even ones go to one tile, odd ones to the next.
+      constexpr int kRun = kWarpDims % 32 == 0 ? 2 : 1;  // pieces that are loaded together
 #pragma unroll
-      for (int k = 0; k < kKeys / 32; ++k) {
-        std::uint32_t a[2][4], rest[2][4];
-        Weights(a[0], rest[0], p, 2 * k);
-        Weights(a[1], rest[1], p, 2 * k + 1);
+      for (int k = 0; k < kKeys / 16; ++k) {
+        std::uint32_t a[4], rest[4];
+        Weights(a, rest, p, k);
+        const int key = 16 * k + (lane & 15), chunk = warp_split * (kWarpDims / 16) + (kRun == 2 ? lane >> 4 : 0);
 #pragma unroll
-        for (int n = 0; n < kWarpDims / 16; ++n) {
-          std::uint32_t bytes[4];
-          LoadMatricesTransposed(bytes, values + Place(32 * k + lane, warp_split * (kWarpDims / 16) + n));
+        for (int n = 0; n < kWarpDims / 16; n += kRun) {
+          std::uint32_t bytes[2 * kRun];
+          LoadMatricesTransposed(bytes, values + Place(key, chunk + n));
 #pragma unroll
-          for (int step = 0; step < 2; ++step) {
+          for (int c = 0; c < kRun; ++c) {
             std::uint32_t low[2], high[2];
-            WidenPairs(low, __byte_perm(bytes[2 * step], 0, 0x3120));
-            WidenPairs(high, __byte_perm(bytes[2 * step + 1], 0, 0x3120));
+            WidenPairs(low, __byte_perm(bytes[2 * c], 0, 0x3120));
+            WidenPairs(high, __byte_perm(bytes[2 * c + 1], 0, 0x3120));
             const std::uint32_t b[4] = {low[0], high[0], low[1], high[1]};
-            AddProducts(out[2 * n], out[2 * n + 1], a[step], rest[step], b);
+            AddProducts(out[2 * (n + c)], out[2 * (n + c) + 1], a, rest, b);
           }
         }
       }
