@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/model/tensors.h"
+#include "engine/ops/kept_format.h"
 #include "engine/ops/weight.h"
 #include "engine/weights/stored_types.h"
 
@@ -13,11 +14,6 @@ namespace assay {
 namespace {
 
 using Bytes = std::size_t;
-
-constexpr std::int64_t kPlainStep = 32;  // elements a kept row is padded to
-constexpr std::int64_t kQ8Step = 64, kQ4Step = 128;
-
-std::int64_t RoundUp(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
 class Sizes {
  public:
@@ -61,10 +57,8 @@ class Sizes {
   }
   Bytes RowBytes(DType kept, std::int64_t cols, WeightUse use) const {
     if (on_host_ || use == WeightUse::kTable) return StoredBytes(kept, 1, cols);
-    const std::int64_t q8 = RoundUp(cols, kQ8Step), q4 = RoundUp(cols, kQ4Step);
-    if (kept == DType::kQ8_0) return q8 + q8 / 32 * 2;  // quants, then fp16 scales
-    if (kept == DType::kQ4_0) return q4 / 2 + q4 / 32 * 2;
-    return RoundUp(cols, kPlainStep) * Info(kept).bytes;
+    const KeptFormat& format = KeptFormatOf(kept);
+    return format.DataBytes(cols) + format.ScaleBytes(cols);
   }
 
   const ModelSpec& spec_;

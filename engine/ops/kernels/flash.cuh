@@ -147,27 +147,30 @@ struct Flash {
     auto* const units = reinterpret_cast<float*>(shared + kQueryBytes + 2 * kTileBytes + kScoreBytes);
 #pragma unroll(kWords > 4 ? 2 : 4)
     for (int m = warp; m < kRows; m += kThreads / 32) {
-      const auto* const row = reinterpret_cast<const std::uint32_t*>(from(m));
-      float x[kWords][2], most = 0.0f;
+      std::uint32_t words[kWords] = {};
+      float to_score = 1.0f;
+      if (m < rows) {
+        const auto* const row = reinterpret_cast<const std::uint32_t*>(from(m));
+        float x[kWords][2], most = 0.0f, to_units = 1.0f;
 #pragma unroll
-      for (int i = 0; i < kWords; ++i) {
-        UnpackPair(x[i], m < rows ? row[lane + 32 * i] : 0u, T{});
-        most = fmaxf(most, fmaxf(fabsf(x[i][0]), fabsf(x[i][1])));
-      }
-      float to_units = 1.0f, to_score = 1.0f;
-      if constexpr (!std::is_same_v<T, __half>) {
+        for (int i = 0; i < kWords; ++i) UnpackPair(x[i], row[lane + 32 * i], T{});
+        if constexpr (!std::is_same_v<T, __half>) {
 #pragma unroll
-        for (int step = 16; step > 0; step /= 2) most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, step));
-        // Within what float32 has powers of two for, both ways.
-        const int exponent = min(max(static_cast<int>(__float_as_uint(most) >> 23) - 127, -100), 100) - kExponent;
-        to_units = __uint_as_float(static_cast<std::uint32_t>(127 - exponent) << 23);
-        to_score = __uint_as_float(static_cast<std::uint32_t>(127 + exponent) << 23);
+          for (int i = 0; i < kWords; ++i) most = fmaxf(most, fmaxf(fabsf(x[i][0]), fabsf(x[i][1])));
+#pragma unroll
+          for (int step = 16; step > 0; step /= 2) most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, step));
+          // Within what float32 has powers of two for, both ways.
+          const int exponent = min(max(static_cast<int>(__float_as_uint(most) >> 23) - 127, -100), 100) - kExponent;
+          to_units = __uint_as_float(static_cast<std::uint32_t>(127 - exponent) << 23);
+          to_score = __uint_as_float(static_cast<std::uint32_t>(127 + exponent) << 23);
+        }
+#pragma unroll
+        for (int i = 0; i < kWords; ++i) words[i] = PackPair(x[i][0] * to_units, x[i][1] * to_units, __half{});
       }
 #pragma unroll
       for (int i = 0; i < kWords; ++i) {
         const int pair = lane + 32 * i, place = pair / 8 * 8 + pair % 2 * 4 + pair % 8 / 2;
-        *reinterpret_cast<std::uint32_t*>(shared + PlaceQuery(m, place / 4) + place % 4 * 4) =
-            PackPair(x[i][0] * to_units, x[i][1] * to_units, __half{});
+        *reinterpret_cast<std::uint32_t*>(shared + PlaceQuery(m, place / 4) + place % 4 * 4) = words[i];
       }
       if (lane == 0) units[m] = to_score;
     }
