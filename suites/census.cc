@@ -123,7 +123,7 @@ std::map<std::string, std::string> Found(const std::vector<Case>& cases) {
 
 void CountCases(CaseState& state) {
   // Of all lists of ops; of the suite Controls, this one among them; of made-up geometries.
-  constexpr int kOpCases = 104, kOfNoModel = 7, kGeometries = 24;
+  constexpr int kOpCases = 111, kOfNoModel = 7, kGeometries = 24;
   const auto equal = [&](const std::string& what, const std::string& expected, const std::string& found) {
     state.check.True(expected == found, "listed", Place(what, {}),
                      fmt::format("expected [{}], found [{}]", expected, found));

@@ -64,7 +64,7 @@ HardwareLimits MeasureCudaLimits(int device, Precision precision) {
   const CudaStream stream = MakeStream(device);
   std::int64_t syncs = 0;
   CudaMemory memory(device, stream.get(), &syncs);
-  const bool wide = precision == Precision::kFp32;
+  const bool wide = precision.operands == DType::kF32;
   const std::size_t matrix = std::size_t{kSide} * kSide * (wide ? 4 : 2);
   const std::size_t bytes = std::min(kLargest, memory.FreeBytes() / 3) & ~std::size_t{4095};
   Require(bytes >= matrix, "hardware limits: {} bytes of device memory are free, too few to measure with",
@@ -89,7 +89,7 @@ HardwareLimits MeasureCudaLimits(int device, Precision precision) {
       });
   const Buffer workspace(memory, std::size_t{32} << 20, "limit workspace"), out(memory, matrix, "limit product");
   const CublasHandle cublas = MakeCublas(device, stream.get(), workspace.data(), workspace.bytes());
-  const cudaDataType_t type = wide ? CUDA_R_32F : precision == Precision::kFp16 ? CUDA_R_16F : CUDA_R_16BF;
+  const cudaDataType_t type = wide ? CUDA_R_32F : precision.operands == DType::kF16 ? CUDA_R_16F : CUDA_R_16BF;
   const float one = 1.0f, zero = 0.0f;
   limits.gemm_flops_per_s =
       2.0 * kSide * kSide * kSide / BestSeconds(device, stream.get(), [&] {

@@ -73,7 +73,7 @@ double VisibleKeys(double tokens, double window) {
 CostModel MakeCostModel(const WeightStore& store, Precision precision, bool on_host) {
   CostModel model;
   model.spec = store.spec();
-  model.cache_element_bytes = Info(OperandType(precision)).bytes;
+  model.cache_element_bytes = Info(precision.kv).bytes;
   const std::map<TensorKey, DType> types = StoredTypes(store);
   for (const TensorEntry& entry : Catalogue(model.spec)) {
     if (!store.Has(entry.key)) continue;

@@ -10,7 +10,9 @@
 namespace assay {
 namespace {
 
-CostModel Model(const std::string& name) { return MakeCostModel(*OpenModel(name), Precision::kBf16, false); }
+CostModel Model(const std::string& name, Precision precision = Precision::kBf16) {
+  return MakeCostModel(*OpenModel(name), precision, false);
+}
 
 struct WeightRow {
   const char* model;
@@ -56,6 +58,10 @@ TEST(Roofline, KvBytesAreUniqueAndWindowed) {
         << row.model;
     EXPECT_NEAR(DecodeCost(Model(row.model), 7, row.context).kv_bytes,
                 7 * DecodeCost(Model(row.model), 1, row.context).kv_bytes, 1);
+    const StepCost wide = DecodeCost(Model(row.model), 1, row.context),
+                   narrow = DecodeCost(Model(row.model, Precision::kBf16Fp8Kv), 1, row.context);
+    EXPECT_EQ(2 * narrow.kv_bytes, wide.kv_bytes);
+    EXPECT_EQ(narrow.weight_bytes, wide.weight_bytes);
   }
 }
 

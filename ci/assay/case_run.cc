@@ -54,7 +54,7 @@ void RequireHostMemory(const std::vector<CaseGroup>& groups) {
 
 std::vector<Precision> PrecisionsOf(const std::vector<std::string>& names) {
   std::vector<Precision> precisions;
-  for (const std::string& name : MatchNames("dtype", names, {"fp32", "fp16", "bf16"}))
+  for (const std::string& name : MatchNames("dtype", names, PrecisionNames()))
     precisions.push_back(PrecisionFromName(name));
   return precisions;
 }

@@ -82,7 +82,8 @@ void AddRunning(CLI::App* command, Arguments* arguments) {
       ->capture_default_str()
       ->check(DeviceName);
   ListOption(command, "--dtype", &arguments->dtypes,
-             std::string("modes of the engine: fp32, fp16, bf16") + (arguments->dtypes.empty() ? "; default: all" : ""))
+             fmt::format("modes of the engine: {}{}", fmt::join(PrecisionNames(), ", "),
+                         arguments->dtypes.empty() ? "; default: the first three" : ""))
       ->delimiter(',')
       ->capture_default_str();
   command->add_option("--seed", arguments->seed, "seed of made-up tokens and synthetic weights")
@@ -364,7 +365,7 @@ void CommandLine::AddFuzz() {
   fuzz->add_option("--device", fuzz_.device, "where the engine runs")->capture_default_str()->check(DeviceName);
   fuzz->add_option("--dtype", fuzz_.dtype, "mode of the engine")
       ->capture_default_str()
-      ->check(CLI::IsMember({"fp32", "fp16", "bf16"}));
+      ->check(CLI::IsMember(PrecisionNames()));
   fuzz->callback([this] { code_ = FuzzCommand(fuzz_); });
 }
 
@@ -379,7 +380,7 @@ void CommandLine::AddSoak() {
   soak->add_option("--device", soak_.device, "where the engine runs")->capture_default_str()->check(DeviceName);
   soak->add_option("--dtype", soak_.dtype, "mode of the engine")
       ->capture_default_str()
-      ->check(CLI::IsMember({"fp32", "fp16", "bf16"}));
+      ->check(CLI::IsMember(PrecisionNames()));
   soak->add_option("--seed", soak_.seed, "the first schedule's")->capture_default_str()->check(Seed);
   AddControl(soak, &soak_.control);
   soak->add_option("--report", soak_.report, "file to write; .gz compresses");

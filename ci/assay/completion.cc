@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/model/presets.h"
+#include "engine/ops/precision.h"
 #include "reports/render/export.h"
 #include "suites/suites.h"
 #include "suites/support/embedded.h"
@@ -39,7 +40,7 @@ std::map<std::string, Words> Values() {
           {"--model", models},
           {"--device", devices},
           {"--require", devices},
-          {"--dtype", {"fp32", "fp16", "bf16"}},
+          {"--dtype", PrecisionNames()},
           {"--what", {"decode", "prefill", "load", "ops"}}};
 }
 

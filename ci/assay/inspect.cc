@@ -77,9 +77,9 @@ void PrintPlan(const KvPlan& plan) {
                HumanBytes(4.0 * static_cast<double>(cache.elements()))});
   }
   table.Print(stdout);
-  Tell("a session: {} in bf16 and fp16, {} in fp32\n",
-       HumanBytes(static_cast<double>(plan.BytesPerSession(DType::kBF16))),
-       HumanBytes(static_cast<double>(plan.BytesPerSession(DType::kF32))));
+  const auto bytes = [&](DType type) { return HumanBytes(static_cast<double>(plan.BytesPerSession(type))); };
+  Tell("a session: {} in bf16 and fp16, {} in fp32, {} with keys and values in fp8\n", bytes(DType::kBF16),
+       bytes(DType::kF32), bytes(DType::kF8_E4M3));
 }
 
 // What an engine in bf16 would take of a device, whether or not one is here.
@@ -183,6 +183,7 @@ Json ModelJson(const std::string& model, const WeightStore& store, const KvPlan&
           {"caches", std::move(caches)},
           {"bytes_per_session_16_bit", plan.BytesPerSession(DType::kBF16)},
           {"bytes_per_session_fp32", plan.BytesPerSession(DType::kF32)},
+          {"bytes_per_session_fp8kv", plan.BytesPerSession(DType::kF8_E4M3)},
           {"notes", store.Notes()},
           {"unread_keys", std::move(unread)},
           {"bytes_read", used},

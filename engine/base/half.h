@@ -1,5 +1,6 @@
-// IEEE binary16 and bfloat16 as stored bits, with round-to-nearest-even conversions. Exact for NaN-ness, infinities and
-// subnormals; NaN payloads are quieted.
+// IEEE binary16, bfloat16 and e4m3 as stored bits, with round-to-nearest-even conversions. Exact for NaN-ness,
+// infinities and subnormals; NaN payloads are quieted. e4m3 has no infinity: what exceeds its largest number, 448,
+// becomes it.
 #pragma once
 
 #include <bit>
@@ -12,6 +13,9 @@ struct BF16 {
 };
 struct F16 {
   std::uint16_t bits = 0;
+};
+struct F8E4M3 {
+  std::uint8_t bits = 0;
 };
 
 inline float ToFloat(BF16 v) { return std::bit_cast<float>(static_cast<std::uint32_t>(v.bits) << 16); }
@@ -52,6 +56,27 @@ inline F16 ToF16(float v) {
   const float aligned = std::bit_cast<float>(a) + 0.5f;
   return {static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(aligned) - 0x3f000000u))};
 #endif
+}
+
+// Masks instead of choices, so that loops over it vectorise. The product with 2^120 moves the exponent's bias, exactly,
+// and makes subnormal codes normal.
+inline float ToFloat(F8E4M3 v) {
+  const std::uint32_t sign = (v.bits & 0x80u) << 24, magnitude = v.bits & 0x7fu;
+  const std::uint32_t finite = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude << 20) * 0x1p120f);
+  const std::uint32_t nan = 0u - static_cast<std::uint32_t>(magnitude == 0x7fu);
+  return std::bit_cast<float>(sign | finite | (nan & 0x7fc00000u));
+}
+
+inline F8E4M3 ToF8E4M3(float v) {
+  const std::uint32_t u = std::bit_cast<std::uint32_t>(v), a = u & 0x7fffffffu;
+  const auto code = [&](std::uint32_t magnitude) {
+    return F8E4M3{static_cast<std::uint8_t>((u >> 24 & 0x80u) | magnitude)};
+  };
+  if (a > 0x7f800000u) return code(0x7fu);
+  if (a > 0x43e00000u) return code(0x7eu);                                                   // above 448
+  if (a >= 0x3c800000u) return code((a + 0x7ffffu + ((a >> 20) & 1u) - 0x3c000000u) >> 20);  // from 2^-6 on: normal
+  // Adding 2^14, whose last place is that of a subnormal result: the addition itself rounds to nearest even.
+  return code(std::bit_cast<std::uint32_t>(std::bit_cast<float>(a) + 0x1p14f) - 0x46800000u);
 }
 
 }  // namespace assay

@@ -46,6 +46,10 @@ void FromBF16(Bytes in, float* out, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) out[i] = ToFloat(BF16{Read<std::uint16_t>(in + 2 * i)});
 }
 
+void FromF8E4M3(Bytes in, float* out, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) out[i] = ToFloat(F8E4M3{in[i]});
+}
+
 // The 32-element formats share their nibble order: element i is the low half of byte i, element i + 16 its high half.
 
 void BlockQ4_0(Bytes b, float* y) {
@@ -310,6 +314,8 @@ void DequantiseRow(DType type, const std::byte* blocks, float* out, std::int64_t
       return Blocks<256, 136, BlockIQ4_XS>(in, out, count);
     case DType::kMXFP4:
       return Blocks<32, 17, BlockMXFP4>(in, out, count);
+    case DType::kF8_E4M3:
+      return FromF8E4M3(in, out, count);
     case DType::kI32:
       break;
   }
@@ -327,6 +333,8 @@ void QuantiseRow(DType type, const float* in, std::byte* blocks, std::int64_t co
       return EncodePlain<F16, ToF16>(in, blocks, count);
     case DType::kBF16:
       return EncodePlain<BF16, ToBF16>(in, blocks, count);
+    case DType::kF8_E4M3:
+      return EncodePlain<F8E4M3, ToF8E4M3>(in, blocks, count);
     case DType::kQ8_0:
       RequireFiniteRow(type, in, count);
       for (std::int64_t i = 0; i < count; i += 32, out += 34) EncodeQ8_0(in + i, out);
@@ -336,7 +344,7 @@ void QuantiseRow(DType type, const float* in, std::byte* blocks, std::int64_t co
       for (std::int64_t i = 0; i < count; i += 32, out += 18) EncodeQ4_0(in + i, out);
       return;
     default:
-      Throw<>("no encoder for {}: expected F32, F16, BF16, Q8_0 or Q4_0", Name(type));
+      Throw<>("no encoder for {}: expected F32, F16, BF16, F8_E4M3, Q8_0 or Q4_0", Name(type));
   }
 }
 

@@ -18,9 +18,9 @@ namespace assay {
 // reals (I32).
 void DequantiseRow(DType type, const std::byte* blocks, float* out, std::int64_t count);
 
-// Encodes in[count] to `blocks` in type F32, F16, BF16, Q8_0 (d = amax/127) or Q4_0 (d = v/-8, v the value of largest
-// magnitude). The scale is stored as F16; quotients use the float32 scale, as ggml does. Throws InputError for other
-// types and partial blocks.
+// Encodes in[count] to `blocks` in type F32, F16, BF16, F8_E4M3, Q8_0 (d = amax/127) or Q4_0 (d = v/-8, v the value of
+// largest magnitude). The scale is stored as F16; quotients use the float32 scale, as ggml does. Throws InputError for
+// other types and partial blocks.
 void QuantiseRow(DType type, const float* in, std::byte* blocks, std::int64_t count);
 
 }  // namespace assay

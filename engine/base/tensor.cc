@@ -7,7 +7,7 @@
 namespace assay {
 namespace {
 
-constexpr std::array<DTypeInfo, 19> kTypes{{
+constexpr std::array<DTypeInfo, 20> kTypes{{
     {DType::kF32, "F32", 1, 4, 0},
     {DType::kF16, "F16", 1, 2, 1},
     {DType::kBF16, "BF16", 1, 2, 30},
@@ -27,6 +27,7 @@ constexpr std::array<DTypeInfo, 19> kTypes{{
     {DType::kIQ4_XS, "IQ4_XS", 256, 136, 23},
     {DType::kMXFP4, "MXFP4", 32, 17, 39},
     {DType::kI32, "I32", 1, 4, 26},
+    {DType::kF8_E4M3, "F8_E4M3", 1, 1, -1},
 }};
 
 constexpr bool InOrder() {
@@ -42,7 +43,7 @@ const DTypeInfo& Info(DType type) { return kTypes[static_cast<std::size_t>(type)
 
 std::optional<DType> DTypeFromGgml(std::uint32_t id) {
   for (const DTypeInfo& info : kTypes)
-    if (static_cast<std::uint32_t>(info.ggml_id) == id) return info.type;
+    if (info.ggml_id >= 0 && static_cast<std::uint32_t>(info.ggml_id) == id) return info.type;
   return std::nullopt;
 }
 

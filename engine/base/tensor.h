@@ -32,14 +32,15 @@ enum class DType : std::uint8_t {
   kIQ4_XS,
   kMXFP4,
   kI32,
+  kF8_E4M3,  // no GGUF type: keys and values
 };
 
 struct DTypeInfo {
   DType type;
-  std::string_view name;  // as ggml prints it: "Q4_K"
+  std::string_view name;  // as ggml or safetensors print it: "Q4_K"
   int block;              // elements per block; 1 for plain types
   int bytes;              // bytes per block
-  int ggml_id;            // id in GGUF files
+  int ggml_id;            // id in GGUF files; -1: none
 };
 
 // Facts of a type. Never fails: every enumerator has a row.

@@ -36,8 +36,8 @@ constexpr std::size_t kScratchBytes = std::size_t{128} << 20;  // most expanded 
 constexpr std::size_t Padded(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 cudaDataType_t LibraryType(Precision precision) {
-  if (precision == Precision::kFp32) return CUDA_R_32F;
-  return precision == Precision::kFp16 ? CUDA_R_16F : CUDA_R_16BF;
+  if (precision.operands == DType::kF32) return CUDA_R_32F;
+  return precision.operands == DType::kF16 ? CUDA_R_16F : CUDA_R_16BF;
 }
 
 // Other weights are expanded to the mode's type for the library.
@@ -61,7 +61,7 @@ GemmPath CudaOps::PathOf(const Product& p) const {
   const bool expanded = !LibraryReads(p.w, ctx_.precision), streams = StreamTakes(ctx_, p);
   if (options_.gemm_path == GemmPath::kStream && !streams) return GemmPath::kSkinny;
   if (options_.gemm_path != GemmPath::kAuto) return options_.gemm_path;
-  if (ctx_.precision == Precision::kFp32) {
+  if (ctx_.precision.operands == DType::kF32) {
     const bool dot = ctx_.batch_invariant || p.rows <= (expanded ? kExpandedDot32 : kPlainDot32);
     return dot ? GemmPath::kDot : GemmPath::kLibrary;
   }
@@ -78,7 +78,7 @@ GemmPath CudaOps::PathOf(const Product& p) const {
 }
 
 bool CudaOps::FewAssignments(std::int64_t assignments) const {
-  if (ctx_.precision == Precision::kFp32) return true;  // the grouped products are for 16-bit operands
+  if (ctx_.precision.operands == DType::kF32) return true;  // the grouped products are for 16-bit operands
   if (options_.gemm_path != GemmPath::kAuto) return options_.gemm_path == GemmPath::kDot;
   return !ctx_.batch_invariant && assignments <= kFewAssignments;
 }
@@ -121,7 +121,7 @@ void CudaOps::LibraryProduct(float* raw, const WeightView& w, const void* x, int
     const float one = 1.0f, zero = 0.0f;
     // Environment variables may make the library compute float32 from lower types, but not the pedantic kind.
     const cublasComputeType_t compute =
-        ctx_.precision == Precision::kFp32 ? CUBLAS_COMPUTE_32F_PEDANTIC : CUBLAS_COMPUTE_32F;
+        ctx_.precision.operands == DType::kF32 ? CUBLAS_COMPUTE_32F_PEDANTIC : CUBLAS_COMPUTE_32F;
     ++counters_.kernel_launches;
     if (!ctx_.launches) continue;
     ASSAY_CUBLAS(cublasGemmEx(cublas_.get(), CUBLAS_OP_T, CUBLAS_OP_N, static_cast<int>(count), rows,

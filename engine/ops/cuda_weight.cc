@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/base/check.h"
+#include "engine/ops/kept_format.h"
 #include "engine/ops/kernels/convert.h"
 
 namespace assay {
@@ -26,8 +27,6 @@ std::int64_t Stacked(const std::vector<HostTensor>& parts) {
   return rows;
 }
 
-constexpr std::int64_t RoundUp(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
-
 // Type and layout of the whole; data pointers still null.
 WeightView Planned(const std::vector<HostTensor>& parts, Precision precision, WeightUse use) {
   WeightView v;
@@ -38,22 +37,17 @@ WeightView Planned(const std::vector<HostTensor>& parts, Precision precision, We
   v.type = uniform ? KeptType(stored, precision, use, false) : OperandType(precision);
   if (use == WeightUse::kTable && uniform) {
     v.layout = IsQuantised(v.type) ? WeightLayout::kBlocks : WeightLayout::kPlain;
-    v.stride = IsQuantised(v.type) ? static_cast<std::int64_t>(StoredBytes(v.type, 1, v.cols)) : v.cols;
-  } else if (IsQuantised(v.type)) {
-    v.layout = WeightLayout::kSplit;
-    v.stride = RoundUp(v.cols, v.type == DType::kQ8_0 ? 64 : 128);
+    v.stride = v.cols;
+    v.row_bytes = static_cast<std::int64_t>(StoredBytes(v.type, 1, v.cols));
   } else {
-    v.stride = RoundUp(v.cols, 32);
+    const KeptFormat& format = KeptFormatOf(v.type);
+    v.layout = format.scale_bytes > 0 ? WeightLayout::kSplit : WeightLayout::kPlain;
+    v.stride = format.Columns(v.cols);
+    v.row_bytes = format.DataBytes(v.cols);
   }
   v.block = Info(v.type).block;
   v.block_bytes = Info(v.type).bytes;
   return v;
-}
-
-std::int64_t DataRowBytes(const WeightView& v) {
-  if (v.layout == WeightLayout::kBlocks) return v.stride;
-  if (v.layout == WeightLayout::kPlain) return v.stride * v.block_bytes;
-  return v.type == DType::kQ8_0 ? v.stride : v.stride / 2;
 }
 
 }  // namespace
@@ -63,10 +57,10 @@ CudaWeight::CudaWeight(const KernelContext& ctx, Memory& memory, const Buffer& s
     : Weight(First(parts).experts, Stacked(parts), First(parts).cols), view_(Planned(parts, ctx.precision, use)) {
   view_.rows = rows;
   const std::int64_t all_rows = experts * rows;
-  data_ = Buffer(memory, all_rows * DataRowBytes(view_), parts[0].where);
+  data_ = Buffer(memory, all_rows * view_.row_bytes, parts[0].where);
   view_.data = data_.data();
   if (view_.layout == WeightLayout::kSplit) {
-    scales_ = Buffer(memory, all_rows * (view_.stride / 32) * 2, parts[0].where + " scales");
+    scales_ = Buffer(memory, all_rows * KeptFormatOf(view_.type).ScaleBytes(cols), parts[0].where + " scales");
     view_.scales = scales_.data();
   }
   Require(view_.layout != WeightLayout::kBlocks || experts == 1, "{}: a table of {} experts", parts[0].where, experts);
@@ -89,7 +83,7 @@ void CudaWeight::Upload(const KernelContext& ctx, Memory& memory, const Buffer& 
   StoredRows from;
   from.view.rows = part.rows;
   from.view.cols = part.cols;
-  from.view.stride = row_bytes;
+  from.view.row_bytes = row_bytes;
   from.view.type = part.type;
   from.view.layout = WeightLayout::kBlocks;
   from.view.block = Info(part.type).block;

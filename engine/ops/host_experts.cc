@@ -54,7 +54,7 @@ void HostOps::ExpertGated(const ExpertGatedArgs& args) {
   ++counters_.calls;
   const HostWeight& w = AsHost(*args.w);
   const std::int64_t width = w.rows / 2;
-  const Scratch inputs = Loaded(precision_, args.x, w.cols * args.rows);
+  const Scratch inputs = Loaded(precision_.operands, args.x, w.cols * args.rows);
   ParallelFor(std::int64_t{args.rows} * args.top_k, Grain(w.rows * w.cols), [&](std::int64_t begin, std::int64_t end) {
     Scratch scratch = Floats(w.cols), out = Floats(width);
     for (std::int64_t a = begin; a < end; ++a) {
@@ -63,7 +63,7 @@ void HostOps::ExpertGated(const ExpertGatedArgs& args) {
         const float gate = Dot(w.Row(args.expert[a], o, scratch.data()), x, w.cols);
         out[o] = Activate(args.activation, gate) * Dot(w.Row(args.expert[a], width + o, scratch.data()), x, w.cols);
       }
-      StoreOperand(args.operand, precision_, a * width, out.data(), width);
+      StoreOperand(args.operand, precision_.operands, a * width, out.data(), width);
     }
   });
 }
@@ -71,7 +71,7 @@ void HostOps::ExpertGated(const ExpertGatedArgs& args) {
 void HostOps::ExpertDown(const ExpertDownArgs& args) {
   ++counters_.calls;
   const HostWeight& w = AsHost(*args.w);
-  const Scratch inputs = Loaded(precision_, args.x, w.cols * args.rows * args.top_k);
+  const Scratch inputs = Loaded(precision_.operands, args.x, w.cols * args.rows * args.top_k);
   ParallelFor(args.rows, Grain(w.rows * w.cols * args.top_k), [&](std::int64_t begin, std::int64_t end) {
     Scratch scratch = Floats(w.cols);
     for (std::int64_t r = begin; r < end; ++r) {

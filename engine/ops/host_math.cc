@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/base/check.h"
 #include "engine/base/half.h"
 #include "engine/base/portable.h"
 
@@ -69,32 +70,42 @@ template <int kRows>
 }  // namespace
 
 ASSAY_CLONES
-void LoadOperand(float* out, Precision precision, const void* operand, std::int64_t offset, std::int64_t count) {
-  switch (precision) {
-    case Precision::kFp32:
+void LoadOperand(float* out, DType type, const void* operand, std::int64_t offset, std::int64_t count) {
+  switch (type) {
+    case DType::kF32:
       std::memcpy(out, static_cast<const float*>(operand) + offset, count * sizeof(float));
       return;
-    case Precision::kFp16:
+    case DType::kF16:
       for (std::int64_t i = 0; i < count; ++i) out[i] = ToFloat(static_cast<const F16*>(operand)[offset + i]);
       return;
-    case Precision::kBf16:
+    case DType::kBF16:
       for (std::int64_t i = 0; i < count; ++i) out[i] = ToFloat(static_cast<const BF16*>(operand)[offset + i]);
       return;
+    case DType::kF8_E4M3:
+      for (std::int64_t i = 0; i < count; ++i) out[i] = ToFloat(static_cast<const F8E4M3*>(operand)[offset + i]);
+      return;
+    default:
+      Throw<Error>("operands cannot be {}", Name(type));
   }
 }
 
 ASSAY_CLONES
-void StoreOperand(void* operand, Precision precision, std::int64_t offset, const float* values, std::int64_t count) {
-  switch (precision) {
-    case Precision::kFp32:
+void StoreOperand(void* operand, DType type, std::int64_t offset, const float* values, std::int64_t count) {
+  switch (type) {
+    case DType::kF32:
       std::memcpy(static_cast<float*>(operand) + offset, values, count * sizeof(float));
       return;
-    case Precision::kFp16:
+    case DType::kF16:
       for (std::int64_t i = 0; i < count; ++i) static_cast<F16*>(operand)[offset + i] = ToF16(values[i]);
       return;
-    case Precision::kBf16:
+    case DType::kBF16:
       for (std::int64_t i = 0; i < count; ++i) static_cast<BF16*>(operand)[offset + i] = ToBF16(values[i]);
       return;
+    case DType::kF8_E4M3:
+      for (std::int64_t i = 0; i < count; ++i) static_cast<F8E4M3*>(operand)[offset + i] = ToF8E4M3(values[i]);
+      return;
+    default:
+      Throw<Error>("operands cannot be {}", Name(type));
   }
 }
 
@@ -129,9 +140,9 @@ float Activate(Activation activation, float x) {
 
 std::int64_t Grain(std::int64_t work) { return std::max<std::int64_t>(1, (1 << 18) / std::max<std::int64_t>(1, work)); }
 
-Scratch Loaded(Precision precision, const void* operand, std::int64_t count) {
+Scratch Loaded(DType type, const void* operand, std::int64_t count) {
   Scratch values = Floats(count);
-  LoadOperand(values.data(), precision, operand, 0, count);
+  LoadOperand(values.data(), type, operand, 0, count);
   return values;
 }
 

@@ -11,9 +11,9 @@
 
 namespace assay::host {
 
-// Operand <-> float32, `count` elements from element `offset` on.
-void LoadOperand(float* out, Precision precision, const void* operand, std::int64_t offset, std::int64_t count);
-void StoreOperand(void* operand, Precision precision, std::int64_t offset, const float* values, std::int64_t count);
+// Elements of a type that operands or caches may have <-> float32, `count` from element `offset` on.
+void LoadOperand(float* out, DType type, const void* operand, std::int64_t offset, std::int64_t count);
+void StoreOperand(void* operand, DType type, std::int64_t offset, const float* values, std::int64_t count);
 
 // out[r * out_stride] = sum_i w[i] * x[r * cols + i] for r < rows: sixteen interleaved partial sums over i, added
 // pairwise. The order depends on cols alone.
@@ -50,6 +50,6 @@ using Scratch = std::vector<float, LineAllocator<float>>;
 
 inline Scratch Floats(std::int64_t count) { return Scratch(count); }
 // `count` elements of an operand.
-Scratch Loaded(Precision precision, const void* operand, std::int64_t count);
+Scratch Loaded(DType type, const void* operand, std::int64_t count);
 
 }  // namespace assay::host

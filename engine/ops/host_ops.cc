@@ -100,7 +100,7 @@ void HostOps::Embed(const EmbedArgs& args) {
       const float* row = table.Row(0, args.rows->token[r], scratch.data());
       float* x = args.x + r * width;
       for (std::int64_t i = 0; i < width; ++i) x[i] = row[i] * args.scale;
-      if (args.operand != nullptr) StoreOperand(args.operand, precision_, r * width, x, width);
+      if (args.operand != nullptr) StoreOperand(args.operand, precision_.operands, r * width, x, width);
     }
   });
 }
@@ -135,7 +135,7 @@ void HostOps::Norm(const NormArgs& args) {
       const float* x = args.x + r * args.width;
       const float inverse = InverseRms(x, args.width, args.eps);
       for (int i = 0; i < args.width; ++i) out[i] = x[i] * inverse * args.weight[i];
-      StoreOperand(args.operand, precision_, r * args.width, out.data(), args.width);
+      StoreOperand(args.operand, precision_.operands, r * args.width, out.data(), args.width);
     }
   });
 }
@@ -155,7 +155,7 @@ void HostOps::Residual(const ResidualArgs& args) {
       if (args.operand == nullptr) continue;
       const float next = args.next_norm != nullptr ? InverseRms(x, args.width, args.eps) : 1.0f;
       for (int i = 0; i < args.width; ++i) out[i] = args.next_norm != nullptr ? x[i] * next * args.next_norm[i] : x[i];
-      StoreOperand(args.operand, precision_, r * args.width, out.data(), args.width);
+      StoreOperand(args.operand, precision_.operands, r * args.width, out.data(), args.width);
     }
   });
 }
@@ -180,7 +180,7 @@ void HostOps::Join(const JoinArgs& args) {
 void HostOps::MatMul(float* out, const Weight& weight, const void* x, int rows) {
   ++counters_.calls;
   const HostWeight& w = AsHost(weight);
-  const Scratch inputs = Loaded(precision_, x, w.cols * rows);
+  const Scratch inputs = Loaded(precision_.operands, x, w.cols * rows);
   ParallelFor(w.rows, Grain(w.cols * rows), [&](std::int64_t begin, std::int64_t end) {
     Scratch scratch = Floats(w.cols);
     for (std::int64_t o = begin; o < end; ++o)
@@ -192,7 +192,7 @@ void HostOps::GatedMatMul(void* operand, const Weight& weight, const void* x, in
   ++counters_.calls;
   const HostWeight& w = AsHost(weight);
   const std::int64_t width = w.rows / 2;
-  const Scratch inputs = Loaded(precision_, x, w.cols * rows);
+  const Scratch inputs = Loaded(precision_.operands, x, w.cols * rows);
   ParallelFor(width, Grain(2 * w.cols * rows), [&](std::int64_t begin, std::int64_t end) {
     Scratch scratch = Floats(w.cols), gate = Floats(rows), up = Floats(rows);
     for (std::int64_t o = begin; o < end; ++o) {
@@ -201,7 +201,7 @@ void HostOps::GatedMatMul(void* operand, const Weight& weight, const void* x, in
       for (int r = 0; r < rows; ++r) {
         const int i = r;
         const float value = Activate(activation, gate[i]) * up[i];
-        StoreOperand(operand, precision_, r * width + o, &value, 1);
+        StoreOperand(operand, precision_.operands, r * width + o, &value, 1);
       }
     }
   });
@@ -210,14 +210,14 @@ void HostOps::GatedMatMul(void* operand, const Weight& weight, const void* x, in
 void HostOps::PleGate(const PleGateArgs& args) {
   ++counters_.calls;
   const HostWeight& w = AsHost(*args.w);
-  const Scratch inputs = Loaded(precision_, args.x, w.cols * args.rows);
+  const Scratch inputs = Loaded(precision_.operands, args.x, w.cols * args.rows);
   ParallelFor(w.rows, Grain(w.cols * args.rows), [&](std::int64_t begin, std::int64_t end) {
     Scratch scratch = Floats(w.cols), gate = Floats(args.rows);
     for (std::int64_t o = begin; o < end; ++o) {
       Dots(gate.data(), 1, w.Row(0, o, scratch.data()), inputs.data(), args.rows, w.cols);
       for (int r = 0; r < args.rows; ++r) {
         const float value = Activate(args.activation, gate[r]) * args.ple[r * args.ple_stride + o];
-        StoreOperand(args.operand, precision_, r * w.rows + o, &value, 1);
+        StoreOperand(args.operand, precision_.operands, r * w.rows + o, &value, 1);
       }
     }
   });
@@ -239,7 +239,7 @@ void HostOps::Qkv(const QkvArgs& args) {
         float* q = row.data() + std::int64_t{h} * head_dim;
         if (args.q_norm != nullptr) NormHead(q, args.q_norm, head_dim, args.eps);
         Rotate(q, head_dim, position, args.inv_freq);
-        StoreOperand(args.q, precision_, (r * args.heads + h) * head_dim, q, head_dim);
+        StoreOperand(args.q, precision_.operands, (r * args.heads + h) * head_dim, q, head_dim);
       }
       for (int h = 0; h < key_heads; ++h) {
         float* k = row.data() + std::int64_t{args.heads + h} * head_dim;
@@ -250,8 +250,8 @@ void HostOps::Qkv(const QkvArgs& args) {
         if (args.k_norm != nullptr) NormHead(k, args.k_norm, head_dim, args.eps);
         Rotate(k, head_dim, position, args.inv_freq);
         const std::int64_t at = args.kv->Offset(args.rows->session[r], h, position);
-        StoreOperand(args.kv->keys, precision_, at, k, head_dim);
-        StoreOperand(args.kv->values, precision_, at, value.data(), head_dim);
+        StoreOperand(args.kv->keys, precision_.kv, at, k, head_dim);
+        StoreOperand(args.kv->values, precision_.kv, at, value.data(), head_dim);
       }
     }
   });
@@ -267,43 +267,43 @@ void HostOps::Attention(const AttentionArgs& args) {
   const int group = args.heads / kv.kv_heads, head_dim = kv.head_dim;
   const std::int64_t most_keys =
       args.window > 0 ? std::min(args.window, args.rows->context_bound) : args.rows->context_bound;
-  ParallelFor(std::int64_t{args.rows->count} * kv.kv_heads, Grain(most_keys * group * (2 * head_dim + kTranscendental)),
-              [&](std::int64_t begin, std::int64_t end) {
-                Scratch q = Floats(std::int64_t{group} * head_dim), out = q, stored = Floats(head_dim), scores;
-                for (std::int64_t task = begin; task < end; ++task) {
-                  const std::int64_t r = task / kv.kv_heads;
-                  const int kv_head = static_cast<int>(task % kv.kv_heads);
-                  const int position = args.rows->position[r], session = args.rows->session[r];
-                  const int first = args.window > 0 ? std::max(0, position - args.window + 1) : 0,
-                            keys = position - first + 1;
-                  const std::int64_t at = (r * args.heads + std::int64_t{kv_head} * group) * head_dim;
-                  if (session < 0) {
-                    std::fill(out.begin(), out.end(), 0.0f);
-                    StoreOperand(args.out, precision_, at, out.data(), std::int64_t{group} * head_dim);
-                    continue;
-                  }
-                  LoadOperand(q.data(), precision_, args.q, at, std::int64_t{group} * head_dim);
-                  scores.assign(std::int64_t{group} * keys, 0.0f);
-                  for (int j = 0; j < keys; ++j) {
-                    LoadOperand(stored.data(), precision_, kv.keys, kv.Offset(session, kv_head, first + j), head_dim);
-                    Dots(scores.data() + j, keys, stored.data(), q.data(), group, head_dim);
-                  }
-                  std::fill(out.begin(), out.end(), 0.0f);
-                  for (int g = 0; g < group; ++g) {
-                    float* score = scores.data() + std::int64_t{g} * keys;
-                    const float largest = *std::max_element(score, score + keys);
-                    float sum = 0.0f;
-                    for (int j = 0; j < keys; ++j) sum += score[j] = std::exp((score[j] - largest) * args.scale);
-                    for (int j = 0; j < keys; ++j) score[j] /= sum;
-                  }
-                  for (int j = 0; j < keys; ++j) {
-                    LoadOperand(stored.data(), precision_, kv.values, kv.Offset(session, kv_head, first + j), head_dim);
-                    for (int g = 0; g < group; ++g)
-                      Axpy(out.data() + std::int64_t{g} * head_dim, scores[g * keys + j], stored.data(), head_dim);
-                  }
-                  StoreOperand(args.out, precision_, at, out.data(), std::int64_t{group} * head_dim);
-                }
-              });
+  ParallelFor(
+      std::int64_t{args.rows->count} * kv.kv_heads, Grain(most_keys * group * (2 * head_dim + kTranscendental)),
+      [&](std::int64_t begin, std::int64_t end) {
+        Scratch q = Floats(std::int64_t{group} * head_dim), out = q, stored = Floats(head_dim), scores;
+        for (std::int64_t task = begin; task < end; ++task) {
+          const std::int64_t r = task / kv.kv_heads;
+          const int kv_head = static_cast<int>(task % kv.kv_heads);
+          const int position = args.rows->position[r], session = args.rows->session[r];
+          const int first = args.window > 0 ? std::max(0, position - args.window + 1) : 0, keys = position - first + 1;
+          const std::int64_t at = (r * args.heads + std::int64_t{kv_head} * group) * head_dim;
+          if (session < 0) {
+            std::fill(out.begin(), out.end(), 0.0f);
+            StoreOperand(args.out, precision_.operands, at, out.data(), std::int64_t{group} * head_dim);
+            continue;
+          }
+          LoadOperand(q.data(), precision_.operands, args.q, at, std::int64_t{group} * head_dim);
+          scores.assign(std::int64_t{group} * keys, 0.0f);
+          for (int j = 0; j < keys; ++j) {
+            LoadOperand(stored.data(), precision_.kv, kv.keys, kv.Offset(session, kv_head, first + j), head_dim);
+            Dots(scores.data() + j, keys, stored.data(), q.data(), group, head_dim);
+          }
+          std::fill(out.begin(), out.end(), 0.0f);
+          for (int g = 0; g < group; ++g) {
+            float* score = scores.data() + std::int64_t{g} * keys;
+            const float largest = *std::max_element(score, score + keys);
+            float sum = 0.0f;
+            for (int j = 0; j < keys; ++j) sum += score[j] = std::exp((score[j] - largest) * args.scale);
+            for (int j = 0; j < keys; ++j) score[j] /= sum;
+          }
+          for (int j = 0; j < keys; ++j) {
+            LoadOperand(stored.data(), precision_.kv, kv.values, kv.Offset(session, kv_head, first + j), head_dim);
+            for (int g = 0; g < group; ++g)
+              Axpy(out.data() + std::int64_t{g} * head_dim, scores[g * keys + j], stored.data(), head_dim);
+          }
+          StoreOperand(args.out, precision_.operands, at, out.data(), std::int64_t{group} * head_dim);
+        }
+      });
 }
 
 void HostOps::Logits(const LogitsArgs& args) {

@@ -23,9 +23,9 @@ std::int64_t Stacked(const std::vector<HostTensor>& parts) {
   return rows;
 }
 
-HostTensor Converted(const HostTensor& from, Precision precision) {
+HostTensor Converted(const HostTensor& from, DType type) {
   HostTensor to = from;
-  to.type = OperandType(precision);
+  to.type = type;
   to.bytes = StoredBytes(to.type, from.experts * from.rows, from.cols);
   if (from.data == nullptr) return to;
   std::shared_ptr<std::byte[]> data(new std::byte[to.bytes]);
@@ -34,7 +34,7 @@ HostTensor Converted(const HostTensor& from, Precision precision) {
     std::vector<float> row(from.cols);
     for (std::int64_t r = begin; r < end; ++r) {
       DequantiseRow(from.type, from.data.get() + r * row_bytes, row.data(), from.cols);
-      host::StoreOperand(data.get(), precision, r * from.cols, row.data(), from.cols);
+      host::StoreOperand(data.get(), type, r * from.cols, row.data(), from.cols);
     }
   });
   to.data = std::shared_ptr<const std::byte>(data, data.get());
@@ -49,7 +49,7 @@ HostWeight::HostWeight(std::vector<HostTensor> parts, Precision precision, Weigh
     std::string format(Name(part.type));
     if (const DType kept = KeptType(part.type, precision, use, true); kept != part.type) {
       format += " as " + std::string(Name(kept));
-      part = Converted(part, precision);
+      part = Converted(part, kept);
     }
     if (format_.find(format) == std::string::npos) format_ += (format_.empty() ? "" : ", ") + format;
     bytes_ += part.bytes;

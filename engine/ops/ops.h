@@ -2,12 +2,12 @@
 // loops, CudaOps is kernels and cuBLAS; probes decorate Ops to trace and to inject faults.
 //
 // Conventions. Outputs come first. All pointers are memory of ops.memory(). "operand" is an array in the mode's type
-// (fp32, fp16 or bf16, see Precision): what products take. Everything else is float32: the residual stream x, product
-// outputs, norms' weights. Products accumulate in float32. Rounding happens exactly where an op writes an operand or a
-// cache; nowhere else. Calls are ordered; they may return before the work is done (Synchronize waits). Ops never
-// allocate in a step that asks for no more workspace than Reserve has set aside. Unless said otherwise outputs
-// must not overlap inputs. Rows are independent: row r of an output depends on row r of the inputs and, in attention,
-// on its session's cache.
+// (fp32, fp16 or bf16, see Precision): what products take. Caches are in a type of their own. Everything else is
+// float32: the residual stream x, product outputs, norms' weights. Products accumulate in float32. Rounding happens
+// exactly where an op writes an operand or a cache; nowhere else. Calls are ordered; they may return before the work is
+// done (Synchronize waits). Ops never allocate in a step that asks for no more workspace than Reserve has set aside.
+// Unless said otherwise outputs must not overlap inputs. Rows are independent: row r of an output depends on row r of
+// the inputs and, in attention, on its session's cache.
 #pragma once
 
 #include <cstdint>

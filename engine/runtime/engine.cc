@@ -53,7 +53,7 @@ struct Engine::Impl {
         max_rows(StepRowsOf(options.max_rows, options.max_sessions).rows),
         logit_rows(StepRowsOf(options.max_rows, options.max_sessions).logits),
         weights(store, ops),
-        cache(ops.memory(), plan, OperandType(ops.precision()), options.max_sessions),
+        cache(ops.memory(), plan, ops.precision().kv, options.max_sessions),
         trunk(spec, weights, plan, ops, max_rows, logit_rows),
         rows(ops.memory(), max_rows),
         wanted(ops.memory(), max_rows),

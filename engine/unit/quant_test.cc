@@ -172,6 +172,88 @@ TEST(Quant, EncodesKnownBlocks) {
   EXPECT_EQ(static_cast<int>(q4[3]), 0x88);
 }
 
+TEST(Quant, EightBitFloatsByTheirEdges) {
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  struct Edge {
+    float in;
+    int code;
+    float out;
+  };
+  // Codes are sign, four bits of exponent (bias 7), three of mantissa; all ones is NaN, infinities there are none.
+  const Edge edges[] = {
+      {0.0f, 0x00, 0.0f},
+      {-0.0f, 0x80, -0.0f},
+      {0x1p-149f, 0x00, 0.0f},
+      {0x1p-10f, 0x00, 0.0f},  // half of the smallest: to even
+      {0x1.000002p-10f, 0x01, 0x1p-9f},
+      {0x1p-9f, 0x01, 0x1p-9f},
+      {0x1.8p-9f, 0x02, 0x1p-8f},    // between 1 and 2 steps: to even
+      {-0x1.2p-7f, 0x84, -0x1p-7f},  // between 4 and 5 steps: to even
+      {0x1.cp-7f, 0x07, 0x1.cp-7f},
+      {0x1.dfffp-7f, 0x07, 0x1.cp-7f},
+      {0x1.ep-7f, 0x08, 0x1p-6f},  // between the largest subnormal and the smallest normal number
+      {1.0f, 0x38, 1.0f},
+      {1.0625f, 0x38, 1.0f},  // a tie, to even
+      {0x1.100002p0f, 0x39, 1.125f},
+      {1.1875f, 0x3a, 1.25f},   // a tie, to even
+      {-1.9375f, 0xc0, -2.0f},  // a tie that carries into the exponent
+      {240.0f, 0x77, 240.0f},
+      {247.9f, 0x77, 240.0f},
+      {248.0f, 0x78, 256.0f},
+      {432.0f, 0x7e, 448.0f},
+      {448.0f, 0x7e, 448.0f},
+      {464.0f, 0x7e, 448.0f},
+      {-464.1f, 0xfe, -448.0f},
+      {1e30f, 0x7e, 448.0f},
+      {inf, 0x7e, 448.0f},
+      {-inf, 0xfe, -448.0f},
+      {nan, 0x7f, nan},
+      {-nan, 0xff, nan},
+  };
+  for (const Edge& edge : edges) {
+    std::byte code{};
+    float out = -1;
+    QuantiseRow(DType::kF8_E4M3, &edge.in, &code, 1);
+    EXPECT_EQ(static_cast<int>(code), edge.code) << edge.in;
+    DequantiseRow(DType::kF8_E4M3, &code, &out, 1);
+    if (std::isnan(edge.out))
+      EXPECT_TRUE(std::isnan(out)) << edge.in;
+    else
+      EXPECT_EQ(std::bit_cast<std::uint32_t>(out), std::bit_cast<std::uint32_t>(edge.out)) << edge.in;
+  }
+}
+
+// Every code by the definition of the format, and every midpoint between neighbours and what is beside it.
+TEST(Quant, EightBitFloatsRoundToTheNearest) {
+  const auto value = [](int code) {
+    const int exponent = code >> 3, mantissa = code & 7;
+    return std::ldexp(exponent == 0 ? mantissa : 8 + mantissa, std::max(exponent, 1) - 10);
+  };
+  const auto code_of = [](double x) {
+    const auto in = static_cast<float>(x);
+    std::byte code{};
+    QuantiseRow(DType::kF8_E4M3, &in, &code, 1);
+    return static_cast<int>(code);
+  };
+  for (int code = 0; code < 0x7f; ++code) {
+    const std::byte stored{static_cast<unsigned char>(code)};
+    float out = -1;
+    DequantiseRow(DType::kF8_E4M3, &stored, &out, 1);
+    EXPECT_EQ(out, value(code)) << code;
+    EXPECT_EQ(code_of(value(code)), code);
+    if (code == 0x7e) continue;
+    const auto middle = static_cast<float>((value(code) + value(code + 1)) / 2);
+    EXPECT_EQ(code_of(middle), code % 2 == 0 ? code : code + 1) << code;
+    EXPECT_EQ(code_of(std::nextafter(middle, 0.0f)), code) << code;
+    EXPECT_EQ(code_of(std::nextafter(middle, 1000.0f)), code + 1) << code;
+    EXPECT_EQ(code_of(-value(code)), code | 0x80);
+  }
+}
+
+TEST(Quant, EightBitFloatsHaveNoTypeInGguf) {
+  for (const std::uint32_t id : {0xffffffffu, 0x80000000u, 20u + 1000u}) EXPECT_FALSE(DTypeFromGgml(id)) << id;
+}
+
 TEST(Quant, RefusesPartialBlocksAndIntegers) {
   std::vector<std::byte> block(512);
   std::vector<float> out(256);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "engine/base/half.h"
+#include "engine/base/quant.h"
 #include "engine/weights/store.h"
 #include "oracles/reference/formulas.h"
 
@@ -25,23 +26,28 @@ constexpr double kDeviceArithmetic = 4;
 
 double Gamma(double terms) { return (terms + kSlack) * kUnit; }
 
-// Half a place of a value of the mode's type.
-double HalfPlace(Precision precision, double value) {
-  const double size = std::abs(value);
-  switch (precision) {
-    case Precision::kFp32:
-      return 0;
-    case Precision::kFp16:
-      return std::max(size * 0x1p-11, 0x1p-25);
-    case Precision::kBf16:
-      return std::max(size * 0x1p-8, 0x1p-134);
+// How a type that an op writes rounds: half a place relative to a value, at least to the smallest of its numbers, and
+// the largest of them. float32 is what sums are kept in: its roundings are counted where they happen.
+struct Places {
+  double relative, least, largest;
+};
+Places PlacesOf(DType type) {
+  switch (type) {
+    case DType::kF16:
+      return {0x1p-11, 0x1p-25, 65504};
+    case DType::kBF16:
+      return {0x1p-8, 0x1p-134, std::numeric_limits<float>::max()};
+    case DType::kF8_E4M3:
+      return {0x1p-4, 0x1p-10, 448};
+    default:
+      return {0, 0, std::numeric_limits<float>::max()};
   }
-  return 0;
 }
 
-// What the mode's type makes of values that its largest cannot hold.
-double Largest(Precision precision) {
-  return precision == Precision::kFp16 ? 65504 : static_cast<double>(std::numeric_limits<float>::max());
+// Half a place of a value.
+double HalfPlace(DType type, double value) {
+  const Places places = PlacesOf(type);
+  return std::max(std::abs(value) * places.relative, places.least);
 }
 
 }  // namespace
@@ -58,14 +64,11 @@ CheckingOps::Ints CheckingOps::Read(const std::int32_t* data, std::int64_t count
   return values;
 }
 
-CheckingOps::Floats CheckingOps::ReadOperand(const void* data, std::int64_t count) {
-  if (precision() == Precision::kFp32) return Read(static_cast<const float*>(data), count);
-  std::vector<std::uint16_t> bits(static_cast<std::size_t>(count));
-  if (!bits.empty()) inner_.memory().CopyOut(bits.data(), data, bits.size() * sizeof(std::uint16_t));
-  Floats values;
-  values.reserve(bits.size());
-  for (const std::uint16_t b : bits)
-    values.push_back(precision() == Precision::kFp16 ? ToFloat(F16{b}) : ToFloat(BF16{b}));
+CheckingOps::Floats CheckingOps::ReadAs(DType type, const void* data, std::int64_t count) {
+  std::vector<std::byte> bytes(StoredBytes(type, 1, count));
+  if (!bytes.empty()) inner_.memory().CopyOut(bytes.data(), data, bytes.size());
+  Floats values(static_cast<std::size_t>(count));
+  DequantiseRow(type, bytes.data(), values.data(), count);
   return values;
 }
 
@@ -114,17 +117,15 @@ void CheckingOps::Put(const char* what, double worst, std::int64_t row, std::int
   sink_(judgement);
 }
 
-void CheckingOps::Judge(const char* what, const Floats& found, const Reals& expected, std::int64_t width,
-                        bool rounded) {
+void CheckingOps::Judge(const char* what, const Floats& found, const Reals& expected, std::int64_t width, DType type) {
   double worst = 0;
   std::size_t at = 0;
   const double arithmetic = inner_.on_host() ? 1 : kDeviceArithmetic;
-  const double largest = rounded ? Largest(precision()) : std::numeric_limits<float>::max();
+  const double largest = PlacesOf(type).largest;
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const Real& e = expected[i];
     if (!std::isfinite(e.value) || !std::isfinite(e.error)) continue;
-    const double allowed =
-        arithmetic * e.error + (rounded ? HalfPlace(precision(), std::abs(e.value) + e.error) : 0) + kTiny;
+    const double allowed = arithmetic * e.error + HalfPlace(type, std::abs(e.value) + e.error) + kTiny;
     // Beyond the largest number either side of the rounding may be infinite.
     if (std::abs(e.value) + allowed >= largest && (std::isinf(found[i]) || std::abs(found[i]) == largest)) continue;
     double used = std::abs(found[i] - e.value) / allowed;
@@ -147,7 +148,7 @@ void CheckingOps::Same(const char* what, const Ints& found, const Ints& expected
 }
 
 double CheckingOps::DeviceRounding() const {
-  return inner_.on_host() ? 0 : HalfPlace(precision(), 1) / kDeviceArithmetic;
+  return inner_.on_host() ? 0 : HalfPlace(precision().operands, 1) / kDeviceArithmetic;
 }
 
 CheckingOps::Real CheckingOps::Product(const float* w, const float* x, std::int64_t cols, double rounding) {
@@ -198,9 +199,9 @@ void CheckingOps::Embed(const EmbedArgs& args) {
       const double value = static_cast<double>(table.Row(0, t)[i]) * args.scale;
       expected.push_back({value, kUnit * std::abs(value)});
     }
-  Judge("Embed", Read(args.x, args.rows->count * width), expected, width, false);
+  Judge("Embed", Read(args.x, args.rows->count * width), expected, width);
   if (args.operand != nullptr)
-    Judge("Embed operand", ReadOperand(args.operand, args.rows->count * width), expected, width, true);
+    Judge("Embed operand", ReadOperand(args.operand, args.rows->count * width), expected, width, precision().operands);
 }
 
 void CheckingOps::PleInput(const PleInputArgs& args) {
@@ -225,7 +226,7 @@ void CheckingOps::PleInput(const PleInputArgs& args) {
         expected.push_back({sum, x[i].error + Gamma(0) * (std::abs(own) + std::abs(x[i].value))});
       }
     }
-  Judge("PleInput", Read(args.ple, args.rows->count * all), expected, all, false);
+  Judge("PleInput", Read(args.ple, args.rows->count * all), expected, all);
 }
 
 void CheckingOps::Norm(const NormArgs& args) {
@@ -237,7 +238,7 @@ void CheckingOps::Norm(const NormArgs& args) {
   for (const float value : x) expected.push_back({value, 0});
   for (int r = 0; r < args.rows; ++r)
     Rms(expected.data() + std::int64_t{r} * args.width, weight.data(), args.width, args.eps);
-  Judge("Norm", ReadOperand(args.operand, count), expected, args.width, true);
+  Judge("Norm", ReadOperand(args.operand, count), expected, args.width, precision().operands);
 }
 
 void CheckingOps::Residual(const ResidualArgs& args) {
@@ -256,14 +257,14 @@ void CheckingOps::Residual(const ResidualArgs& args) {
                             2 * kUnit * (std::abs(x[i]) + std::abs(expected[i].value)) * std::abs(args.scale)};
   }
   const Floats found = Read(args.x, count);
-  Judge("Residual", found, expected, args.width, false);
+  Judge("Residual", found, expected, args.width);
   if (args.operand == nullptr) return;
   // From what the op made of x: an error of its own was named above.
   Reals operand;
   for (const float value : found) operand.push_back({value, 0});
   for (int r = 0; r < args.rows && !next.empty(); ++r)
     Rms(operand.data() + std::int64_t{r} * args.width, next.data(), args.width, args.eps);
-  Judge("Residual operand", ReadOperand(args.operand, count), operand, args.width, true);
+  Judge("Residual operand", ReadOperand(args.operand, count), operand, args.width, precision().operands);
 }
 
 void CheckingOps::AddBias(float* x, const float* bias, int rows, int width) {
@@ -276,7 +277,7 @@ void CheckingOps::AddBias(float* x, const float* bias, int rows, int width) {
     const double sum = static_cast<double>(before[i]) + b[i % width];
     expected.push_back({sum, kUnit * std::abs(sum)});
   }
-  Judge("AddBias", Read(x, count), expected, width, false);
+  Judge("AddBias", Read(x, count), expected, width);
 }
 
 void CheckingOps::Join(const JoinArgs& args) {
@@ -294,7 +295,7 @@ void CheckingOps::Join(const JoinArgs& args) {
   for (std::int64_t i = 0; i < count; ++i)
     left[i] = {left[i].value + right[i].value,
                left[i].error + right[i].error + kUnit * std::abs(left[i].value + right[i].value)};
-  Judge("Join", Read(args.sum, count), left, args.width, false);
+  Judge("Join", Read(args.sum, count), left, args.width);
 }
 
 void CheckingOps::MatMul(float* out, const Weight& weight, const void* x, int rows) {
@@ -306,7 +307,7 @@ void CheckingOps::MatMul(float* out, const Weight& weight, const void* x, int ro
   for (int r = 0; r < rows; ++r)
     for (std::int64_t o = 0; o < w.rows; ++o)
       expected.push_back(Product(w.Row(0, o), in.data() + r * w.cols, w.cols, w.rounding));
-  Judge("MatMul", Read(out, rows * w.rows), expected, w.rows, false);
+  Judge("MatMul", Read(out, rows * w.rows), expected, w.rows);
 }
 
 void CheckingOps::GatedMatMul(void* operand, const Weight& weight, const void* x, int rows, Activation activation) {
@@ -320,7 +321,7 @@ void CheckingOps::GatedMatMul(void* operand, const Weight& weight, const void* x
     for (std::int64_t o = 0; o < width; ++o)
       expected.push_back(Times(Activated(activation, Product(w.Row(0, o), in.data() + r * w.cols, w.cols, w.rounding)),
                                Product(w.Row(0, width + o), in.data() + r * w.cols, w.cols, w.rounding)));
-  Judge("GatedMatMul", ReadOperand(operand, rows * width), expected, width, true);
+  Judge("GatedMatMul", ReadOperand(operand, rows * width), expected, width, precision().operands);
 }
 
 void CheckingOps::PleGate(const PleGateArgs& args) {
@@ -337,7 +338,7 @@ void CheckingOps::PleGate(const PleGateArgs& args) {
       expected.push_back(Times(
           Activated(args.activation, Product(w.Row(0, o), in.data() + r * w.cols, w.cols, w.rounding)), {ple[o], 0}));
   }
-  Judge("PleGate", ReadOperand(args.operand, args.rows * w.rows), expected, w.rows, true);
+  Judge("PleGate", ReadOperand(args.operand, args.rows * w.rows), expected, w.rows, precision().operands);
 }
 
 // Half-split pairs; the angle is the float32 product.
@@ -365,7 +366,7 @@ void CheckingOps::Qkv(const QkvArgs& args) {
   Floats found_k, found_v;
   const auto* const keys = args.kv == nullptr ? nullptr : static_cast<const std::byte*>(args.kv->keys);
   const auto* const values = args.kv == nullptr ? nullptr : static_cast<const std::byte*>(args.kv->values);
-  const std::int64_t element = OperandBytes(precision());
+  const std::int64_t element = Info(precision().kv).bytes;
   for (int r = 0; r < rows; ++r) {
     Reals row;
     for (std::int64_t i = 0; i < width; ++i) {
@@ -389,22 +390,23 @@ void CheckingOps::Qkv(const QkvArgs& args) {
       v.insert(v.end(), value.begin(), value.end());
       const std::int64_t at =
           ((std::int64_t{session[r]} * key_heads + h) * args.kv->slots + position[r] % args.kv->slots) * dim;
-      const Floats a = ReadOperand(keys + at * element, dim), b = ReadOperand(values + at * element, dim);
+      const Floats a = ReadAs(precision().kv, keys + at * element, dim),
+                   b = ReadAs(precision().kv, values + at * element, dim);
       found_k.insert(found_k.end(), a.begin(), a.end());
       found_v.insert(found_v.end(), b.begin(), b.end());
     }
   }
   Judge("Qkv queries", ReadOperand(args.q, std::int64_t{rows} * args.heads * dim), q, std::int64_t{args.heads} * dim,
-        true);
+        precision().operands);
   if (k.empty()) return;
-  Judge("Qkv keys", found_k, k, std::int64_t{key_heads} * dim, true);
-  Judge("Qkv values", found_v, v, std::int64_t{key_heads} * dim, true);
+  Judge("Qkv keys", found_k, k, std::int64_t{key_heads} * dim, precision().kv);
+  Judge("Qkv values", found_v, v, std::int64_t{key_heads} * dim, precision().kv);
 }
 
 void CheckingOps::Attention(const AttentionArgs& args) {
   const KvView& kv = *args.kv;
   const int dim = kv.head_dim, rows = args.rows->count, group = args.heads / kv.kv_heads;
-  const std::int64_t width = std::int64_t{args.heads} * dim, element = OperandBytes(precision());
+  const std::int64_t width = std::int64_t{args.heads} * dim, element = Info(precision().kv).bytes;
   const Floats q = ReadOperand(args.q, rows * width);
   const Ints position = Read(args.rows->position, rows), session = Read(args.rows->session, rows);
   Before("Attention");
@@ -423,8 +425,8 @@ void CheckingOps::Attention(const AttentionArgs& args) {
     Cache& cache = known->second;
     if (fresh) {
       const std::int64_t at = session[r] * kv.session_stride() * element;
-      cache.keys = ReadOperand(static_cast<const std::byte*>(kv.keys) + at, kv.session_stride());
-      cache.values = ReadOperand(static_cast<const std::byte*>(kv.values) + at, kv.session_stride());
+      cache.keys = ReadAs(precision().kv, static_cast<const std::byte*>(kv.keys) + at, kv.session_stride());
+      cache.values = ReadAs(precision().kv, static_cast<const std::byte*>(kv.values) + at, kv.session_stride());
     }
     const int first = args.window > 0 ? std::max(0, position[r] - args.window + 1) : 0, count = position[r] - first + 1;
     for (int h = 0; h < args.heads; ++h) {
@@ -455,7 +457,7 @@ void CheckingOps::Attention(const AttentionArgs& args) {
       expected.insert(expected.end(), out.begin(), out.end());
     }
   }
-  Judge("Attention", ReadOperand(args.out, rows * width), expected, width, true);
+  Judge("Attention", ReadOperand(args.out, rows * width), expected, width, precision().operands);
 }
 
 void CheckingOps::Route(const RouteArgs& args) {
@@ -513,7 +515,7 @@ void CheckingOps::Route(const RouteArgs& args) {
     }
   }
   Put("Route choice", swap, swap_row, 0, swap > 1 ? swapped : "");
-  Judge("Route weight", weight, expected, args.top_k, false);
+  Judge("Route weight", weight, expected, args.top_k);
 }
 
 void CheckingOps::ExpertGated(const ExpertGatedArgs& args) {
@@ -530,7 +532,7 @@ void CheckingOps::ExpertGated(const ExpertGatedArgs& args) {
       expected.push_back(Times(Activated(args.activation, Product(w.Row(expert[a], o), x, w.cols, w.rounding)),
                                Product(w.Row(expert[a], width + o), x, w.cols, w.rounding)));
     }
-  Judge("ExpertGated", ReadOperand(args.operand, pairs * width), expected, width * args.top_k, true);
+  Judge("ExpertGated", ReadOperand(args.operand, pairs * width), expected, width * args.top_k, precision().operands);
 }
 
 void CheckingOps::ExpertDown(const ExpertDownArgs& args) {
@@ -552,7 +554,7 @@ void CheckingOps::ExpertDown(const ExpertDownArgs& args) {
       }
       expected.push_back(sum);
     }
-  Judge("ExpertDown", Read(args.out, args.rows * w.rows), expected, w.rows, false);
+  Judge("ExpertDown", Read(args.out, args.rows * w.rows), expected, w.rows);
 }
 
 void CheckingOps::Logits(const LogitsArgs& args) {
@@ -566,7 +568,7 @@ void CheckingOps::Logits(const LogitsArgs& args) {
     expected.push_back({z, args.cap > 0 ? kSlack * kUnit * std::min<double>(args.cap, std::abs(value)) : 0});
   }
   Floats capped = Read(args.capped, count);
-  if (!capped.empty()) Judge("Logits", capped, expected, args.vocab, false);
+  if (!capped.empty()) Judge("Logits", capped, expected, args.vocab);
   if (args.best == nullptr) return;
   // The largest of what the op says, or, where it keeps that for itself, one that float32 may take for it.
   const Ints best = Read(args.best, args.rows);

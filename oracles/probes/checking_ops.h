@@ -63,7 +63,8 @@ class CheckingOps : public ForwardingOps {
 
   Floats Read(const float* data, std::int64_t count);
   Ints Read(const std::int32_t* data, std::int64_t count);
-  Floats ReadOperand(const void* data, std::int64_t count);  // in the mode's type
+  Floats ReadAs(DType type, const void* data, std::int64_t count);
+  Floats ReadOperand(const void* data, std::int64_t count) { return ReadAs(precision().operands, data, count); }
   const Values& Of(const Weight& weight);
 
   // What the rounding of a factor to the mode's type may add on a device, relative to the sum of a product's sizes.
@@ -76,8 +77,9 @@ class CheckingOps : public ForwardingOps {
   void Rotate(Real* head, int head_dim, int position, const Floats& inv_freq) const;
   Real Score(const float* q, const float* k, int head_dim) const;
 
-  // Judges `found` [rows, width] against `expected`; `rounded`: the output is an operand.
-  void Judge(const char* what, const Floats& found, const Reals& expected, std::int64_t width, bool rounded);
+  // Judges `found` [rows, width], which the op rounded to `type`, against `expected`.
+  void Judge(const char* what, const Floats& found, const Reals& expected, std::int64_t width,
+             DType type = DType::kF32);
   void Same(const char* what, const Ints& found, const Ints& expected, std::int64_t width);
   void Put(const char* what, double worst, std::int64_t row, std::int64_t element, const std::string& detail);
 

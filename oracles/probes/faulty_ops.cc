@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "engine/base/check.h"
-#include "engine/base/half.h"
+#include "engine/base/quant.h"
 
 namespace assay {
 
@@ -129,42 +128,25 @@ void FaultyOps::NormValues(const QkvArgs& args) {
   memory().CopyOut(session.data(), args.rows->session, session.size() * sizeof(std::int32_t));
   std::vector<float> weight(dim), value(dim);
   memory().CopyOut(weight.data(), args.k_norm, dim * sizeof(float));
-  std::vector<std::byte> stored(dim * OperandBytes(precision()));
+  const DType type = precision().kv;
+  std::vector<std::byte> stored(StoredBytes(type, 1, args.head_dim));
   for (std::size_t row = 0; row < position.size(); ++row)
     for (int head = 0; head < args.kv_heads && session[row] >= 0; ++head) {
-      const std::int64_t at = args.kv->Offset(session[row], head, position[row]) * OperandBytes(precision());
+      const std::int64_t at = args.kv->Offset(session[row], head, position[row]) * Info(type).bytes;
       std::byte* const place = static_cast<std::byte*>(args.kv->values) + at;
       memory().CopyOut(stored.data(), place, stored.size());
+      DequantiseRow(type, stored.data(), value.data(), args.head_dim);
       double squares = 0;
       for (std::size_t d = 0; d < dim; ++d) {
-        value[d] = weight[d] * FromOperand(stored.data(), d);
+        value[d] *= weight[d];
         squares += static_cast<double>(value[d]) * value[d];
       }
       const auto scale = static_cast<float>(1 / std::sqrt(squares / static_cast<double>(dim) + args.eps));
-      for (std::size_t d = 0; d < dim; ++d) ToOperand(stored.data(), d, args.v_norm ? value[d] * scale : value[d]);
+      for (float& v : value) v *= args.v_norm ? scale : 1.0f;
+      QuantiseRow(type, value.data(), stored.data(), args.head_dim);
       memory().CopyIn(place, stored.data(), stored.size());
       engaged_ = true;
     }
-}
-
-float FaultyOps::FromOperand(const std::byte* operand, std::size_t index) const {
-  if (precision() == Precision::kFp32) {
-    float value;
-    std::memcpy(&value, operand + 4 * index, 4);
-    return value;
-  }
-  std::uint16_t bits;
-  std::memcpy(&bits, operand + 2 * index, 2);
-  return precision() == Precision::kFp16 ? ToFloat(F16{bits}) : ToFloat(BF16{bits});
-}
-
-void FaultyOps::ToOperand(std::byte* operand, std::size_t index, float value) const {
-  if (precision() == Precision::kFp32) {
-    std::memcpy(operand + 4 * index, &value, 4);
-    return;
-  }
-  const std::uint16_t bits = precision() == Precision::kFp16 ? ToF16(value).bits : ToBF16(value).bits;
-  std::memcpy(operand + 2 * index, &bits, 2);
 }
 
 void FaultyOps::Attention(const AttentionArgs& args) {

@@ -70,8 +70,6 @@ class FaultyOps : public ForwardingOps {
   const std::int32_t* Edited(const std::int32_t* values, int count, int slot, const std::function<void(Ints&)>& edit);
 
   void NormValues(const QkvArgs& args);
-  float FromOperand(const std::byte* operand, std::size_t index) const;
-  void ToOperand(std::byte* operand, std::size_t index, float value) const;
 
   Fault fault_;
   std::int64_t throw_at_ = -1, calls_ = 0;

@@ -24,7 +24,7 @@ void TracingOps::Record(int layer, const float* x, const void* normed, int rows,
     inner_.memory().CopyOut(to.data(), from, to.size() * sizeof(float));
   };
   copy(tap.x, x);
-  if (normed != nullptr && precision() == Precision::kFp32) copy(tap.normed, normed);
+  if (normed != nullptr && precision().operands == DType::kF32) copy(tap.normed, normed);
 }
 
 }  // namespace assay

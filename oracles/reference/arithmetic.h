@@ -14,7 +14,8 @@ namespace assay {
 struct Exact {
   using Real = double;
   std::vector<double> Operand(std::vector<double> values) const { return values; }
-  std::vector<double> Cached(std::vector<double> values) const { return values; }
+  std::vector<double> Stored(std::vector<double> values) const { return values; }
+  std::vector<double> Attended(std::vector<double> values) const { return values; }
   std::vector<double> Stream(std::vector<double> values) const { return values; }
   std::vector<double> For(const Matrix&, const std::vector<double>& values) const { return values; }
   bool gelu_table() const { return false; }
@@ -27,8 +28,10 @@ struct Rounded {
   using Real = float;
   TwinArithmetic type;
   std::vector<float> Operand(std::vector<float> values) const;
-  // Queries, keys, values, and weights of the softmax where the cache has a type of its own.
-  std::vector<float> Cached(std::vector<float> values) const;
+  // Keys and values.
+  std::vector<float> Stored(std::vector<float> values) const;
+  // Queries, and weights of the softmax where the cache has a type of its own that attention multiplies in.
+  std::vector<float> Attended(std::vector<float> values) const;
   // What one operation hands to the next.
   std::vector<float> Stream(std::vector<float> values) const;
   // What a product with `w` multiplies.

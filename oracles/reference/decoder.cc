@@ -19,6 +19,7 @@ std::vector<float> RoundedTo(DType type, std::vector<float> values) {
   for (float& value : values) {
     if (type == DType::kBF16) value = ToFloat(ToBF16(value));
     if (type == DType::kF16) value = ToFloat(ToF16(value));
+    if (type == DType::kF8_E4M3) value = ToFloat(ToF8E4M3(value));
   }
   return values;
 }
@@ -68,9 +69,15 @@ std::vector<float> Rounded::Operand(std::vector<float> values) const {
   return RoundedTo(type.operands, std::move(values));
 }
 
-std::vector<float> Rounded::Cached(std::vector<float> values) const {
+// Once: what is rounded to a longer type first can end at another number of 8 bits.
+std::vector<float> Rounded::Stored(std::vector<float> values) const {
+  if (type.cache == DType::kF8_E4M3) return RoundedTo(type.cache, std::move(values));
+  return Attended(Operand(std::move(values)));
+}
+
+std::vector<float> Rounded::Attended(std::vector<float> values) const {
   const bool as_operands = type.cache == type.operands && type.stream == DType::kF32;
-  return as_operands ? values : RoundedTo(type.cache, std::move(values));
+  return as_operands || type.cache == DType::kF8_E4M3 ? values : RoundedTo(type.cache, std::move(values));
 }
 
 std::vector<float> Rounded::Stream(std::vector<float> values) const {
@@ -89,7 +96,8 @@ std::string Describe(const TwinArithmetic& arithmetic) {
   constexpr const char* kActivations[] = {"", ", activations q8", ", activations q8_K", ", activations by weight"};
   std::string text =
       ModeName(arithmetic.operands) + std::string(kActivations[static_cast<int>(arithmetic.activations)]);
-  if (arithmetic.cache != arithmetic.operands) text += std::string(", cache ") + ModeName(arithmetic.cache);
+  if (arithmetic.cache != arithmetic.operands)
+    text += std::string(", cache ") + (arithmetic.cache == DType::kF8_E4M3 ? "fp8" : ModeName(arithmetic.cache));
   if (arithmetic.stream != DType::kF32) text += std::string(", stream ") + ModeName(arithmetic.stream);
   return text + (arithmetic.gelu_table ? ", gelu by a table of fp16" : "");
 }

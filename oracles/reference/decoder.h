@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "engine/base/tensor.h"
+#include "engine/ops/precision.h"
 #include "engine/weights/store.h"
 
 namespace assay {
@@ -41,11 +42,12 @@ enum class ActivationRounding {
               // matrices of that type
 };
 
-// What a twin rounds. A DType alone, kF32, kF16 or kBF16, is the engine's mode of that operand type.
+// What a twin rounds. A mode of the engine is one, and so is a DType alone, kF32, kF16 or kBF16: all in that type.
 struct TwinArithmetic {
-  TwinArithmetic(DType operand_type) : operands(operand_type), cache(operand_type) {}  // NOLINT: a mode is one
-  DType operands;                                                                      // of products, as are matrices
-  DType cache;                 // keys and values, and what is multiplied with them
+  TwinArithmetic(Precision mode) : operands(mode.operands), cache(mode.kv) {}  // NOLINT: a mode is one
+  TwinArithmetic(DType operand_type) : TwinArithmetic(Precision{operand_type, operand_type}) {}  // NOLINT
+  DType operands;              // of products, as are matrices
+  DType cache;                 // keys and values, and, unless it is F8_E4M3, what is multiplied with them
   DType stream = DType::kF32;  // what one operation hands to the next: products, sums, norms, logits
   ActivationRounding activations = ActivationRounding::kNone;
   bool gelu_table = false;  // GELU of a 16-bit float, as a 16-bit float; 0 below -10, x above 10

@@ -129,11 +129,11 @@ class DenseDecoder final : public ReferenceDecoder {
       q = Norm(std::move(q), w.query_norm, g.head_dim, s.norm_eps);
       k = Norm(std::move(k), w.key_norm, g.head_dim, s.norm_eps);
     }
-    q = round_.Cached(round_.Operand(Rope(std::move(q), rope, length())));
-    k = round_.Cached(round_.Operand(Rope(std::move(k), rope, length())));
-    history.Write(length(), k, round_.Cached(round_.Operand(std::move(v))));
+    q = round_.Attended(round_.Operand(Rope(std::move(q), rope, length())));
+    k = round_.Stored(Rope(std::move(k), rope, length()));
+    history.Write(length(), k, round_.Stored(std::move(v)));
     const Vec o = round_.Operand(
-        Attend(q, history, length(), g, s.attn_scale, [&](Vec p) { return round_.Cached(std::move(p)); }));
+        Attend(q, history, length(), g, s.attn_scale, [&](Vec p) { return round_.Attended(std::move(p)); }));
     Vec a = Biased(Product(w.attn_out, o), w.out_bias);
     if (s.post_norms) a = Norm(std::move(a), w.post_attn_norm, s.norm_eps);
     return Add(std::move(x), a);

@@ -168,7 +168,7 @@ class Gemma4Decoder final : public ReferenceDecoder {
 
     const Vec n = round_.Operand(Norm(x, w.attn_norm, s.norm_eps));
     Vec q = Norm(Biased(Product(w.query, n), w.query_bias), w.query_norm, dim, s.norm_eps);
-    q = round_.Cached(round_.Operand(Rope(std::move(q), rope, length())));
+    q = round_.Attended(round_.Operand(Rope(std::move(q), rope, length())));
     if (s.OwnsKv(l)) {
       Vec k = Biased(Product(w.key, n), w.key_bias);
       Vec v = g.value_is_key ? k
@@ -176,11 +176,10 @@ class Gemma4Decoder final : public ReferenceDecoder {
                                       w.value_bias);  // the raw projection: before the norm and before the rotation
       k = Rope(Norm(std::move(k), w.key_norm, dim, s.norm_eps), rope, length());
       v = Norm(std::move(v), {}, dim, s.norm_eps);
-      history_[l].Write(length(), round_.Cached(round_.Operand(std::move(k))),
-                        round_.Cached(round_.Operand(std::move(v))));
+      history_[l].Write(length(), round_.Stored(std::move(k)), round_.Stored(std::move(v)));
     }
-    const Vec o =
-        Attend(q, history_[g.kv_source], length(), g, s.attn_scale, [&](Vec p) { return round_.Cached(std::move(p)); });
+    const Vec o = Attend(q, history_[g.kv_source], length(), g, s.attn_scale,
+                         [&](Vec p) { return round_.Attended(std::move(p)); });
     const Vec a = Biased(Product(w.attn_out, round_.Operand(o)), w.out_bias);
     return Add(std::move(x), Norm(a, w.post_attn_norm, s.norm_eps));
   }

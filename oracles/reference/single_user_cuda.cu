@@ -53,9 +53,10 @@ class SingleUser final : public ReferenceDecoder {
  public:
   using Vec = DeviceArray<Real>;
 
-  SingleUser(std::shared_ptr<const CudaReferenceWeights> weights, Rounding rounding, bool keep_hidden)
+  SingleUser(std::shared_ptr<const CudaReferenceWeights> weights, Rounding rounding, Rounding cache, bool keep_hidden)
       : weights_(std::move(weights)),
         rounding_(rounding),
+        cache_rounding_(cache),
         keep_hidden_(keep_hidden),
         history_(weights_->spec.layers.size()) {
     MakeBuffers();
@@ -65,6 +66,7 @@ class SingleUser final : public ReferenceDecoder {
       : ReferenceDecoder(other),
         weights_(other.weights_),
         rounding_(other.rounding_),
+        cache_rounding_(other.cache_rounding_),
         keep_hidden_(other.keep_hidden_),
         history_(other.history_.size()) {
     MakeBuffers();
@@ -178,8 +180,8 @@ class SingleUser final : public ReferenceDecoder {
       DeviceHistory<Real>& own = history_[l];
       const std::int64_t at = std::int64_t{length()} * kv;
       Rope(k_.data(), g, g.kv_heads);
-      Operand(own.keys.data() + at, k_.data(), kv);
-      Operand(own.values.data() + at, v_.data(), kv);
+      Round(own.keys.data() + at, k_.data(), kv, cache_rounding_);
+      Round(own.values.data() + at, v_.data(), kv, cache_rounding_);
     }
     Attend(g);
     Operand(o_.data(), o_.data(), heads);
@@ -310,12 +312,14 @@ class SingleUser final : public ReferenceDecoder {
     Launched("rope");
   }
 
-  // What the engine keeps in its operand type.
-  void Operand(Real* out, const Real* x, std::int64_t count) const {
-    if (out == x && rounding_ == Rounding::kNone) return;
-    RoundKernel<<<Blocks(count, 256), 256>>>(out, x, count, rounding_);
+  static void Round(Real* out, const Real* x, std::int64_t count, Rounding rounding) {
+    if (out == x && rounding == Rounding::kNone) return;
+    RoundKernel<<<Blocks(count, 256), 256>>>(out, x, count, rounding);
     Launched("rounding");
   }
+
+  // What the engine keeps in its operand type.
+  void Operand(Real* out, const Real* x, std::int64_t count) const { Round(out, x, count, rounding_); }
 
   // gate = operand(act(gate) * up).
   void Gate(Real* gate, const Real* up, std::int64_t count) const {
@@ -349,25 +353,25 @@ class SingleUser final : public ReferenceDecoder {
   }
 
   std::shared_ptr<const CudaReferenceWeights> weights_;
-  Rounding rounding_;
+  Rounding rounding_, cache_rounding_;
   bool keep_hidden_;
   int room_ = 0;
   std::vector<DeviceHistory<Real>> history_;  // [layers]; those of layers that share KV stay empty
   Vec x_, n_, a_, y_, mix_, q_, o_, k_, v_, gate_, up_, router_, ple_, row_, z_, scores_;
 };
 
-Rounding RoundingFor(const TwinArithmetic& twin) {
-  Require(twin == TwinArithmetic(twin.operands), "the twin on a device rounds to one operand type, not to: {}",
-          Describe(twin));
-  switch (twin.operands) {
+Rounding RoundingFor(DType type) {
+  switch (type) {
     case DType::kF32:
       return Rounding::kNone;
     case DType::kF16:
       return Rounding::kF16;
     case DType::kBF16:
       return Rounding::kBF16;
+    case DType::kF8_E4M3:
+      return Rounding::kF8;
     default:
-      Throw<>("a twin's operand type is F32, F16 or BF16, not {}", Name(twin.operands));
+      Throw<>("a twin rounds to F32, F16, BF16 or, keys and values, F8_E4M3, not to {}", Name(type));
   }
 }
 
@@ -383,8 +387,14 @@ std::unique_ptr<ReferenceDecoder> MakeCudaReference(std::shared_ptr<const CudaRe
                                                     const ReferenceOptions& options) {
   const DeviceScope scope(weights->device);
   if (!options.twin)
-    return std::make_unique<SingleUser<double>>(std::move(weights), Rounding::kNone, options.keep_hidden);
-  return std::make_unique<SingleUser<float>>(std::move(weights), RoundingFor(*options.twin), options.keep_hidden);
+    return std::make_unique<SingleUser<double>>(std::move(weights), Rounding::kNone, Rounding::kNone,
+                                                options.keep_hidden);
+  const TwinArithmetic& twin = *options.twin;
+  const Precision mode{twin.operands, twin.cache};
+  Require(twin == TwinArithmetic(mode) && (mode.kv == mode.operands || mode.kv == DType::kF8_E4M3),
+          "the twin on a device rounds as a mode of the engine does, not to: {}", Describe(twin));
+  return std::make_unique<SingleUser<float>>(std::move(weights), RoundingFor(mode.operands), RoundingFor(mode.kv),
+                                             options.keep_hidden);
 }
 
 std::unique_ptr<ReferenceDecoder> MakeCudaReference(const WeightStore& store, const ReferenceOptions& options,

@@ -4,6 +4,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 #include <cuda_runtime.h>
 
 #include <cstdint>
@@ -16,16 +17,17 @@ constexpr int kThreads = 128;     // of a product's block
 constexpr int kRowsPerBlock = 8;  // outputs that share one reading of x
 constexpr int kMixGroups = 8;     // partial sums over the keys
 
-enum class Rounding { kNone, kF16, kBF16 };
+enum class Rounding { kNone, kF16, kBF16, kF8 };
 
 __device__ inline float AsFloat(float v) { return v; }
 __device__ inline float AsFloat(__half v) { return __half2float(v); }
 __device__ inline float AsFloat(__nv_bfloat16 v) { return __bfloat162float(v); }
 
-// To nearest even.
+// To nearest even; e4m3 saturates.
 __device__ inline float Rounded(float v, Rounding rounding) {
   if (rounding == Rounding::kF16) return __half2float(__float2half_rn(v));
   if (rounding == Rounding::kBF16) return __bfloat162float(__float2bfloat16_rn(v));
+  if (rounding == Rounding::kF8) return static_cast<float>(__nv_fp8_e4m3(v));
   return v;
 }
 

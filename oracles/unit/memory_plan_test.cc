@@ -45,7 +45,7 @@ class MeteredOps final : public OpsOverMemory<MeteredMemory> {
 #define ASSAY_NEEDS_PLANNING \
   if (const Support support = PlanningAvailable(Device::Cuda()); !support) GTEST_SKIP() << support.reason
 
-constexpr Precision kModes[] = {Precision::kFp32, Precision::kFp16, Precision::kBf16};
+constexpr Precision kModes[] = {Precision::kFp32, Precision::kFp16, Precision::kBf16, Precision::kBf16Fp8Kv};
 
 EngineOptions Options(int sessions, int capacity = 60) {
   EngineOptions options;
@@ -218,6 +218,14 @@ TEST(MemoryPlan, KeepsWhatIsReadAsItIsStored) {
       }
     }
   }
+}
+
+TEST(MemoryPlan, KeysAndValuesOfEightBitsHalveTheCachesAlone) {
+  const auto store = OpenModel("gemma4-e4b");
+  const MemoryPlan wide = PlanMemory(*store, Precision::kBf16, Options(3), false),
+                   narrow = PlanMemory(*store, Precision::kBf16Fp8Kv, Options(3), false);
+  EXPECT_EQ(2 * narrow.caches(), wide.caches());
+  EXPECT_EQ(narrow.total() - narrow.caches(), wide.total() - wide.caches());
 }
 
 TEST(MemoryPlan, RealGeometriesNeedWhatTheirPublishersSay) {

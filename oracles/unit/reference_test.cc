@@ -71,16 +71,28 @@ TEST(ReferenceFormulas, ActivationsAreRoundedAsTheMatrixIsStored) {
 TEST(ReferenceFormulas, CacheAndStreamHaveTypesOfTheirOwn) {
   const std::vector<float> x{1 + 0x1p-12f}, half{1};
   TwinArithmetic arithmetic = DType::kF32;
-  EXPECT_EQ(Rounded{arithmetic}.Cached(x), x);
+  EXPECT_EQ(Rounded{arithmetic}.Stored(x), x);
+  EXPECT_EQ(Rounded{arithmetic}.Attended(x), x);
   EXPECT_EQ(Rounded{arithmetic}.Stream(x), x);
   EXPECT_EQ(Describe(arithmetic), "fp32");
   arithmetic.cache = DType::kF16;
-  EXPECT_EQ(Rounded{arithmetic}.Cached(x), half);
+  EXPECT_EQ(Rounded{arithmetic}.Stored(x), half);
+  EXPECT_EQ(Rounded{arithmetic}.Attended(x), half);
   EXPECT_EQ(Rounded{arithmetic}.Operand(x), x);
   arithmetic.stream = DType::kBF16;
   EXPECT_EQ(Rounded{arithmetic}.Stream(x), half);
   arithmetic.gelu_table = true;
   EXPECT_EQ(Describe(arithmetic), "fp32, cache fp16, stream bf16, gelu by a table of fp16");
+}
+
+TEST(ReferenceFormulas, KeysAndValuesOfEightBitsAreRoundedOnceAndNothingElseIs) {
+  // Just above the middle of 1 and 1.125: bf16 makes it the middle, which goes to the even 1.
+  const std::vector<float> x{1.0625f + 0x1p-12f};
+  for (const Precision mode : {Precision::kFp32Fp8Kv, Precision::kFp16Fp8Kv, Precision::kBf16Fp8Kv})
+    EXPECT_EQ(Rounded{mode}.Stored(x), (std::vector<float>{1.125f})) << Name(mode);
+  EXPECT_EQ(Rounded{Precision::kFp32Fp8Kv}.Attended(x), x);
+  EXPECT_EQ(Rounded{Precision::kBf16Fp8Kv}.Operand(x), (std::vector<float>{1.0625f}));
+  EXPECT_EQ(Describe(Precision::kBf16Fp8Kv), "bf16, cache fp8");
 }
 
 TEST(ReferenceFormulas, RopeTurnsHalfSplitPairsOfEveryHead) {

@@ -27,6 +27,8 @@ class Mlx(assay_adapter.System):
                     "raw_logits": "its models end with the softcap"}
 
     def load(self, model, precision, device, max_sessions, capacity, max_chunk, max_rows, **more):
+        if precision not in TYPES:
+            raise assay_adapter.Refusal("unsupported", f"{', '.join(TYPES)} are its modes, not {precision}")
         if not os.path.isdir(model):
             raise assay_adapter.Refusal("unsupported", "it reads Hugging Face folders")
         try:

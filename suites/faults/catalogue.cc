@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "engine/base/half.h"
 #include "engine/base/ring.h"
 #include "oracles/probes/faulty_ops.h"
 #include "suites/faults/faulty_system.h"
@@ -23,6 +24,11 @@ constexpr const char *kPle = "tiny-gemma4-ple", *kKeqv = "tiny-gemma4-keqv", *kM
 bool Full(const Ops::AttentionArgs& a) { return a.window == 0; }
 bool Decoding(const Rows& rows) { return rows.segments == rows.count; }
 void Fill(Ints& all, std::int32_t with) { std::fill(all.begin(), all.end(), with); }
+// All keys, or all values, of the cache that the op has written.
+void EditCache(const KvView& kv, void* data, Edit& e, const std::function<float(float)>& to) {
+  e.Cached(data, 0, kv.session_stride() * kv.sessions,
+           [&](Values& v) { std::transform(v.begin(), v.end(), v.begin(), to); });
+}
 
 const char* OpOf(Fault fault) {
   switch (fault) {
@@ -400,6 +406,23 @@ void OpFaults(Builder& add) {
                 });
               }},
          Precision::kFp16);
+  add.Op("cache-in-eight-bits", "keys and values are rounded to e4m3 in a mode that keeps them in 16 bits", kLlama,
+         "BatchedDecode Ops",
+         {.qkv_out =
+              [](auto& a, Edit& e) {
+                if (a.kv == nullptr) return;
+                for (void* data : {a.kv->keys, a.kv->values})
+                  EditCache(*a.kv, data, e, [](float x) { return ToFloat(ToF8E4M3(x)); });
+              }},
+         Precision::kBf16);
+  add.Op("values-of-seven-bits", "values lose the last bit of their e4m3", kLlama, "Ops",
+         {.qkv_out =
+              [](auto& a, Edit& e) {
+                if (a.kv == nullptr) return;
+                EditCache(*a.kv, a.kv->values, e,
+                          [](float x) { return ToFloat(F8E4M3{static_cast<std::uint8_t>(ToF8E4M3(x).bits & 0xfe)}); });
+              }},
+         Precision::kBf16Fp8Kv);
 }
 
 void MemoryFaults(Builder& add) {

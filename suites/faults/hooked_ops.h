@@ -9,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-#include "engine/base/half.h"
+#include "engine/base/quant.h"
 #include "oracles/probes/forwarding_ops.h"
 
 namespace assay {
@@ -53,21 +53,25 @@ class Edit {
     Note(before != values);
     ops_.memory().CopyIn(data, values.data(), values.size() * sizeof(std::int32_t));
   }
-  // An operand, from its element `first` on, in the mode's type.
-  void Operand(void* data, std::int64_t first, std::int64_t count, const FloatEdit& edit) {
-    const std::int64_t bytes = OperandBytes(ops_.precision());
-    std::byte* const at = static_cast<std::byte*>(data) + first * bytes;
-    if (ops_.precision() == Precision::kFp32) return Values(reinterpret_cast<float*>(at), count, edit);
-    const bool half = ops_.precision() == Precision::kFp16;
-    std::vector<std::uint16_t> bits(static_cast<std::size_t>(count));
-    ops_.memory().CopyOut(bits.data(), at, bits.size() * 2);
-    Floats values;
-    for (const std::uint16_t b : bits) values.push_back(half ? ToFloat(F16{b}) : ToFloat(BF16{b}));
+  // Numbers of a type that ops write, from element `first` on, in place.
+  void Stored(DType type, void* data, std::int64_t first, std::int64_t count, const FloatEdit& edit) {
+    std::vector<std::byte> bytes(StoredBytes(type, 1, count));
+    std::byte* const at = static_cast<std::byte*>(data) + static_cast<std::int64_t>(StoredBytes(type, 1, first));
+    ops_.memory().CopyOut(bytes.data(), at, bytes.size());
+    Floats values(static_cast<std::size_t>(count));
+    DequantiseRow(type, bytes.data(), values.data(), count);
     const Floats before = values;
     edit(values);
     Note(before != values);
-    for (std::size_t i = 0; i < bits.size(); ++i) bits[i] = half ? ToF16(values[i]).bits : ToBF16(values[i]).bits;
-    ops_.memory().CopyIn(at, bits.data(), bits.size() * 2);
+    QuantiseRow(type, values.data(), bytes.data(), count);
+    ops_.memory().CopyIn(at, bytes.data(), bytes.size());
+  }
+  void Operand(void* data, std::int64_t first, std::int64_t count, const FloatEdit& edit) {
+    Stored(precision().operands, data, first, count, edit);
+  }
+  // Keys or values.
+  void Cached(void* data, std::int64_t first, std::int64_t count, const FloatEdit& edit) {
+    Stored(precision().kv, data, first, count, edit);
   }
   void Note(bool changed) { *engaged_ = *engaged_ || changed; }
   Site site() const { return ops_.site(); }

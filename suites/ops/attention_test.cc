@@ -78,8 +78,7 @@ TEST_P(AttentionTest, PrefillRowsDoNotDependOnChunks) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, AttentionTest, testing::Values(Precision::kFp32, Precision::kFp16, Precision::kBf16),
-                         ModeName);
+INSTANTIATE_TEST_SUITE_P(Modes, AttentionTest, testing::ValuesIn(kKvPrecisions), ModeName);
 
 }  // namespace
 }  // namespace assay

@@ -31,7 +31,7 @@ class KernelFaults : public testing::Test {
   static constexpr int kHeadDim = 64, kSlots = 2048, kSessions = 2;
   KvView Cache() {
     const std::vector<float> zeros(std::size_t{kSessions} * kSlots * kHeadDim);
-    return {fixture_->InOutOperand(zeros), fixture_->InOutOperand(zeros), kSlots, 1, kHeadDim, kSessions};
+    return {fixture_->InOutCache(zeros), fixture_->InOutCache(zeros), kSlots, 1, kHeadDim, kSessions};
   }
   void Project(const KvView& kv, const Rows& rows) {
     const auto floats = static_cast<std::size_t>(rows.count) * 3 * kHeadDim;

@@ -16,7 +16,7 @@ std::vector<ProductPath> ProductPaths() {
   std::vector<ProductPath> all;
   for (const auto& lists : {ProductCases(), ExpertCases()}) {
     for (const OpCaseList& list : lists) {
-      if (list.precision == Precision::kFp32) continue;  // has neither
+      if (list.precision.operands == DType::kF32) continue;  // has neither
       for (const GemmPath path : {GemmPath::kSkinny, GemmPath::kStream}) all.push_back({list, path});
     }
   }

@@ -64,7 +64,7 @@ void WritesOnlyItsSlots(CaseState& state) {
   const auto system = state.bench.OpenEngine(state.target, SmallOptions(state.spec(), 3, 24));
   Engine& engine = system->inside();
   const KvPlan& plan = engine.kv_plan();
-  const DType type = OperandType(state.target.precision);
+  const DType type = state.target.precision.kv;
   constexpr int kSteps = 12, kNeighbours = 2;
   state.check.AtLeast("neighbour untouched", kSteps * kNeighbours);
   for (const KvCacheSpec& cache : plan.caches)
@@ -146,7 +146,7 @@ void WindowLocality(CaseState& state) {
     for (const KvCacheSpec& cache : engine.kv_plan().caches) {
       if (cache.window != window || position < 0) continue;
       const Engine::CacheBytes bytes = engine.Cache(copy, cache.writer);
-      const CacheLayout layout(cache, OperandType(state.target.precision));
+      const CacheLayout layout(cache, state.target.precision.kv);
       // 0x41 in every byte is a finite number in every format: about 12 in fp32 and bf16, 2.6 in fp16.
       for (int head = 0; head < cache.kv_heads; ++head)
         for (void* half : {bytes.keys, bytes.values})

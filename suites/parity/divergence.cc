@@ -58,8 +58,7 @@ std::string FirstWrongLayer(const Case& item, const EngineMaker& engines) {
   const auto system = bench.OpenEngine(target, options, tracing);
   system->Prefill(system->Open(), tokens, Want::kAll);
   const auto reference = bench.references().MakeDecoder(target, {.keep_hidden = true, .twin = {}});
-  const auto twin =
-      bench.references().MakeDecoder(target, {.keep_hidden = true, .twin = OperandType(target.precision)});
+  const auto twin = bench.references().MakeDecoder(target, {.keep_hidden = true, .twin = target.precision});
   std::vector<ReferenceStep> exact, rounded;
   for (const std::int32_t token : tokens) {
     exact.push_back(reference->Step(token));

@@ -104,7 +104,7 @@ void JudgeExperts(CaseState& state) {
   const Target& target = state.target;
   const std::unique_ptr<ReferenceDecoder> reference = state.references().MakeDecoder(target);
   const std::unique_ptr<ReferenceDecoder> twin =
-      state.references().MakeDecoder(target, {.keep_hidden = false, .twin = OperandType(target.precision)});
+      state.references().MakeDecoder(target, {.keep_hidden = false, .twin = target.precision});
   const auto with_experts =
       std::ranges::count_if(state.spec().layers, [](const LayerSpec& layer) { return layer.experts > 0; });
   const std::int64_t rows = std::ssize(kWatched) * kSteps;

@@ -40,7 +40,7 @@ void MoveCached(const Ops::QkvArgs& a, void* cache, double relative, Edit& edit)
   edit.ops().memory().CopyOut(session.data(), a.rows->session, session.size() * sizeof(std::int32_t));
   edit.ops().memory().CopyOut(position.data(), a.rows->position, position.size() * sizeof(std::int32_t));
   if (session.back() < 0) return;
-  edit.Operand(cache, a.kv->Offset(session.back(), a.kv_heads - 1, position.back()), a.head_dim, Moved(relative));
+  edit.Cached(cache, a.kv->Offset(session.back(), a.kv_heads - 1, position.back()), a.head_dim, Moved(relative));
 }
 
 struct OpControl {

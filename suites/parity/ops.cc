@@ -39,10 +39,11 @@ std::unique_ptr<Ops> Checked(CaseState& state, Precision precision) {
 void WithinSteps(CaseState& state) {
   constexpr int kSessions = 5, kLong = 35, kCapacity = 64;
   constexpr int kSteps = 2, kOps = 9;  // of a layer: products, Qkv's three outputs, attention, residuals
-  for (const Precision precision : kPrecisions)
+  constexpr Precision kModes[] = {Precision::kFp32, Precision::kFp16, Precision::kBf16, Precision::kBf16Fp8Kv};
+  for (const Precision precision : kModes)
     state.check.AtLeast(fmt::format("op {}", Name(precision)),
                         std::int64_t{kSteps} * kOps * state.spec().layer_count());
-  for (const Precision precision : kPrecisions) {
+  for (const Precision precision : kModes) {
     const std::unique_ptr<Ops> ops = Checked(state, precision);
     EngineOptions options = SmallOptions(state.spec(), kSessions, kCapacity);
     options.max_chunk = kLong;
@@ -146,14 +147,95 @@ double Decoded(int bits, int exponent_bits) {
   return (bits & 0x8000) != 0 ? -size : size;
 }
 
+// Keys and values as Qkv stores them, with neither norm nor rotation.
+struct StoredPair {
+  std::vector<float> keys, values;
+};
+StoredPair Stored(DeviceFixture& fixture, const std::vector<float>& values, int head_dim) {
+  const int count = static_cast<int>(std::ssize(values)), slots = count / head_dim;
+  std::vector<float> qkv;  // a query, a key and a value each, which are alike
+  std::vector<Segment> segments;
+  for (int slot = 0; slot < slots; ++slot) {
+    for (int copy = 0; copy < 3; ++copy)
+      qkv.insert(qkv.end(), values.begin() + slot * head_dim, values.begin() + (slot + 1) * head_dim);
+    segments.push_back({0, 1, 0, slot});
+  }
+  const KvView kv{fixture.OutCache(values.size()), fixture.OutCache(values.size()), slots, 1, head_dim, 1};
+  const FixtureRows rows = fixture.MakeRows(segments, slots);
+  fixture.ops().Qkv({.q = fixture.OutOperand(values.size()),
+                     .kv = &kv,
+                     .qkv = fixture.In(Values(qkv.size(), [&] { return qkv; })),
+                     .bias = nullptr,
+                     .q_norm = nullptr,
+                     .k_norm = nullptr,
+                     .inv_freq = fixture.In(std::vector<float>(static_cast<std::size_t>(head_dim / 2))),
+                     .rows = &rows.rows,
+                     .heads = 1,
+                     .kv_heads = 1,
+                     .head_dim = head_dim,
+                     .value_is_key = false,
+                     .v_norm = false,
+                     .eps = 0});
+  return {fixture.ReadCache(kv.keys, values.size()), fixture.ReadCache(kv.values, values.size())};
+}
+
+// Keys and values of 8 bits: every number of the format, every midpoint between neighbours and the floats beside it,
+// also those that a rounding to 16 bits would move onto it, what is beyond the largest number, and NaN.
+void CacheRoundingEdges(CaseState& state) {
+  constexpr std::ptrdiff_t kHeadDim = 64;
+  constexpr int kMantissaBits = 3, kBias = 7, kLast = 0x7e;
+  state.check.AtLeast("ulp", 3 * 2);
+  const auto decoded = [](int code) {
+    const int exponent = code >> kMantissaBits, mantissa = code & 7;
+    return std::ldexp(exponent == 0 ? mantissa : 8 + mantissa, std::max(exponent, 1) - kBias - kMantissaBits);
+  };
+  std::vector<float> in, expected;
+  const auto add = [&](float value, double rounded) {
+    for (const float sign : {1.0f, -1.0f}) {
+      in.push_back(sign * value);
+      expected.push_back(value == 0 ? 0.0f : sign * static_cast<float>(rounded));  // a bias of 0 takes the sign
+    }
+  };
+  for (int code = 0; code <= kLast; ++code) {
+    const double here = decoded(code), next = code == kLast ? here : decoded(code + 1);
+    add(static_cast<float>(here), here);
+    if (code == kLast) continue;
+    const auto middle = static_cast<float>((here + next) / 2);
+    add(middle, code % 2 == 0 ? here : next);
+    add(std::nextafter(middle, 0.0f), here);
+    add(std::nextafter(middle, std::numeric_limits<float>::infinity()), next);
+  }
+  for (const float beyond : {449.0f, 464.0f, 480.0f, 1e30f, std::numeric_limits<float>::infinity()})
+    add(beyond, decoded(kLast));
+  add(std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<double>::quiet_NaN());
+  while (in.size() % (kHeadDim / 2) != 0) add(0.0f, 0.0);
+  // Both halves of a head alike: a rotation by 0 multiplies each with the other.
+  for (auto* list : {&in, &expected})
+    for (std::ptrdiff_t at = 0; at < std::ssize(*list); at += kHeadDim) {
+      const std::vector<float> half(list->begin() + at, list->begin() + at + kHeadDim / 2);
+      list->insert(list->begin() + at, half.begin(), half.end());
+    }
+  for (const Precision precision : {Precision::kFp32Fp8Kv, Precision::kFp16Fp8Kv, Precision::kBf16Fp8Kv}) {
+    Target target = state.target;
+    target.precision = precision;
+    DeviceFixture fixture(state.bench.MakeOps(target));
+    StoredPair found = Stored(fixture, in, kHeadDim);
+    for (std::size_t i = 0; i < in.size(); ++i)
+      if (!std::isfinite(in[i])) found.keys[i] = expected[i];  // times 0
+    const Place where(std::string(Name(precision)), {});
+    state.check.Bits(OneNan(expected), OneNan(found.keys), where);
+    state.check.Bits(OneNan(expected), OneNan(found.values), where);
+  }
+}
+
 // Every number of a 16-bit format, every midpoint between neighbours and the floats beside it, and what overflows:
 // rounded to nearest, ties to even, as an op that writes an operand does it.
 void RoundingEdges(CaseState& state) {
   constexpr std::int64_t kCols = 1024;
   state.check.AtLeast("ulp", 2 * 2);
   for (const Precision precision : {Precision::kFp16, Precision::kBf16}) {
-    const int exponent_bits = precision == Precision::kFp16 ? 5 : 8,
-              last = precision == Precision::kFp16 ? 0x7bff : 0x7f7f;
+    const int exponent_bits = precision.operands == DType::kF16 ? 5 : 8,
+              last = precision.operands == DType::kF16 ? 0x7bff : 0x7f7f;
     std::vector<float> in, expected;
     const auto add = [&](float value, double rounded) {
       for (const float sign : {1.0f, -1.0f}) {
@@ -173,7 +255,7 @@ void RoundingEdges(CaseState& state) {
       add(std::nextafter(middle, std::numeric_limits<float>::infinity()), up);
     }
     add(std::numeric_limits<float>::infinity(), std::numeric_limits<double>::infinity());
-    add(1e-40f, precision == Precision::kFp16 ? 0.0 : ToFloat(ToBF16(1e-40f)));
+    add(1e-40f, precision.operands == DType::kF16 ? 0.0 : ToFloat(ToBF16(1e-40f)));
     while (in.size() % kCols != 0) add(0.0f, 0.0);
     Target target = state.target;
     target.precision = precision;
@@ -356,8 +438,8 @@ void FarOut(CaseState& state) {
         keys[j * kDim + d] = j == largest ? 50.0f : static_cast<float>(j % 2 == 0 ? 10 * j : -10 * j) - 10.0f,
                         values[j * kDim + d] = static_cast<float>(j + d);
     const FixtureRows rows = fixture.MakeRows({{0, 1, 0, kKeys - 1}}, kKeys);
-    const KvView kv{fixture.InOutOperand(Values(keys.size(), [&] { return keys; })),
-                    fixture.InOutOperand(Values(values.size(), [&] { return values; })),
+    const KvView kv{fixture.InOutCache(Values(keys.size(), [&] { return keys; })),
+                    fixture.InOutCache(Values(values.size(), [&] { return values; })),
                     8,
                     1,
                     kDim,
@@ -450,6 +532,7 @@ std::vector<Case> OpsCases(Workbench& bench, const std::vector<Target>& targets)
     any.label = kAnyModel;
     any.seed_is_axis = false;
     add("RoundingEdges", any, {}, RoundingEdges);
+    add("CacheRoundingEdges", any, {}, CacheRoundingEdges);
     add("StoredTypes", any, {}, StoredTypes);
     add("EncodedBlocks", any, {}, EncodedBlocks);
     add("ExponentScales", any, {}, ExponentScales);

@@ -183,7 +183,7 @@ class Player {
     const auto& caches = system_->inside().kv_plan().caches;
     for (const KvCacheSpec& cache : caches) {
       const Engine::CacheBytes bytes = system_->inside().Cache(held.id, cache.writer);
-      const CacheLayout layout(cache, OperandType(state_.target.precision));
+      const CacheLayout layout(cache, state_.target.precision.kv);
       std::set<int> slots;
       for (int p = std::max(first, end - cache.slots); p < end; ++p) slots.insert(RingSlot(p, cache.slots));
       for (const int slot : slots)
@@ -253,8 +253,8 @@ class Player {
                                    expected =
                                        CopyOf(straight, straight.inside().Cache(*straight_session_, cache.writer));
       const LayerSpec& layer = state_.spec().layer(cache.writer);
-      const CacheLayout ring(cache.slots, layer.head_dim, OperandType(state_.target.precision)),
-          whole(schedule_.capacity, layer.head_dim, OperandType(state_.target.precision));
+      const CacheLayout ring(cache.slots, layer.head_dim, state_.target.precision.kv),
+          whole(schedule_.capacity, layer.head_dim, state_.target.precision.kv);
       bool equal = true;
       int at = 0;
       const int length = static_cast<int>(held.tokens.size());

@@ -103,7 +103,7 @@ void JudgeReferenceProgram(CaseState& state, const ReferenceMaker& make) {
 
 void JudgeTwinProgram(CaseState& state, const ReferenceMaker& make) {
   const WeightStore& store = state.bench.Store(state.target);
-  const ReferenceOptions options{.keep_hidden = false, .twin = OperandType(state.target.precision)};
+  const ReferenceOptions options{.keep_hidden = false, .twin = state.target.precision};
   const auto reference = MakeReference(store), expected = MakeReference(store, options), found = make(store, options);
   // Under the reference's choices of experts: where two are as good as equal, rounding would choose, and MatchesHost
   // compares the choices.

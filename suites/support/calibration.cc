@@ -48,7 +48,7 @@ RoutingTolerance CalibrateRouting(Workbench& bench, const Target& target) {
   const WeightStore& store = bench.Store(target);
   const std::unique_ptr<ReferenceDecoder> reference = bench.references().MakeDecoder(target);
   const std::unique_ptr<ReferenceDecoder> twin =
-      bench.references().MakeDecoder(target, {.keep_hidden = false, .twin = OperandType(target.precision)});
+      bench.references().MakeDecoder(target, {.keep_hidden = false, .twin = target.precision});
   struct Choice {
     std::vector<double> p;
     std::vector<std::size_t> chosen;

@@ -196,8 +196,8 @@ RoutingJudge::Answer RoutingJudge::Under(RoutingLog::Node node) {
   if (!decoder_) {
     decoder_ = std::make_unique<Decoder>();
     decoder_->reference = state_.references().MakeDecoder(state_.target);
-    decoder_->twin = state_.references().MakeDecoder(
-        state_.target, {.keep_hidden = false, .twin = OperandType(state_.target.precision)});
+    decoder_->twin =
+        state_.references().MakeDecoder(state_.target, {.keep_hidden = false, .twin = state_.target.precision});
     Decoder& d = *decoder_;
     const auto experts = [&d](int layer) -> const std::vector<std::int32_t>* {
       if (!d.entry->choices) return nullptr;

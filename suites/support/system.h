@@ -102,9 +102,7 @@ class SystemProvider {
   // alike bit for bit.
   virtual bool Loose() const { return false; }
   // What is rounded, as the system declares it. Throws Unsupported and what Open throws.
-  virtual TwinArithmetic ArithmeticOf(const WeightStore&, const Target& target) {
-    return OperandType(target.precision);
-  }
+  virtual TwinArithmetic ArithmeticOf(const WeightStore&, const Target& target) { return target.precision; }
   // Throws OutOfMemory, InputError, DeviceError, Unsupported. `store` must outlive the system.
   virtual std::unique_ptr<SystemUnderTest> Open(const WeightStore& store, const Target& target,
                                                 const EngineOptions& options) = 0;

@@ -30,6 +30,8 @@ constexpr std::pair<const char*, bool> kGelu[] = {{"exact", false}, {"fp16 table
 
 constexpr std::pair<const char*, DType> kTypes[] = {
     {"fp32", DType::kF32}, {"fp16", DType::kF16}, {"bf16", DType::kBF16}};
+constexpr std::pair<const char*, DType> kCacheTypes[] = {
+    {"fp32", DType::kF32}, {"fp16", DType::kF16}, {"bf16", DType::kBF16}, {"fp8", DType::kF8_E4M3}};
 
 template <class Value, std::size_t count>
 Value Word(const Json& answer, const char* key, const std::pair<const char*, Value> (&words)[count], Value otherwise) {
@@ -254,8 +256,9 @@ class ProcessUnderTest final : public SystemUnderTest {
 }  // namespace
 
 TwinArithmetic DeclaredArithmetic(const Json& loaded, Precision precision) {
-  TwinArithmetic arithmetic = Word(loaded, "operands", kTypes, OperandType(precision));
-  arithmetic.cache = Word(loaded, "cache", kTypes, arithmetic.operands);
+  TwinArithmetic arithmetic = Word(loaded, "operands", kTypes, precision.operands);
+  const DType cache = precision.kv == precision.operands ? arithmetic.operands : precision.kv;
+  arithmetic.cache = Word(loaded, "cache", kCacheTypes, cache);
   arithmetic.stream = Word(loaded, "stream", kTypes, DType::kF32);
   arithmetic.activations = Word(loaded, "activations", kActivations, ActivationRounding::kNone);
   arithmetic.gelu_table = Word(loaded, "gelu", kGelu, false);

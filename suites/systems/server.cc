@@ -86,7 +86,8 @@ class Server {
     }
     system_ = provider_.Open(*store_, target, options);
     return {{{"vocab", system_->vocab()},
-             {"operands", Name(target.precision)},
+             {"operands", Name(Precision{target.precision.operands, target.precision.operands})},
+             {"cache", target.precision.kv == DType::kF8_E4M3 ? "fp8" : Name(target.precision)},
              {"activations", "as operands"},
              {"max_sessions", options.max_sessions},
              {"capacity", options.capacity},

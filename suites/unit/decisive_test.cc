@@ -44,8 +44,7 @@ std::vector<std::string> Models() {
 // reference's routing, for free routing is judged as the decision it is.
 LogitTolerance UnderOneRouting(Workbench& bench, const Target& target) {
   const auto exact = bench.references().MakeDecoder(target),
-             twin =
-                 bench.references().MakeDecoder(target, {.keep_hidden = false, .twin = OperandType(target.precision)});
+             twin = bench.references().MakeDecoder(target, {.keep_hidden = false, .twin = target.precision});
   std::map<int, std::vector<std::size_t>> choice;  // of the token at hand, by layer
   exact->SetRouting(
       [&](int layer, std::span<const double>, std::vector<std::size_t>& chosen) { choice[layer] = chosen; });

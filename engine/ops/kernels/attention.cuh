@@ -17,7 +17,7 @@ struct AttentionShape {
 // Calls f(integral_constant) with the head_dim of a tensor-core path; false when there is none for this mode.
 template <class F>
 bool WithFastHeadDim(Precision precision, int head_dim, F&& f) {
-  if (precision == Precision::kFp32) return false;
+  if (precision.operands == DType::kF32) return false;
   switch (head_dim) {
     case 64:
       f(std::integral_constant<int, 64>{});
@@ -36,11 +36,12 @@ bool WithFastHeadDim(Precision precision, int head_dim, F&& f) {
   }
 }
 
-// The 16-bit operand types.
+// Calls f with a value of the 16-bit operand type and one of the type of keys and values.
 template <class F>
-decltype(auto) WithHalfOperand(Precision precision, F&& f) {
-  if (precision == Precision::kFp16) return f(__half{});
-  return f(__nv_bfloat16{});
+void WithHalfOperand(Precision precision, F&& f) {
+  const auto with = [&](auto type) { WithCached<decltype(type)>(precision, [&](auto cached) { f(type, cached); }); };
+  if (precision.operands == DType::kF16) return with(__half{});
+  with(__nv_bfloat16{});
 }
 
 AttentionShape ShapeOf(const Ops::AttentionArgs& args);

@@ -38,24 +38,27 @@ constexpr int kMergeThreads = 512;
 constexpr int kMergeGroups = 16;  // the most that share one (row, head)
 constexpr int kBlocksPerSm = 8;   // what the grid aims at where there is a choice
 
-// Keys of a tile. A tile has as many as a chunk, because a single row must not wait for a second tile; where many
-// blocks share the multiprocessors it has half as many for wide heads, because more blocks fit then.
-constexpr int TileKeys(int head_dim, bool many_blocks) {
-  return head_dim > 256 || (many_blocks && head_dim > 128) ? 32 : 64;
+// Keys of a tile, by the bytes of one. A tile has as many as a chunk, because a single row must not wait for a second
+// tile; where many blocks share the multiprocessors it has half as many for wide heads, because more blocks fit then.
+constexpr int TileKeys(int key_bytes, bool many_blocks) {
+  return key_bytes > 512 || (many_blocks && key_bytes > 256) ? 32 : 64;
 }
-template <class T, int kHeadDim, bool kManyBlocks>
-using DecodeFlash = Flash<T, kHeadDim, 1, 4, TileKeys(kHeadDim, kManyBlocks), true>;
+// Whether there is a kernel for many blocks: of registers for narrow heads all have enough, and wider keys leave shared
+// memory for too few.
+constexpr bool SharesSm(int head_dim, int key_bytes) { return head_dim > 128 && key_bytes <= 512; }
+template <class T, class Cached, int kHeadDim, bool kManyBlocks>
+using DecodeFlash = Flash<T, Cached, kHeadDim, 1, 4, TileKeys(kHeadDim * sizeof(Cached), kManyBlocks), true>;
 constexpr int kManyBlocksPerSm = 3;  // of one multiprocessor; above this there are many
 template <bool kManyBlocks>
 constexpr int kDecodeBlocks = kManyBlocks ? kManyBlocksPerSm + 1 : 1;
 
 // Successors may start only after the wait, because the product that follows reads its weights ahead as soon as it
 // starts, and those reads must not delay this kernel's own loads.
-template <class T, int kHeadDim, bool kManyBlocks>
+template <class T, class Cached, int kHeadDim, bool kManyBlocks>
 __global__ void __launch_bounds__(128, (kDecodeBlocks<kManyBlocks>))
     DecodeKernel(T* out, const T* q, KvView kv, const std::int32_t* position, const std::int32_t* session,
                  Partials partials, AttentionShape shape, std::uint64_t* fault) {
-  using Tile = DecodeFlash<T, kHeadDim, kManyBlocks>;
+  using Tile = DecodeFlash<T, Cached, kHeadDim, kManyBlocks>;
   extern __shared__ uint4 shared16[];
   auto* shared = reinterpret_cast<unsigned char*>(shared16);
   const std::int64_t row = blockIdx.x;
@@ -71,41 +74,36 @@ __global__ void __launch_bounds__(128, (kDecodeBlocks<kManyBlocks>))
             heads = min(kHeadTile, shape.group - tile * kHeadTile);
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const T* mine = q + (row * shape.heads + first_head) * kHeadDim;
-  const auto queries = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
-  for (int i = static_cast<int>(threadIdx.x); i < kHeadTile * Tile::kChunks; i += Tile::kThreads) {
-    const int m = i / Tile::kChunks, chunk = i % Tile::kChunks;
-    CopyAsync16(queries + Tile::Place(m, chunk), mine + (m < heads ? m : 0) * kHeadDim + chunk * 8, m < heads);
-  }
+  const auto query = [&](int m) { return mine + (m < heads ? m : 0) * kHeadDim; };
+  if constexpr (!Tile::kWidens) Tile::CopyQueries(shared, query, heads);
   const std::int64_t head_at = owner * kv.session_stride() + std::int64_t{kv_head} * kv.slots * kHeadDim;
-  const T* keys = static_cast<const T*>(kv.keys) + head_at;
-  const T* values = static_cast<const T*>(kv.values) + head_at;
+  const auto* keys = static_cast<const Cached*>(kv.keys) + head_at;
+  const auto* values = static_cast<const Cached*>(kv.values) + head_at;
   const int halves = heads > 8 ? 2 : 1;
   Tile flash;
   for (int chunk = static_cast<int>(blockIdx.z); chunk < chunks; chunk += static_cast<int>(gridDim.z)) {
     const int lo = span.first + chunk * span.length, hi = min(lo + span.length, span.end);
     const KeyRange range[2] = {{lo, hi - 1}, {lo, hi - 1}};
     flash.Reset();
-    flash.Run(shared, keys, values, lo, lo, hi, kv.slots, range, shape.scale2, halves);
+    flash.Run(shared, keys, values, lo, lo, hi, kv.slots, range, shape.scale2, halves, [&] {
+      if (chunk == static_cast<int>(blockIdx.z)) Tile::WidenQueries(shared, query, heads);
+    });
     flash.Finish();
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int m = lane / 4 + 8 * half;
       if (m >= heads) continue;
-      const int dim = warp * Tile::kWarpDims + 2 * (lane % 4);
       if (chunks == 1) {
-        T* to = out + (row * shape.heads + first_head + m) * kHeadDim + dim;
+        T* const to = out + (row * shape.heads + first_head + m) * kHeadDim;
         const float inverse = 1.0f / flash.sum[half];
-#pragma unroll
-        for (int n = 0; n < Tile::kWarpDims / 8; ++n)
-          *reinterpret_cast<std::uint32_t*>(to + 8 * n) =
-              PackPair(flash.out[n][2 * half] * inverse, flash.out[n][2 * half + 1] * inverse, T{});
+        flash.ForEachPair(half, [&](int dim, float a, float b) {
+          *reinterpret_cast<std::uint32_t*>(to + dim) = PackPair(a * inverse, b * inverse, T{});
+        });
       } else {
         const std::int64_t index = partials.Index(row, shape.heads, first_head + m, chunk);
-        float* to = partials.values + index * kHeadDim + dim;
-#pragma unroll
-        for (int n = 0; n < Tile::kWarpDims / 8; ++n)
-          *reinterpret_cast<float2*>(to + 8 * n) = {flash.out[n][2 * half], flash.out[n][2 * half + 1]};
-        if (warp == 0 && lane % 4 == 0) partials.stats[index] = {flash.largest[half], flash.sum[half]};
+        float* const to = partials.values + index * kHeadDim;
+        flash.ForEachPair(half, [&](int dim, float a, float b) { *reinterpret_cast<float2*>(to + dim) = {a, b}; });
+        if (warp == 0 && lane % 4 == 0) partials.stats[index] = {flash.Largest(half), flash.sum[half]};
       }
     }
   }
@@ -117,7 +115,7 @@ constexpr int kGenericHeads = 4;
 constexpr int kGenericKeys = 32;
 constexpr int kGenericThreads = 32 * kGenericHeads;  // a warp per head in the softmax
 
-template <class T>
+template <class T, class Cached>
 __global__ void __launch_bounds__(kGenericThreads)
     GenericKernel(T* out, const T* q, KvView kv, const std::int32_t* position, const std::int32_t* session,
                   Partials partials, AttentionShape shape, std::uint64_t* fault) {
@@ -144,8 +142,8 @@ __global__ void __launch_bounds__(kGenericThreads)
   const T* mine = q + (row * shape.heads + first_head) * head_dim;
   for (int i = thread; i < kGenericHeads * head_dim; i += kGenericThreads)
     queries[i] = i < heads * head_dim ? AsFloat(mine[i]) : 0.0f;
-  const T* keys = static_cast<const T*>(kv.keys);
-  const T* values = static_cast<const T*>(kv.values);
+  const auto* keys = static_cast<const Cached*>(kv.keys);
+  const auto* values = static_cast<const Cached*>(kv.values);
   const int owner = max(session[row], 0);  // padding reads what is there; nobody reads what it yields
   for (int chunk = static_cast<int>(blockIdx.z); chunk < chunks; chunk += static_cast<int>(gridDim.z)) {
     const int lo = span.first + chunk * span.length, hi = min(lo + span.length, span.end);
@@ -155,7 +153,7 @@ __global__ void __launch_bounds__(kGenericThreads)
       const int count = min(kGenericKeys, hi - start);
       __syncthreads();
       for (int k = warp; k < count; k += kGenericHeads) {
-        const T* key = keys + kv.Offset(owner, kv_head, start + k);
+        const Cached* key = keys + kv.Offset(owner, kv_head, start + k);
         float dot[kGenericHeads] = {};
         for (int d = lane; d < head_dim; d += 32) {
           const float v = AsFloat(key[d]);
@@ -331,11 +329,13 @@ void LaunchAttentionGeneric(const KernelContext& ctx, const Ops::AttentionArgs& 
   const std::size_t shared = 2 * kGenericHeads * args.kv->head_dim * sizeof(float);
   WithOperand(ctx.precision, [&](auto type) {
     using T = decltype(type);
-    Launch(GenericKernel<T>,
-           dim3(U(args.rows->count), U(blocks),
-                ChunkBlocks(ctx, std::int64_t{args.rows->count} * blocks, partials.capacity)),
-           dim3(kGenericThreads), shared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv,
-           args.rows->position, args.rows->session, partials, shape, ctx.fault);
+    WithCached<T>(ctx.precision, [&](auto cached) {
+      Launch(GenericKernel<T, decltype(cached)>,
+             dim3(U(args.rows->count), U(blocks),
+                  ChunkBlocks(ctx, std::int64_t{args.rows->count} * blocks, partials.capacity)),
+             dim3(kGenericThreads), shared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv,
+             args.rows->position, args.rows->session, partials, shape, ctx.fault);
+    });
     Merge<T>(ctx, args, partials);
   });
 }
@@ -344,14 +344,15 @@ void LaunchAttentionDecode(const KernelContext& ctx, const Ops::AttentionArgs& a
   const AttentionShape shape = ShapeOf(args);
   const int blocks = args.kv->kv_heads * ((shape.group + kHeadTile - 1) / kHeadTile);
   const bool fast = WithFastHeadDim(ctx.precision, args.kv->head_dim, [&](auto head_dim) {
-    WithHalfOperand(ctx.precision, [&](auto type) {
+    WithHalfOperand(ctx.precision, [&](auto type, auto cached) {
       using T = decltype(type);
+      using Cached = decltype(cached);
       constexpr int kHeadDim = decltype(head_dim)::value;
       const Partials partials = PartialsIn(ctx, args);
       const std::int64_t others = std::int64_t{args.rows->count} * blocks;
       const auto launch = [&](auto many_blocks) {
-        using Tile = DecodeFlash<T, kHeadDim, decltype(many_blocks)::value>;
-        Launch(DecodeKernel<T, kHeadDim, decltype(many_blocks)::value>,
+        using Tile = DecodeFlash<T, Cached, kHeadDim, decltype(many_blocks)::value>;
+        Launch(DecodeKernel<T, Cached, kHeadDim, decltype(many_blocks)::value>,
                dim3(U(args.rows->count), U(blocks), ChunkBlocks(ctx, others, partials.capacity)), dim3(Tile::kThreads),
                Tile::kShared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv,
                args.rows->position, args.rows->session, partials, shape, ctx.fault);
@@ -359,9 +360,9 @@ void LaunchAttentionDecode(const KernelContext& ctx, const Ops::AttentionArgs& a
       // Tiles of another length round differently: in batch-invariant mode the number of rows must not decide.
       const bool many_blocks =
           !ctx.batch_invariant && others * partials.capacity > std::int64_t{kManyBlocksPerSm} * ctx.sm_count;
-      constexpr bool kShorter = TileKeys(kHeadDim, true) < TileKeys(kHeadDim, false);
-      if (kShorter && many_blocks)
-        launch(std::bool_constant<kShorter>{});
+      constexpr bool kShared = SharesSm(kHeadDim, kHeadDim * sizeof(Cached));
+      if (kShared && many_blocks)
+        launch(std::bool_constant<kShared>{});
       else
         launch(std::false_type{});
       Merge<T>(ctx, args, partials);

@@ -12,9 +12,9 @@ namespace {
 
 // For 512-wide heads two warps share the output of 16 queries, and tiles of keys are half as long, because the
 // registers and the shared memory hold no more.
-template <class T, int kHeadDim>
+template <class T, class Cached, int kHeadDim>
 using PrefillFlash =
-    Flash<T, kHeadDim, (kHeadDim > 256 ? 4 : 8), (kHeadDim > 256 ? 2 : 1), (kHeadDim > 256 ? 32 : 64), false>;
+    Flash<T, Cached, kHeadDim, (kHeadDim > 256 ? 4 : 8), (kHeadDim > 256 ? 2 : 1), (kHeadDim > 256 ? 32 : 64), false>;
 
 struct TileIndex {
   int segment;  // -1: no such tile
@@ -44,11 +44,11 @@ __device__ __forceinline__ TileIndex FindTile(const Segment* segment, int segmen
   return {-1, 0};
 }
 
-template <class T, int kHeadDim>
-__global__ void __launch_bounds__(PrefillFlash<T, kHeadDim>::kThreads, 1)
+template <class T, class Cached, int kHeadDim>
+__global__ void __launch_bounds__(PrefillFlash<T, Cached, kHeadDim>::kThreads, 1)
     PrefillKernel(T* out, const T* q, KvView kv, const Segment* segments, int segment_count, int first_row,
                   AttentionShape shape) {
-  using Tile = PrefillFlash<T, kHeadDim>;
+  using Tile = PrefillFlash<T, Cached, kHeadDim>;
   extern __shared__ uint4 shared16[];
   auto* shared = reinterpret_cast<unsigned char*>(shared16);
   __shared__ TileIndex shared_found;
@@ -71,11 +71,8 @@ __global__ void __launch_bounds__(PrefillFlash<T, kHeadDim>::kThreads, 1)
     const int row = pair / group, head = kv_head * group + pair % group;
     return (std::int64_t{segment.first_row - first_row + row} * shape.heads + head) * kHeadDim;
   };
-  const auto queries = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
-  for (int i = static_cast<int>(threadIdx.x); i < Tile::kRows * Tile::kChunks; i += Tile::kThreads) {
-    const int m = i / Tile::kChunks, chunk = i % Tile::kChunks, pair = min(first + m, last);
-    CopyAsync16(queries + Tile::Place(m, chunk), q + element(pair) + chunk * 8, true);
-  }
+  const auto query = [&](int m) { return q + element(min(first + m, last)); };
+  if constexpr (!Tile::kWidens) Tile::CopyQueries(shared, query, Tile::kRows);
   const auto range_of = [&](int pair) -> KeyRange {
     const int to = segment.first_position + min(pair, last) / group;
     return {shape.window > 0 ? max(0, to - shape.window + 1) : 0, to};
@@ -86,19 +83,18 @@ __global__ void __launch_bounds__(PrefillFlash<T, kHeadDim>::kThreads, 1)
   const std::int64_t head_at = segment.session * kv.session_stride() + std::int64_t{kv_head} * kv.slots * kHeadDim;
   Tile flash;
   flash.Reset();
-  flash.Run(shared, static_cast<const T*>(kv.keys) + head_at, static_cast<const T*>(kv.values) + head_at,
-            lo / Tile::kWidth * Tile::kWidth, lo, hi, kv.slots, range, shape.scale2, 2);
+  flash.Run(shared, static_cast<const Cached*>(kv.keys) + head_at, static_cast<const Cached*>(kv.values) + head_at,
+            lo / Tile::kWidth * Tile::kWidth, lo, hi, kv.slots, range, shape.scale2, 2,
+            [&] { Tile::WidenQueries(shared, query, Tile::kRows); });
   flash.Finish();
-  const int dim = warp % (Tile::kThreads / 32 / (Tile::kRows / 16)) * Tile::kWarpDims + 2 * (lane % 4);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     if (pair + 8 * half > last) continue;
-    T* to = out + element(pair + 8 * half) + dim;
+    T* const to = out + element(pair + 8 * half);
     const float inverse = 1.0f / flash.sum[half];
-#pragma unroll
-    for (int n = 0; n < Tile::kWarpDims / 8; ++n)
-      *reinterpret_cast<std::uint32_t*>(to + 8 * n) =
-          PackPair(flash.out[n][2 * half] * inverse, flash.out[n][2 * half + 1] * inverse, T{});
+    flash.ForEachPair(half, [&](int dim, float a, float b) {
+      *reinterpret_cast<std::uint32_t*>(to + dim) = PackPair(a * inverse, b * inverse, T{});
+    });
   }
 }
 
@@ -143,17 +139,19 @@ void LaunchAttentionPrefill(const KernelContext& ctx, const Ops::AttentionArgs& 
   const AttentionShape shape = ShapeOf(args);
   bool fits = true;
   const bool fast = WithFastHeadDim(ctx.precision, args.kv->head_dim, [&](auto head_dim) {
-    WithHalfOperand(ctx.precision, [&](auto type) {
+    WithHalfOperand(ctx.precision, [&](auto type, auto cached) {
       using T = decltype(type);
+      using Cached = decltype(cached);
       constexpr int kHeadDim = decltype(head_dim)::value;
-      using Tile = PrefillFlash<T, kHeadDim>;
+      using Tile = PrefillFlash<T, Cached, kHeadDim>;
       fits = Tile::kShared <= ctx.shared_memory;
       if (!fits) return;
       // At most this many tiles: each segment ends in at most one that is not full.
       const std::int64_t tiles = std::int64_t{args.rows->count} * shape.group / Tile::kRows + args.rows->segments;
-      Launch(PrefillKernel<T, kHeadDim>, dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(args.kv->kv_heads)),
-             dim3(Tile::kThreads), Tile::kShared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q),
-             *args.kv, args.rows->segment, args.rows->segments, args.rows->host_segment[0].first_row, shape);
+      Launch(PrefillKernel<T, Cached, kHeadDim>,
+             dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(args.kv->kv_heads)), dim3(Tile::kThreads),
+             Tile::kShared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv, args.rows->segment,
+             args.rows->segments, args.rows->host_segment[0].first_row, shape);
     });
   });
   if (!fast || !fits) LaunchAttentionGeneric(ctx, args, false);

@@ -46,11 +46,7 @@ void WithWeightFormat(const WeightView& w, F&& f) {
   f(Q4Format{});
 }
 
-// Bytes of one stored weight row, and whether activation rows start on 16 bytes.
-inline std::int64_t RowBytes(const WeightView& w) {
-  if (w.layout == WeightLayout::kPlain) return w.stride * w.block_bytes;
-  return w.type == DType::kQ8_0 ? w.stride : w.stride / 2;
-}
+// Whether activation rows start on 16 bytes.
 inline bool AlignedRows(const Product& p) {
   return p.w.cols % 8 == 0 && reinterpret_cast<std::uintptr_t>(p.x) % 16 == 0;
 }

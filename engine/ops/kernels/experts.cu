@@ -122,7 +122,7 @@ void LaunchGrouped(const KernelContext& ctx, const Product& p, const ExpertTiles
         const int row_tiles = RowTiles(p, 1);
         const dim3 grid(static_cast<unsigned>(tiles.max_tiles), static_cast<unsigned>(row_tiles), 1);
         Launch(SkinnyKernel<Format, T, decltype(nt)::value, 1, true>, grid, dim3(32 * kSkinnyWarps), 0, ctx, p,
-               RowBytes(p.w) / 16, static_cast<int>(RowBytes(p.w) / kGroupBytes), row_tiles, AlignedRows(p),
+               p.w.row_bytes / 16, static_cast<int>(p.w.row_bytes / kGroupBytes), row_tiles, AlignedRows(p),
                SplitSums{}, tiles);
       });
     });

@@ -118,7 +118,7 @@ __device__ void CopyWeights(Walk<kGrouped> walk, std::uint32_t ring, std::uint32
   const Product& p = walk.p;
   constexpr int kChunks = S::kRowBytes / 16, kRows = 64 / kChunks, kTurns = kTileRows / kRows;
   const int chunk = thread % kChunks, row = thread / kChunks;
-  const std::int64_t row_bytes = p.w.stride / (32 * Format::kBlocks) * kGroupBytes, scales_row = p.w.stride / 32;
+  const std::int64_t row_bytes = p.w.row_bytes, scales_row = p.w.stride / 32;
   const auto* data = static_cast<const uint4*>(p.w.data);
   std::uint32_t from[kTurns];  // 16-byte vectors from `data` to a row
   const __half* scales[2] = {};
@@ -528,14 +528,14 @@ constexpr int kMostRows = 128;  // a launch
 
 template <class S>
 StreamCut CutOf(const Product& p) {
-  return {static_cast<int>((RowBytes(p.w) + S::kRowBytes - 1) / S::kRowBytes), RowTiles(p, kTileRows / 16)};
+  return {static_cast<int>((p.w.row_bytes + S::kRowBytes - 1) / S::kRowBytes), RowTiles(p, kTileRows / 16)};
 }
 
 }  // namespace
 
 bool StreamTakes(const KernelContext& ctx, const Product& p) {
 #ifdef ASSAY_STREAM
-  return ctx.compute_capability == 90 && ctx.precision != Precision::kFp32 && AlignedRows(p);
+  return ctx.compute_capability == 90 && ctx.precision.operands != DType::kF32 && AlignedRows(p);
 #else
   static_cast<void>(ctx), static_cast<void>(p);
   return false;

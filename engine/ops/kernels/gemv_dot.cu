@@ -168,7 +168,7 @@ void LaunchDot(const KernelContext& ctx, const Product& p) {
     WithWeightFormat<T>(p.w, [&](auto format) {
       using Format = decltype(format);
       const int chunks = static_cast<int>(p.w.stride / (8 * Format::kBlocks));
-      const std::int64_t row_vectors = RowBytes(p.w) / 16;
+      const std::int64_t row_vectors = p.w.row_bytes / 16;
       const bool aligned = AlignedRows(p);
       const dim3 block(32 * kWarps);
       const auto rows = static_cast<unsigned>(p.rows);

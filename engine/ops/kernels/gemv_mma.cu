@@ -30,7 +30,7 @@ constexpr int kMostTiles = 16;  // token tiles a launch, which bounds the worksp
 }  // namespace
 
 void LaunchSkinny(const KernelContext& ctx, const Product& all) {
-  const int tiles = RowTiles(all, 1), groups = static_cast<int>(RowBytes(all.w) / kGroupBytes);
+  const int tiles = RowTiles(all, 1), groups = static_cast<int>(all.w.row_bytes / kGroupBytes);
   const unsigned splits = Splits(tiles, groups, ctx.sm_count);
   With16Bit(ctx.precision, [&](auto t) {
     WithWeightFormat<decltype(t)>(all.w, [&](auto format) {
@@ -55,7 +55,7 @@ void LaunchSkinny(const KernelContext& ctx, const Product& all) {
                 SkinnyShape<Format, NT, MT>::kBlocksPerSm * ctx.sm_count / (token_tiles * static_cast<int>(splits));
             const dim3 grid(static_cast<unsigned>(token_tiles), static_cast<unsigned>(std::clamp(blocks, 1, row_tiles)),
                             splits);
-            Launch(SkinnyKernel<Format, T, NT, MT, false>, grid, dim3(32 * kSkinnyWarps), 0, ctx, p, RowBytes(p.w) / 16,
+            Launch(SkinnyKernel<Format, T, NT, MT, false>, grid, dim3(32 * kSkinnyWarps), 0, ctx, p, p.w.row_bytes / 16,
                    groups, row_tiles, AlignedRows(p), split, ExpertTiles{});
           }
         });

@@ -53,18 +53,20 @@ struct KernelContext {
 };
 constexpr int kSemaphores = 16384;
 
-// How a prepared weight lies in device memory. Rows of all experts follow each other: row = expert * rows + r.
+// How a prepared weight lies in device memory: kept_format.h. Rows of all experts follow each other: row = expert *
+// rows + r.
 enum class WeightLayout : std::uint8_t {
   kPlain,   // kF32, kF16, kBF16: row-major, `stride` elements from row to row, zeros from cols to stride
   kSplit,   // kQ8_0, kQ4_0: quants and fp16 scales in planes of their own; see weight_view.cuh
-  kBlocks,  // any type as in the file (tables): rows unpadded, `stride` = bytes of a row
+  kBlocks,  // any type as in the file (tables): rows unpadded
 };
 struct WeightView {
   const void* data = nullptr;
   const void* scales = nullptr;  // kSplit: fp16 [experts * rows][stride / 32]
   std::int64_t rows = 0;         // of one expert
   std::int64_t cols = 0;
-  std::int64_t stride = 0;
+  std::int64_t stride = 0;     // columns of a row, padding counted
+  std::int64_t row_bytes = 0;  // of a row in `data`
   DType type = DType::kBF16;
   WeightLayout layout = WeightLayout::kPlain;
   int block = 1;        // elements per block of `type`

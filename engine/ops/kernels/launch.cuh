@@ -13,6 +13,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 #include <cuda_runtime.h>
 
 #include <type_traits>
@@ -66,22 +67,32 @@ void Launch(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t smem, 
 // Calls f with a value of the operand type: f(T{}), T one of float, __half, __nv_bfloat16.
 template <class F>
 decltype(auto) WithOperand(Precision precision, F&& f) {
-  if (precision == Precision::kFp32) return f(float{});
-  if (precision == Precision::kFp16) return f(__half{});
+  if (precision.operands == DType::kF32) return f(float{});
+  if (precision.operands == DType::kF16) return f(__half{});
   return f(__nv_bfloat16{});
+}
+
+// Calls f with a value of the type that keys and values are kept in, in a mode whose operands are T.
+template <class T, class F>
+decltype(auto) WithCached(Precision precision, F&& f) {
+  if (precision.kv == DType::kF8_E4M3) return f(__nv_fp8_e4m3{});
+  return f(T{});
 }
 
 __device__ __forceinline__ float AsFloat(float v) { return v; }
 __device__ __forceinline__ float AsFloat(__half v) { return __half2float(v); }
 __device__ __forceinline__ float AsFloat(__nv_bfloat16 v) { return __bfloat162float(v); }
+__device__ __forceinline__ float AsFloat(__nv_fp8_e4m3 v) { return static_cast<float>(v); }
 
-// Round to nearest even.
+// Round to nearest even; what exceeds the largest e4m3 becomes it.
 template <class T>
 __device__ __forceinline__ T RoundTo(float v) {
   if constexpr (std::is_same_v<T, float>)
     return v;
   else if constexpr (std::is_same_v<T, __half>)
     return __float2half_rn(v);
+  else if constexpr (std::is_same_v<T, __nv_fp8_e4m3>)
+    return __nv_fp8_e4m3(v);
   else
     return __float2bfloat16_rn(v);
 }

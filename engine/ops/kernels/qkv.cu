@@ -34,7 +34,7 @@ __device__ __forceinline__ void StorePair(T* head, int d, int half, Pair v) {
 
 // grid (rows, heads of qkv). All that does not depend on the projections is read and computed before the predecessors
 // are waited for, because the kernel moves so little that its time is latency.
-template <class T>
+template <class T, class Cached>
 __global__ void __launch_bounds__(kMaxHeadDim / 2)
     QkvKernel(T* q, KvView kv, const float* qkv, const float* bias, const float* q_norm, const float* k_norm,
               const float* inv_freq, const std::int32_t* position, const std::int32_t* session, QkvShape shape,
@@ -87,8 +87,9 @@ __global__ void __launch_bounds__(kMaxHeadDim / 2)
   }
   const int kv_head = (task - shape.heads) % shape.kv_heads;
   const std::int64_t to = kv.Offset(owner, kv_head, at);
-  if (values) StorePair(static_cast<T*>(kv.values) + to, d, half, shape.v_norm ? Scaled(x, inverse, {1.0f, 1.0f}) : x);
-  if (key) StorePair(static_cast<T*>(kv.keys) + to, d, half, rotated());
+  if (values)
+    StorePair(static_cast<Cached*>(kv.values) + to, d, half, shape.v_norm ? Scaled(x, inverse, {1.0f, 1.0f}) : x);
+  if (key) StorePair(static_cast<Cached*>(kv.keys) + to, d, half, rotated());
 }
 
 }  // namespace
@@ -107,10 +108,13 @@ void LaunchQkv(const KernelContext& ctx, const Ops::QkvArgs& args) {
             threads = (args.head_dim / 2 + 31) / 32 * 32;
   WithOperand(ctx.precision, [&](auto type) {
     using T = decltype(type);
-    Launch(QkvKernel<T>, dim3(static_cast<unsigned>(args.rows->count), static_cast<unsigned>(tasks)),
-           dim3(static_cast<unsigned>(threads)), 0, ctx, static_cast<T*>(args.q),
-           args.kv != nullptr ? *args.kv : KvView{}, args.qkv, args.bias, args.q_norm, args.k_norm, args.inv_freq,
-           args.rows->position, args.rows->session, shape, ctx.fault);
+    WithCached<T>(ctx.precision, [&](auto cached) {
+      Launch(QkvKernel<T, decltype(cached)>,
+             dim3(static_cast<unsigned>(args.rows->count), static_cast<unsigned>(tasks)),
+             dim3(static_cast<unsigned>(threads)), 0, ctx, static_cast<T*>(args.q),
+             args.kv != nullptr ? *args.kv : KvView{}, args.qkv, args.bias, args.q_norm, args.k_norm, args.inv_freq,
+             args.rows->position, args.rows->session, shape, ctx.fault);
+    });
   });
 }
 

@@ -28,8 +28,8 @@ __global__ void __launch_bounds__(kThreads) SplitKernel(WeightView to, StoredRow
   const bool eight = to.type == DType::kQ8_0;
   const std::int64_t row = TargetRow(to, from, from.first + blockIdx.x);
   const auto* source =
-      static_cast<const unsigned char*>(from.view.data) + static_cast<std::int64_t>(blockIdx.x) * from.view.stride;
-  auto* quants = static_cast<unsigned char*>(const_cast<void*>(to.data)) + row * (eight ? to.stride : to.stride / 2);
+      static_cast<const unsigned char*>(from.view.data) + static_cast<std::int64_t>(blockIdx.x) * from.view.row_bytes;
+  auto* quants = static_cast<unsigned char*>(const_cast<void*>(to.data)) + row * to.row_bytes;
   auto* scales = static_cast<unsigned short*>(const_cast<void*>(to.scales)) + row * (to.stride / 32);
   for (std::int64_t run = static_cast<std::int64_t>(blockIdx.y) * kThreads + threadIdx.x; run < to.stride / 8;
        run += static_cast<std::int64_t>(gridDim.y) * kThreads) {

@@ -294,7 +294,7 @@ void WithTile(int rows, F&& f) {
 // Calls f(T{}) for the 16-bit modes.
 template <class F>
 void With16Bit(Precision precision, F&& f) {
-  if (precision == Precision::kFp16)
+  if (precision.operands == DType::kF16)
     f(__half{});
   else
     f(__nv_bfloat16{});

@@ -163,15 +163,14 @@ __device__ __forceinline__ float WeightElement(const WeightView& w, std::int64_t
   if (w.layout == WeightLayout::kSplit) {
     const float scale = __half2float(static_cast<const __half*>(w.scales)[row * (w.stride / 32) + col / 32]);
     if (w.type == DType::kQ8_0) {
-      return __fmul_rn(scale, static_cast<float>(static_cast<signed char>(data[row * w.stride + SplitByteQ8(col)])));
+      return __fmul_rn(scale, static_cast<float>(static_cast<signed char>(data[row * w.row_bytes + SplitByteQ8(col)])));
     }
-    const auto* words = reinterpret_cast<const std::uint32_t*>(data + row * (w.stride / 2));
+    const auto* words = reinterpret_cast<const std::uint32_t*>(data + row * w.row_bytes);
     return __fmul_rn(scale,
                      static_cast<float>(static_cast<int>((words[SplitWordQ4(col)] >> SplitShiftQ4(col)) & 15u) - 8));
   }
-  const std::int64_t row_bytes = w.layout == WeightLayout::kBlocks ? w.stride : w.stride * w.block_bytes;
   const int i = static_cast<int>(col % w.block);
-  return StoredElement(w.type, data + row * row_bytes + col / w.block * w.block_bytes, i);
+  return StoredElement(w.type, data + row * w.row_bytes + col / w.block * w.block_bytes, i);
 }
 
 }  // namespace assay

@@ -116,8 +116,8 @@ OpCase AttentionCase(const AttentionShape& shape, const AttentionInputs& inputs)
     Ops& ops = fixture.ops();
     const auto caches = std::make_shared<std::vector<KvView>>();
     for (int i = 0; i <= *std::max_element(shape.cache_of_call.begin(), shape.cache_of_call.end()); ++i)
-      caches->push_back({const_cast<void*>(fixture.InOperand(inputs.keys)),
-                         const_cast<void*>(fixture.InOperand(inputs.values)), shape.slots, shape.kv_heads,
+      caches->push_back({const_cast<void*>(fixture.InCache(inputs.keys)),
+                         const_cast<void*>(fixture.InCache(inputs.values)), shape.slots, shape.kv_heads,
                          shape.head_dim});
     const void* q = fixture.InOperand(inputs.q);
     void* out = fixture.OutOperand(inputs.q.count);
@@ -132,9 +132,9 @@ OpCase AttentionCase(const AttentionShape& shape, const AttentionInputs& inputs)
     };
     const double rounding = RoundingOf(ops.precision());
     const Tolerance tolerance =
-        ops.precision() == Precision::kFp32 ? Tolerance{1e-5, 1e-4} : Tolerance{0.75 * rounding, 2 * rounding};
+        ops.precision().operands == DType::kF32 ? Tolerance{1e-5, 1e-4} : Tolerance{0.75 * rounding, 2 * rounding};
     op.outputs = {{"out", Output::Type::kOperand, out, inputs.q.count, tolerance}};
-    op.cost = CostOf(shape, fixture.operand_bytes());
+    op.cost = CostOf(shape, fixture.cache_bytes());
     return op;
   };
   return made;
@@ -142,7 +142,7 @@ OpCase AttentionCase(const AttentionShape& shape, const AttentionInputs& inputs)
 
 std::vector<OpCaseList> AttentionCases() {
   std::vector<OpCaseList> lists;
-  for (const Precision precision : kPrecisions)
+  for (const Precision precision : kKvPrecisions)
     lists.push_back({fmt::format("Attention_{}", Name(precision)), precision, [] {
                        std::vector<OpCase> cases;
                        std::uint64_t key = 1000;

@@ -13,6 +13,9 @@
 namespace assay {
 
 inline constexpr Precision kPrecisions[] = {Precision::kFp32, Precision::kFp16, Precision::kBf16};
+// Of ops that write or read caches.
+inline constexpr Precision kKvPrecisions[] = {Precision::kFp32,      Precision::kFp16,      Precision::kBf16,
+                                              Precision::kFp32Fp8Kv, Precision::kFp16Fp8Kv, Precision::kBf16Fp8Kv};
 
 struct NormShape {
   int rows = 0, width = 0;

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "engine/base/half.h"
+#include "engine/base/quant.h"
 #include "engine/base/random.h"
 #include "engine/ops/cuda_ops.h"
 #include "engine/ops/host_ops.h"
@@ -23,6 +23,18 @@ template <class T>
 std::vector<T> Copied(Memory& memory, const void* data, std::size_t count) {
   std::vector<T> values(count);
   if (count > 0) memory.CopyOut(values.data(), data, count * sizeof(T));
+  return values;
+}
+
+std::vector<std::byte> Rounded(DType type, const std::vector<float>& values) {
+  std::vector<std::byte> bytes(values.size() * static_cast<std::size_t>(Info(type).bytes));
+  QuantiseRow(type, values.data(), bytes.data(), std::ssize(values));
+  return bytes;
+}
+
+std::vector<float> Widened(DType type, const std::vector<std::byte>& bytes) {
+  std::vector<float> values(bytes.size() / static_cast<std::size_t>(Info(type).bytes));
+  DequantiseRow(type, bytes.data(), values.data(), std::ssize(values));
   return values;
 }
 
@@ -61,35 +73,14 @@ std::byte* DeviceFixture::PutFloats(const Values& values, bool constant) {
   return Put(made.data(), made.size() * sizeof(float), constant);
 }
 
-std::byte* DeviceFixture::PutOperand(const Values& values, bool constant) {
-  if (purpose_ == Purpose::kTime) return Uniform(values.count * operand_bytes());
-  const std::vector<std::byte> bytes = Rounded(values.make());
+std::byte* DeviceFixture::PutAs(DType type, const Values& values, bool constant) {
+  if (purpose_ == Purpose::kTime) return Uniform(values.count * static_cast<std::size_t>(Info(type).bytes));
+  const std::vector<std::byte> bytes = Rounded(type, values.make());
   return Put(bytes.data(), bytes.size(), constant);
 }
 
 void* DeviceFixture::Poisoned(std::size_t bytes) {
   return purpose_ == Purpose::kTime ? Uniform(bytes) : Put(nullptr, bytes, false);
-}
-
-std::vector<std::byte> DeviceFixture::Rounded(const std::vector<float>& values) const {
-  std::vector<std::byte> bytes(values.size() * operand_bytes());
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    std::byte* to = bytes.data() + i * operand_bytes();
-    const BF16 b = ToBF16(values[i]);
-    const F16 h = ToF16(values[i]);
-    switch (ops_.precision()) {
-      case Precision::kFp32:
-        std::memcpy(to, &values[i], 4);
-        break;
-      case Precision::kFp16:
-        std::memcpy(to, &h, 2);
-        break;
-      case Precision::kBf16:
-        std::memcpy(to, &b, 2);
-        break;
-    }
-  }
-  return bytes;
 }
 
 const float* DeviceFixture::In(const Values& values) { return reinterpret_cast<const float*>(PutFloats(values, true)); }
@@ -99,7 +90,8 @@ const std::int32_t* DeviceFixture::In(const std::vector<std::int32_t>& values) {
 const Segment* DeviceFixture::In(const std::vector<Segment>& values) {
   return reinterpret_cast<const Segment*>(Put(values.data(), values.size() * sizeof(Segment), true));
 }
-const void* DeviceFixture::InOperand(const Values& values) { return PutOperand(values, true); }
+const void* DeviceFixture::InOperand(const Values& values) { return PutAs(operands(), values, true); }
+const void* DeviceFixture::InCache(const Values& values) { return PutAs(ops_.precision().kv, values, true); }
 float* DeviceFixture::InOut(const Values& values) { return reinterpret_cast<float*>(PutFloats(values, false)); }
 std::int32_t* DeviceFixture::InOut(const std::vector<std::int32_t>& values) {
   return reinterpret_cast<std::int32_t*>(Put(values.data(), values.size() * sizeof(std::int32_t), false));
@@ -107,7 +99,8 @@ std::int32_t* DeviceFixture::InOut(const std::vector<std::int32_t>& values) {
 Segment* DeviceFixture::InOut(const std::vector<Segment>& values) {
   return reinterpret_cast<Segment*>(Put(values.data(), values.size() * sizeof(Segment), false));
 }
-void* DeviceFixture::InOutOperand(const Values& values) { return PutOperand(values, false); }
+void* DeviceFixture::InOutOperand(const Values& values) { return PutAs(operands(), values, false); }
+void* DeviceFixture::InOutCache(const Values& values) { return PutAs(ops_.precision().kv, values, false); }
 
 std::vector<float> DeviceFixture::Read(const float* data, std::size_t count) {
   return Copied<float>(ops_.memory(), data, count);
@@ -118,21 +111,11 @@ std::vector<std::int32_t> DeviceFixture::Read(const std::int32_t* data, std::siz
 std::vector<Segment> DeviceFixture::Read(const Segment* data, std::size_t count) {
   return Copied<Segment>(ops_.memory(), data, count);
 }
-std::vector<float> DeviceFixture::ReadOperand(const void* data, std::size_t count) {
-  if (ops_.precision() == Precision::kFp32) return Copied<float>(ops_.memory(), data, count);
-  std::vector<float> values;
-  values.reserve(count);
-  for (const std::uint16_t bits : Copied<std::uint16_t>(ops_.memory(), data, count))
-    values.push_back(ops_.precision() == Precision::kFp16 ? ToFloat(F16{bits}) : ToFloat(BF16{bits}));
-  return values;
+std::vector<float> DeviceFixture::ReadAs(DType type, const void* data, std::size_t count) {
+  return Widened(type, Copied<std::byte>(ops_.memory(), data, count * static_cast<std::size_t>(Info(type).bytes)));
 }
 std::vector<float> DeviceFixture::RoundedToOperand(const std::vector<float>& values) const {
-  std::vector<float> rounded = values;
-  for (float& value : rounded) {
-    if (ops_.precision() == Precision::kFp16) value = ToFloat(ToF16(value));
-    if (ops_.precision() == Precision::kBf16) value = ToFloat(ToBF16(value));
-  }
-  return rounded;
+  return Widened(operands(), Rounded(operands(), values));
 }
 
 FixtureRows DeviceFixture::MakeRows(std::vector<Segment> segments, int context_bound,

@@ -58,23 +58,27 @@ class DeviceFixture {
   const float* In(const Values& values);
   const std::int32_t* In(const std::vector<std::int32_t>& values);
   const Segment* In(const std::vector<Segment>& values);
-  const void* InOperand(const Values& values);  // rounded to the mode's type
+  const void* InOperand(const Values& values);  // rounded to the mode's type of operands
+  const void* InCache(const Values& values);    // to that of keys and values
   // Device arrays that the op may change.
   float* InOut(const Values& values);
   std::int32_t* InOut(const std::vector<std::int32_t>& values);
   Segment* InOut(const std::vector<Segment>& values);
   void* InOutOperand(const Values& values);
+  void* InOutCache(const Values& values);
   float* Out(std::size_t count) { return static_cast<float*>(Poisoned(count * sizeof(float))); }
   std::int32_t* OutInts(std::size_t count) {
     return static_cast<std::int32_t*>(Poisoned(count * sizeof(std::int32_t)));
   }
   void* OutOperand(std::size_t count) { return Poisoned(count * operand_bytes()); }
+  void* OutCache(std::size_t count) { return Poisoned(count * cache_bytes()); }
 
   std::vector<float> Read(const float* data, std::size_t count);
   std::vector<std::int32_t> Read(const std::int32_t* data, std::size_t count);
   std::vector<Segment> Read(const Segment* data, std::size_t count);
-  std::vector<float> ReadOperand(const void* data, std::size_t count);
-  // What the mode's type makes of these values.
+  std::vector<float> ReadOperand(const void* data, std::size_t count) { return ReadAs(operands(), data, count); }
+  std::vector<float> ReadCache(const void* data, std::size_t count) { return ReadAs(ops_.precision().kv, data, count); }
+  // What the mode's type of operands makes of these values.
   std::vector<float> RoundedToOperand(const std::vector<float>& values) const;
 
   // Rows of these segments; first_row is filled in.
@@ -93,7 +97,9 @@ class DeviceFixture {
   // Frees all arrays.
   void Clear() { arrays_.clear(); }
 
-  std::size_t operand_bytes() const { return static_cast<std::size_t>(OperandBytes(ops_.precision())); }
+  // Of one element.
+  std::size_t operand_bytes() const { return static_cast<std::size_t>(Info(operands()).bytes); }
+  std::size_t cache_bytes() const { return static_cast<std::size_t>(Info(ops_.precision().kv).bytes); }
 
  private:
   struct Array {
@@ -103,10 +109,11 @@ class DeviceFixture {
   };
   std::byte* Put(const void* data, std::size_t bytes, bool constant);
   std::byte* PutFloats(const Values& values, bool constant);
-  std::byte* PutOperand(const Values& values, bool constant);
+  std::byte* PutAs(DType type, const Values& values, bool constant);
   std::byte* Uniform(std::size_t bytes);
   void* Poisoned(std::size_t bytes);
-  std::vector<std::byte> Rounded(const std::vector<float>& values) const;
+  std::vector<float> ReadAs(DType type, const void* data, std::size_t count);
+  DType operands() const { return ops_.precision().operands; }
 
   std::unique_ptr<Ops> owned_;
   Ops& ops_;

@@ -13,7 +13,7 @@ constexpr float kEps = 1e-6f;
 constexpr Tolerance kFloat32{2e-6, 5e-6};
 
 Tolerance OperandTolerance(Precision precision) {
-  if (precision == Precision::kFp32) return kFloat32;
+  if (precision.operands == DType::kF32) return kFloat32;
   return {0.5 * RoundingOf(precision), RoundingOf(precision)};
 }
 

@@ -5,18 +5,23 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/base/check.h"
+
 namespace assay {
 
-double RoundingOf(Precision precision) {
-  switch (precision) {
-    case Precision::kFp32:
+double RoundingOf(DType type) {
+  switch (type) {
+    case DType::kF32:
       return 0x1p-23;
-    case Precision::kFp16:
+    case DType::kF16:
       return 0x1p-10;
-    case Precision::kBf16:
+    case DType::kBF16:
       return 0x1p-7;
+    case DType::kF8_E4M3:
+      return 0x1p-3;
+    default:
+      Throw<Error>("no op writes {}", Name(type));
   }
-  return 0;
 }
 
 std::vector<std::string> Differences(const std::vector<float>& found, const std::vector<float>& expected,
@@ -58,6 +63,8 @@ std::vector<float> ReadOutput(DeviceFixture& fixture, const Output& output) {
       return fixture.Read(static_cast<const float*>(output.data), output.count);
     case Output::Type::kOperand:
       return fixture.ReadOperand(output.data, output.count);
+    case Output::Type::kCache:
+      return fixture.ReadCache(output.data, output.count);
     case Output::Type::kInt: {
       const auto ints = fixture.Read(static_cast<const std::int32_t*>(output.data), output.count);
       return {ints.begin(), ints.end()};

@@ -20,9 +20,9 @@ struct Tolerance {
   bool exact() const { return whole == 0 && worst == 0; }
 };
 
-// Relative error of a value rounded once to the mode's type, doubled because two sides may round to different
-// neighbours.
-double RoundingOf(Precision precision);
+// Relative error of a value rounded once to the type, doubled because two sides may round to different neighbours.
+double RoundingOf(DType type);
+inline double RoundingOf(Precision precision) { return RoundingOf(precision.operands); }
 
 // How two computations differ beyond the tolerance, a line each: NaN on one side only, infinite on one side only, the
 // error of the whole, the worst element.
@@ -31,7 +31,7 @@ std::vector<std::string> Differences(const std::vector<float>& found, const std:
 
 // An array that the call writes.
 struct Output {
-  enum class Type { kFloat, kOperand, kInt, kSegment };
+  enum class Type { kFloat, kOperand, kCache, kInt, kSegment };
   std::string name;
   Type type = Type::kFloat;
   const void* data = nullptr;

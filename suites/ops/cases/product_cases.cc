@@ -11,7 +11,7 @@ namespace {
 
 // Relative error of the weights when many rows make the library take them rounded to the mode's type.
 double WeightRounding(DType stored, Precision precision, int rows) {
-  return rows > 16 && IsQuantised(stored) && precision != Precision::kFp32 ? 0.5 * RoundingOf(precision) : 0.0;
+  return rows > 16 && IsQuantised(stored) && precision.operands != DType::kF32 ? 0.5 * RoundingOf(precision) : 0.0;
 }
 
 // Tensor cores cut off what lies below the accumulator when they align addends, 16 products a time: a bias, up to half
@@ -19,7 +19,7 @@ double WeightRounding(DType stored, Precision precision, int rows) {
 Tolerance PlainTolerance(const ProductShape& s, Precision precision) {
   if (s.exact) return {};
   const double weights = WeightRounding(s.stored, precision, s.rows);
-  const double accumulation = precision == Precision::kFp32 ? 0.0 : static_cast<double>(s.cols) / 16 * 0x1p-24;
+  const double accumulation = precision.operands == DType::kF32 ? 0.0 : static_cast<double>(s.cols) / 16 * 0x1p-24;
   return {4e-6 + accumulation + weights, 2e-5 + 2 * weights};
 }
 

@@ -44,7 +44,7 @@ OpCase QkvCase(const QkvShape& c, std::uint64_t key) {
   made.prepare = [=](DeviceFixture& fixture) {
     Ops& ops = fixture.ops();
     const auto kv = std::make_shared<KvView>(
-        KvView{fixture.OutOperand(cache_count), fixture.OutOperand(cache_count), c.slots, c.kv_heads, c.head_dim});
+        KvView{fixture.OutCache(cache_count), fixture.OutCache(cache_count), c.slots, c.kv_heads, c.head_dim});
     const auto described = std::make_shared<FixtureRows>(fixture.MakeRows(segments, 131072));
     const Ops::QkvArgs args{fixture.OutOperand(q_count),
                             c.cache ? kv.get() : nullptr,
@@ -62,14 +62,18 @@ OpCase QkvCase(const QkvShape& c, std::uint64_t key) {
                             1e-6f};
     PreparedOp op;
     op.call = [args, kv, described, &ops] { ops.Qkv(args); };
-    const double rounding = ops.precision() == Precision::kFp32 ? 2e-6 : RoundingOf(ops.precision());
-    const Tolerance tolerance{rounding, 2 * rounding};
-    op.outputs = {{"q", Output::Type::kOperand, args.q, q_count, tolerance},
-                  {"keys", Output::Type::kOperand, kv->keys, cache_count, tolerance, /*sparse=*/true},
-                  {"values", Output::Type::kOperand, kv->values, cache_count, tolerance, /*sparse=*/true}};
-    const int written = c.heads + (c.cache ? 2 * c.kv_heads : 0);
-    op.cost.bytes = static_cast<double>(qkv.count * sizeof(float)) +
-                    static_cast<double>(rows) * written * c.head_dim * static_cast<double>(fixture.operand_bytes());
+    const auto tolerance = [](DType type) {
+      const double rounding = type == DType::kF32 ? 2e-6 : RoundingOf(type);
+      // Of 8 bits few elements may round the other way: cutting instead of rounding is off by 5 % as a whole.
+      return Tolerance{type == DType::kF8_E4M3 ? 0x1p-5 : rounding, 2 * rounding};
+    };
+    const Tolerance of_cache = tolerance(ops.precision().kv);
+    op.outputs = {{"q", Output::Type::kOperand, args.q, q_count, tolerance(ops.precision().operands)},
+                  {"keys", Output::Type::kCache, kv->keys, cache_count, of_cache, /*sparse=*/true},
+                  {"values", Output::Type::kCache, kv->values, cache_count, of_cache, /*sparse=*/true}};
+    const auto of_row = static_cast<double>(c.heads) * static_cast<double>(fixture.operand_bytes()) +
+                        (c.cache ? 2.0 * c.kv_heads : 0.0) * static_cast<double>(fixture.cache_bytes());
+    op.cost.bytes = static_cast<double>(qkv.count * sizeof(float)) + rows * c.head_dim * of_row;
     return op;
   };
   return made;
@@ -79,7 +83,7 @@ OpCase QkvCase(const QkvShape& c, std::uint64_t key) {
 
 std::vector<OpCaseList> QkvCases() {
   std::vector<OpCaseList> lists;
-  for (const Precision precision : kPrecisions)
+  for (const Precision precision : kKvPrecisions)
     lists.push_back({fmt::format("Qkv_{}", Name(precision)), precision, [] {
                        std::vector<OpCase> cases;
                        std::uint64_t key = 500;
