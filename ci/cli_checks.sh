@@ -6,7 +6,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 quick=(tiny-llama --suite Prefill --dtype fp32 --device host)
 
 # Lists: commas, wildcards, options given twice, a model with its option or without.
-expect 0 '16 of 16 cases passed' run tiny-llama,tiny-gemma3 --suite 'Pref*' --dtype 'fp*' --device host
+expect 0 '16 of 16 cases passed' run tiny-llama,tiny-gemma3 --suite 'Pref*' --dtype 'fp??' --device host
 expect 0 '8 of 8 cases passed' run --model tiny-llama --model tiny-gemma3 --suite Prefill --dtype fp32 --device host
 expect 0 '10 of 10 cases passed' run tiny-llama --suite Prefill,Decode --dtype fp32 --device host
 expect 0 '2 of 2 cases passed' run "${quick[@]}" --case '*Chunked*' --case '*Packed*'
