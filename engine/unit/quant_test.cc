@@ -170,6 +170,11 @@ TEST(Quant, EncodesKnownBlocks) {
   EXPECT_EQ(static_cast<int>(q4[0]) | static_cast<int>(q4[1]) << 8, 0x3c00);
   EXPECT_EQ(static_cast<int>(q4[2]), 0xf0);
   EXPECT_EQ(static_cast<int>(q4[3]), 0x88);
+  row[0] = 8.0f, row[1] = -8.0f, row[16] = 0.0f;  // the first of two equal magnitudes decides: scale -1
+  QuantiseRow(DType::kQ4_0, row.data(), q4.data(), 32);
+  EXPECT_EQ(static_cast<int>(q4[0]) | static_cast<int>(q4[1]) << 8, 0xbc00);
+  EXPECT_EQ(static_cast<int>(q4[2]), 0x80);
+  EXPECT_EQ(static_cast<int>(q4[3]), 0x8f);
 }
 
 TEST(Quant, EightBitFloatsByTheirEdges) {
