@@ -176,6 +176,25 @@ TEST(MemoryPlan, HoldsWhateverTheEngineIsFed) {
   }
 }
 
+// Eight rows of one session, with tens of megabytes of partial results each, are not cut.
+TEST(MemoryPlan, HoldsForAShortSegmentOfALongContext) {
+  ASSAY_NEEDS_PLANNING;
+  const auto store = OpenModel("gemma4-31b");
+  const std::unique_ptr<Ops> ops = MakePlanningOps(Device::Cuda(), Precision::kBf16);
+  EngineOptions options = Options(1, 131072);
+  options.max_chunk = options.max_rows = 64;
+  Engine engine = Engine::Counted(*store, *ops, options);
+  const std::size_t planned = ops->workspace_bytes();
+  const SessionId session = engine.Open();
+  engine.Prefill(session, std::vector<std::int32_t>(131000), Want::kNone);
+  for (const int rows : {1, 7, 8, 9, 12}) {
+    const std::vector<std::int32_t> tokens(static_cast<std::size_t>(rows));
+    const Feed feed{session, tokens, Want::kNone};
+    engine.Step(std::span(&feed, 1));
+    EXPECT_EQ(ops->workspace_bytes(), planned) << rows;
+  }
+}
+
 // A device takes what was planned for it, to the byte, and recorded steps no more than was said.
 TEST(MemoryPlan, IsWhatADeviceEngineTakes) {
   if (const Support support = DeviceAvailable(Device::Cuda()); !support) GTEST_SKIP() << support.reason;
