@@ -181,7 +181,7 @@ TEST(MemoryPlan, HoldsForAShortSegmentOfALongContext) {
   ASSAY_NEEDS_PLANNING;
   const auto store = OpenModel("gemma4-31b");
   const std::unique_ptr<Ops> ops = MakePlanningOps(Device::Cuda(), Precision::kBf16);
-  EngineOptions options = Options(1, 131072);
+  EngineOptions options = Options(2, 131072);
   options.max_chunk = options.max_rows = 64;
   Engine engine = Engine::Counted(*store, *ops, options);
   const std::size_t planned = ops->workspace_bytes();
