@@ -310,6 +310,29 @@ TEST(MemoryPlan, ADeviceThatIsTooSmallIsRefusedBeforeAnythingIsAllocated) {
   EXPECT_EQ(ops.memory().allocated, 0u);
 }
 
+// Room for all but what recorded steps will take is not enough.
+TEST(MemoryPlan, RecordedStepsThatWillNotFitAreRefusedBeforehand) {
+  ASSAY_NEEDS_PLANNING;
+  const auto store = OpenModel("gemma4-e2b");
+  const std::unique_ptr<Ops> planning = MakePlanningOps(Device::Cuda(), Precision::kBf16);
+  const MemoryPlan plan = PlanMemory(*store, *planning, Options(8));
+  MeteredOps ops(*planning, false);
+  const std::size_t own = ops.own_bytes();  // taken already
+  ops.memory().free_bytes = plan.total() - own;
+  EXPECT_NO_THROW(RequireFits(*store, ops, Options(8)));
+  for (const std::size_t missing : {std::size_t{1}, plan.recorded}) {
+    ops.memory().free_bytes = plan.total() - own - missing;
+    try {
+      RequireFits(*store, ops, Options(8));
+      ADD_FAILURE() << "expected OutOfMemory";
+    } catch (const OutOfMemory& error) {
+      EXPECT_EQ(error.needed, plan.total());
+      EXPECT_NE(std::string(error.what()).find("recorded steps"), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("would fit"), std::string::npos) << error.what();
+    }
+  }
+}
+
 // One session of a shorter context, where none of the capacity that was asked for fits.
 TEST(MemoryPlan, ACapacityThatIsTooLargeIsRefusedWithTheOneThatFits) {
   const auto store = OpenModel("tiny-llama");
