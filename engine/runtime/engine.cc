@@ -118,16 +118,22 @@ Engine Engine::Counted(const WeightStore& store, Ops& planning, const EngineOpti
 
 void Engine::Impl::CountSteps() {
   if (ops.on_host()) return;
+  const std::vector<std::int32_t> tokens(static_cast<std::size_t>(max_rows));
+  const int longest = std::min(kShortSegment, options.max_chunk);
   for (const int count : SizesUpTo(max_rows)) {
-    // As many rows of short segments as sessions may bring, behind them one long segment.
-    RowList list;
-    const int few = std::min(count, kShortSegment * options.max_sessions);
-    const std::vector<std::int32_t> tokens(static_cast<std::size_t>(count));
-    for (int row = 0; row < few; ++row) list.AddSegment(0, 0, std::span(tokens).first(1));
-    if (count > few) list.AddSegment(0, 0, std::span(tokens).subspan(static_cast<std::size_t>(few)));
-    list.context_bound = options.capacity;
-    const Rows& all = rows.Set(list);
-    trunk.Forward(all, all, nullptr, cache, options.skip_tail);
+    for (const int length : {1, longest}) {
+      // As many rows of short segments as sessions may bring, behind them one long segment.
+      RowList list;
+      const int few = std::min(count, longest * options.max_sessions);
+      const auto add = [&](int rows_of_it) {
+        list.AddSegment(0, 0, std::span(tokens).first(static_cast<std::size_t>(rows_of_it)));
+      };
+      while (list.count() < few) add(std::min(length, few - list.count()));
+      if (count > few) add(count - few);
+      list.context_bound = options.capacity;
+      const Rows& all = rows.Set(list);
+      trunk.Forward(all, all, nullptr, cache, options.skip_tail);
+    }
   }
   for (const int count : SizesUpTo(logit_rows)) trunk.Head(0, count, true, true);
   for (const int bucket : DecodeBuckets())

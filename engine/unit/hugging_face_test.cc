@@ -257,6 +257,25 @@ TEST(HuggingFace, NamesMissingAndMisshapenTensors) {
   EXPECT_TRUE(Contains(Complaint([&] { OpenHuggingFace(folder.path()); }), "type I64 is not supported"));
 }
 
+// From the headers alone: no engine has allocated anything by then.
+TEST(HuggingFace, ScalesOfTheWrongShapeAreRefusedWhenOpened) {
+  const ScratchFolder folder;
+  int scales = 0;
+  for (const TestTensor& scale : TensorsOf(kMixture, "model.")) {
+    if (!Contains(scale.name, "scale") && !Contains(scale.name, "scalar")) continue;
+    ++scales;
+    std::vector<TestTensor> tensors = TensorsOf(kMixture, "model.");
+    const std::int64_t expected = scale.shape.at(0);
+    Named(tensors, scale.name) = {scale.name, {expected + 1}, {}};
+    WriteModel(folder, kMixture, tensors);
+    const std::string complaint = Complaint([&] { OpenModel(folder.path()); });
+    EXPECT_TRUE(Contains(complaint, scale.name)) << complaint;
+    EXPECT_TRUE(Contains(complaint, fmt::format("expected shape [{}], found [{}]", expected, expected + 1)))
+        << complaint;
+  }
+  EXPECT_EQ(scales, 6) << "of each layer its own, its router's and its experts'";
+}
+
 TEST(HuggingFace, SaysWhichFileIsMissing) {
   const ScratchFolder folder;
   EXPECT_TRUE(Contains(Complaint([&] { OpenModel(folder.path()); }), "no config.json"));

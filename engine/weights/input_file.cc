@@ -1,6 +1,7 @@
 #include "engine/weights/input_file.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -83,10 +84,14 @@ std::shared_ptr<const std::byte> InputFile::ReadBlock(std::uint64_t offset, std:
 }
 
 std::shared_ptr<std::byte> AllocateBlock(std::size_t bytes, std::string_view what) {
-  constexpr std::size_t kAlign = 64;
+  // Fresh memory costs a fault a page: large blocks take large pages where the system gives them.
+  constexpr std::size_t kHugePage = std::size_t{2} << 20;
+  const std::size_t align = bytes >= 4 * kHugePage ? kHugePage : 64;
   void* block = nullptr;
-  if (bytes <= std::numeric_limits<std::size_t>::max() - kAlign) {
-    block = std::aligned_alloc(kAlign, std::max<std::size_t>((bytes + kAlign - 1) / kAlign, 1) * kAlign);
+  if (bytes <= std::numeric_limits<std::size_t>::max() - align) {
+    const std::size_t whole = std::max<std::size_t>((bytes + align - 1) / align, 1) * align;
+    block = std::aligned_alloc(align, whole);
+    if (block != nullptr && align == kHugePage) (void)::madvise(block, whole, MADV_HUGEPAGE);
   }
   if (block == nullptr) throw OutOfMemory(fmt::format("{}: no memory for {} bytes on the host", what, bytes), bytes, 0);
   return {static_cast<std::byte*>(block), [](std::byte* p) { std::free(p); }};

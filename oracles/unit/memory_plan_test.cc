@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <string>
@@ -100,18 +101,23 @@ TEST(MemoryPlan, IsWhatTheHostEngineAllocates) {
 // Feeds of all kinds, drawn: chunks and single tokens mixed, all or no logits, forks, decodes.
 class RandomUse {
  public:
-  RandomUse(Engine& engine, std::uint64_t seed) : engine_(engine), seed_(seed) {}
+  // Of long contexts where there is room: others fork from the first session.
+  RandomUse(Engine& engine, std::uint64_t seed) : engine_(engine), seed_(seed) {
+    open_.push_back(engine.Open());
+    if (const int capacity = engine.options().capacity; capacity > 1000)
+      engine.Prefill(open_[0], std::vector<std::int32_t>(static_cast<std::size_t>(capacity - 100)), Want::kNone);
+  }
   void Turn() {
     const EngineOptions& options = engine_.options();
-    if (engine_.open_sessions() < options.max_sessions && (open_.empty() || Below(3) > 0))
-      open_.push_back(open_.empty() || Below(2) == 0 ? engine_.Open() : engine_.Fork(open_[Below(open_.size())]));
+    while (engine_.open_sessions() < options.max_sessions && Below(8) > 0)
+      open_.push_back(Below(3) == 0 ? engine_.Open() : engine_.Fork(open_[Below(open_.size())]));
     std::vector<Feed> feeds;
     std::vector<SessionId> decoded;
     int rows = 0;
-    const bool chunks = Below(3) > 0;
+    const int lengths[] = {1, 8, options.max_chunk}, longest = lengths[Below(3)];
     for (const SessionId session : open_) {
-      const int length = engine_.Length(session), most = chunks ? options.max_chunk : 1;
-      const int count = 1 + static_cast<int>(Below(static_cast<std::uint64_t>(most)));
+      const int length = engine_.Length(session);
+      const int count = 1 + static_cast<int>(Below(static_cast<std::uint64_t>(std::min(longest, options.max_chunk))));
       if (length + count + kSteps > options.capacity) engine_.Truncate(session, 0);
       if (rows + count > options.max_rows) continue;
       rows += count;
@@ -133,7 +139,7 @@ class RandomUse {
   Engine& engine_;
   std::uint64_t seed_, draws_ = 0;
   std::vector<SessionId> open_;
-  std::vector<std::int32_t> tokens_ = std::vector<std::int32_t>(512);
+  std::vector<std::int32_t> tokens_ = std::vector<std::int32_t>(5000);
 };
 
 // No schedule takes more than was planned: ops that count take the same ways as those that compute.
@@ -149,9 +155,11 @@ TEST(MemoryPlan, HoldsWhateverTheEngineIsFed) {
           sessions.Some([&](int n) {
             SCOPED_TRACE(fmt::format("{}{} {}{} {} sessions", name, suffix, Name(precision),
                                      invariant ? " batch-invariant" : "", n));
-            EngineOptions options = Options(n, ++seed % 3 == 0 ? 20000 : 500);
-            options.max_chunk = seed % 2 == 0 ? 7 : 90;
+            EngineOptions options = Options(n, 500);
+            options.max_chunk = ++seed % 2 == 0 ? 7 : 90;
             options.max_rows = seed % 5 == 0 ? 600 : 100;
+            if (seed % 3 == 0) options.max_chunk = options.max_rows = 5000;
+            if (seed % 3 == 0) options.capacity = seed % 2 == 0 ? 20000 : 131072;
             const std::unique_ptr<Ops> ops = MakePlanningOps(Device::Cuda(), precision, invariant);
             Engine engine = Engine::Counted(*store, *ops, options);
             const MemoryPlan plan = engine.Taken();
@@ -165,6 +173,25 @@ TEST(MemoryPlan, HoldsWhateverTheEngineIsFed) {
         }
       }
     }
+  }
+}
+
+// Eight rows of one session, with tens of megabytes of partial results each, are not cut.
+TEST(MemoryPlan, HoldsForAShortSegmentOfALongContext) {
+  ASSAY_NEEDS_PLANNING;
+  const auto store = OpenModel("gemma4-31b");
+  const std::unique_ptr<Ops> ops = MakePlanningOps(Device::Cuda(), Precision::kBf16);
+  EngineOptions options = Options(2, 131072);
+  options.max_chunk = options.max_rows = 64;
+  Engine engine = Engine::Counted(*store, *ops, options);
+  const std::size_t planned = ops->workspace_bytes();
+  const SessionId session = engine.Open();
+  engine.Prefill(session, std::vector<std::int32_t>(131000), Want::kNone);
+  for (const int rows : {1, 7, 8, 9, 12}) {
+    const std::vector<std::int32_t> tokens(static_cast<std::size_t>(rows));
+    const Feed feed{session, tokens, Want::kNone};
+    engine.Step(std::span(&feed, 1));
+    EXPECT_EQ(ops->workspace_bytes(), planned) << rows;
   }
 }
 
@@ -292,6 +319,29 @@ TEST(MemoryPlan, ADeviceThatIsTooSmallIsRefusedBeforeAnythingIsAllocated) {
     EXPECT_NE(std::string(error.what()).find("4 sessions would fit"), std::string::npos) << error.what();
   }
   EXPECT_EQ(ops.memory().allocated, 0u);
+}
+
+// Room for all but what recorded steps will take is not enough.
+TEST(MemoryPlan, RecordedStepsThatWillNotFitAreRefusedBeforehand) {
+  ASSAY_NEEDS_PLANNING;
+  const auto store = OpenModel("gemma4-e2b");
+  const std::unique_ptr<Ops> planning = MakePlanningOps(Device::Cuda(), Precision::kBf16);
+  const MemoryPlan plan = PlanMemory(*store, *planning, Options(8));
+  MeteredOps ops(*planning, false);
+  const std::size_t own = ops.own_bytes();  // taken already
+  ops.memory().free_bytes = plan.total() - own;
+  EXPECT_NO_THROW(RequireFits(*store, ops, Options(8)));
+  for (const std::size_t missing : {std::size_t{1}, plan.recorded}) {
+    ops.memory().free_bytes = plan.total() - own - missing;
+    try {
+      RequireFits(*store, ops, Options(8));
+      ADD_FAILURE() << "expected OutOfMemory";
+    } catch (const OutOfMemory& error) {
+      EXPECT_EQ(error.needed, plan.total());
+      EXPECT_NE(std::string(error.what()).find("recorded steps"), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("would fit"), std::string::npos) << error.what();
+    }
+  }
 }
 
 // One session of a shorter context, where none of the capacity that was asked for fits.

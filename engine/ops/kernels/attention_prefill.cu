@@ -114,6 +114,8 @@ void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args) {
     do count += rows.host_segment[upto++].rows;
     while (upto < rows.segments && is_short(upto) == is_short(from) &&
            (!is_short(from) || count + rows.host_segment[upto].rows <= at_once));
+    // A shorter context cuts at more rows: a run that is cut takes all that any may, so that plans need not try them.
+    if (is_short(from) && upto < rows.segments && is_short(upto)) ctx.Workspace(kShortPartials);
     const int first = rows.host_segment[from].first_row;
     Rows run = rows;
     run.count = count;
