@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <utility>
+
 #include "reports/format/json.h"
 
 namespace assay {
@@ -36,7 +38,15 @@ void CaseTotals::Add(const CaseTotals& behind) {
 }
 
 void WriteReport(const Report& rest, const CaseTotals& totals, const CaseSource& cases,
-                 const std::function<void(std::string_view)>& write) {
+                 const std::function<void(std::string_view)>& take) {
+  std::size_t bytes = 0;
+  const auto write = [&](std::string_view piece) {
+    bytes += piece.size();
+    if (bytes > kLargestReport)
+      throw ReportError(
+          fmt::format("a report of {} cases has more than 1 GiB of text, which no reader takes", totals.tally.cases()));
+    take(piece);
+  };
   Json json = RestJson(rest, totals);
   for (const ReportBenchmark& row : rest.benchmarks) json["benchmarks"].push_back(BenchmarkJson(row, rest.limits));
   const PrintedRest printed = Printed(json);

@@ -38,6 +38,7 @@ struct CaseTotals {
 using CaseSource = std::function<void(const std::function<void(const ReportCase&)>& take)>;
 
 // The text that ToJson gives of a report with these cases, in pieces; `rest`, as it is written, holds everything else.
+// Throws ReportError for more than kLargestReport bytes, which nobody would read.
 void WriteReport(const Report& rest, const CaseTotals& totals, const CaseSource& cases,
                  const std::function<void(std::string_view)>& write);
 

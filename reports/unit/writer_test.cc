@@ -12,6 +12,7 @@
 #include "reports/format/check.h"
 #include "reports/format/digest.h"
 #include "reports/format/gzip.h"
+#include "reports/format/report_text.h"
 #include "reports/unit/sample.h"
 
 namespace assay {
@@ -154,6 +155,22 @@ TEST_F(ReportFiles, PiecesGiveTheBytesOfTheWholeText) {
   { AtomicFile(Path("pieces.json")).Write("never placed"); }
   EXPECT_EQ(ReadFile(Path("pieces.json")), text);
   EXPECT_EQ(Files(), 4u);
+}
+
+TEST_F(ReportFiles, AReportThatNobodyWouldReadIsNotWritten) {
+  Report rest = Sample();
+  ReportCase item = rest.cases[2];
+  CaseTotals totals;
+  totals.Add(item);
+  rest.cases.clear();
+  item.reason.assign(32 << 20, 'x');
+  std::size_t bytes = 0;
+  const auto endless = [&](const auto& take) {
+    for (int i = 0; i < 64; ++i) take(item);
+  };
+  EXPECT_THROW(WriteReport(rest, totals, endless, [&](std::string_view piece) { bytes += piece.size(); }), ReportError);
+  EXPECT_GT(bytes, kLargestReport - (33 << 20));
+  EXPECT_LE(bytes, kLargestReport);
 }
 
 TEST_F(ReportFiles, BrokenCompressedFilesAreRefused) {
