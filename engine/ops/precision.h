@@ -9,8 +9,8 @@
 
 namespace assay {
 
-// What a mode keeps in which type. Sums are float32 in every mode, and e4m3 is stored with no scale: attention widens
-// it to the type of operands, which holds each of its numbers, where it reads it.
+// What a mode keeps in which type. Sums are float32 in every mode. e4m3 is stored with no scale and widened where
+// attention reads it, to a type that holds each of its numbers.
 struct Precision {
   DType operands = DType::kF32;  // of products and of attention: F32, F16 or BF16
   DType kv = DType::kF32;        // keys and values in the caches: as operands, or F8_E4M3
