@@ -140,8 +140,9 @@ class Worker {
         records_.Write(CaseLine("case", index, runner.Run(item)));
       } else {
         const BenchCase& row = Known(rows_, ItemOf(group, index));
-        Begin(index, StandIn(RowOf(row)));
+        // Before the row begins, whose time is limited: a worker that takes over covers the rows anew.
         if (covered.empty()) covered = Cover(group, target, &runner, &setting);
+        Begin(index, StandIn(RowOf(row)));
         const Clock::time_point start = Clock::now();
         TimedRows timed{TimeIfRight(row, covered.at(row.id()), state), std::nullopt};
         if (available) timed.limits = setting.limits;

@@ -20,7 +20,7 @@ class Memory {
   virtual void Free(void* data) noexcept = 0;
   virtual void CopyIn(void* to, const void* host_from, std::size_t bytes) = 0;
   virtual void CopyOut(void* host_to, const void* from, std::size_t bytes) = 0;
-  // Several of them; a device is waited for once.
+  // Several of them; a device is waited for once or twice for each 32 MiB of all.
   struct Part {
     void* host_to;
     const void* from;
@@ -85,7 +85,6 @@ class AllocationMeter {
     current_ -= found->second;
     sizes_.erase(found);
   }
-  std::size_t current() const { return current_; }
   std::size_t peak() const { return peak_; }
 
  private:

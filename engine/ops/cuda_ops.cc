@@ -68,6 +68,14 @@ void RequireDevice(int device) {
   if (const Support support = CudaOpsAvailable(device); !support) throw DeviceError(support.reason, false);
 }
 
+// Throws DeviceError when there is no such device.
+CudaShape ShapeOf(int device) {
+  cudaDeviceProp properties = {};
+  ASSAY_CUDA(cudaGetDeviceProperties(&properties, device));
+  return {properties.name, properties.multiProcessorCount, 10 * properties.major + properties.minor,
+          properties.sharedMemPerBlockOptin};
+}
+
 // A step that was recorded for a plan.
 class PlannedStepGraph final : public StepGraph {
  public:
@@ -102,11 +110,8 @@ CudaOps& Poisonable(Ops& ops) {
 void PoisonWorkspace(Ops& ops) { Poisonable(ops).PoisonWorkspace(); }
 void PoisonArrivals(Ops& ops) { Poisonable(ops).PoisonArrivals(); }
 
-CudaShape ShapeOf(int device) {
-  cudaDeviceProp properties = {};
-  ASSAY_CUDA(cudaGetDeviceProperties(&properties, device));
-  return {properties.name, properties.multiProcessorCount, 10 * properties.major + properties.minor,
-          properties.sharedMemPerBlockOptin};
+CudaShape ShapeForPlans(int device) {
+  return CudaAvailable(device) ? ShapeOf(device) : CudaShape{"NVIDIA H100 80GB HBM3", 132, 90, 232448};
 }
 
 std::unique_ptr<Ops> MakeCudaPlanningOps(const CudaOptions& options, const CudaShape& shape) {

@@ -29,9 +29,9 @@ struct CudaShape {
   int compute_capability = 0;     // 90
   std::size_t shared_memory = 0;  // bytes, the most a block can have
 };
-inline const CudaShape kH100{"NVIDIA H100 80GB HBM3", 132, 90, 232448};  // and H200
-// Throws DeviceError when there is no such device.
-CudaShape ShapeOf(int device);
+// Of `device`; of an H100, which is an H200's too, where there is no such device. Makes no context, which would take
+// hundreds of megabytes of the device.
+CudaShape ShapeForPlans(int device);
 
 // Whether this build's kernels can run on `device`, or why not in the driver's own words.
 Support CudaOpsAvailable(int device);

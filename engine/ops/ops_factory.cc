@@ -50,8 +50,7 @@ std::unique_ptr<Ops> MakePlanningOps(const Device& device, Precision precision, 
   Require(support.ok, "{}", support.reason);
 #ifdef ASSAY_HAS_CUDA
   if (!device.on_host()) {
-    const CudaShape shape = CudaOpsAvailable(device.index) ? ShapeOf(device.index) : kH100;
-    return MakeCudaPlanningOps(OptionsOf(device, precision, batch_invariant), shape);
+    return MakeCudaPlanningOps(OptionsOf(device, precision, batch_invariant), ShapeForPlans(device.index));
   }
 #endif
   static_cast<void>(batch_invariant);

@@ -29,8 +29,7 @@ struct Rows {
   int context_bound = 0;                  // upper bound of position + 1 over all rows while this description is in use
 };
 
-// The keys and values of one cache for all sessions: [session][kv_head][slot][head_dim], in
-// the mode's type for them.
+// The keys and values of one cache for all sessions: [session][kv_head][slot][head_dim], in the mode's type for them.
 struct KvView {
   void* keys = nullptr;
   void* values = nullptr;

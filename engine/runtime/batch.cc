@@ -24,7 +24,7 @@ int DecodeBucket(int rows) {
 StepRows StepRowsOf(int max_rows, int max_sessions) {
   const int bucket = DecodeBucket(std::min(max_sessions, kBuckets.back()));
   const int rows = std::max(max_rows, bucket);
-  return {rows, std::min(rows, std::max(kFewLogitRows, bucket)), bucket};
+  return {rows, std::min(rows, std::max(kFewLogitRows, bucket))};
 }
 
 void RowList::AddSegment(int session_index, int first_position, std::span<const std::int32_t> tokens) {

@@ -27,10 +27,9 @@ class RowList {
 int DecodeBucket(int rows);
 std::span<const int> DecodeBuckets();  // ascending
 
-// Most rows of a step, most rows whose logits are computed at a time, and rows of the largest recorded decode step
-// (padding counted), of an engine with these options.
+// Most rows of a step, and most rows whose logits are computed at a time, of an engine with these options.
 struct StepRows {
-  int rows, logits, decoded;
+  int rows, logits;
 };
 StepRows StepRowsOf(int max_rows, int max_sessions);
 

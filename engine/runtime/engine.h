@@ -101,8 +101,8 @@ class Engine {
   Support CanTruncate(SessionId session, int length) const;
 
   // Appends every feed's tokens in one batch and returns the wanted logits. Feeds may mix decode rows and chunks; a
-  // session may appear once; a feed holds 1..max_chunk tokens. A device is waited for once where what is asked for
-  // takes no more than 32 MiB.
+  // session may appear once; a feed holds 1..max_chunk tokens. A device is waited for once or twice for each 32
+  // rows of logits (the largest recorded batch, where that is more) and each 32 MiB of them.
   StepResult Step(std::span<const Feed> feeds, StepOutputs outputs = {});
 
   // Feeds `tokens` in chunks of at most `chunk` (0: as large as a step may be). Logits as `want` says. If it throws,

@@ -13,16 +13,16 @@ template <class Fits>
 int MostThatFit(int most, Fits&& fits) {
   if (!fits(1)) return 0;
   // `low` fits; doubling finds a `high` that does not, halving the distance between them the largest that does.
-  int low = 1, high = 2;
-  while (high <= most && fits(high)) {
+  std::int64_t low = 1, high = 2;
+  while (high <= most && fits(static_cast<int>(high))) {
     low = high;
     high *= 2;
   }
   while (high - low > 1) {
-    const int middle = low + (high - low) / 2;
-    (middle <= most && fits(middle) ? low : high) = middle;
+    const std::int64_t middle = low + (high - low) / 2;
+    (middle <= most && fits(static_cast<int>(middle)) ? low : high) = middle;
   }
-  return low;
+  return static_cast<int>(low);
 }
 
 std::string WhatWouldFit(const WeightStore& store, const Ops& ops, EngineOptions options, std::size_t room) {

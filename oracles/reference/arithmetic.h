@@ -22,8 +22,8 @@ struct Exact {
   std::vector<float> Weights(std::vector<float> values) const { return values; }
 };
 
-// Float32 throughout; what the engine keeps in the mode's operand type (operands of products, keys, values, matrices)
-// is rounded to it, to nearest even, at the same places.
+// Float32 throughout; what the engine keeps in the mode's operand type (operands of products, matrices), and keys and
+// values in the mode's type for them, is rounded to nearest even at the same places.
 struct Rounded {
   using Real = float;
   TwinArithmetic type;

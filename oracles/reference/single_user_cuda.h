@@ -3,9 +3,9 @@
 // dot product for each output, one score for each key, nothing fused, nothing of the engine.
 //
 // Arithmetic: without `twin` every activation, key, value and sum is float64. A twin keeps activations in float32, sums
-// in float32, and rounds to the mode's operand type what the engine keeps in it: operands of products, queries, keys,
-// values, attention outputs, and matrices but for Q8_0 and Q4_0, which the engine keeps quantised. Routers, norms and
-// the per-layer embedding table are never rounded.
+// in float32, and rounds to the mode's operand type what the engine keeps in it: operands of products, queries,
+// attention outputs, and matrices but for Q8_0 and Q4_0, which the engine keeps quantised; keys and values to the
+// mode's type for them. Routers, norms and the per-layer embedding table are never rounded.
 #pragma once
 
 #include <memory>

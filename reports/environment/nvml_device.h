@@ -22,9 +22,9 @@ class NvmlDevice {
   // Fills what the library knows, and names what it refuses in info->unread.
   void Describe(GpuInfo* info) const;
   std::optional<EccCounts> Ecc() const;
-  std::optional<std::int64_t> FreeMemory() const;  // bytes
+  std::optional<std::int64_t> FreeMemory() const;     // bytes
   std::optional<std::int64_t> ProcessMemory() const;  // bytes of this process, its contexts included
-  std::string DriverVersion() const;               // "580.159.04"; empty when it is not told
+  std::string DriverVersion() const;                  // "580.159.04"; empty when it is not told
 
   // From now on Now() tells the errors that the driver reports, where it reports them to this process.
   void WatchErrors();

@@ -1,5 +1,6 @@
 // Every op against its formula in float64, on whichever device the engine runs: within steps of the target's engine, in
-// all modes, and alone, on the shapes and edges of the op cases. A wrong op is named, with layer, row and element.
+// fp32, fp16, bf16 and bf16_fp8kv, and alone, on the shapes and edges of the op cases. A wrong op is named, with layer,
+// row and element.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -514,7 +515,7 @@ std::vector<Case> OpsCases(Workbench& bench, const std::vector<Target>& targets)
   std::set<std::tuple<std::string, std::string, std::uint64_t>> models;
   const auto add = [&](const char* name, Target target, std::vector<Axes::Axis> own,
                        std::function<void(CaseState&)> body) {
-    target.precision = Precision::kFp32;  // each case goes through all modes
+    target.precision = Precision::kFp32;  // each case goes through several modes
     target.batch_invariant = false;
     Case item = MakeCase("Ops", name, target, {}, {Capability::kInternals}, std::move(body));
     item.axes = Axes({{"model", target.axes().Text("model")}, {"device", target.device.kind_name()}});

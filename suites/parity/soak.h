@@ -12,7 +12,7 @@ namespace assay {
 struct Holdings {
   // Of the device: by this process, by whoever where the driver does not tell; 0 on a host.
   double resident_bytes = 0, device_bytes = 0;
-  std::int64_t handles = 0, threads = 0;        // open descriptors
+  std::int64_t handles = 0, threads = 0;  // handles: open descriptors
 };
 
 // Whether `samples`, in the order in which they were taken, grow: the largest of the second half against the largest of

@@ -57,7 +57,7 @@ class Server {
              {"version", info.version},
              {"commit", info.commit},
              {"device", DeviceAvailable(Device::Cuda()).ok ? "cuda" : "host"},
-             {"precisions", {"fp32", "bf16", "fp16"}},
+             {"precisions", PrecisionNames()},
              {"capabilities", capabilities},
              // On the host, which is where one arithmetic holds for every batch.
              {"claims", {{"batch_invariant", !DeviceAvailable(Device::Cuda()).ok}, {"repeatable", true}}}},
