@@ -43,7 +43,6 @@ class GateRounds {
   double seconds_of_round() const { return seconds_of_round_; }  // of all models, the longest; 0 before the first
 
  private:
-  struct Side;
   bool Round(bool fresh, const std::set<std::string>& wanted);
   bool Pair(const std::string& model, bool fresh, const std::set<std::string>& wanted);
   std::vector<std::string> BenchCommand(bool of_candidate, const std::string& model,

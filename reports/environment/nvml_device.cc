@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <vector>
 
 #include "reports/environment/nvml_interface.h"
@@ -33,6 +34,16 @@ struct NvmlDevice::Library {
   nvmlReturn_t Call(Function function, Arguments... arguments) const {
     if (function == nullptr) return NVML_ERROR_FUNCTION_NOT_FOUND;
     return device == nullptr ? NVML_ERROR_UNINITIALIZED : function(device, arguments...);
+  }
+  // Those that compute on the device.
+  nvmlReturn_t Processes(std::vector<nvmlProcessInfo_t>* processes) const {
+    unsigned count = 1024;
+    processes->resize(count);
+    const auto list =
+        Find<decltype(&::nvmlDeviceGetComputeRunningProcesses_v3)>("nvmlDeviceGetComputeRunningProcesses_v3");
+    const nvmlReturn_t code = Call(list, &count, processes->data());
+    processes->resize(code == NVML_SUCCESS ? count : 0);
+    return code;
   }
   std::string Text(nvmlReturn_t code) const {
     const auto text = Find<decltype(&::nvmlErrorString)>("nvmlErrorString");
@@ -79,8 +90,9 @@ NvmlDevice::~NvmlDevice() { FreeEvents(); }
 
 namespace {
 
-constexpr unsigned kMostProcesses = 1024;
 constexpr unsigned long long kNotTold = ~0ull;  // the library's -1
+
+bool IsThisProcess(const nvmlProcessInfo_t& process) { return process.pid == static_cast<unsigned>(::getpid()); }
 
 const char* Name(nvmlEnableState_t state) { return state == NVML_FEATURE_ENABLED ? "enabled" : "disabled"; }
 
@@ -145,27 +157,18 @@ void NvmlDevice::Describe(GpuInfo* info) const {
   // Of the slot and the device together; the link itself slows down when it is idle.
   if (read("PCIe generation", ASSAY_NVML(nvmlDeviceGetMaxPcieLinkGeneration), &value)) info->pcie_generation = value;
   if (read("PCIe width", ASSAY_NVML(nvmlDeviceGetMaxPcieLinkWidth), &value)) info->pcie_width = value;
-  std::vector<nvmlProcessInfo_t> processes(kMostProcesses);
-  unsigned count = kMostProcesses;
-  if (read("processes", ASSAY_NVML(nvmlDeviceGetComputeRunningProcesses_v3), &count, processes.data())) {
-    info->other_processes = std::count_if(processes.begin(), processes.begin() + count, [](const auto& process) {
-      return process.pid != static_cast<unsigned>(::getpid());
-    });
-  }
+  std::vector<nvmlProcessInfo_t> processes;
+  if (refusals.Read("processes", library_->Processes(&processes)))
+    info->other_processes = std::count_if(processes.begin(), processes.end(), std::not_fn(IsThisProcess));
   info->unread = refusals.text();
 }
 
 std::optional<std::int64_t> NvmlDevice::ProcessMemory() const {
-  std::vector<nvmlProcessInfo_t> processes(kMostProcesses);
-  unsigned count = kMostProcesses;
-  const auto list = ASSAY_NVML(nvmlDeviceGetComputeRunningProcesses_v3);
-  if (library_->Call(list, &count, processes.data()) != NVML_SUCCESS) return std::nullopt;
-  for (unsigned i = 0; i < count; ++i) {
-    const unsigned long long bytes = processes[i].usedGpuMemory;
-    if (processes[i].pid == static_cast<unsigned>(::getpid()) && bytes != kNotTold)
-      return static_cast<std::int64_t>(bytes);
-  }
-  return std::nullopt;
+  std::vector<nvmlProcessInfo_t> processes;
+  library_->Processes(&processes);
+  const auto own = std::find_if(processes.begin(), processes.end(), IsThisProcess);
+  if (own == processes.end() || own->usedGpuMemory == kNotTold) return std::nullopt;
+  return static_cast<std::int64_t>(own->usedGpuMemory);
 }
 
 std::string NvmlDevice::DriverVersion() const {
