@@ -5,6 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 namespace assay {
 namespace {
@@ -96,6 +100,27 @@ TEST(Tally, TakesTheWorstOfOtherTallies) {
   EXPECT_EQ(all[0].verdict, Verdict::kWrong);
   EXPECT_EQ(all[0].comparisons, 4);
   EXPECT_EQ(*all[0].first_outside, (Place{{"step", 1}}));
+  Tally later;
+  later.Add(Value(7, 4));
+  whole.Add(later.Finish());
+  EXPECT_EQ(*whole.Finish()[0].first_outside, (Place{{"step", 1}})) << "another's first is not the first of all";
+}
+
+TEST(Tally, MissesWhatWasStatedAndNotJudged) {
+  Tally tally;
+  tally.AtLeast("some", 3);
+  tally.AtLeast("some", 1);
+  tally.AtLeast("none", 2);
+  for (int step = 0; step < 3; ++step) tally.Add(Value(0.5, step, 0, "some"));
+  const std::vector<Judgement> all = tally.Finish();
+  for (const auto& [metric, missing, stated] :
+       {std::tuple{"some_comparisons", 1, 4}, std::tuple{"none_comparisons", 2, 2}}) {
+    const Judgement* judged = Find(all, metric);
+    ASSERT_NE(judged, nullptr) << metric;
+    EXPECT_EQ(judged->verdict, Verdict::kWrong) << metric;
+    EXPECT_EQ(judged->value, missing) << metric;
+    EXPECT_EQ(judged->comparisons, stated) << metric;
+  }
 }
 
 TEST(Budget, OfOneExpectedSoftVerdictNineAreAllowed) {

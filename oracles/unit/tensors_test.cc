@@ -59,6 +59,9 @@ TEST(JudgeTensor, RelativeErrorIsToTheLargestReference) {
   EXPECT_EQ(JudgeTensor(reference, candidate, Bound::Fixed(1e-4, ""), "m", "r", Measure::kRelative).verdict,
             Verdict::kMatch);
   EXPECT_EQ(JudgeTensor(reference, candidate, Bound::Fixed(1e-4, ""), "m", "r").verdict, Verdict::kWrong);
+  const std::vector<double> negative{-100, 0.001}, off{-100, 0.002};
+  const Judgement judged = JudgeTensor(negative, off, Bound::Fixed(1e-4, ""), "m", "r", Measure::kRelative);
+  EXPECT_NEAR(judged.value, 1e-5, 1e-9) << "largest by magnitude";
 }
 
 TEST(JudgeBits, SeesOneUlpZeroSignsAndNanPayloads) {

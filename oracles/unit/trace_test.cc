@@ -71,6 +71,25 @@ TEST(ReadGolden, GivesEveryPartInItsPlace) {
   EXPECT_EQ(trace.sequences[2].name, "10") << "ordered as numbers, not as text";
 }
 
+TEST(ReadGolden, LeavesPaddedColumnsOut) {
+  const ScratchFolder folder;
+  const Tensors tensors = {{"tokens.0", {{2}, std::vector<std::int32_t>{1, 2}}},
+                           {"logits.0", {{2, 5}, std::vector<float>{0, 1, 2, -9, -9, 3, 4, 5, -9, -9}}},
+                           {"greedy.0", {{3}, std::vector<std::int32_t>{1, 2, 0}}},
+                           {"greedy_logits.0", {{2, 5}, std::vector<float>{6, 7, 8, -9, -9, 9, 10, 11, -9, -9}}}};
+  const std::string logits = R"({"ids": [1, 0], "logits": [[0, 1, 2, -9, -9], [3, 4, 5, -9, -9]]})";
+  for (const std::string& path :
+       {folder.Put("goldens.safetensors", Safetensors(tensors)), folder.Put("x.logits.json", logits)}) {
+    const GoldenTrace trace = ReadGolden(path, {.vocab = 3});
+    EXPECT_EQ(trace.vocab, 3) << path;
+    const GoldenSequence& s = trace.sequences[0];
+    EXPECT_EQ(s.logits, (std::vector<float>{0, 1, 2, 3, 4, 5})) << path;
+    const std::vector<float> greedy =
+        s.greedy_steps > 0 ? std::vector<float>{6, 7, 8, 9, 10, 11} : std::vector<float>();
+    EXPECT_EQ(s.greedy_logits, greedy) << path;
+  }
+}
+
 // The message of reading what `change` makes of the good file; it must name the file and `key`.
 void ExpectRefused(const std::string& key, const std::function<void(Tensors&)>& change) {
   const ScratchFolder folder;
