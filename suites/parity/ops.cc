@@ -520,6 +520,7 @@ std::vector<Case> OpsCases(Workbench& bench, const std::vector<Target>& targets)
     Case item = MakeCase("Ops", name, target, {}, {Capability::kInternals}, std::move(body));
     item.axes = Axes({{"model", target.axes().Text("model")}, {"device", target.device.kind_name()}});
     if (target.seed_is_axis) item.axes.Set("seed", static_cast<std::int64_t>(target.seed));
+    item.seconds = 0.12;
     for (auto& [axis, value] : own) item.axes.Set(axis, value);
     cases.push_back(std::move(item));
   };

@@ -16,7 +16,6 @@ namespace {
 // Seconds of one token and one weight on two cores of a host, with the reference beside the engine; measured over the
 // embedded models. A device is faster by more than models differ: only the order of groups follows from this.
 constexpr double kSecondsPerTokenAndWeight = 2.5e-11;
-constexpr double kSecondsPerCase = 0.01;
 
 // What the cases of one model in one mode on one device share.
 struct Footprint {
@@ -34,7 +33,7 @@ Footprint FootprintOf(Workbench& bench, const Target& target) {
 }
 
 double RoughSeconds(const Case& item, double weights) {
-  return kSecondsPerCase + kSecondsPerTokenAndWeight * item.tokens * weights;
+  return item.seconds + kSecondsPerTokenAndWeight * item.tokens * weights;
 }
 
 }  // namespace

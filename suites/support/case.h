@@ -54,6 +54,7 @@ struct Case {
   std::function<void(CaseState&)> body;
   bool may_not_fit = false;  // a system or reference that does not fit on the device is a skip with the planner's words
   double tokens = 200;       // rough number of tokens that system and reference compute: the cost
+  double seconds = 0.03;     // rough cost beside these, whatever the size of the model
   std::string id() const { return PrintId(suite, name, axes); }
 };
 
