@@ -123,7 +123,7 @@ std::vector<std::string> SplitModels(const std::vector<std::string>& lists) {
   std::vector<std::string> names;
   std::error_code error;
   for (const std::string& list : lists) {
-    if (std::filesystem::exists(SplitQuantisedName(list).base, error)) {
+    if (std::filesystem::exists(list.substr(0, list.rfind('@')), error) || std::filesystem::exists(list, error)) {
       names.push_back(list);
       continue;
     }

@@ -44,6 +44,8 @@ TEST(MatchModels, TakesNamesWildcardsAndSuffixesInOrderEachOnce) {
   EXPECT_EQ(MatchModels({"tiny-llama", "*-nano", "gemma4-nano"}), (Names{"tiny-llama", "gemma4-nano", "qwen3-nano"}));
   EXPECT_EQ(MatchModels({"qwen3-nano@q4_0"}), (Names{"qwen3-nano@q4_0"}));
   EXPECT_EQ(MatchModels({"*-nano@q8_0"}), (Names{"gemma4-nano@q8_0", "qwen3-nano@q8_0"}));
+  EXPECT_EQ(MatchModels({"gemma4-nano@q8_0,tiny-llama,qwen3-nano@q4_0"}),
+            (Names{"gemma4-nano@q8_0", "tiny-llama", "qwen3-nano@q4_0"}));
 }
 
 TEST(MatchModels, RefusesWhatMatchesNothingAndSaysWhatThereIs) {
