@@ -1,8 +1,9 @@
 // One line for each weight shape, stored type and number of rows: microseconds and fraction of measured copy bandwidth
 // for every path that computes the product. Weights rotate through more copies than the L2 cache holds; calls are
-// replayed from a graph, as in a decode step. Arguments: nothing, or stored types ("BF16 Q8_0").
+// replayed from a graph, as in a decode step. All of them, or those that options name.
 #include <fmt/core.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <string>
@@ -26,6 +27,24 @@ constexpr Shape kShapes[] = {
     {"31b qkv", 16384, 5376, false},    {"31b gate_up", 43008, 5376, true},   {"31b down", 5376, 21504, false},
 };
 constexpr int kRows[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 128};
+struct Path {
+  const char* name;
+  GemmPath path;
+};
+constexpr Path kPaths[] = {{"dot", GemmPath::kDot},
+                           {"skinny", GemmPath::kSkinny},
+                           {"stream", GemmPath::kStream},
+                           {"library", GemmPath::kLibrary}};
+
+// What is measured; an empty list: all there are.
+struct Selection {
+  std::vector<std::string> types, shapes, paths;
+  std::vector<int> rows;
+};
+template <class T, class U>
+bool Selected(const std::vector<T>& list, const U& item) {
+  return list.empty() || std::find(list.begin(), list.end(), item) != list.end();
+}
 
 using Clock = std::chrono::steady_clock;
 
@@ -57,13 +76,13 @@ double CopyBandwidth(Ops& ops) {
   return 20.0 * static_cast<double>(bytes) / std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-void Measure(DType type, double copy) {
-  constexpr GemmPath kPaths[] = {GemmPath::kDot, GemmPath::kSkinny, GemmPath::kStream, GemmPath::kLibrary};
+void Measure(DType type, const Selection& selection, double copy) {
   std::vector<std::unique_ptr<Ops>> ops;
-  for (const GemmPath path : kPaths) ops.push_back(MakeCudaOps({.precision = Precision::kBf16, .gemm_path = path}));
+  for (const Path& path : kPaths) ops.push_back(MakeCudaOps({.precision = Precision::kBf16, .gemm_path = path.path}));
   fmt::print("{:>14} {:>5} {:>4} {:>8} | {:>16} {:>16} {:>16} {:>16}\n", "shape", "type", "rows", "floor us", "dot",
              "skinny", "stream", "library");
   for (const Shape& shape : kShapes) {
+    if (!Selected(selection.shapes, shape.name)) continue;
     const double bytes = static_cast<double>(StoredBytes(type, shape.rows, shape.cols));
     const int copies = std::max(2, static_cast<int>(400e6 / bytes) + 1);
     HostTensor part;
@@ -78,10 +97,11 @@ void Measure(DType type, double copy) {
     }
     ops[0]->Synchronize();  // the others run on streams of their own
     for (const int rows : kRows) {
+      if (!Selected(selection.rows, rows)) continue;
       std::string line = fmt::format("{:>14} {:>5} {:>4} {:>8.2f} |", shape.name, Name(type), rows, bytes / copy * 1e6);
       for (std::size_t w = 0; w < ops.size(); ++w) {
         Ops& o = *ops[w];
-        if (kPaths[w] == GemmPath::kDot && rows > 8) {
+        if (!Selected(selection.paths, kPaths[w].name) || (kPaths[w].path == GemmPath::kDot && rows > 8)) {
           line += fmt::format(" {:>16}", "-");
           continue;
         }
@@ -110,6 +130,13 @@ void Measure(DType type, double copy) {
 }
 
 int Run(int argc, char** argv) {
+  CLI::App app("Microseconds of one product by every path, for weights of the geometries that are timed");
+  Selection selection;
+  app.add_option("--type", selection.types, "stored types: BF16, Q8_0, Q4_0");
+  app.add_option("--shape", selection.shapes, "names of shapes, such as 'e4b head'");
+  app.add_option("--rows", selection.rows, "activation rows");
+  app.add_option("--path", selection.paths, "dot, skinny, stream, library");
+  CLI11_PARSE(app, argc, argv);
   const Support support = CudaOpsAvailable(0);
   if (!support) {
     fmt::print(stderr, "{}\n", support.reason);
@@ -117,10 +144,8 @@ int Run(int argc, char** argv) {
   }
   const double copy = CopyBandwidth(*MakeCudaOps({}));
   fmt::print("copy {:.0f} GB/s\n", copy / 1e9);
-  std::vector<std::string> names(argv + 1, argv + argc);
-  if (names.empty()) names = {"BF16", "Q8_0", "Q4_0"};
   for (const DType type : {DType::kBF16, DType::kQ8_0, DType::kQ4_0})
-    if (std::find(names.begin(), names.end(), Name(type)) != names.end()) Measure(type, copy);
+    if (Selected(selection.types, std::string(Name(type)))) Measure(type, selection, copy);
   return 0;
 }
 
