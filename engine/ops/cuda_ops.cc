@@ -145,7 +145,7 @@ CudaOps::CudaOps(const CudaOptions& options, const CudaShape& shape)
 void CudaOps::Begin() {
   ctx_.precision = options_.precision;
   ctx_.batch_invariant = options_.batch_invariant;
-  ctx_.sm_count = shape_.sm_count;
+  ctx_.sm_count = options_.sm_count > 0 ? options_.sm_count : shape_.sm_count;
   ctx_.compute_capability = shape_.compute_capability;
   ctx_.shared_memory = shape_.shared_memory;
   ctx_.workspace_source = this;

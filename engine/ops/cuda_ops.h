@@ -16,10 +16,13 @@ enum class GemmPath { kAuto, kDot, kSkinny, kStream, kLibrary };
 
 struct CudaOptions {
   Precision precision = Precision::kBf16;
-  bool batch_invariant = false;  // a row's results are bit-identical for every number of rows and every neighbour
-  bool pdl = true;               // overlap a kernel's start with the end of its predecessor
+  // A row's results are bit-identical for every number of rows, every neighbour, every cut of a text into steps and
+  // every device of one compute capability.
+  bool batch_invariant = false;
+  bool pdl = true;  // overlap a kernel's start with the end of its predecessor
   int device = 0;
   GemmPath gemm_path = GemmPath::kAuto;  // others are for measurements; fp32 mode has no kSkinny or kStream
+  int sm_count = 0;                      // computes as a device with so many; 0: as many as there are. For tests
 };
 
 // What the choice of kernels and the workspace they take follow from.
@@ -38,7 +41,8 @@ Support CudaOpsAvailable(int device);
 
 // Throws DeviceError with the reason when there is no such device. Used by one thread at a time; which device is
 // current in it does not matter, and is as before when a call returns (cuda_device.h). Results repeat bit for bit from
-// run to run on one kind of device; in batch-invariant mode also over batch sizes.
+// run to run on one kind of device; in batch-invariant mode on all of one compute capability, and over
+// batch sizes and cuts.
 std::unique_ptr<Ops> MakeCudaOps(const CudaOptions& options);
 
 // Ops::Planning for a device of that shape, which need not be here: needs no GPU and no driver. `options.device` is

@@ -78,6 +78,30 @@ TEST_P(AttentionTest, PrefillRowsDoNotDependOnChunks) {
   }
 }
 
+// In batch-invariant mode every row of a prompt has the bits of a decode step, however it is cut.
+TEST_P(AttentionTest, CutsDoNotMatterInBatchInvariantMode) {
+  HostAndDevice both = MakeHostAndDevice(GetParam(), /*batch_invariant=*/true);
+  if (!both.missing.empty()) GTEST_SKIP() << both.missing;
+  for (const int head_dim : {32, 64, 256, 512}) {
+    both.Clear();
+    AttentionShape shape{"whole", head_dim, 4, 1, 100, 400, {{0, 300, 0, 0}}};
+    shape.bound = 300;
+    const AttentionInputs inputs = MakeAttentionInputs(shape, 99);
+    const std::vector<float> whole = Attend(*both.device, shape, inputs);
+    const auto width = static_cast<std::ptrdiff_t>(inputs.q.count / 300);
+    for (const auto& [from, rows] :
+         {std::pair{0, 1}, {1, 8}, {9, 9}, {64, 1}, {99, 2}, {101, 64}, {165, 134}, {299, 1}}) {
+      AttentionShape part = shape;
+      part.segments = {{0, rows, 0, from}};
+      both.Clear();
+      const std::vector<float> found = Attend(*both.device, part, PartOf(inputs, from * width, rows * width));
+      for (std::size_t i = 0; i < found.size(); ++i)
+        ASSERT_EQ(found[i], whole[static_cast<std::size_t>(from * width) + i])
+            << rows << " rows at " << from << " element " << i;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Modes, AttentionTest, testing::ValuesIn(kKvPrecisions), ModeName);
 
 }  // namespace

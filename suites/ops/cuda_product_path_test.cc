@@ -46,5 +46,34 @@ INSTANTIATE_TEST_SUITE_P(Ops, ProductPathTest, testing::ValuesIn(ProductPaths())
                            return path.param.list.name + (path.param.path == GemmPath::kSkinny ? "_skinny" : "_stream");
                          });
 
+class InvariantProductTest : public testing::TestWithParam<OpCaseList> {};
+
+// In batch-invariant mode the number of multiprocessors, which differs between devices and their slices, decides
+// nothing.
+TEST_P(InvariantProductTest, GivesTheSameBitsOnFewerMultiprocessors) {
+  if (const Support support = CudaOpsAvailable(0); !support) GTEST_SKIP() << support.reason;
+  const CudaOptions whole{.precision = GetParam().precision, .batch_invariant = true};
+  CudaOptions slice = whole;
+  slice.sm_count = 16;
+  DeviceFixture on_whole(MakeCudaOps(whole)), on_slice(MakeCudaOps(slice));
+  for (const OpCase& item : GetParam().cases()) {
+    SCOPED_TRACE(item.id());
+    on_whole.Clear();
+    on_slice.Clear();
+    const PreparedOp wanted = item.prepare(on_whole), op = item.prepare(on_slice);
+    ASSERT_EQ(Outputs(on_slice, op), Outputs(on_whole, wanted));
+  }
+}
+
+std::vector<OpCaseList> SplitCases() {
+  std::vector<OpCaseList> all;
+  for (const auto& lists : {ProductCases(), ExpertCases(), AttentionCases()})
+    all.insert(all.end(), lists.begin(), lists.end());
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, InvariantProductTest, testing::ValuesIn(SplitCases()),
+                         [](const testing::TestParamInfo<OpCaseList>& list) { return list.param.name; });
+
 }  // namespace
 }  // namespace assay

@@ -185,7 +185,7 @@ void BatchScenario::Prefill(CaseState& state) {
   LogitChecker checker(state);
   RowAgreement same(state);
   const int count = std::min(largest_batch_, kPrefilled);
-  same.AtLeast(count + 2 * std::min(count, kReferenced), false);
+  same.AtLeast(count + 2 * std::min(count, kReferenced));
   checker.AtLeast(3 * std::min(count, kReferenced));
   std::vector<StepResult> whole;
   for (int i = 0; i < count; ++i) {
@@ -200,14 +200,13 @@ void BatchScenario::Prefill(CaseState& state) {
         if (position < session.first_asked()) continue;
         const Place where{{"prompt", i}, {"chunk", chunk}, {"position", position}};
         checker.Add(tail, row, session.tokens, where, session.first_asked());
-        if (position == session.prompt - 1) same.Check(whole.back().Raw(0), tail.Raw(row), false, where);
+        if (position == session.prompt - 1) same.Check(whole.back().Raw(0), tail.Raw(row), where);
       }
     }
   }
   checker.Finish();
   Open(count);
-  for (int i = 0; i < count; ++i)
-    same.Check(whole[i].Raw(0), sessions_[i].last_of_prompt, false, {"packed", {{"prompt", i}}});
+  for (int i = 0; i < count; ++i) same.Check(whole[i].Raw(0), sessions_[i].last_of_prompt, {"packed", {{"prompt", i}}});
 }
 
 void BatchScenario::Decode(CaseState& state, int n) {
@@ -216,7 +215,7 @@ void BatchScenario::Decode(CaseState& state, int n) {
   Open(n);
   for (int i = 0; i < n; ++i) Alone(i);
   Rewind(n);
-  same.AtLeast(std::int64_t{n} * steps_, true);
+  same.AtLeast(std::int64_t{n} * steps_);
   checker.AtLeast(std::int64_t{std::min(n, kReferenced)} * steps_);
   state.check.AtLeast("best", std::int64_t{n} * steps_);
   Steps(First(n), [&](int step, const StepResult& result) {
@@ -224,7 +223,7 @@ void BatchScenario::Decode(CaseState& state, int n) {
       const Session& session = sessions_[i];
       const Place where{{"session", i}, {"step", step}};
       if (i < kReferenced) checker.Add(result, i, session.tokens, where, session.first_asked());
-      same.Check(session.alone[step], result.Raw(i), true, where);
+      same.Check(session.alone[step], result.Raw(i), where);
       const int best = result.best[i], expected = ArgMax(result.Capped(i));
       state.check.True(best == expected, "best", where, fmt::format("expected token {}, found {}", expected, best));
     }

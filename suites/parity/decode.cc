@@ -25,8 +25,8 @@ void EqualsPrefill(CaseState& state) {
              decode = state.Open(SmallOptions(state.spec(), 1, length));
   const StepResult whole = prefill->Prefill(prefill->Open(), tokens, Want::kAll);
   const StepResult steps = AloneRows(*decode, tokens);
-  same.AtLeast(length, false);
-  for (int row = 0; row < whole.rows(); ++row) same.Check(whole.Raw(row), steps.Raw(row), false, {{"position", row}});
+  same.AtLeast(length);
+  for (int row = 0; row < whole.rows(); ++row) same.Check(whole.Raw(row), steps.Raw(row), {{"position", row}});
 }
 
 void GraphEqualsSteps(CaseState& state, int n) {
@@ -76,7 +76,7 @@ void MatchesSingleUser(CaseState& state, int n) {
     sessions.push_back(system->OpenWith(Slice(tokens.back(), 0, length)));
   }
   checker.AtLeast(std::int64_t{n} * kSteps);
-  same.AtLeast((n > 8 ? (n + 7) / 8 : n) * kSteps, true);
+  same.AtLeast((n > 8 ? (n + 7) / 8 : n) * kSteps);
   std::vector<StepResult> steps;
   for (int step = 0; step < kSteps; ++step) {
     std::vector<Feed> feeds;
@@ -92,7 +92,7 @@ void MatchesSingleUser(CaseState& state, int n) {
   for (int row = 0; row<n; row += n> 8 ? 8 : 1) {
     const StepResult single = AloneRows(*alone, tokens[row], RaggedLength(spec, row));
     for (int step = 0; step < kSteps; ++step)
-      same.Check(single.Raw(step), steps[step].Raw(row), true, {"alone", {{"session", row}, {"step", step}}});
+      same.Check(single.Raw(step), steps[step].Raw(row), {"alone", {{"session", row}, {"step", step}}});
   }
 }
 

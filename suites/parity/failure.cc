@@ -31,7 +31,7 @@ void StepThatThrows(CaseState& state) {
   const std::int64_t stride = IsLarge(state.spec()) ? std::max<std::int64_t>(1, calls / kLargeFailures) : 1;
   constexpr int kAfter = 4;
   for (const char* metric : {"lengths", "healthy"}) state.check.AtLeast(metric, (calls + stride - 1) / stride);
-  same.AtLeast(2 * kAfter, false);
+  same.AtLeast(2 * kAfter);
   std::int64_t failures = 0, expected = 0;
   for (std::int64_t call = 0; call < calls; call += stride) {
     const int before_one = engine.Length(one), before_two = engine.Length(two);
@@ -56,8 +56,7 @@ void StepThatThrows(CaseState& state) {
     const auto at_one = Slice(a, engine.Length(one), 1), at_two = Slice(b, engine.Length(two), 1);
     const std::vector<Feed> both{{one, at_one}, {two, at_two}}, clean_both{{clean_one, at_one}, {clean_two, at_two}};
     const StepResult after = engine.Step(both), never = clean->Step(clean_both);
-    for (int row = 0; row < 2; ++row)
-      same.Check(never.Raw(row), after.Raw(row), false, {{"session", row}, {"step", step}});
+    for (int row = 0; row < 2; ++row) same.Check(never.Raw(row), after.Raw(row), {{"session", row}, {"step", step}});
   }
 }
 
@@ -103,7 +102,7 @@ void ForkThatThrows(CaseState& state) {
   const Tokens tokens = state.MadeUp(1040, 9);
   const auto system = state.bench.OpenEngine(state.target, SmallOptions(state.spec(), 2, 16), failing);
   for (const char* metric : {"fails", "sessions", "length"}) state.check.AtLeast(metric, 1);
-  same.AtLeast(1, false);
+  same.AtLeast(1);
   const SessionId origin = system->OpenWith(Slice(tokens, 0, 8));
   failing.memory().fail = true;
   for (int attempt = 0; attempt < 3; ++attempt) {
@@ -121,7 +120,7 @@ void ForkThatThrows(CaseState& state) {
   state.check.True(system->Length(origin) == 8, "length", {});
   const SessionId copy = system->Fork(origin);
   const StepResult both = system->Step(std::vector<Feed>{{origin, Slice(tokens, 8, 1)}, {copy, Slice(tokens, 8, 1)}});
-  same.Check(both.Raw(0), both.Raw(1), false, "copy and origin");
+  same.Check(both.Raw(0), both.Raw(1), "copy and origin");
 }
 
 // An engine that is refused one of its allocations says which and leaves nothing behind; one that gets them all, full

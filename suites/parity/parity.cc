@@ -31,12 +31,12 @@ StepResult AloneRows(SystemUnderTest& system, const Tokens& tokens, int prompt) 
   return all;
 }
 
-void CheckPackedKernel(Checker& check, SystemUnderTest& system, std::int64_t least, const Place& where) {
+void CheckPackedKernel(CaseState& state, SystemUnderTest& system, std::int64_t least, const Place& where) {
   EngineSystem* engine = system.engine();
-  if (engine == nullptr) return;
+  if (engine == nullptr || state.target.batch_invariant) return;
   const std::int64_t together = engine->ops().counters().packed_segments;
-  check.True(together >= least, "packed kernel engaged", where,
-             fmt::format("expected {} of them in one launch, found {}", least, together));
+  state.check.True(together >= least, "packed kernel engaged", where,
+                   fmt::format("expected {} of them in one launch, found {}", least, together));
 }
 
 void RequireVisible(CaseState& state, std::span<const float> row, const Tokens& tokens) {
@@ -111,17 +111,14 @@ RowAgreement::RowAgreement(CaseState& state) : state_(state) {
   routing_.emplace(state);
 }
 
-void RowAgreement::Check(std::span<const float> expected, std::span<const float> found, bool same_pieces,
-                         const Place& where) {
-  if (Exactly(same_pieces)) return state_.check.Bits(expected, found, where);
+void RowAgreement::Check(std::span<const float> expected, std::span<const float> found, const Place& where) {
+  if (Exactly()) return state_.check.Bits(expected, found, where);
   Judgement judgement = JudgeTensor(Widen(expected), Widen(found), between_, "max_abs_between", where);
   if (routing_ && judgement.verdict != Verdict::kMatch)
     if (std::optional<Judgement> routed = routing_->Between(expected, found, where)) judgement = std::move(*routed);
   state_.check.Add(judgement);
 }
 
-void RowAgreement::AtLeast(std::int64_t rows, bool same_pieces) {
-  state_.check.AtLeast(Exactly(same_pieces) ? "ulp" : "max_abs_between", rows);
-}
+void RowAgreement::AtLeast(std::int64_t rows) { state_.check.AtLeast(Exactly() ? "ulp" : "max_abs_between", rows); }
 
 }  // namespace assay

@@ -70,8 +70,8 @@ inline std::span<const std::int32_t> Slice(const Tokens& tokens, int first, int 
 StepResult AloneRows(SystemUnderTest& system, const Tokens& tokens, int prompt = 0);
 
 // Whether at least so many pieces of prompts shared one launch of the packed kernel, where the inside of the system can
-// be seen.
-void CheckPackedKernel(Checker& check, SystemUnderTest& system, std::int64_t least, const Place& where);
+// be seen. Not in batch-invariant mode, which takes all rows one by one.
+void CheckPackedKernel(CaseState& state, SystemUnderTest& system, std::int64_t least, const Place& where);
 
 // For relations that a change must show: throws CannotBeSeen when `row`, which the system computed after `tokens`, is
 // one number throughout and the reference says so too. Where the reference has another opinion, or none can be asked,
@@ -97,20 +97,18 @@ class LogitChecker {
 };
 
 // Rows that two runs of the system computed for the same inputs: bit for bit where the arithmetic is the same, else
-// within the sum of both sides' tolerance. The same is the host's always, and that of batch-invariant mode when both
-// runs took the session in the same pieces (`same_pieces`), whatever ran beside it. Of models with experts, rows that
-// differ by more are held against what their own experts explain (suites/support/routing.h).
+// within the sum of both sides' tolerance. The same is the host's and that of batch-invariant mode, whatever ran beside
+// a session and in whatever pieces it was taken. Of models with experts, rows that differ by more are held against what
+// their own experts explain (suites/support/routing.h).
 class RowAgreement {
  public:
   // Calibrates the tolerance, or finds it: before a system is opened. Systems opened from now on record their routing.
   explicit RowAgreement(CaseState& state);
-  void Check(std::span<const float> expected, std::span<const float> found, bool same_pieces, const Place& where);
-  void AtLeast(std::int64_t rows, bool same_pieces);  // that will be checked; see Tally
+  void Check(std::span<const float> expected, std::span<const float> found, const Place& where);
+  void AtLeast(std::int64_t rows);  // that will be checked; see Tally
 
  private:
-  bool Exactly(bool same_pieces) const {
-    return state_.target.exact() || (same_pieces && state_.target.batch_invariant);
-  }
+  bool Exactly() const { return state_.target.exact() || (state_.target.batch_invariant && !state_.target.loose); }
 
   CaseState& state_;
   Bound between_;

@@ -42,7 +42,7 @@ void ChunkedEqualsWhole(CaseState& state) {
   const auto system = state.Open(SmallOptions(state.spec(), 1, static_cast<int>(tokens.size())));
   const std::vector<int> chunks{1, 2, 3, 5, system->limits().max_chunk};
   const auto possible = std::ranges::count_if(chunks, [&](int c) { return c <= system->limits().max_chunk; });
-  same.AtLeast(possible * std::ssize(tokens), false);
+  same.AtLeast(possible * std::ssize(tokens));
   for (const int chunk : chunks) {
     if (chunk > system->limits().max_chunk) continue;
     const SessionId session = system->Open();
@@ -50,7 +50,7 @@ void ChunkedEqualsWhole(CaseState& state) {
     system->Close(session);
     state.check.True(chunked.rows() == whole.rows(), "rows", {{"chunk", chunk}});
     for (int row = 0; row < std::min(whole.rows(), chunked.rows()); ++row)
-      same.Check(whole.Raw(row), chunked.Raw(row), false, {{"chunk", chunk}, {"position", row}});
+      same.Check(whole.Raw(row), chunked.Raw(row), {{"chunk", chunk}, {"position", row}});
   }
 }
 
@@ -59,7 +59,7 @@ void PackedEqualsSerial(CaseState& state) {
   constexpr int kLengths[] = {3, 40, 17, 1, 33, 9};
   constexpr int kLongest = 40, kRows = 103, kAdjacent = 2;
   RowAgreement same(state);
-  same.AtLeast(kRows, false);
+  same.AtLeast(kRows);
   EngineOptions options = StraightOptions(state.spec(), static_cast<int>(std::size(kLengths)), kLongest + 8);
   options.max_rows = std::max(options.max_rows, kRows);
   const auto system = state.Open(options);
@@ -72,22 +72,22 @@ void PackedEqualsSerial(CaseState& state) {
   for (const Tokens& prompt : prompts) serial.push_back(Whole(state, prompt, true, Want::kAll));
   for (int row = 0; row < packed.rows(); ++row) {
     const int prompt = packed.feed[row], position = packed.position[row];
-    same.Check(serial[prompt].Raw(position), packed.Raw(row), false, {{"prompt", prompt}, {"position", position}});
+    same.Check(serial[prompt].Raw(position), packed.Raw(row), {{"prompt", prompt}, {"position", position}});
   }
   state.check.True(packed.rows() == kRows, "rows", "packed",
                    fmt::format("expected {} rows, found {}", kRows, packed.rows()));
-  CheckPackedKernel(state.check, *system, kAdjacent, "prompts of more than 8 rows");
+  CheckPackedKernel(state, *system, kAdjacent, "prompts of more than 8 rows");
 }
 
 void SkippedTailEqualsFull(CaseState& state) {
   RowAgreement same(state);
-  same.AtLeast(std::ssize(PromptLengths(state.spec())), false);
+  same.AtLeast(std::ssize(PromptLengths(state.spec())));
   state.check.AtLeast("ops left out", 1);
   for (const int length : PromptLengths(state.spec())) {
     const Tokens tokens = state.MadeUp(40 + length, length);
     const StepResult full = Whole(state, tokens, false, Want::kAll), skipped = Whole(state, tokens, true, Want::kLast);
     state.check.True(skipped.rows() == 1 && skipped.position[0] == length - 1, "rows", {{"prompt", length}});
-    same.Check(full.Raw(length - 1), skipped.Raw(0), false, {"last", {{"prompt", length}}});
+    same.Check(full.Raw(length - 1), skipped.Raw(0), {"last", {{"prompt", length}}});
   }
   // Where layers behind the last cache writer are, a prompt of which nothing is wanted takes fewer ops.
   const auto calls = [&](bool skip_tail) {

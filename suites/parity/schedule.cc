@@ -44,7 +44,7 @@ void JoinLeave(CaseState& state) {
   // Grows to five, shrinks to two, grows again; a session index is taken over the step after it became free.
   constexpr int kSessions[kSteps] = {1, 1, 2, 2, 3, 3, 4, 4, 5, 4, 3, 2, 2, 2, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5};
   const int rows = std::accumulate(std::begin(kSessions), std::end(kSessions), 0);
-  same.AtLeast(rows, false);
+  same.AtLeast(rows);
   checker.AtLeast(rows);
   for (int step = 0; step < kSteps; ++step) {
     const int target = kSessions[step];
@@ -70,7 +70,7 @@ void JoinLeave(CaseState& state) {
           std::find_if(sessions.begin(), sessions.end(), [&](const Active& a) { return a.session == feed.session; });
       const int position = result.position[row];
       const Place where{{"session", feed.session.index}, {"position", position}, {"step", step}};
-      same.Check(single.Rows(active->tokens).Raw(position), result.Raw(row), false, where);
+      same.Check(single.Rows(active->tokens).Raw(position), result.Raw(row), where);
       checker.Add(result, row, active->tokens, where);
     }
   }
@@ -80,7 +80,7 @@ void JoinLeave(CaseState& state) {
 void ForkAndDiverge(CaseState& state) {
   const int shared = 2 * WindowWithin(state.spec(), 4, 24) + 1, own = 6;
   RowAgreement same(state);
-  same.AtLeast(2 * own + 1, false);
+  same.AtLeast(2 * own + 1);
   const auto system = state.Open(SmallOptions(state.spec(), 3, shared + own + 1));
   SingleUser single(state, shared + own + 1);
   const Tokens prefix = state.MadeUp(800, shared);
@@ -95,14 +95,14 @@ void ForkAndDiverge(CaseState& state) {
                                   {second, Slice(tokens[1], shared + step, 1)}};
     const StepResult result = system->Step(feeds);
     for (int row = 0; row < 2; ++row)
-      same.Check(single.Rows(tokens[row]).Raw(shared + step), result.Raw(row), false, {{"copy", row}, {"step", step}});
+      same.Check(single.Rows(tokens[row]).Raw(shared + step), result.Raw(row), {{"copy", row}, {"step", step}});
   }
   // The copy must not depend on its origin.
   system->Close(first);
   const Tokens last = state.MadeUp(810, 1);
   tokens[1].push_back(last[0]);
   const StepResult result = system->Step(Feed{second, last});
-  same.Check(single.Rows(tokens[1]).Raw(shared + own), result.Raw(0), false, "copy after its origin closed");
+  same.Check(single.Rows(tokens[1]).Raw(shared + own), result.Raw(0), "copy after its origin closed");
 }
 
 // How far back the engine of this tree goes is known; another system may refuse, and then cannot be asked.
@@ -145,7 +145,7 @@ void TruncateReplays(CaseState& state) {
   RowAgreement same(state);
   const auto system = state.Open(SmallOptions(state.spec(), 1, length));
   const Tokens tokens = state.MadeUp(840, length);
-  if (system->engine() != nullptr) same.AtLeast(std::min(length, system->limits().max_chunk), false);
+  if (system->engine() != nullptr) same.AtLeast(std::min(length, system->limits().max_chunk));
   const StepResult all = AloneRows(*system, tokens);
   const SessionId session = system->OpenWith(tokens);
   int refused = 0, replayed = 0;
@@ -167,7 +167,7 @@ void TruncateReplays(CaseState& state) {
     }
     system->Truncate(session, length - back);
     const StepResult again = system->Prefill(session, Slice(tokens, length - back, back), Want::kLast, 1);
-    same.Check(all.Raw(length - 1), again.Raw(0), false, {{"back", back}});
+    same.Check(all.Raw(length - 1), again.Raw(0), {{"back", back}});
     ++replayed;
   }
   Require<Unsupported>(replayed > 0 || system->engine() != nullptr, "{}", why);
@@ -190,7 +190,7 @@ void Play(CaseState& state, const std::vector<Schedule>& schedules) {
     const auto moves = std::ssize(schedule.moves);
     state.check.AtLeast("length", moves / 2);
     state.check.AtLeast("reach", moves / 2);
-    RowAgreement(state).AtLeast(moves / 8, false);
+    RowAgreement(state).AtLeast(moves / 8);
     PlaySchedule(state, schedule);
   }
 }

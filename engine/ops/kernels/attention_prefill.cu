@@ -100,40 +100,45 @@ __global__ void __launch_bounds__(PrefillFlash<T, Cached, kHeadDim>::kThreads, 1
 
 }  // namespace
 
-// A segment's kernel follows from its own length, so that its results do not depend on its neighbours. Each run of
-// short segments and each run of long ones is a launch: decode rows followed by a chunk of a prompt are two launches.
+// A segment's kernel follows from its own length, so that its results do not depend on its neighbours, and in
+// batch-invariant mode not on how a text is cut: there all rows are taken one by one. Each run of short segments and
+// each run of long ones is a launch: decode rows followed by a chunk of a prompt are two launches.
 void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args) {
   const Rows& rows = *args.rows;
   if (rows.host_segment == nullptr) return LaunchAttentionDecode(ctx, args);
   const std::int64_t row_bytes = std::int64_t{args.heads} * args.kv->head_dim * Info(OperandType(ctx.precision)).bytes;
-  const std::size_t partials = DecodePartialBytes(1, args.heads, args.kv->head_dim, MostKeys(args));
-  const auto at_once = static_cast<int>(kShortPartials / std::max<std::size_t>(partials, 1));
-  const auto is_short = [&](int s) { return !TakesPackedKernel(rows.host_segment[s]); };
-  for (int from = 0; from < rows.segments;) {
-    int upto = from, count = 0;
-    do count += rows.host_segment[upto++].rows;
-    while (upto < rows.segments && is_short(upto) == is_short(from) &&
-           (!is_short(from) || count + rows.host_segment[upto].rows <= at_once));
-    // A shorter context cuts at more rows: a run that is cut takes all that any may, so that plans need not try them.
-    if (is_short(from) && upto < rows.segments && is_short(upto)) ctx.Workspace(kShortPartials);
-    const int first = rows.host_segment[from].first_row;
-    Rows run = rows;
+  const auto part_of = [&](Rows& run, int first, int count) {
+    run = rows;
     run.count = count;
     run.token += first, run.position += first, run.session += first;
-    run.segments = upto - from;
-    run.segment += from, run.host_segment += from;
     Ops::AttentionArgs part = args;
     part.rows = &run;
     part.q = static_cast<const std::byte*>(args.q) + first * row_bytes;
     part.out = static_cast<std::byte*>(args.out) + first * row_bytes;
+    return part;
+  };
+  const std::size_t partials = DecodePartialBytes(1, args.heads, args.kv->head_dim, MostKeys(args));
+  const int at_once = std::max(1, static_cast<int>(kShortPartials / std::max<std::size_t>(partials, 1)));
+  const auto is_short = [&](int s) { return ctx.batch_invariant || !TakesPackedKernel(rows.host_segment[s]); };
+  for (int from = 0, upto = 0; from < rows.segments; from = upto) {
+    const int first = rows.host_segment[from].first_row;
+    int count = 0;
+    do count += rows.host_segment[upto++].rows;
+    while (upto < rows.segments && is_short(upto) == is_short(from));
+    Rows run;
     if (is_short(from)) {
-      LaunchAttentionDecode(ctx, part);
+      for (int row = 0; row < count; row += at_once)
+        LaunchAttentionDecode(ctx, part_of(run, first + row, std::min(at_once, count - row)));
+      // A shorter context cuts at more rows: a run that is cut takes all that any may, so that plans need not try them.
+      if (count > at_once) ctx.Workspace(kShortPartials);
     } else {
+      const Ops::AttentionArgs part = part_of(run, first, count);
+      run.segments = upto - from;
+      run.segment += from, run.host_segment += from;
       LaunchAttentionPrefill(ctx, part);
       if (ctx.counters != nullptr)
         ctx.counters->packed_segments = std::max<std::int64_t>(ctx.counters->packed_segments, run.segments);
     }
-    from = upto;
   }
 }
 

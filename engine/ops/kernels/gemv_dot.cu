@@ -184,7 +184,7 @@ void LaunchDot(const KernelContext& ctx, const Product& p) {
       // Few row groups cannot fill the device, so k is split over the warps of a block; in batch-invariant mode the
       // shape alone decides.
       const std::int64_t products = p.expert != nullptr && !ctx.batch_invariant ? p.rows : 1,
-                         enough = std::int64_t{kFewWarps} * ctx.sm_count;
+                         enough = std::int64_t{kFewWarps} * ctx.split_multiprocessors();
       const auto launch = [&](auto kernel, int own, unsigned grid_y) {
         const std::int64_t groups = groups_of(own);
         int k_warps = 1;

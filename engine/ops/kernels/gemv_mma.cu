@@ -31,11 +31,11 @@ constexpr int kMostTiles = 16;  // token tiles a launch, which bounds the worksp
 
 void LaunchSkinny(const KernelContext& ctx, const Product& all) {
   const int tiles = RowTiles(all, 1), groups = static_cast<int>(all.w.row_bytes / kGroupBytes);
-  const unsigned splits = Splits(tiles, groups, ctx.sm_count);
+  const unsigned splits = Splits(tiles, groups, ctx.split_multiprocessors());
   With16Bit(ctx.precision, [&](auto t) {
     WithWeightFormat<decltype(t)>(all.w, [&](auto format) {
       WithTile(all.rows, [&](auto nt) {
-        WithRowTile<decltype(format), decltype(nt)::value>(tiles, ctx.sm_count, [&](auto mt) {
+        WithRowTile<decltype(format), decltype(nt)::value>(tiles, ctx.split_multiprocessors(), [&](auto mt) {
           using T = decltype(t);
           using Format = decltype(format);
           constexpr int NT = decltype(nt)::value, MT = decltype(mt)::value;

@@ -35,7 +35,7 @@ struct KernelContext {
   int device = 0;  // which is current while a launcher runs
   cudaStream_t stream = nullptr;
   Precision precision = Precision::kBf16;
-  bool batch_invariant = false;  // results of a row must not depend on how many rows there are
+  bool batch_invariant = false;  // results of a row must depend on nothing but what is before it in its session
   bool pdl = true;               // programmatic dependent launch: see launch.cuh
   bool launches = true;          // false: launches are counted and workspace is asked for, but nothing runs
   int sm_count = 0;
@@ -48,6 +48,10 @@ struct KernelContext {
   std::uint64_t* fault = nullptr;  // where kernels report: fault.cuh; null: nowhere
   OpsCounters* counters = nullptr;
   KernelLog* log = nullptr;  // null: launches are not logged
+
+  // The multiprocessors over which the sum of a row may be split. In batch-invariant mode the same number on every
+  // device, a slice of one counted in: that of an H100.
+  int split_multiprocessors() const { return batch_invariant ? 132 : sm_count; }
 
   void* Workspace(std::size_t bytes) const { return workspace_source->Workspace(bytes); }
 };
