@@ -16,6 +16,7 @@
 #include <cuda_fp8.h>
 #include <cuda_runtime.h>
 
+#include <cstdint>
 #include <type_traits>
 #include <utility>
 
@@ -28,6 +29,15 @@ namespace assay {
 __device__ __forceinline__ void WaitForPredecessors() {
 #if __CUDA_ARCH__ >= 900
   cudaGridDependencySynchronize();
+#endif
+#ifdef ASSAY_BLOCK_DELAY_NS
+  // The last block is late with all it stores: who does not wait for it reads what was there before.
+  if (blockIdx.x == gridDim.x - 1 && blockIdx.y == gridDim.y - 1 && blockIdx.z == gridDim.z - 1) {
+    std::uint64_t now = 0;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now)::"memory");
+    for (const std::uint64_t end = now + ASSAY_BLOCK_DELAY_NS; now < end;)
+      asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now)::"memory");
+  }
 #endif
 }
 __device__ __forceinline__ void LetSuccessorsStart() {
