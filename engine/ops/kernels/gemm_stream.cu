@@ -2,8 +2,8 @@
 // 8 to 128 activation rows at a time, all 16-bit modes, plain, Q8_0 and Q4_0 weights.
 //
 // A tile is 128 weight rows by N activation rows. The steps along k of all tiles, one after the other, are cut evenly
-// over as many blocks as there are multiprocessors, by the shape alone. A block that ends inside a tile leaves its sums
-// in workspace; the last of those that share the tile adds them in the order of k.
+// over as many blocks as there are multiprocessors, by the shape alone. Blocks that share a tile leave their sums in
+// workspace, wait for each other, and each adds those of some activation rows in the order of k.
 //
 // A block is one warpgroup that copies and two that multiply, 64 weight rows each. Weights are requested before the
 // wait for predecessors, as deep as the ring is. Plain weights are multiplied from shared memory. Quantised ones are
@@ -43,7 +43,7 @@ inline constexpr int kGroupThreads = 128;  // a warpgroup
 inline constexpr int kThreads = 3 * kGroupThreads;
 inline constexpr int kCopyRegisters = 88, kMultiplyRegisters = 208;  // of a thread; all threads share 65536
 inline constexpr int kMostStages = 8;
-inline constexpr int kRingBytes = 216 * 1024;
+inline constexpr int kRingBytes = 208 * 1024;
 
 // What one step along k holds.
 template <class Format, int N>
@@ -354,105 +354,172 @@ __device__ __forceinline__ void MultiplyExpanded(float (&sum)[N / 2], RingReader
   }
 }
 
+// All who multiply, or a warpgroup of them.
 __device__ __forceinline__ void SyncMultipliers() { asm volatile("bar.sync 1, 256;" ::: "memory"); }
 __device__ __forceinline__ void SyncGroup(int group) { asm volatile("bar.sync %0, 128;" ::"r"(2 + group) : "memory"); }
 
-// Adds what the blocks of one tile have left in workspace, in the order of k. Returns false in all but the last block
-// to arrive.
+// Sums of the 64 weight rows of a warpgroup by some activation rows, through which they come from lanes to results.
 template <int N>
-__device__ bool ReduceTile(float (&sum)[N / 2], const SplitSums& split, const StreamCut& cut, std::int64_t tile,
-                           int thread, int blocks) {
-  const int self = static_cast<int>(blockIdx.x), first = cut.owner(tile * cut.steps, blocks),
-            last = cut.owner((tile + 1) * cut.steps - 1, blocks);
-  constexpr int kItems = N / 8 * 2 * kGroupThreads;
-  // A block has room for the tile it begins in and for the tile it ends in; only the first of a tile ends there.
-  const bool ends = cut.begin(first, blocks) < tile * cut.steps;
-  const auto part = [&](int block) {
-    return split.partial + (std::int64_t{2} * block + (block == first && ends)) * kItems + thread;
-  };
-  float4* own = part(self);
-#pragma unroll
-  for (int j = 0; j < N / 8; ++j)
-    own[j * 2 * kGroupThreads] = make_float4(sum[4 * j], sum[4 * j + 1], sum[4 * j + 2], sum[4 * j + 3]);
-  __threadfence();
-  SyncMultipliers();
-  __shared__ bool arrived_last;
-  if (thread == 0) {
-    const std::uint32_t before = atomicAdd(split.semaphores + tile, 1u),
-                        others = static_cast<std::uint32_t>(last - first);
-    if (before > others) Report(split.fault, KernelFault::kArrivals, before, others);
-    arrived_last = before == others;
-    if (arrived_last) split.semaphores[tile] = 0;
-  }
-  SyncMultipliers();
-  const bool finish = arrived_last;
-  if (finish) {
-    __threadfence();
-#pragma unroll
-    for (int i = 0; i < N / 2; ++i) sum[i] = 0.0f;
-    constexpr int kTogether = N >= 64 ? 1 : 64 / N;  // parts whose loads overlap
-    for (int block = first; block <= last; block += kTogether) {
-      float4 v[kTogether][N / 8];
-#pragma unroll
-      for (int i = 0; i < kTogether; ++i)
-#pragma unroll
-        for (int j = 0; j < N / 8; ++j)
-          v[i][j] = block + i <= last ? __ldcg(part(block + i) + j * 2 * kGroupThreads) : make_float4(0, 0, 0, 0);
-#pragma unroll
-      for (int i = 0; i < kTogether; ++i)
-#pragma unroll
-        for (int j = 0; j < N / 8; ++j) {
-          sum[4 * j] += v[i][j].x, sum[4 * j + 1] += v[i][j].y;
-          sum[4 * j + 2] += v[i][j].z, sum[4 * j + 3] += v[i][j].w;
-        }
-    }
-  }
-  SyncMultipliers();  // arrived_last is read
-  return finish;
-}
+struct GroupResults {
+  static constexpr int kRows = N < 32 ? N : 32;  // activation rows
+  static constexpr int kPitch = 68;              // floats: lanes of a warp fall into different banks
+  float sum[kRows][kPitch];
 
-// Applies the epilogue to the sums of 64 weight rows, of which `tile16` are the first 16 of the warp. Stored results go
-// through shared memory, so that a warp writes runs of 256 bytes: rows of the result may be a megabyte apart, and
-// scattered writes to many of them cost more than the product.
+  // What a lane has of activation rows 8 j to 8 j + 7.
+  __device__ __forceinline__ void Put(int j, float4 v, int thread) {
+    const int t = thread % 4, row = thread / 32 * 16 + thread % 32 / 4;
+    sum[8 * j + 2 * t][row] = v.x, sum[8 * j + 2 * t + 1][row] = v.y;
+    sum[8 * j + 2 * t][row + 8] = v.z, sum[8 * j + 2 * t + 1][row + 8] = v.w;
+  }
+};
+
+// A warpgroup that multiplies.
 template <class T, int N, bool kGrouped>
-__device__ __forceinline__ void Finish(const Walk<kGrouped>& walk, const StreamSegment& segment,
-                                       const float (&sum)[N / 2], int thread) {
-  const Product& p = walk.p;
-  const int lane = thread % 32, warp = thread / 32, g = lane / 4, t = lane % 4;
-  if (p.epilogue != Epilogue::kStore) {
-    const TileRows rows = RowsOfTile(p, std::int64_t{segment.tile} * (kTileRows / 16) + warp, g);
+struct Multiplier {
+  const Walk<kGrouped>& walk;
+  GroupResults<N>& results;
+  int group, thread;  // the thread of the group
+
+  // Applies the epilogue to `count` activation rows of the segment from `from` on. A warp writes runs of a result's
+  // row: rows may be a megabyte apart, and scattered writes cost more than the product. Several results at a time hide
+  // what an activation takes.
+  __device__ __forceinline__ void Apply(const StreamSegment& segment, int from, int count) const {
+    const Product& p = walk.p;
+    const bool gated = p.epilogue == Epilogue::kGated;
+    const int width = gated ? 32 : 64, r = gated ? thread % 32 : thread % 64, a = gated ? r / 8 * 16 + r % 8 : r;
+    const std::int64_t o = (std::int64_t{segment.tile} * 2 + group) * width + r, end = gated ? p.w.rows / 2 : p.w.rows;
+    SyncGroup(group);
+    if (o < end) {
+      constexpr int kTogether = 4;
+      const int step = gated ? kGroupThreads / 32 : kGroupThreads / 64;
+#pragma unroll 1
+      for (int first = gated ? thread / 32 : thread / 64; first < count; first += kTogether * step) {
+        float v[kTogether];
 #pragma unroll
-    for (int j = 0; j < N / 8; ++j) {
-      const int i = 8 * j + 2 * t;
-      if (i < segment.count) ApplyEpiloguePair<T>(p, walk.Row(segment, i), rows.a, rows.b, sum[4 * j], sum[4 * j + 2]);
-      if (i + 1 < segment.count)
-        ApplyEpiloguePair<T>(p, walk.Row(segment, i + 1), rows.a, rows.b, sum[4 * j + 1], sum[4 * j + 3]);
+        for (int u = 0; u < kTogether; ++u) {
+          const int i = min(first + u * step, count - 1);
+          v[u] = results.sum[i][a];
+          if (p.epilogue != Epilogue::kStore) {
+            v[u] = Activate(v[u], p.activation);
+            v[u] *= gated ? results.sum[i][a + 8] : p.ple[walk.Row(segment, from + i) * p.ple_stride + o];
+          }
+        }
+#pragma unroll
+        for (int u = 0; u < kTogether; ++u) {
+          const int i = first + u * step;
+          if (i >= count) break;
+          const std::int64_t at = walk.Row(segment, from + i) * end + o;
+          if (p.epilogue == Epilogue::kStore)
+            p.out[at] = v[u];
+          else
+            static_cast<T*>(p.operand)[at] = RoundTo<T>(v[u]);
+        }
+      }
     }
-    return;
-  }
-  constexpr int kPitch = 64 + 4;  // floats: lanes of a warp fall into different banks
-  __shared__ float results[2][8][kPitch];
-  const int group = thread / kGroupThreads, own = thread % kGroupThreads, row = own / 32 * 16 + g;
-  float(&part)[8][kPitch] = results[group];
-  const std::int64_t o = std::int64_t{segment.tile} * kTileRows + 64 * group + own % 64;
-#pragma unroll
-  for (int j = 0; j < N / 8; ++j) {
-    if (8 * j >= segment.count) break;
-    part[2 * t][row] = sum[4 * j], part[2 * t + 1][row] = sum[4 * j + 1];
-    part[2 * t][row + 8] = sum[4 * j + 2], part[2 * t + 1][row + 8] = sum[4 * j + 3];
-    SyncGroup(group);
-#pragma unroll
-    for (int i = own / 64; i < 8; i += 2)
-      if (8 * j + i < segment.count && o < p.w.rows)
-        p.out[std::int64_t{walk.Row(segment, 8 * j + i)} * p.w.rows + o] = part[i][own % 64];
     SyncGroup(group);
   }
-}
+
+  // The results of a tile whose sums are whole.
+  __device__ __forceinline__ void Finish(const StreamSegment& segment, const float (&sum)[N / 2]) const {
+    constexpr int kRows = GroupResults<N>::kRows;
+#pragma unroll
+    for (int from = 0; from < N; from += kRows) {
+      if (from >= segment.count) break;
+#pragma unroll
+      for (int j = 0; j < kRows / 8; ++j) {
+        const float* v = sum + from / 2 + 4 * j;
+        results.Put(j, make_float4(v[0], v[1], v[2], v[3]), thread);
+      }
+      Apply(segment, from, min(kRows, segment.count - from));
+    }
+  }
+};
+
+// A tile that several blocks share. Each leaves its sums in workspace; when it has done all its steps, it waits for the
+// others, adds the sums of all in the order of k for its share of the activation rows and finishes these. Blocks wait
+// only behind their last step, and for neighbours alone, which begin in their order: none waits for one that cannot go
+// on.
+template <int N>
+struct SharedTile {
+  static constexpr int kColumns = N / 8;  // items of a thread
+  static constexpr int kPitch = 2 * kGroupThreads;
+  int self, parts;          // which of so many blocks
+  float4 *sums, *of_first;  // of part i at sums + 2 * i * kColumns * kPitch, but of the first at `of_first`
+  std::uint32_t* counter;
+
+  __device__ SharedTile(const StreamCut& cut, const SplitSums& split, int tile, int thread) {
+    const int blocks = static_cast<int>(gridDim.x);
+    const std::int64_t begin = std::int64_t{tile} * cut.steps;
+    const int first = cut.owner(begin, blocks);
+    self = static_cast<int>(blockIdx.x) - first;
+    parts = cut.owner(begin + cut.steps - 1, blocks) - first + 1;
+    // A block has room for the tile it begins in and for the tile it ends in; only the first of a tile ends there.
+    sums = split.partial + std::int64_t{2} * first * kColumns * kPitch + thread;
+    of_first = sums + (cut.begin(first, blocks) < begin ? kColumns * kPitch : 0);
+    counter = split.semaphores + tile;
+  }
+  __device__ __forceinline__ float4* part(int i) const {
+    return i == 0 ? of_first : sums + std::int64_t{2} * i * kColumns * kPitch;
+  }
+
+  __device__ __forceinline__ void Leave(const float (&sum)[N / 2], std::uint64_t* fault, int thread) const {
+    float4* own = part(self);
+#pragma unroll
+    for (int j = 0; j < kColumns; ++j)
+      __stcg(own + j * kPitch, make_float4(sum[4 * j], sum[4 * j + 1], sum[4 * j + 2], sum[4 * j + 3]));
+    SyncMultipliers();
+    if (thread != 0) return;
+    const std::uint32_t before = CountArrival(counter);
+    if (before >= static_cast<std::uint32_t>(parts)) Report(fault, KernelFault::kArrivals, before, parts - 1);
+  }
+
+  template <class T, bool kGrouped>
+  __device__ __forceinline__ void Finish(const Multiplier<T, N, kGrouped>& multiplier, const StreamSegment& segment,
+                                         int thread) const {
+    if (thread == 0) {
+      for (std::uint32_t seen = 0; seen < static_cast<std::uint32_t>(parts);)
+        asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(counter) : "memory");
+    }
+    SyncMultipliers();
+    constexpr int kTogether = 4, kAtOnce = GroupResults<N>::kRows / 8;  // parts and items whose loads overlap
+    const int end = (self + 1) * kColumns / parts;
+#pragma unroll 1
+    for (int j = self * kColumns / parts; j < end && 8 * j < segment.count; j += kAtOnce) {
+      float4 total[kAtOnce] = {};
+#pragma unroll 1
+      for (int i = 0; i < parts; i += kTogether) {
+        float4 v[kTogether][kAtOnce];
+#pragma unroll
+        for (int u = 0; u < kTogether; ++u)
+#pragma unroll
+          for (int c = 0; c < kAtOnce; ++c)
+            v[u][c] = i + u < parts && j + c < end ? __ldcg(part(i + u) + (j + c) * kPitch) : float4{};
+#pragma unroll
+        for (int u = 0; u < kTogether; ++u)
+#pragma unroll
+          for (int c = 0; c < kAtOnce; ++c) {
+            total[c].x += v[u][c].x, total[c].y += v[u][c].y;
+            total[c].z += v[u][c].z, total[c].w += v[u][c].w;
+          }
+      }
+#pragma unroll
+      for (int c = 0; c < kAtOnce; ++c) multiplier.results.Put(c, total[c], multiplier.thread);
+      multiplier.Apply(segment, 8 * j, min(8 * min(end - j, kAtOnce), segment.count - 8 * j));
+    }
+    // Who leaves last sets the counter back: no one reads it any more.
+    if (thread == 0 && CountArrival(counter) == static_cast<std::uint32_t>(2 * parts - 1)) *counter = 0;
+  }
+};
 
 template <class Format, class T, int N, bool kGrouped>
-__device__ void MultiplySteps(Walk<kGrouped> walk, const SplitSums& split, RingReader<Format, N> reader, int thread) {
+__device__ void MultiplySteps(const Walk<kGrouped>& walk, const SplitSums& split, RingReader<Format, N> reader,
+                              int thread) {
+  __shared__ GroupResults<N> results[2];
+  const int group = thread / kGroupThreads;
+  const Multiplier<T, N, kGrouped> multiplier{walk, results[group], group, thread % kGroupThreads};
+  const auto shared = [&](const StreamSegment& segment) { return !kGrouped && segment.steps < walk.cut.steps; };
   StreamSegment segment;
-  while (walk.Next(segment)) {
+  for (Walk<kGrouped> steps = walk; steps.Next(segment);) {
     float sum[N / 2];
 #pragma unroll
     for (int i = 0; i < N / 2; ++i) sum[i] = 0.0f;
@@ -460,11 +527,14 @@ __device__ void MultiplySteps(Walk<kGrouped> walk, const SplitSums& split, RingR
       MultiplyExpanded<Format, T, N>(sum, reader, segment.steps, thread);
     else
       MultiplyPlain<Format, T, N>(sum, reader, segment.steps, thread);
-    if constexpr (!kGrouped) {
-      const bool whole = segment.steps == walk.cut.steps;
-      if (!whole && !ReduceTile<N>(sum, split, walk.cut, segment.tile, thread, static_cast<int>(gridDim.x))) continue;
-    }
-    Finish<T, N>(walk, segment, sum, thread);
+    if (shared(segment))
+      SharedTile<N>(walk.cut, split, segment.tile, thread).Leave(sum, split.fault, thread);
+    else
+      multiplier.Finish(segment, sum);
+  }
+  if constexpr (!kGrouped) {
+    for (Walk<kGrouped> tiles = walk; tiles.Next(segment);)
+      if (shared(segment)) SharedTile<N>(walk.cut, split, segment.tile, thread).Finish(multiplier, segment, thread);
   }
 }
 #endif

@@ -112,6 +112,14 @@ __device__ __forceinline__ void MultiplyGroup(float (&acc)[MT][NT][4], const Wei
   }
 }
 
+// Adds 1 to a counter and returns what it was. What the block has written before a barrier that precedes the call is
+// seen by whoever counts later, and what earlier ones wrote by the block behind a barrier that follows.
+__device__ __forceinline__ std::uint32_t CountArrival(std::uint32_t* counter) {
+  std::uint32_t before;
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+  return before;
+}
+
 // Split-K reduction: sums v over the splits of one tile, in order. Returns false in all blocks but the last to arrive,
 // which holds the sum and sets the tile's semaphore back to zero.
 __device__ __forceinline__ bool ReduceSplits(float4& v, const SplitSums& split, std::int64_t tile, int item,
@@ -119,11 +127,10 @@ __device__ __forceinline__ bool ReduceSplits(float4& v, const SplitSums& split, 
   const int splits = static_cast<int>(gridDim.z);
   float4* parts = split.partial + tile * splits * items;
   if (item < items) parts[static_cast<std::int64_t>(blockIdx.z) * items + item] = v;
-  __threadfence();
   __syncthreads();
   __shared__ bool last;
   if (item == 0) {
-    const std::uint32_t before = atomicAdd(split.semaphores + tile, 1u);
+    const std::uint32_t before = CountArrival(split.semaphores + tile);
     last = before == static_cast<std::uint32_t>(splits - 1);
     // A counter that did not begin at zero: the sum was taken too early. What this leaves behind, Logits looks for.
     if (before >= static_cast<std::uint32_t>(splits)) Report(split.fault, KernelFault::kArrivals, before, splits - 1);
@@ -131,7 +138,6 @@ __device__ __forceinline__ bool ReduceSplits(float4& v, const SplitSums& split, 
   }
   __syncthreads();
   if (!last) return false;
-  __threadfence();
   v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
   if (item >= items) return true;
   for (int s = 0; s < splits; ++s) {
