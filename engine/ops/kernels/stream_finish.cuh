@@ -1,0 +1,172 @@
+// What becomes of the sums of a streamed product (gemm_stream.cu): the epilogue of a tile that a block has whole, and of
+// one that several blocks share.
+#pragma once
+
+#include "engine/ops/kernels/epilogue.cuh"
+#include "engine/ops/kernels/fault.cuh"
+#include "engine/ops/kernels/stream_ring.cuh"
+
+namespace assay {
+
+#ifdef ASSAY_WARPGROUP
+
+// All who multiply, or a warpgroup of them.
+__device__ __forceinline__ void SyncMultipliers() { asm volatile("bar.sync 1, 256;" ::: "memory"); }
+__device__ __forceinline__ void SyncGroup(int group) { asm volatile("bar.sync %0, 128;" ::"r"(2 + group) : "memory"); }
+
+// Sums of the 64 weight rows of a warpgroup by some activation rows, through which they come from lanes to results.
+template <int N>
+struct GroupResults {
+  static constexpr int kRows = N < 32 ? N : 32;  // activation rows
+  static constexpr int kPitch = 68;              // floats: lanes of a warp fall into different banks
+  float sum[kRows][kPitch];
+
+  // What a lane has of activation rows 8 j to 8 j + 7.
+  __device__ __forceinline__ void Put(int j, float4 v, int thread) {
+    const int t = thread % 4, row = thread / 32 * 16 + thread % 32 / 4;
+    sum[8 * j + 2 * t][row] = v.x, sum[8 * j + 2 * t + 1][row] = v.y;
+    sum[8 * j + 2 * t][row + 8] = v.z, sum[8 * j + 2 * t + 1][row + 8] = v.w;
+  }
+};
+
+// A warpgroup that multiplies.
+template <class T, int N, bool kGrouped>
+struct Multiplier {
+  const Walk<kGrouped>& walk;
+  GroupResults<N>& results;
+  int group, thread;  // the thread of the group
+
+  // Applies the epilogue to `count` activation rows of the segment from `from` on. A warp writes runs of a result's
+  // row: rows may be a megabyte apart, and scattered writes cost more than the product. Several results at a time hide
+  // what an activation takes.
+  __device__ __forceinline__ void Apply(const StreamSegment& segment, int from, int count) const {
+    const Product& p = walk.p;
+    const bool gated = p.epilogue == Epilogue::kGated;
+    const int width = gated ? 32 : 64, r = gated ? thread % 32 : thread % 64, a = gated ? r / 8 * 16 + r % 8 : r;
+    const std::int64_t o = (std::int64_t{segment.tile} * 2 + group) * width + r, end = gated ? p.w.rows / 2 : p.w.rows;
+    SyncGroup(group);
+    if (o < end) {
+      constexpr int kTogether = 4;
+      const int step = gated ? kGroupThreads / 32 : kGroupThreads / 64;
+#pragma unroll 1
+      for (int first = gated ? thread / 32 : thread / 64; first < count; first += kTogether * step) {
+        float v[kTogether];
+#pragma unroll
+        for (int u = 0; u < kTogether; ++u) {
+          const int i = min(first + u * step, count - 1);
+          v[u] = results.sum[i][a];
+          if (p.epilogue != Epilogue::kStore) {
+            v[u] = Activate(v[u], p.activation);
+            v[u] *= gated ? results.sum[i][a + 8] : p.ple[walk.Row(segment, from + i) * p.ple_stride + o];
+          }
+        }
+#pragma unroll
+        for (int u = 0; u < kTogether; ++u) {
+          const int i = first + u * step;
+          if (i >= count) break;
+          const std::int64_t at = walk.Row(segment, from + i) * end + o;
+          if (p.epilogue == Epilogue::kStore)
+            p.out[at] = v[u];
+          else
+            static_cast<T*>(p.operand)[at] = RoundTo<T>(v[u]);
+        }
+      }
+    }
+    SyncGroup(group);
+  }
+
+  // The results of a tile whose sums are whole.
+  __device__ __forceinline__ void Finish(const StreamSegment& segment, const float (&sum)[N / 2]) const {
+    constexpr int kRows = GroupResults<N>::kRows;
+#pragma unroll
+    for (int from = 0; from < N; from += kRows) {
+      if (from >= segment.count) break;
+#pragma unroll
+      for (int j = 0; j < kRows / 8; ++j) {
+        const float* v = sum + from / 2 + 4 * j;
+        results.Put(j, make_float4(v[0], v[1], v[2], v[3]), thread);
+      }
+      Apply(segment, from, min(kRows, segment.count - from));
+    }
+  }
+};
+
+// A tile that several blocks share. Each leaves its sums in workspace; when it has done all its steps, it waits for the
+// others, adds the sums of all in the order of k for its share of the activation rows and finishes these. Blocks wait
+// only behind their last step, and for neighbours alone, which begin in their order: none waits for one that cannot go
+// on.
+template <int N>
+struct SharedTile {
+  static constexpr int kColumns = N / 8;  // items of a thread
+  static constexpr int kPitch = 2 * kGroupThreads;
+  int self, parts;          // which of so many blocks
+  float4 *sums, *of_first;  // of part i at sums + 2 * i * kColumns * kPitch, but of the first at `of_first`
+  std::uint32_t* counter;
+
+  __device__ SharedTile(const StreamCut& cut, const SplitSums& split, int tile, int thread) {
+    const int blocks = static_cast<int>(gridDim.x);
+    const std::int64_t begin = std::int64_t{tile} * cut.steps;
+    const int first = cut.owner(begin, blocks);
+    self = static_cast<int>(blockIdx.x) - first;
+    parts = cut.owner(begin + cut.steps - 1, blocks) - first + 1;
+    // A block has room for the tile it begins in and for the tile it ends in; only the first of a tile ends there.
+    sums = split.partial + std::int64_t{2} * first * kColumns * kPitch + thread;
+    of_first = sums + (cut.begin(first, blocks) < begin ? kColumns * kPitch : 0);
+    counter = split.semaphores + tile;
+  }
+  __device__ __forceinline__ float4* part(int i) const {
+    return i == 0 ? of_first : sums + std::int64_t{2} * i * kColumns * kPitch;
+  }
+
+  __device__ __forceinline__ void Leave(const float (&sum)[N / 2], std::uint64_t* fault, int thread) const {
+    float4* own = part(self);
+#pragma unroll
+    for (int j = 0; j < kColumns; ++j)
+      __stcg(own + j * kPitch, make_float4(sum[4 * j], sum[4 * j + 1], sum[4 * j + 2], sum[4 * j + 3]));
+    SyncMultipliers();
+    if (thread != 0) return;
+    const std::uint32_t before = CountArrival(counter);
+    if (before >= static_cast<std::uint32_t>(parts)) Report(fault, KernelFault::kArrivals, before, parts - 1);
+  }
+
+  template <class T, bool kGrouped>
+  __device__ __forceinline__ void Finish(const Multiplier<T, N, kGrouped>& multiplier, const StreamSegment& segment,
+                                         int thread) const {
+    if (thread == 0) {
+      for (std::uint32_t seen = 0; seen < static_cast<std::uint32_t>(parts);)
+        asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(counter) : "memory");
+    }
+    SyncMultipliers();
+    constexpr int kTogether = 4, kAtOnce = GroupResults<N>::kRows / 8;  // parts and items whose loads overlap
+    const int end = (self + 1) * kColumns / parts;
+#pragma unroll 1
+    for (int j = self * kColumns / parts; j < end && 8 * j < segment.count; j += kAtOnce) {
+      float4 total[kAtOnce] = {};
+#pragma unroll 1
+      for (int i = 0; i < parts; i += kTogether) {
+        float4 v[kTogether][kAtOnce];
+#pragma unroll
+        for (int u = 0; u < kTogether; ++u)
+#pragma unroll
+          for (int c = 0; c < kAtOnce; ++c)
+            v[u][c] = i + u < parts && j + c < end ? __ldcg(part(i + u) + (j + c) * kPitch) : float4{};
+#pragma unroll
+        for (int u = 0; u < kTogether; ++u)
+#pragma unroll
+          for (int c = 0; c < kAtOnce; ++c) {
+            total[c].x += v[u][c].x, total[c].y += v[u][c].y;
+            total[c].z += v[u][c].z, total[c].w += v[u][c].w;
+          }
+      }
+#pragma unroll
+      for (int c = 0; c < kAtOnce; ++c) multiplier.results.Put(c, total[c], multiplier.thread);
+      multiplier.Apply(segment, 8 * j, min(8 * min(end - j, kAtOnce), segment.count - 8 * j));
+    }
+    // Who leaves last sets the counter back: no one reads it any more.
+    if (thread == 0 && CountArrival(counter) == static_cast<std::uint32_t>(2 * parts - 1)) *counter = 0;
+  }
+};
+
+#endif
+
+}  // namespace assay

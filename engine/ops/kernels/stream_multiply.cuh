@@ -1,0 +1,144 @@
+// The sums of a streamed product (gemm_stream.cu): a warpgroup multiplies 64 weight rows by all activation rows of a
+// stage. Plain weights are multiplied from shared memory. Quantised ones are expanded in registers to integers, which are
+// exact, and each block's float32 sum is scaled, as in LaunchSkinny. There a lane takes eight consecutive columns of a
+// block; here, where the activations keep their order, lane t takes columns 2 t and 2 t + 1 of each eight.
+#pragma once
+
+#include "engine/ops/kernels/stream_ring.cuh"
+
+namespace assay {
+
+#ifdef ASSAY_WARPGROUP
+
+// Expands columns 2 t, 2 t + 1 of each eight of block b: four pairs.
+template <class Format, class T>
+__device__ __forceinline__ void ExpandPairsAcross(std::uint32_t (&pair)[4], const unsigned char* group, int row, int b,
+                                                  int t) {
+  const auto word = [&](int chunk, int i) {
+    return *reinterpret_cast<const std::uint32_t*>(group + row * 64 + (chunk ^ (row / 2 % 4)) * 16 + 4 * i);
+  };
+  uint4 raw = {};
+  if constexpr (std::is_same_v<Format, Q8Format>) {
+    // Of each two words, the half that t says.
+    const std::uint32_t select = t % 2 == 0 ? 0x5410u : 0x7632u;
+    raw.x = __byte_perm(word(0, 2 * b + t / 2), word(1, 2 * b + t / 2), select);
+    raw.y = __byte_perm(word(2, 2 * b + t / 2), word(3, 2 * b + t / 2), select);
+    ExpandPairs<Format, T>(pair, raw, 0);
+  } else {
+    // Pair t of each word moves to where pair p is expected.
+#pragma unroll
+    for (int p = 0; p < 4; ++p) raw.x |= ((word(p, b) >> (4 * t)) & 0x000f000fu) << (4 * p);
+    ExpandPairs<Format, T>(pair, raw, 0);
+  }
+}
+
+// 64 weight rows by 32 columns in the registers of a warpgroup: the operands of two products.
+struct ExpandedBlock {
+  std::uint32_t first[4], second[4];
+  float scale_a, scale_b;
+};
+// Block i of the four of a stage, for weight rows `row` and row + 8.
+template <class Format, class T, int N>
+__device__ __forceinline__ void Expand(ExpandedBlock& block, const unsigned char* stage, int i, int row, int t) {
+  const unsigned char* group = stage + i / Format::kBlocks * kTileRows * 64;
+  std::uint32_t a[4], b[4];
+  ExpandPairsAcross<Format, T>(a, group, row, i % Format::kBlocks, t);
+  ExpandPairsAcross<Format, T>(b, group, row + 8, i % Format::kBlocks, t);
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    block.first[2 * h] = a[h], block.first[2 * h + 1] = b[h];
+    block.second[2 * h] = a[2 + h], block.second[2 * h + 1] = b[2 + h];
+  }
+  const auto* scales = reinterpret_cast<const __half*>(stage + Stage<Format, N>::kScalesAt) + i;
+  block.scale_a = __half2float(scales[4 * row]);
+  block.scale_b = __half2float(scales[4 * (row + 8)]);
+}
+
+template <int N>
+__device__ __forceinline__ void AddScaled(float (&sum)[N / 2], const float (&dot)[N / 2], const ExpandedBlock& block) {
+#pragma unroll
+  for (int j = 0; j < N / 8; ++j) {
+    sum[4 * j] = fmaf(block.scale_a, dot[4 * j], sum[4 * j]);
+    sum[4 * j + 1] = fmaf(block.scale_a, dot[4 * j + 1], sum[4 * j + 1]);
+    sum[4 * j + 2] = fmaf(block.scale_b, dot[4 * j + 2], sum[4 * j + 2]);
+    sum[4 * j + 3] = fmaf(block.scale_b, dot[4 * j + 3], sum[4 * j + 3]);
+  }
+}
+
+// sum += `steps` steps of plain weights, which are multiplied from shared memory. The products of one step run while
+// the next is waited for.
+template <class Format, class T, int N>
+__device__ __forceinline__ void MultiplyPlain(float (&sum)[N / 2], RingReader<Format, N>& reader, int steps,
+                                              int thread) {
+  const int lane = thread % 32, group = thread / kGroupThreads;
+  int before = -1;  // the stage whose products may still run
+  for (int step = 0; step < steps; ++step) {
+    reader.Wait();
+    const std::uint32_t w = reader.weights(reader.stage) + group * 64 * 128, x = reader.activations(reader.stage);
+    FenceProducts();
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      Warpgroup<T, N>::Multiply(sum, SharedOperand(w + 32 * i), SharedOperand(x + 32 * i), true);
+    CommitProducts();
+    if (before >= 0) {
+      WaitProducts<1>();
+      reader.Release(before, lane);
+    }
+    before = reader.stage;
+    reader.Next();
+  }
+  WaitProducts<0>();
+  reader.Release(before, lane);
+}
+
+// sum += `steps` steps of quantised weights, which are expanded in registers: the next blocks while the products of
+// some run.
+template <class Format, class T, int N>
+__device__ __forceinline__ void MultiplyExpanded(float (&sum)[N / 2], RingReader<Format, N>& reader, int steps,
+                                                 int thread) {
+  constexpr int kTogether = N <= 64 ? 2 : 1;  // blocks, as registers allow
+  const int lane = thread % 32, t = lane % 4, row = thread / 32 * 16 + lane / 4;
+  ExpandedBlock blocks[2 * kTogether];
+  const auto expand = [&](int first) {
+#pragma unroll
+    for (int i = first; i < first + kTogether; ++i)
+      Expand<Format, T, N>(blocks[i % (2 * kTogether)], reader.data + reader.stage * Stage<Format, N>::kBytes, i, row,
+                           t);
+  };
+  reader.Wait();
+  expand(0);
+  for (int step = 0; step < steps; ++step) {
+    const int stage = reader.stage;
+    const std::uint32_t x = reader.activations(stage);
+#pragma unroll
+    for (int first = 0; first < 4; first += kTogether) {
+      float dot[kTogether][N / 2];
+      FenceProducts();
+#pragma unroll
+      for (int i = first; i < first + kTogether; ++i) {
+        const ExpandedBlock& block = blocks[i % (2 * kTogether)];
+        const std::uint32_t at = x + i / 2 * N * 128 + i % 2 * 64;
+        Warpgroup<T, N>::Multiply(dot[i - first], block.first, SharedOperand(at), false);
+        Warpgroup<T, N>::Multiply(dot[i - first], block.second, SharedOperand(at + 32), true);
+      }
+      CommitProducts();
+      if (first + kTogether < 4) {
+        expand(first + kTogether);
+      } else {
+        reader.Next();
+        if (step + 1 < steps) {
+          reader.Wait();
+          expand(0);
+        }
+      }
+      WaitProducts<0>();
+#pragma unroll
+      for (int i = first; i < first + kTogether; ++i) AddScaled<N>(sum, dot[i - first], blocks[i % (2 * kTogether)]);
+    }
+    reader.Release(stage, lane);
+  }
+}
+
+#endif
+
+}  // namespace assay

@@ -1,0 +1,218 @@
+// The ring in shared memory through which a streamed product (gemm_stream.cu) takes weights and activations: what a
+// block does in which order, what a stage holds, who copies it, and how it is read.
+#pragma once
+
+#include <algorithm>
+
+#include "engine/ops/kernels/skinny.cuh"
+#include "engine/ops/kernels/warpgroup.cuh"
+
+namespace assay {
+
+// How the steps of all tiles are cut.
+struct StreamCut {
+  int steps = 0;  // of a tile
+  int tiles = 0;  // of 128 weight rows
+  __host__ __device__ std::int64_t total() const { return std::int64_t{steps} * tiles; }
+  __host__ __device__ std::int64_t begin(int block, int blocks) const { return total() * block / blocks; }
+  // The block that has step `at`.
+  __host__ __device__ int owner(std::int64_t at, int blocks) const {
+    return static_cast<int>(((at + 1) * blocks - 1) / total());
+  }
+};
+
+// Steps [step, step + steps) of one tile.
+struct StreamSegment {
+  std::int64_t matrix = 0;  // the expert's
+  int tile = 0, step = 0, steps = 0;
+  int first = 0, count = 0;  // activation rows, or places in the list of assignments
+};
+
+inline constexpr int kTileRows = 128;
+inline constexpr int kGroupThreads = 128;  // a warpgroup
+inline constexpr int kThreads = 3 * kGroupThreads;
+inline constexpr int kCopyRegisters = 88, kMultiplyRegisters = 208;  // of a thread; all threads share 65536
+inline constexpr int kMostStages = 8;
+inline constexpr int kRingBytes = 208 * 1024;
+
+// What one step along k holds.
+template <class Format, int N>
+struct Stage {
+  static constexpr int kColumns = Format::kScaled ? 128 : 64;
+  static constexpr int kRowBytes = kColumns / (32 * Format::kBlocks) * kGroupBytes;  // of a weight row
+  static constexpr int kWeights = kTileRows * kRowBytes;
+  static constexpr int kScales = Format::kScaled ? kTileRows * 8 : 0;  // four fp16 a row
+  static constexpr int kActivations = N * 2 * kColumns;                // [k / 64][N][128 bytes]
+  static constexpr int kScalesAt = kWeights + kActivations;            // after both, which begin on 1024
+  static constexpr int kBytes = (kScalesAt + kScales + 1023) / 1024 * 1024;
+  static constexpr int kCount = std::min(kMostStages, kRingBytes / kBytes);
+  static_assert(kWeights % 1024 == 0 && kActivations % 1024 == 0 && kCount >= 3);
+};
+
+#ifdef ASSAY_WARPGROUP
+
+// The segments of a block, which all its warps walk alike: of a product of all rows its share of the steps, of experts
+// every tile of weight rows with every tile of assignments, whole, in turn with the other blocks.
+template <bool kGrouped>
+struct Walk {
+  const Product& p;
+  const StreamCut& cut;
+  const ExpertTiles& tiles;
+  std::int64_t at, end;
+
+  __device__ Walk(const Product& product, const StreamCut& steps, const ExpertTiles& assignments)
+      : p(product), cut(steps), tiles(assignments) {
+    const int block = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
+    at = kGrouped ? block : cut.begin(block, blocks);
+    end = kGrouped ? std::int64_t{cut.tiles} * tiles.max_tiles : cut.begin(block + 1, blocks);
+  }
+  __device__ __forceinline__ bool Next(StreamSegment& segment) {
+    if constexpr (kGrouped) {
+      for (; at < end; at += gridDim.x) {
+        const std::int32_t* own = tiles.tiles + 3 * (at / cut.tiles);
+        if (own[2] == 0) continue;
+        segment = {own[0], static_cast<int>(at % cut.tiles), 0, cut.steps, own[1], own[2]};
+        at += gridDim.x;
+        return true;
+      }
+      return false;
+    } else {
+      if (at >= end) return false;
+      const std::int64_t tile = at / cut.steps, tile_end = min(end, (tile + 1) * cut.steps);
+      segment = {
+          0,     static_cast<int>(tile), static_cast<int>(at - tile * cut.steps), static_cast<int>(tile_end - at), 0,
+          p.rows};
+      at = tile_end;
+      return true;
+    }
+  }
+  // Of the result: the i-th of the segment.
+  __device__ __forceinline__ int Row(const StreamSegment& segment, int i) const {
+    return kGrouped ? tiles.list[segment.first + i] : i;
+  }
+};
+
+// Row of the stored matrices that row r of a tile shows: rows 8 to 15 of each 16 are the partners of 0 to 7.
+__device__ __forceinline__ std::int64_t WeightRow(const Product& p, const StreamSegment& segment, int r) {
+  const TileRows rows = RowsOfTile(p, std::int64_t{segment.tile} * (kTileRows / 16) + r / 16, r % 8);
+  return segment.matrix * p.w.rows + (r % 16 < 8 ? rows.load_a : rows.load_b);
+}
+
+// Two warps copy weights and scales.
+template <class Format, int N, bool kGrouped>
+__device__ void CopyWeights(Walk<kGrouped> walk, std::uint32_t ring, std::uint32_t full, std::uint32_t empty,
+                            int thread) {
+  using S = Stage<Format, N>;
+  const Product& p = walk.p;
+  constexpr int kChunks = S::kRowBytes / 16, kRows = 64 / kChunks, kTurns = kTileRows / kRows;
+  const int chunk = thread % kChunks, row = thread / kChunks;
+  const std::int64_t row_bytes = p.w.row_bytes, scales_row = p.w.stride / 32;
+  const auto* data = static_cast<const uint4*>(p.w.data);
+  std::uint32_t from[kTurns];  // 16-byte vectors from `data` to a row
+  const __half* scales[2] = {};
+  int stage = 0;
+  std::uint32_t phase = 1;
+  StreamSegment segment;
+  while (walk.Next(segment)) {
+#pragma unroll
+    for (int i = 0; i < kTurns; ++i)
+      from[i] = static_cast<std::uint32_t>(WeightRow(p, segment, row + i * kRows) * (row_bytes / 16));
+    if constexpr (Format::kScaled) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i)
+        scales[i] = static_cast<const __half*>(p.w.scales) + WeightRow(p, segment, thread + 64 * i) * scales_row;
+    }
+    for (int step = segment.step; step < segment.step + segment.steps; ++step) {
+      WaitBarrier(empty + 8 * stage, phase);
+      const std::uint32_t to = ring + stage * S::kBytes;
+      const int vector = step * (S::kRowBytes / 16) + chunk;
+      const bool present = vector < row_bytes / 16;
+#pragma unroll
+      for (int i = 0; i < kTurns; ++i) {
+        const int r = row + i * kRows;
+        // Plain: rows of 128 bytes. Quantised: [group][row][64 bytes]. Swizzled so that what a warp reads at once lies
+        // in different banks.
+        const std::uint32_t place = Format::kScaled
+                                        ? (chunk / 4) * kTileRows * 64 + r * 64 + ((chunk % 4) ^ (r / 2 % 4)) * 16
+                                        : r * 128 + (chunk ^ (r % 8)) * 16;
+        CopyAsync<16>(to + place, data + from[i] + (present ? vector : 0), present);
+      }
+      if constexpr (Format::kScaled) {
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+#pragma unroll
+          for (int h = 0; h < 2; ++h) {
+            const int first = 4 * step + 2 * h;  // rows of scales begin on four bytes
+            const bool here = first < scales_row;
+            CopyAsync<4>(to + S::kScalesAt + (thread + 64 * i) * 8 + 4 * h, scales[i] + (here ? first : 0), here);
+          }
+        }
+      }
+      ArriveAfterCopies(full + 8 * stage);
+      if (++stage == S::kCount) stage = 0, phase ^= 1;
+    }
+  }
+}
+
+// Two warps copy activations.
+template <class Format, class T, int N, bool kGrouped>
+__device__ void CopyActivations(Walk<kGrouped> walk, std::uint32_t ring, std::uint32_t full, std::uint32_t empty,
+                                int thread) {
+  using S = Stage<Format, N>;
+  const Product& p = walk.p;
+  const int chunk = thread % 8, row = thread / 8, cols = static_cast<int>(p.w.cols);
+  const auto* x = static_cast<const uint4*>(p.x);
+  const std::uint32_t place = row * 128 + (chunk ^ row) * 16;
+  std::uint32_t from[N / 8];  // 16-byte vectors from x to rows row, row + 8, ... of the segment
+  int stage = 0;
+  std::uint32_t phase = 1;
+  StreamSegment segment;
+  while (walk.Next(segment)) {
+    const int rows = (segment.count - row + 7) / 8;  // that this thread copies
+#pragma unroll
+    for (int i = 0; i < N / 8; ++i) {
+      const int r = i < rows ? walk.Row(segment, row + 8 * i) : 0;
+      from[i] = static_cast<std::uint32_t>(kGrouped ? r / p.x_share : r) * static_cast<std::uint32_t>(cols / 8);
+    }
+    for (int step = segment.step; step < segment.step + segment.steps; ++step) {
+      WaitBarrier(empty + 8 * stage, phase);
+      const std::uint32_t to = ring + stage * S::kBytes + S::kWeights + place;
+#pragma unroll
+      for (int half = 0; half < S::kColumns / 64; ++half) {
+        const int k = step * S::kColumns + 64 * half + 8 * chunk, present = k < cols ? rows : 0;
+        const uint4* column = x + (k < cols ? k / 8 : 0);
+#pragma unroll
+        for (int i = 0; i < N / 8; ++i) CopyAsync<16>(to + half * N * 128 + i * 1024, column + from[i], i < present);
+      }
+      ArriveAfterCopies(full + 8 * stage);
+      if (++stage == S::kCount) stage = 0, phase ^= 1;
+    }
+  }
+}
+
+// Where a warpgroup reads the ring.
+template <class Format, int N>
+struct RingReader {
+  const unsigned char* data;  // of the ring
+  std::uint32_t ring, full, empty;
+  int stage = 0;
+  std::uint32_t phase = 0;
+
+  __device__ __forceinline__ void Wait() const {
+    WaitBarrier(full + 8 * stage, phase);
+    FenceShared();
+  }
+  __device__ __forceinline__ void Next() {
+    if (++stage == Stage<Format, N>::kCount) stage = 0, phase ^= 1;
+  }
+  __device__ __forceinline__ void Release(int s, int lane) const {
+    __syncwarp();
+    if (lane == 0) Arrive(empty + 8 * s);
+  }
+  __device__ __forceinline__ std::uint32_t weights(int s) const { return ring + s * Stage<Format, N>::kBytes; }
+  __device__ __forceinline__ std::uint32_t activations(int s) const { return weights(s) + Stage<Format, N>::kWeights; }
+};
+
+#endif
+
+}  // namespace assay
