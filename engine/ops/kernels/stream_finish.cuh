@@ -1,5 +1,5 @@
-// What becomes of the sums of a streamed product (gemm_stream.cu): the epilogue of a tile that a block has whole, and of
-// one that several blocks share.
+// What becomes of the sums of a streamed product (gemm_stream.cu): the epilogue of a tile that a block has whole, and
+// of one that several blocks share.
 #pragma once
 
 #include "engine/ops/kernels/epilogue.cuh"

@@ -1,7 +1,7 @@
 // The sums of a streamed product (gemm_stream.cu): a warpgroup multiplies 64 weight rows by all activation rows of a
-// stage. Plain weights are multiplied from shared memory. Quantised ones are expanded in registers to integers, which are
-// exact, and each block's float32 sum is scaled, as in LaunchSkinny. There a lane takes eight consecutive columns of a
-// block; here, where the activations keep their order, lane t takes columns 2 t and 2 t + 1 of each eight.
+// stage. Plain weights are multiplied from shared memory. Quantised ones are expanded in registers to integers, which
+// are exact, and each block's float32 sum is scaled, as in LaunchSkinny. There a lane takes eight consecutive columns
+// of a block; here, where the activations keep their order, lane t takes columns 2 t and 2 t + 1 of each eight.
 #pragma once
 
 #include "engine/ops/kernels/stream_ring.cuh"
