@@ -139,6 +139,18 @@ TEST(ReadGolden, ReadsLogitsJson) {
   EXPECT_EQ(trace.sequences[0].Logits(0, 2)[1], -1.5f);
 }
 
+TEST(ReadGolden, RowsAreLogProbabilitiesWhenEachOfThemSumsToOne) {
+  const ScratchFolder folder;
+  const auto read = [&](const std::string& first, const std::string& last) {
+    const std::string text = R"({"ids": [1, 0], "logits": [[)" + first + "], [" + last + "]]}";
+    return ReadGolden(folder.Put("x.logits.json", text)).log_probabilities;
+  };
+  const std::string even = "-0.693147, -0.693147", odd = "-1.386294, -0.287682", logits = "0.25, -1.5";
+  EXPECT_TRUE(read(even, odd));
+  EXPECT_FALSE(read(logits, even));
+  EXPECT_FALSE(read(odd, logits));
+}
+
 TEST(ReadGolden, RefusesBadJson) {
   const ScratchFolder folder;
   for (const char* text :
