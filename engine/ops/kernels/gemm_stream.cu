@@ -24,6 +24,8 @@ __device__ void MultiplySteps(const Walk<kGrouped>& walk, const SplitSums& split
   const int group = thread / kGroupThreads;
   const Multiplier<T, N, kGrouped> multiplier{walk, results[group], group, thread % kGroupThreads};
   const auto shared = [&](const StreamSegment& segment) { return !kGrouped && segment.steps < walk.cut.steps; };
+  // In thread 0: of the shared tile that the block begins in, and of the one it ends in.
+  typename SharedTile<N>::Shares shares[2] = {};
   StreamSegment segment;
   for (Walk<kGrouped> steps = walk; steps.Next(segment);) {
     float sum[N / 2];
@@ -33,14 +35,18 @@ __device__ void MultiplySteps(const Walk<kGrouped>& walk, const SplitSums& split
       MultiplyExpanded<Format, T, N>(sum, reader, segment.steps, thread);
     else
       MultiplyPlain<Format, T, N>(sum, reader, segment.steps, thread);
-    if (shared(segment))
-      SharedTile<N>(walk.cut, split, segment.tile, thread).Leave(sum, split.fault, thread);
-    else
+    if (!shared(segment)) {
       multiplier.Finish(segment, sum);
+      continue;
+    }
+    const auto own = SharedTile<N>(walk.cut, split, segment.tile, thread).Leave(sum, split.fault, thread);
+    (segment.step > 0 ? shares[0] : shares[1]) = own;
   }
   if constexpr (!kGrouped) {
     for (Walk<kGrouped> tiles = walk; tiles.Next(segment);)
-      if (shared(segment)) SharedTile<N>(walk.cut, split, segment.tile, thread).Finish(multiplier, segment, thread);
+      if (shared(segment))
+        SharedTile<N>(walk.cut, split, segment.tile, thread)
+            .Finish(multiplier, segment, segment.step > 0 ? shares[0] : shares[1], segment.step > 0 ? 0 : 1, thread);
   }
 }
 #endif

@@ -112,11 +112,11 @@ __device__ __forceinline__ void MultiplyGroup(float (&acc)[MT][NT][4], const Wei
   }
 }
 
-// Adds 1 to a counter and returns what it was. What the block has written before a barrier that precedes the call is
-// seen by whoever counts later, and what earlier ones wrote by the block behind a barrier that follows.
-__device__ __forceinline__ std::uint32_t CountArrival(std::uint32_t* counter) {
+// Adds to a counter and returns what it was. What the block has written before a barrier that precedes the call is seen
+// by whoever counts later, and what earlier ones wrote by the block behind a barrier that follows.
+__device__ __forceinline__ std::uint32_t Count(std::uint32_t* counter, std::uint32_t more) {
   std::uint32_t before;
-  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], %2;" : "=r"(before) : "l"(counter), "r"(more) : "memory");
   return before;
 }
 
@@ -130,7 +130,7 @@ __device__ __forceinline__ bool ReduceSplits(float4& v, const SplitSums& split, 
   __syncthreads();
   __shared__ bool last;
   if (item == 0) {
-    const std::uint32_t before = CountArrival(split.semaphores + tile);
+    const std::uint32_t before = Count(split.semaphores + tile, 1);
     last = before == static_cast<std::uint32_t>(splits - 1);
     // A counter that did not begin at zero: the sum was taken too early. What this leaves behind, Logits looks for.
     if (before >= static_cast<std::uint32_t>(splits)) Report(split.fault, KernelFault::kArrivals, before, splits - 1);

@@ -91,17 +91,22 @@ struct Multiplier {
   }
 };
 
-// A tile that several blocks share. Each leaves its sums in workspace; when it has done all its steps, it waits for the
-// others, adds the sums of all in the order of k for its share of the activation rows and finishes these. Blocks wait
-// only behind their last step, and for neighbours alone, which begin in their order: none waits for one that cannot go
-// on.
+// A tile that several blocks share. Each leaves its sums in workspace. Behind its last step it waits until all have,
+// adds the sums for its share of the activation rows in the order of k and finishes these. Where some of the blocks
+// cannot begin while it waits (other programs may hold multiprocessors), it gives up after a while; the last to leave
+// sums sees that and finishes all shares, so that no block needs another to go on.
 template <int N>
 struct SharedTile {
   static constexpr int kColumns = N / 8;  // items of a thread
   static constexpr int kPitch = 2 * kGroupThreads;
   int self, parts;          // which of so many blocks
   float4 *sums, *of_first;  // of part i at sums + 2 * i * kColumns * kPitch, but of the first at `of_first`
+  // Counts blocks that have left their sums, that are done with the counter, and that gave up; zero between kernels.
   std::uint32_t* counter;
+  static constexpr int kBits = 10;  // of a count
+  static constexpr std::uint32_t kLeft = 1, kDone = kLeft << kBits, kGaveUp = kDone << kBits, kMask = kDone - 1;
+  static constexpr long long kPatience = 1 << 18;  // cycles
+  enum class Shares { kNone, kOwn, kAll };
 
   __device__ SharedTile(const StreamCut& cut, const SplitSums& split, int tile, int thread) {
     const int blocks = static_cast<int>(gridDim.x);
@@ -118,29 +123,52 @@ struct SharedTile {
     return i == 0 ? of_first : sums + std::int64_t{2} * i * kColumns * kPitch;
   }
 
-  __device__ __forceinline__ void Leave(const float (&sum)[N / 2], std::uint64_t* fault, int thread) const {
+  // In thread 0: which shares the block will have to finish.
+  __device__ __forceinline__ Shares Leave(const float (&sum)[N / 2], std::uint64_t* fault, int thread) const {
     float4* own = part(self);
 #pragma unroll
     for (int j = 0; j < kColumns; ++j)
       __stcg(own + j * kPitch, make_float4(sum[4 * j], sum[4 * j + 1], sum[4 * j + 2], sum[4 * j + 3]));
     SyncMultipliers();
-    if (thread != 0) return;
-    const std::uint32_t before = CountArrival(counter);
-    if (before >= static_cast<std::uint32_t>(parts)) Report(fault, KernelFault::kArrivals, before, parts - 1);
+    if (thread != 0) return Shares::kOwn;
+    const std::uint32_t seen = Count(counter, kLeft), before = seen & kMask,
+                        others = static_cast<std::uint32_t>(parts - 1);
+    if (before > others) Report(fault, KernelFault::kArrivals, before, others);
+    return before == others && seen >> (2 * kBits) > 0 ? Shares::kAll : Shares::kOwn;
+  }
+
+  // Thread 0: waits until all sums are there; false when that takes too long. Who is done last sets the counter back.
+  __device__ __forceinline__ bool Wait() const {
+    const auto complete = [&](std::uint32_t seen) { return (seen & kMask) >= static_cast<std::uint32_t>(parts); };
+    const long long begin = clock64();
+    std::uint32_t seen = 0;
+    do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(counter) : "memory");
+    while (!complete(seen) && clock64() - begin < kPatience);
+    // Sums that came in the meantime count: then the last has not seen this block give up.
+    seen = Count(counter, complete(seen) ? kDone : kDone + kGaveUp);
+    if ((seen >> kBits & kMask) == static_cast<std::uint32_t>(parts - 1)) *counter = 0;
+    return complete(seen);
+  }
+
+  // `shares`: in thread 0, what Leave returned; `slot`: of the tiles of a block, which differ in it.
+  template <class T, bool kGrouped>
+  __device__ __forceinline__ void Finish(const Multiplier<T, N, kGrouped>& multiplier, const StreamSegment& segment,
+                                         Shares shares, int slot, int thread) const {
+    __shared__ Shares due[2];
+    if (thread == 0) due[slot] = Wait() ? shares : Shares::kNone;
+    SyncMultipliers();
+    if (due[slot] == Shares::kOwn) FinishShare(multiplier, segment, self);
+    if (due[slot] != Shares::kAll) return;
+    for (int share = 0; share < parts; ++share) FinishShare(multiplier, segment, share);
   }
 
   template <class T, bool kGrouped>
-  __device__ __forceinline__ void Finish(const Multiplier<T, N, kGrouped>& multiplier, const StreamSegment& segment,
-                                         int thread) const {
-    if (thread == 0) {
-      for (std::uint32_t seen = 0; seen < static_cast<std::uint32_t>(parts);)
-        asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(counter) : "memory");
-    }
-    SyncMultipliers();
+  __device__ void FinishShare(const Multiplier<T, N, kGrouped>& multiplier, const StreamSegment& segment,
+                              int share) const {
     constexpr int kTogether = 4, kAtOnce = GroupResults<N>::kRows / 8;  // parts and items whose loads overlap
-    const int end = (self + 1) * kColumns / parts;
+    const int end = (share + 1) * kColumns / parts;
 #pragma unroll 1
-    for (int j = self * kColumns / parts; j < end && 8 * j < segment.count; j += kAtOnce) {
+    for (int j = share * kColumns / parts; j < end && 8 * j < segment.count; j += kAtOnce) {
       float4 total[kAtOnce] = {};
 #pragma unroll 1
       for (int i = 0; i < parts; i += kTogether) {
@@ -162,8 +190,6 @@ struct SharedTile {
       for (int c = 0; c < kAtOnce; ++c) multiplier.results.Put(c, total[c], multiplier.thread);
       multiplier.Apply(segment, 8 * j, min(8 * min(end - j, kAtOnce), segment.count - 8 * j));
     }
-    // Who leaves last sets the counter back: no one reads it any more.
-    if (thread == 0 && CountArrival(counter) == static_cast<std::uint32_t>(2 * parts - 1)) *counter = 0;
   }
 };
 
