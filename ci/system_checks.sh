@@ -21,9 +21,11 @@ print(*sorted(f"{s}:{status}={n}" for (s, status), n in found.items() if status 
 }
 
 # It speaks the protocol, and so does what stands between.
-expect 0 '39 checks passed, 0 failed' system-check --system "$serve"
+expect 0 '40 checks passed, 0 failed' system-check --system "$serve"
 expect 1 'SIGSEGV' system-check --system "$(broken crash --after 9)"
 expect 1 '10737418240 bytes' system-check --system "$(broken huge --after 9)"
+expect 1 'shared rows that end after 0 bytes' system-check --system "$(broken unwritten --after 9)"
+expect 1 'for which it was given no memory' system-check --system "$(broken unwritten --after 0)"
 
 # Bit for bit what it is in process: every case has the same judgements, a float at a time.
 suites=(--suite Golden,Prefill,Decode,BatchedDecode,Schedule,Invariance,KnownAnswers --dtype fp32,bf16)
@@ -85,6 +87,9 @@ garbage|what is no JSON object: \x00\xff}{
 half|bytes before the end of a message
 wrong-count|answered step with 9 rows, 8 were asked for
 huge|announced 10737418240 bytes behind its answer to step
+unwritten|answered step with shared rows that end after 0 bytes, expected
+half-shared|answered step with shared rows that end after
+stale-shared|they were not written for this answer
 EOF
 pgrep -f "$work/once" >/dev/null && bad 'a process of a system is left over'
 

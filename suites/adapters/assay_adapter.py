@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import sys
 import time
 
@@ -94,9 +95,11 @@ class Server:
         self.system = system
         self.limits = None
         self.lengths = {}
+        self.shared = None
 
     def hello(self, request):
         s = self.system
+        self.shared = request.get("shared_rows")
         return {"protocol": PROTOCOL, "name": s.name, "version": s.version, "commit": s.commit, "build": s.build,
                 "device": s.device, "precisions": s.precisions, "capabilities": s.capabilities, "claims": s.claims}
 
@@ -266,6 +269,13 @@ def payload(answer, rows):
     return capped + raw
 
 
+def share(descriptor, parts, stamp):
+    """Writes the parts into the memory that is shared, and the id of the request behind them."""
+    at = 0
+    for part in [*parts, struct.pack("<q", stamp)]:
+        at += os.pwrite(descriptor, part, at)
+
+
 class Stream:
     """The socket at descriptor 3."""
 
@@ -306,5 +316,8 @@ def serve(system):
     while (request := stream.read()) is not None:
         answer, rows = handle(server, request)
         parts = payload(answer, rows)
+        if parts and server.shared is not None:
+            share(server.shared, parts, request["id"])
+            answer["shared"], parts = True, []
         stream.write({"id": request.get("id") if isinstance(request, dict) else None, **answer}, parts)
     os._exit(0)  # libraries may have threads that wait
