@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,12 +22,14 @@
 namespace assay {
 namespace {
 
+using Clock = std::chrono::steady_clock;
 constexpr double kMostSeconds = 1e-3;  // that the protocol may cost a step
 constexpr bool kMeasured = !ASSAY_ADDRESS_SANITIZER && !ASSAY_THREAD_SANITIZER;
-constexpr int kVocab = 262144, kSessions = 8, kSteps = 30, kRounds = kMeasured ? 20 : 1;
+constexpr int kVocab = 262144, kSessions = 8, kSteps = 30;
+constexpr std::chrono::seconds kLongest{kMeasured ? 6 : 0};
 constexpr const char* kConfig =
     R"({{"model_type": "{}", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-  "num_key_value_heads": 1, "head_dim": 8, "intermediate_size": 16, "vocab_size": 262144, "max_position_embeddings": 2048,
+  "num_key_value_heads": 1, "head_dim": 8, "intermediate_size": 16, "vocab_size": 262144, "max_position_embeddings": 8192,
   "tie_word_embeddings": true, "query_pre_attn_scalar": 8, "sliding_window": 64, "layer_types": ["full_attention"]
   {}}})";
 
@@ -48,7 +52,7 @@ void WriteModel(const ScratchFolder& folder, const std::string& config) {
 class Player {
  public:
   Player(Workbench& bench, const Target& target)
-      : system_(bench.Open(target, {.max_sessions = kSessions, .capacity = 1024, .max_chunk = 8, .max_rows = 16})) {
+      : system_(bench.Open(target, {.max_sessions = kSessions, .capacity = 8192, .max_chunk = 8, .max_rows = 16})) {
     for (int i = 0; i < kSessions; ++i) sessions_.push_back(system_->OpenWith(RandomTokens(0, i, 5, kVocab)));
   }
 
@@ -64,9 +68,9 @@ class Player {
   StepResult Step(const Tokens& tokens) {
     std::vector<Feed> feeds;
     for (int i = 0; i < kSessions; ++i) feeds.push_back({sessions_[i], std::span(tokens).subspan(i, 1)});
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = Clock::now();
     StepResult result = system_->Step(feeds);
-    least_ = std::min(least_, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    least_ = std::min(least_, std::chrono::duration<double>(Clock::now() - start).count());
     return result;
   }
 
@@ -74,6 +78,15 @@ class Player {
   std::vector<SessionId> sessions_;
   double least_ = 1e9;
 };
+
+// What runs now, this thread among it.
+int Running() {
+  std::ifstream in("/proc/loadavg");
+  std::string one, five, fifteen;
+  int running = 0;
+  in >> one >> five >> fifteen >> running;
+  return running;
+}
 
 // Rounds of steps in process and of the same through the protocol, until the least of each say what is to be shown or
 // there were enough: other processes make steps longer, never shorter.
@@ -85,18 +98,23 @@ void Measure(const std::string& config) {
   target.model = folder.path();
   Workbench own, served(std::make_unique<ProcessProvider>(SystemCommand{fmt::format("'{}' serve", ASSAY_PROGRAM)}));
   Player in_process(own, target), through(served, target);
-  double cost = 1;  // seconds
-  for (int round = 0; round < kRounds && cost > kMostSeconds; ++round) {
+  const auto until = Clock::now() + kLongest;
+  double cost = 0;  // seconds
+  int round = 0, busy = 0;
+  do {
+    busy += Running() > 1;
     const StepResult expected = in_process.Round(round), found = through.Round(round);
     ASSERT_EQ(found.raw.size(), std::size_t{kVocab} * kSessions);
     ASSERT_TRUE(expected.raw == found.raw && expected.capped == found.capped && expected.best == found.best);
     cost = through.least() - in_process.least();
-  }
+    ++round;
+  } while (cost > kMostSeconds && Clock::now() < until);
   fmt::print("a step of {} sessions, {} logits each: {:.2f} ms in process, {:.2f} ms through the protocol\n", kSessions,
              kVocab, 1e3 * in_process.least(), 1e3 * through.least());
-  if (kMeasured) {
-    EXPECT_LE(cost, kMostSeconds);
-  }
+  if (!kMeasured || cost <= kMostSeconds) return;
+  if (2 * busy > round) GTEST_SKIP() << "others ran on this machine in " << busy << " of " << round << " rounds";
+  ADD_FAILURE() << "the protocol costs " << 1e3 * cost << " ms a step, at most " << 1e3 * kMostSeconds
+                << " are allowed";
 }
 
 TEST(ProtocolCost, OfAStepWithEightRowsOfALargeVocabulary) { Measure(fmt::format(kConfig, "llama", "")); }
