@@ -108,6 +108,14 @@ expect 0 'PASS: 1 of 1 rows timed' bench --model hf-tiny/llama3 --dtype fp32 --n
 "$assay" validate --require-pass bench.json >/dev/null || bad 'the report of a timed system does not hold'
 grep -q 'by the clock of assay engine' bench.json || bad 'a row does not say whose clock it was'
 
+expect 0 'rows compared' fuzz --seconds 2 --system "$serve"
+schedule=(fuzz --model hf-tiny/llama3 --schedule 'sessions=2 capacity=9 chunk=4 rows=16; open a; open b; step a3 b2; fork a c; back a1; step a1 b1; decode a b*2')
+expect 0 'PASS: sessions=2' "${schedule[@]}" --system "$serve"
+expect 1 'is WRONG' "${schedule[@]}" --system "$(broken swapped --after 0)"
+expect 1 'was killed by signal 11 (SIGSEGV)' "${schedule[@]}" --system "$(broken crash --after 0)"
+expect 2 'faults are planted inside the engine of this tree' mutate --system "$serve"
+expect 2 'excludes' fuzz --fault fork-is-empty --system "$serve"
+
 # What is no system.
 expect 2 'ended with code 127' run "${model[@]}" --system /nowhere/at/all
 expect 2 'hello' run "${model[@]}" --system 'exec 3<&-; sleep 9'
