@@ -88,6 +88,17 @@ def best(row):
     return max(range(len(values)), key=values.__getitem__)
 
 
+def by_length(feeds, together):
+    """The rows of a step of an engine that feeds as many tokens to each session of a call: together(some feeds) runs them
+    and returns their logits, [feed][token]."""
+    rows = [None] * len(feeds)
+    for count in sorted({len(feed["tokens"]) for feed in feeds}):
+        group = [i for i, feed in enumerate(feeds) if len(feed["tokens"]) == count]
+        for i, logits in zip(group, together([feeds[i] for i in group])):
+            rows[i] = {"none": [], "last": logits[-1:], "all": logits}[feeds[i]["want"]]
+    return [row for some in rows for row in some]
+
+
 class Server:
     """Checks requests, so that a System need not, and keeps lengths to say where rows stand."""
 
