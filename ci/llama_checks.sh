@@ -24,7 +24,8 @@ judged() {
   [ -z "$out" ] || { cp "$1.json" "$out/" && gzip -f "$out/$1.json"; }
 }
 
-expect 0 '39 checks passed, 0 failed' system-check --system "$adapter" --model gguf-tiny/gemma3
+expect 0 '40 checks passed, 0 failed' system-check --system "$adapter" --model gguf-tiny/gemma3
+expect 0 'rows compared' fuzz --seconds 5 --model gguf-tiny/gemma3 --system "$adapter"
 judged llama-gguf-tiny 'gguf-tiny/*' $suites ''
 for model in gemma4-nano qwen3-nano; do
   python3 "$root/suites/adapters/to_gguf.py" "$root/suites/fixtures/models/$model" $model.gguf --goldens || bad "$model: no GGUF"

@@ -21,9 +21,11 @@ print(*sorted(f"{s}:{status}={n}" for (s, status), n in found.items() if status 
 }
 
 # It speaks the protocol, and so does what stands between.
-expect 0 '39 checks passed, 0 failed' system-check --system "$serve"
+expect 0 '40 checks passed, 0 failed' system-check --system "$serve"
 expect 1 'SIGSEGV' system-check --system "$(broken crash --after 9)"
 expect 1 '10737418240 bytes' system-check --system "$(broken huge --after 9)"
+expect 1 'shared rows that end after 0 bytes' system-check --system "$(broken unwritten --after 9)"
+expect 1 'for which it was given no memory' system-check --system "$(broken unwritten --after 0)"
 
 # Bit for bit what it is in process: every case has the same judgements, a float at a time.
 suites=(--suite Golden,Prefill,Decode,BatchedDecode,Schedule,Invariance,KnownAnswers --dtype fp32,bf16)
@@ -85,6 +87,9 @@ garbage|what is no JSON object: \x00\xff}{
 half|bytes before the end of a message
 wrong-count|answered step with 9 rows, 8 were asked for
 huge|announced 10737418240 bytes behind its answer to step
+unwritten|answered step with shared rows that end after 0 bytes, expected
+half-shared|answered step with shared rows that end after
+stale-shared|they were not written for this answer
 EOF
 pgrep -f "$work/once" >/dev/null && bad 'a process of a system is left over'
 
@@ -102,6 +107,14 @@ expect 0 'PASS: 1 of 1 rows timed' bench --model hf-tiny/llama3 --dtype fp32 --n
   --report bench.json
 "$assay" validate --require-pass bench.json >/dev/null || bad 'the report of a timed system does not hold'
 grep -q 'by the clock of assay engine' bench.json || bad 'a row does not say whose clock it was'
+
+expect 0 'rows compared' fuzz --seconds 2 --system "$serve"
+schedule=(fuzz --model hf-tiny/llama3 --schedule 'sessions=2 capacity=9 chunk=4 rows=16; open a; open b; step a3 b2; fork a c; back a1; step a1 b1; decode a b*2')
+expect 0 'PASS: sessions=2' "${schedule[@]}" --system "$serve"
+expect 1 'is WRONG' "${schedule[@]}" --system "$(broken swapped --after 0)"
+expect 1 'was killed by signal 11 (SIGSEGV)' "${schedule[@]}" --system "$(broken crash --after 0)"
+expect 2 'faults are planted inside the engine of this tree' mutate --system "$serve"
+expect 2 'excludes' fuzz --fault fork-is-empty --system "$serve"
 
 # What is no system.
 expect 2 'ended with code 127' run "${model[@]}" --system /nowhere/at/all

@@ -342,6 +342,7 @@ void CommandLine::AddMutate() {
   mutate->add_flag("--all-suites", mutate_.all, "run every suite, and say in the report which turned red");
   mutate->add_option("--shard", mutate_.shard, "I/N: one of N shares of the faults");
   AddControl(mutate, &mutate_.control);
+  AddSystem(mutate, &mutate_.system);
   mutate->add_option("--report", mutate_.report, "file to write");
   AddExports(mutate, &mutate_.exports);
   mutate->callback([this] { code_ = MutateCommand(mutate_, invocation_); });
@@ -361,7 +362,9 @@ void CommandLine::AddFuzz() {
   fuzz->add_option("--seed", fuzz_.seed, "the first schedule's")->capture_default_str()->check(Seed);
   fuzz->add_option("--model", fuzz_.model, "a small model; default: random ones, random-0, random-1, ...");
   fuzz->add_option("--schedule", fuzz_.schedule, "play this one alone");
-  fuzz->add_option("--fault", fuzz_.fault, "plant a fault of the catalogue");
+  CLI::Option* fault = fuzz->add_option("--fault", fuzz_.fault, "plant a fault of the catalogue");
+  AddSystem(fuzz, &fuzz_.system);
+  fault->excludes("--system");
   fuzz->add_option("--device", fuzz_.device, "where the engine runs")->capture_default_str()->check(DeviceName);
   fuzz->add_option("--dtype", fuzz_.dtype, "mode of the engine")
       ->capture_default_str()

@@ -167,6 +167,7 @@ struct MutateArguments {
   bool all = false;  // run every suite under each fault
   ExportArguments exports;
   RunControl control;
+  SystemArguments system;  // refused: faults are planted inside
 };
 int MutateCommand(const MutateArguments& arguments, const Invocation& invocation);
 
@@ -180,6 +181,7 @@ struct FuzzArguments {
   std::string device = "host", dtype = "fp32";
   std::uint64_t seed = 0;
   double seconds = 60;
+  SystemArguments system;
 };
 int FuzzCommand(const FuzzArguments& arguments);
 

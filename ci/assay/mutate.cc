@@ -60,6 +60,10 @@ void PrintTally(const FaultTally& tally) {
 }  // namespace
 
 int MutateCommand(const MutateArguments& arguments, const Invocation& invocation) {
+  Require(
+      arguments.system.command.empty(),
+      "--system: faults are planted inside the engine of this tree; suites/adapters/broken.py is another system with "
+      "a fault, for assay run");
   int index = 0, count = 1;
   if (!arguments.shard.empty()) {
     char slash = 0, rest = 0;

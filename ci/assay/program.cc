@@ -14,6 +14,7 @@
 #include "ci/assay/commands.h"
 #include "ci/assay/terminal.h"
 #include "engine/base/check.h"
+#include "engine/base/heap.h"
 #include "reports/format/report.h"
 #include "suites/suites.h"
 
@@ -65,6 +66,7 @@ int RunProgram(int argc, char** argv, const CaseLister& list) {
   ::signal(SIGXFSZ, SIG_IGN);  // a file that may grow no further is a write that fails
   try {
     WaitPassively(argv);
+    KeepFreedMemory();
     code = CommandLine({argc, argv}, list).Run();
   } catch (...) {
     code = CodeOf(std::current_exception());

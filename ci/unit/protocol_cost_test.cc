@@ -4,9 +4,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "engine/base/heap.h"
+#include "engine/base/portable.h"
 #include "engine/base/random.h"
 #include "engine/model/tensors.h"
 #include "engine/testing/checkpoint_files.h"
@@ -18,14 +22,19 @@
 namespace assay {
 namespace {
 
-constexpr int kVocab = 262144, kSessions = 8, kSteps = 40;
+using Clock = std::chrono::steady_clock;
+constexpr double kMostSeconds = 1e-3;  // that the protocol may cost a step
+constexpr bool kMeasured = !ASSAY_ADDRESS_SANITIZER && !ASSAY_THREAD_SANITIZER;
+constexpr int kVocab = 262144, kSessions = 8, kSteps = 30;
+constexpr std::chrono::seconds kLongest{kMeasured ? 6 : 0};
 constexpr const char* kConfig =
-    R"({"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-  "num_key_value_heads": 1, "head_dim": 8, "intermediate_size": 16, "vocab_size": 262144, "max_position_embeddings": 128,
-  "tie_word_embeddings": true})";
+    R"({{"model_type": "{}", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+  "num_key_value_heads": 1, "head_dim": 8, "intermediate_size": 16, "vocab_size": 262144, "max_position_embeddings": 8192,
+  "tie_word_embeddings": true, "query_pre_attn_scalar": 8, "sliding_window": 64, "layer_types": ["full_attention"]
+  {}}})";
 
-void WriteModel(const ScratchFolder& folder) {
-  const ModelSpec spec = SpecFromHfConfig(kConfig, "config", "test");
+void WriteModel(const ScratchFolder& folder, const std::string& config) {
+  const ModelSpec spec = SpecFromHfConfig(config, "config", "test");
   std::vector<TestTensor> tensors;
   for (const TensorEntry& entry : Catalogue(spec)) {
     TestTensor tensor{"model." + HuggingFaceNames(spec, entry.key)[0], {}, {}};
@@ -35,46 +44,83 @@ void WriteModel(const ScratchFolder& folder) {
       tensor.values.push_back(static_cast<float>(i * 2654435761 % 1009) / 504.5f - 1);
     tensors.push_back(std::move(tensor));
   }
-  folder.Put("config.json", kConfig);
+  folder.Put("config.json", config);
   folder.Put("model.safetensors", SafetensorsBytes(tensors));
 }
 
-struct Played {
-  std::vector<float> last;      // logits of the last step
-  std::vector<double> seconds;  // of each step
+// Sessions of one system, stepped one token each.
+class Player {
+ public:
+  Player(Workbench& bench, const Target& target)
+      : system_(bench.Open(target, {.max_sessions = kSessions, .capacity = 8192, .max_chunk = 8, .max_rows = 16})) {
+    for (int i = 0; i < kSessions; ++i) sessions_.push_back(system_->OpenWith(RandomTokens(0, i, 5, kVocab)));
+  }
+
+  // What the last of its steps gave.
+  StepResult Round(int round) {
+    StepResult last;
+    for (int step = 0; step < kSteps; ++step) last = Step(RandomTokens(round, step, kSessions, kVocab));
+    return last;
+  }
+  double least() const { return least_; }  // seconds of a step
+
+ private:
+  StepResult Step(const Tokens& tokens) {
+    std::vector<Feed> feeds;
+    for (int i = 0; i < kSessions; ++i) feeds.push_back({sessions_[i], std::span(tokens).subspan(i, 1)});
+    const auto start = Clock::now();
+    StepResult result = system_->Step(feeds);
+    least_ = std::min(least_, std::chrono::duration<double>(Clock::now() - start).count());
+    return result;
+  }
+
+  std::unique_ptr<SystemUnderTest> system_;
+  std::vector<SessionId> sessions_;
+  double least_ = 1e9;
 };
 
-Played Play(Workbench& bench, const Target& target) {
-  const auto system = bench.Open(target, {.max_sessions = kSessions, .capacity = 64, .max_chunk = 8, .max_rows = 16});
-  std::vector<SessionId> sessions;
-  for (int i = 0; i < kSessions; ++i) sessions.push_back(system->OpenWith(RandomTokens(0, i, 5, kVocab)));
-  Played played;
-  for (int step = 0; step < kSteps; ++step) {
-    const Tokens tokens = RandomTokens(1, step, kSessions, kVocab);
-    std::vector<Feed> feeds;
-    for (int i = 0; i < kSessions; ++i) feeds.push_back({sessions[i], std::span(tokens).subspan(i, 1)});
-    const auto start = std::chrono::steady_clock::now();
-    StepResult result = system->Step(feeds);
-    played.seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    played.last = std::move(result.raw);
-  }
-  return played;
+// What runs now, this thread among it.
+int Running() {
+  std::ifstream in("/proc/loadavg");
+  std::string one, five, fifteen;
+  int running = 0;
+  in >> one >> five >> fifteen >> running;
+  return running;
 }
 
-TEST(ProtocolCost, OfAStepWithEightRowsOfALargeVocabulary) {
+// Rounds of steps in process and of the same through the protocol, until the least of each say what is to be shown or
+// there were enough: other processes make steps longer, never shorter.
+void Measure(const std::string& config) {
+  KeepFreedMemory();  // as the program does
   const ScratchFolder folder;
-  WriteModel(folder);
+  WriteModel(folder, config);
   Target target;
   target.model = folder.path();
   Workbench own, served(std::make_unique<ProcessProvider>(SystemCommand{fmt::format("'{}' serve", ASSAY_PROGRAM)}));
-  const Played in_process = Play(own, target), through = Play(served, target);
-  ASSERT_EQ(through.last.size(), std::size_t{kVocab} * kSessions);
-  EXPECT_EQ(in_process.last, through.last);
-  const auto least = [](const Played& played) {
-    return *std::min_element(played.seconds.begin(), played.seconds.end());
-  };
+  Player in_process(own, target), through(served, target);
+  const auto until = Clock::now() + kLongest;
+  double cost = 0;  // seconds
+  int round = 0, busy = 0;
+  do {
+    busy += Running() > 1;
+    const StepResult expected = in_process.Round(round), found = through.Round(round);
+    ASSERT_EQ(found.raw.size(), std::size_t{kVocab} * kSessions);
+    ASSERT_TRUE(expected.raw == found.raw && expected.capped == found.capped && expected.best == found.best);
+    cost = through.least() - in_process.least();
+    ++round;
+  } while (cost > kMostSeconds && Clock::now() < until);
   fmt::print("a step of {} sessions, {} logits each: {:.2f} ms in process, {:.2f} ms through the protocol\n", kSessions,
-             kVocab, 1e3 * least(in_process), 1e3 * least(through));
+             kVocab, 1e3 * in_process.least(), 1e3 * through.least());
+  if (!kMeasured || cost <= kMostSeconds) return;
+  if (2 * busy > round) GTEST_SKIP() << "others ran on this machine in " << busy << " of " << round << " rounds";
+  ADD_FAILURE() << "the protocol costs " << 1e3 * cost << " ms a step, at most " << 1e3 * kMostSeconds
+                << " are allowed";
+}
+
+TEST(ProtocolCost, OfAStepWithEightRowsOfALargeVocabulary) { Measure(fmt::format(kConfig, "llama", "")); }
+
+TEST(ProtocolCost, OfTheSameWithASoftcap) {
+  Measure(fmt::format(kConfig, "gemma3_text", R"(, "final_logit_softcapping": 30)"));
 }
 
 }  // namespace

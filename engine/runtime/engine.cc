@@ -64,7 +64,7 @@ struct Engine::Impl {
 
   Support CanStep(std::span<const Feed> feeds) const;
   void Upload(std::span<const Feed> feeds, StepResult& result, Rows& all, Rows& few, const std::int32_t*& index);
-  void ReadLogits(int count, StepOutputs outputs, StepResult& result);
+  void ReadLogits(int count, const StepOutputs& outputs, StepResult& result);
   // Takes one step of every size, on ops that count. Host ops take nothing for a step.
   void CountSteps();
   // A decode step of `bucket` rows whose contexts are no longer than `context_bound`.
@@ -290,27 +290,37 @@ void Engine::Impl::Upload(std::span<const Feed> feeds, StepResult& result, Rows&
   index = wanted_index.as<std::int32_t>();
 }
 
-void Engine::Impl::ReadLogits(int count, StepOutputs outputs, StepResult& result) {
+void Engine::Impl::ReadLogits(int count, const StepOutputs& outputs, StepResult& result) {
   const std::int64_t vocab = spec.vocab;
   const bool caps = spec.softcap != 0, raw = outputs.raw || (outputs.capped && !caps), capped = outputs.capped && caps;
   result.vocab = spec.vocab;
   result.best.resize(count);
-  result.raw.resize(raw ? count * vocab : 0);
-  result.capped.resize(capped ? count * vocab : 0);
+  const std::int64_t raw_count = raw ? count * vocab : 0, capped_count = capped ? count * vocab : 0;
+  float *to_raw = nullptr, *to_capped = nullptr;
+  if (outputs.place) {
+    to_capped = outputs.place(capped_count + raw_count);
+    to_raw = to_capped + capped_count;
+  } else {
+    result.raw.resize(raw_count);
+    result.capped.resize(capped_count);
+    to_raw = result.raw.data();
+    to_capped = result.capped.data();
+  }
   for (int first = 0; first < count; first += logit_rows) {
     const int some = std::min(logit_rows, count - first);
     trunk.Head(first, some, capped, true);
     std::vector<Memory::Part> parts{{result.best.data() + first, trunk.best(), some * sizeof(std::int32_t)}};
-    if (raw) parts.push_back({result.raw.data() + first * vocab, trunk.raw(), some * vocab * sizeof(float)});
-    if (capped) parts.push_back({result.capped.data() + first * vocab, trunk.capped(), some * vocab * sizeof(float)});
+    if (raw) parts.push_back({to_raw + first * vocab, trunk.raw(), some * vocab * sizeof(float)});
+    if (capped) parts.push_back({to_capped + first * vocab, trunk.capped(), some * vocab * sizeof(float)});
     ops.memory().CopyOutAll(parts);
   }
   if (count == 0) ops.Synchronize();
+  if (outputs.place) return;
   if (outputs.capped && !caps) result.capped = result.raw;
   if (!outputs.raw) result.raw.clear();
 }
 
-StepResult Engine::Step(std::span<const Feed> feeds, StepOutputs outputs) {
+StepResult Engine::Step(std::span<const Feed> feeds, const StepOutputs& outputs) {
   const Support support = impl_->CanStep(feeds);
   Require(support.ok, "{}", support.reason);
   StepResult result;
@@ -339,7 +349,7 @@ void StepResult::Append(const StepResult& later) {
 }
 
 StepResult Engine::Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want, int chunk,
-                           StepOutputs outputs) {
+                           const StepOutputs& outputs) {
   const int length = Length(session);
   const int most = chunk == 0 ? std::min(impl_->options.max_chunk, impl_->max_rows) : chunk;
   Require(most >= 1 && most <= impl_->options.max_chunk, "prefill in chunks of {}: expected 1..{}", chunk,

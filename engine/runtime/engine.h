@@ -4,7 +4,9 @@
 // whether later calls can succeed (a lost device cannot).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -46,6 +48,9 @@ struct Feed {
 // What comes back of the wanted rows beside the argmax.
 struct StepOutputs {
   bool raw = true, capped = true;
+  // Says where so many logits go, which the result then does not have: capped ones, [rows, vocab], and raw ones behind
+  // them; those asked for, and once where there is no softcap. Null: into the result.
+  std::function<float*(std::size_t count)> place{};
 };
 
 // Logits of the wanted rows, in feed order then row order.
@@ -103,12 +108,12 @@ class Engine {
   // Appends every feed's tokens in one batch and returns the wanted logits. Feeds may mix decode rows and chunks; a
   // session may appear once; a feed holds 1..max_chunk tokens. A device is waited for once or twice for each 32
   // rows of logits (the largest recorded batch, where that is more) and each 32 MiB of them.
-  StepResult Step(std::span<const Feed> feeds, StepOutputs outputs = {});
+  StepResult Step(std::span<const Feed> feeds, const StepOutputs& outputs = {});
 
   // Feeds `tokens` in chunks of at most `chunk` (0: as large as a step may be). Logits as `want` says. If it throws,
   // the length is as before.
   StepResult Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want = Want::kLast, int chunk = 0,
-                     StepOutputs outputs = {});
+                     const StepOutputs& outputs = {});
 
   // Greedy decode on the device: feeds `first[i]` to sessions[i], then `steps` - 1 times the argmax. Returns the
   // `steps` argmax tokens of each session: [session][step]. One recorded step is replayed without a host decision in

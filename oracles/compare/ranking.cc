@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -13,13 +14,33 @@
 namespace assay {
 namespace {
 
+// The largest value, or `least` where none is larger. Lanes, because a compiler keeps the order of floats: one chain of
+// comparisons would wait for each of them.
+template <class Real>
+Real Largest(std::span<const Real> values, Real least) {
+  constexpr std::size_t kLanes = 16;
+  std::array<Real, kLanes> lanes;
+  lanes.fill(least);
+  std::size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes)
+    for (std::size_t lane = 0; lane < kLanes; ++lane)
+      lanes[lane] = values[i + lane] > lanes[lane] ? values[i + lane] : lanes[lane];
+  for (; i < values.size(); ++i) lanes[0] = values[i] > lanes[0] ? values[i] : lanes[0];
+  return *std::max_element(lanes.begin(), lanes.end());
+}
+
 template <class Real>
 int LowestArgMax(std::span<const Real> logits) {
   Require(!logits.empty(), "argmax of no logits");
-  int best = -1;
-  for (std::size_t i = 0; i < logits.size(); ++i)
-    if (!std::isnan(logits[i]) && (best < 0 || logits[i] > logits[best])) best = static_cast<int>(i);
-  return std::max(best, 0);
+  constexpr std::size_t kBlock = 2048;
+  Real largest = -std::numeric_limits<Real>::infinity();
+  std::size_t block = 0;  // the first that holds it
+  for (std::size_t begin = 0; begin < logits.size(); begin += kBlock) {
+    const Real found = Largest(logits.subspan(begin, std::min(kBlock, logits.size() - begin)), largest);
+    if (found > largest) largest = found, block = begin;
+  }
+  const auto at = std::find(logits.begin() + static_cast<std::ptrdiff_t>(block), logits.end(), largest);
+  return at == logits.end() ? 0 : static_cast<int>(at - logits.begin());
 }
 
 double LogSumExp(std::span<const double> logits) {

@@ -288,7 +288,7 @@ TEST(Engine, StepCopiesWhatIsAskedFor) {
     const bool caps = store->spec().softcap != 0;
     const std::size_t rows = 3, best = rows * sizeof(std::int32_t), floats = rows * store->spec().vocab * sizeof(float);
     StepResult whole;
-    for (const StepOutputs outputs : {StepOutputs{}, {true, false}, {false, true}, {false, false}}) {
+    for (const StepOutputs& outputs : {StepOutputs{}, {true, false}, {false, true}, {false, false}}) {
       SCOPED_TRACE(fmt::format("{} raw {} capped {}", model, outputs.raw, outputs.capped));
       Engine engine(*store, ops, Options());
       ops.memory().copied = 0;
@@ -303,6 +303,26 @@ TEST(Engine, StepCopiesWhatIsAskedFor) {
       EXPECT_EQ(result.capped, outputs.capped ? whole.capped : std::vector<float>());
       EXPECT_EQ(whole.raw == whole.capped, !caps);
     }
+  }
+}
+
+TEST(Engine, LogitsGoWhereTheCallerSays) {
+  for (const char* model : {"tiny-llama", "tiny-gemma4-ple"}) {  // without and with a softcap
+    SCOPED_TRACE(model);
+    HostOps ops(Precision::kFp32);
+    const auto store = OpenModel(model);
+    Engine engine(*store, ops, Options());
+    const Tokens tokens{1, 2, 3};
+    const Feed into_result{engine.Open(), tokens, Want::kAll}, elsewhere{engine.Open(), tokens, Want::kAll};
+    const StepResult expected = engine.Step(std::span(&into_result, 1));
+    std::vector<float> placed;
+    const StepOutputs outputs{.place = [&](std::size_t count) { return placed.resize(count), placed.data(); }};
+    const StepResult result = engine.Step(std::span(&elsewhere, 1), outputs);
+    std::vector<float> both = store->spec().softcap != 0 ? expected.capped : std::vector<float>();
+    both.insert(both.end(), expected.raw.begin(), expected.raw.end());
+    EXPECT_EQ(placed, both);
+    EXPECT_EQ(result.best, expected.best);
+    EXPECT_TRUE(result.raw.empty() && result.capped.empty());
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <random>
 #include <vector>
 
 #include "engine/base/check.h"
@@ -23,6 +24,21 @@ TEST(ArgMax, TiesGoToTheLowestIndexAndNanNeverWins) {
   EXPECT_EQ(ArgMax(std::vector<float>{-2, -1, -1}), 1);
   EXPECT_EQ(ArgMax(std::vector<double>{-std::numeric_limits<double>::infinity(), kNan}), 0);
   EXPECT_THROW(ArgMax(std::vector<double>{}), InputError);
+}
+
+TEST(ArgMax, IsThatOfAPlainLoopAtEveryLength) {
+  const float values[] = {0, -0.0f, 1, 2, 2, -3, -INFINITY, -INFINITY, static_cast<float>(kNan), INFINITY};
+  std::mt19937 random(1);
+  for (int round = 0; round < 4000; ++round) {
+    // Rarely the largest ones, so that what is largest stands anywhere.
+    const std::size_t length = 1 + random() % (round % 4 == 0 ? 7000 : 40), kinds = 1 + round % 10;
+    std::vector<float> logits(length);
+    for (float& logit : logits) logit = values[random() % 500 == 0 ? random() % std::size(values) : random() % kinds];
+    int expected = -1;
+    for (std::size_t i = 0; i < length; ++i)
+      if (!std::isnan(logits[i]) && (expected < 0 || logits[i] > logits[expected])) expected = static_cast<int>(i);
+    ASSERT_EQ(ArgMax(logits), std::max(expected, 0)) << "round " << round;
+  }
 }
 
 TEST(TopK, OrdersAndBreaksTies) {

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import sys
 import time
 
@@ -87,6 +88,17 @@ def best(row):
     return max(range(len(values)), key=values.__getitem__)
 
 
+def by_length(feeds, together):
+    """The rows of a step of an engine that feeds as many tokens to each session of a call: together(some feeds) runs them
+    and returns their logits, [feed][token]."""
+    rows = [None] * len(feeds)
+    for count in sorted({len(feed["tokens"]) for feed in feeds}):
+        group = [i for i, feed in enumerate(feeds) if len(feed["tokens"]) == count]
+        for i, logits in zip(group, together([feeds[i] for i in group])):
+            rows[i] = {"none": [], "last": logits[-1:], "all": logits}[feeds[i]["want"]]
+    return [row for some in rows for row in some]
+
+
 class Server:
     """Checks requests, so that a System need not, and keeps lengths to say where rows stand."""
 
@@ -94,9 +106,11 @@ class Server:
         self.system = system
         self.limits = None
         self.lengths = {}
+        self.shared = None
 
     def hello(self, request):
         s = self.system
+        self.shared = request.get("shared_rows")
         return {"protocol": PROTOCOL, "name": s.name, "version": s.version, "commit": s.commit, "build": s.build,
                 "device": s.device, "precisions": s.precisions, "capabilities": s.capabilities, "claims": s.claims}
 
@@ -266,6 +280,13 @@ def payload(answer, rows):
     return capped + raw
 
 
+def share(descriptor, parts, stamp):
+    """Writes the parts into the memory that is shared, and the id of the request behind them."""
+    at = 0
+    for part in [*parts, struct.pack("<q", stamp)]:
+        at += os.pwrite(descriptor, part, at)
+
+
 class Stream:
     """The socket at descriptor 3."""
 
@@ -306,5 +327,8 @@ def serve(system):
     while (request := stream.read()) is not None:
         answer, rows = handle(server, request)
         parts = payload(answer, rows)
+        if parts and server.shared is not None:
+            share(server.shared, parts, request["id"])
+            answer["shared"], parts = True, []
         stream.write({"id": request.get("id") if isinstance(request, dict) else None, **answer}, parts)
     os._exit(0)  # libraries may have threads that wait

@@ -15,6 +15,7 @@ import subprocess
 import time
 
 FLOAT = 4
+SHARED = 4  # descriptor
 
 
 class Answer:
@@ -93,7 +94,29 @@ def half(ours, message):
     os._exit(0)
 
 
-STREAM = {"crash": crash, "hang": hang, "late": late, "garbage": garbage, "half": half}
+def says_shared(ours, message, written=None):
+    """Its rows are in the memory that is shared, or so it says: `written` makes what is there of rows and stamp."""
+    line, rows = message.split(b"\n", 1)
+    head = {**json.loads(line), "shared": True}
+    if written:
+        os.pwrite(SHARED, written(rows, head["id"]), 0)
+    ours.sendall(json.dumps(head).encode() + b"\n")
+
+
+def unwritten(ours, message):
+    says_shared(ours, message)
+
+
+def half_shared(ours, message):
+    says_shared(ours, message, lambda rows, stamp: rows[:len(rows) // 2])
+
+
+def stale_shared(ours, message):
+    says_shared(ours, message, lambda rows, stamp: rows + struct.pack("<q", stamp - 1))
+
+
+STREAM = {"crash": crash, "hang": hang, "late": late, "garbage": garbage, "half": half, "unwritten": unwritten,
+          "half-shared": half_shared, "stale-shared": stale_shared}
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--fault", choices=[*ROWS, *STREAM, "none"], default="none")
@@ -130,12 +153,14 @@ def main():
     requests, answers = judge.makefile("rb"), system.makefile("rb")
     steps, state = 0, {}
     while line := requests.readline():
-        system.sendall(line)
-        head = json.loads(answers.readline())
         try:
             request = dict(json.loads(line))
         except (ValueError, TypeError):
-            request = {}  # the system has said what it thinks of it
+            request = {}  # the system says what it thinks of it
+        if request.pop("shared_rows", None):  # rows pass through here
+            line = json.dumps(request).encode() + b"\n"
+        system.sendall(line)
+        head = json.loads(answers.readline())
         data = answers.read(head.get("bytes", 0))
         if request.get("request") == "load" and "error" not in head:
             state, head = {}, {**head, **options.declare}

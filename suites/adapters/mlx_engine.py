@@ -66,15 +66,10 @@ class Mlx(assay_adapter.System):
         self.lengths[session] = length
 
     def step(self, feeds):
-        rows = [None] * len(feeds)
-        for count in sorted({len(feed["tokens"]) for feed in feeds}):
-            group = [i for i, feed in enumerate(feeds) if len(feed["tokens"]) == count]
-            logits = self.together([feeds[i] for i in group])
-            for at, i in enumerate(group):
-                rows[i] = {"none": [], "last": logits[at][-1:], "all": logits[at]}[feeds[i]["want"]]
+        rows = assay_adapter.by_length(feeds, self.together)
         for feed in feeds:
             self.lengths[feed["session"]] += len(feed["tokens"])
-        return [numpy.ascontiguousarray(row) for some in rows for row in some]
+        return rows
 
     def together(self, feeds):
         """Logits [feed, token, vocabulary] of feeds of as many tokens."""

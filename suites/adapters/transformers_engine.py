@@ -65,15 +65,10 @@ class Transformers(assay_adapter.System):
         self.lengths[session] = length
 
     def step(self, feeds):
-        rows = [None] * len(feeds)
-        for count in sorted({len(feed["tokens"]) for feed in feeds}):
-            group = [i for i, feed in enumerate(feeds) if len(feed["tokens"]) == count]
-            logits = self.together([feeds[i] for i in group])
-            for at, i in enumerate(group):
-                rows[i] = {"none": [], "last": logits[at][-1:], "all": logits[at]}[feeds[i]["want"]]
+        rows = assay_adapter.by_length(feeds, self.together)
         for feed in feeds:
             self.lengths[feed["session"]] += len(feed["tokens"])
-        return [numpy.ascontiguousarray(row) for some in rows for row in some]
+        return rows
 
     @torch.no_grad()
     def together(self, feeds):
@@ -90,7 +85,7 @@ class Transformers(assay_adapter.System):
             begin = longest - int(past[i])
             self.sessions[feed["session"]] = [(layer.keys[i:i + 1, :, begin:], layer.values[i:i + 1, :, begin:])
                                               for layer in out.past_key_values.layers if layer.keys is not None]
-        return out.logits.float().cpu().numpy()
+        return numpy.ascontiguousarray(out.logits.float().cpu().numpy())
 
 
 def padded(caches, longest):

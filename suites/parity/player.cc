@@ -45,10 +45,10 @@ class Player {
         schedule_(schedule),
         judging_(judging),
         same_(state),
-        ops_(WithContract(state)),
-        faulty_(*ops_, Fault::kNone),
-        system_(state.bench.OpenEngine(state.target, OptionsOf(schedule), faulty_)),
-        straight_(state.Open(StraightOptions(state.spec(), 1, schedule.capacity))) {
+        capabilities_(state.bench.provider().CapabilitiesOf(state.target)) {
+    OpenSystem();
+    limits_ = system_->limits();
+    straight_ = state.Open(StraightOptions(state.spec(), 1, limits_.capacity));
     const ModelSpec& spec = state.spec();
     for (int l = 0; l < spec.layer_count(); ++l) {
       if (!spec.OwnsKv(l)) continue;
@@ -80,13 +80,22 @@ class Player {
     int writer, window, slots;
   };
 
-  static EngineOptions OptionsOf(const Schedule& schedule) {
+  // The engine of this tree over ops that can be made to fail; of another system there is no inside.
+  void OpenSystem() {
     EngineOptions options;
-    options.max_sessions = schedule.sessions;
-    options.capacity = schedule.capacity;
-    options.max_chunk = std::min(schedule.chunk, schedule.capacity);
-    options.max_rows = schedule.rows;
-    return options;
+    options.max_sessions = schedule_.sessions;
+    options.capacity = schedule_.capacity;
+    options.max_chunk = std::min(schedule_.chunk, schedule_.capacity);
+    options.max_rows = schedule_.rows;
+    if (!capabilities_.Has(Capability::kInternals)) {
+      options.max_rows = std::max(schedule_.rows, schedule_.sessions);
+      system_ = state_.Open(options);
+      return;
+    }
+    ops_ = WithContract(state_);
+    faulty_ = std::make_unique<FaultyOps>(*ops_, Fault::kNone);
+    system_ = state_.bench.OpenEngine(state_.target, options, *faulty_);
+    inside_ = system_->engine();
   }
 
   // On a device the rows cannot be looked at while a step is recorded.
@@ -98,6 +107,7 @@ class Player {
 
   // A step may have as many rows as a recorded step of all sessions, padding counted.
   int MostRows() const {
+    if (inside_ == nullptr) return limits_.max_rows;
     for (const int padded : {1, 2, 4, 8, 12, 16, 24})
       if (padded >= schedule_.sessions) return std::max(schedule_.rows, padded);
     Throw("a schedule of {} sessions: expected at most 24", schedule_.sessions);
@@ -168,10 +178,11 @@ class Player {
 
   // Every length that a session may go back to, and every one that it may not.
   void CheckReach(const Held& held) {
-    if (!IsJudged()) return;
+    if (!IsJudged() || !capabilities_.Has(Capability::kTruncate)) return;
     for (int length = -1; length <= std::ssize(held.tokens) + 1; ++length) {
-      const bool can = system_->CanTruncate(held.id, length).ok;
       const bool inside = length >= 0 && length <= std::ssize(held.tokens);
+      if (inside && inside_ == nullptr) continue;  // how far back another system goes is what it says
+      const bool can = system_->CanTruncate(held.id, length).ok;
       const bool expected = inside && Reaches(held.written, length);
       True(can == expected, "reach",
            fmt::format("back from {} to {}: expected {}, found {}", held.tokens.size(), length, expected, can));
@@ -180,22 +191,24 @@ class Player {
 
   // The slots of positions from `first` to `end` read as NaN from now on.
   void Forget(const Held& held, int first, int end) {
-    const auto& caches = system_->inside().kv_plan().caches;
+    if (inside_ == nullptr) return;
+    const auto& caches = inside_->inside().kv_plan().caches;
     for (const KvCacheSpec& cache : caches) {
-      const Engine::CacheBytes bytes = system_->inside().Cache(held.id, cache.writer);
+      const Engine::CacheBytes bytes = inside_->inside().Cache(held.id, cache.writer);
       const CacheLayout layout(cache, state_.target.precision.kv);
       std::set<int> slots;
       for (int p = std::max(first, end - cache.slots); p < end; ++p) slots.insert(RingSlot(p, cache.slots));
       for (const int slot : slots)
         for (int head = 0; head < cache.kv_heads; ++head)
           for (void* half : {bytes.keys, bytes.values})
-            system_->memory().Fill(static_cast<std::byte*>(half) + layout.Offset(head, slot), kNan, layout.row_bytes);
+            inside_->memory().Fill(static_cast<std::byte*>(half) + layout.Offset(head, slot), kNan, layout.row_bytes);
     }
   }
   void ForgetAll(const Held& held) {
-    for (const KvCacheSpec& cache : system_->inside().kv_plan().caches) {
-      const Engine::CacheBytes bytes = system_->inside().Cache(held.id, cache.writer);
-      for (void* half : {bytes.keys, bytes.values}) system_->memory().Fill(half, kNan, bytes.bytes);
+    if (inside_ == nullptr) return;
+    for (const KvCacheSpec& cache : inside_->inside().kv_plan().caches) {
+      const Engine::CacheBytes bytes = inside_->inside().Cache(held.id, cache.writer);
+      for (void* half : {bytes.keys, bytes.values}) inside_->memory().Fill(half, kNan, bytes.bytes);
     }
   }
 
@@ -225,7 +238,7 @@ class Player {
       ++played_.rows;
     }
     held.rows.clear();
-    if (state_.target.exact()) CheckCaches(held);
+    if (state_.target.exact() && inside_ != nullptr) CheckCaches(held);
   }
 
   // Where arithmetic may differ: a token that the same tokens in one piece prefer, or one within a tie of it.
@@ -249,7 +262,7 @@ class Player {
   void CheckCaches(const Held& held) {
     EngineSystem& straight = *straight_->engine();
     for (const Cache& cache : windows_) {
-      const std::vector<std::byte> found = CopyOf(*system_, system_->inside().Cache(held.id, cache.writer)),
+      const std::vector<std::byte> found = CopyOf(*inside_, inside_->inside().Cache(held.id, cache.writer)),
                                    expected =
                                        CopyOf(straight, straight.inside().Cache(*straight_session_, cache.writer));
       const LayerSpec& layer = state_.spec().layer(cache.writer);
@@ -274,10 +287,18 @@ class Player {
     return found == held_.end() ? nullptr : &found->second;
   }
 
+  bool Can(Kind kind) const {
+    return kind == Kind::kFork     ? capabilities_.Has(Capability::kFork).ok
+           : kind == Kind::kBack   ? capabilities_.Has(Capability::kTruncate).ok
+           : kind == Kind::kDecode ? capabilities_.Has(Capability::kDecode).ok
+                                   : true;
+  }
+
   void Do(const Move& move) {
     const int name = session_ = move.parts[0].session;
     Held* const held = Find(name);
     if (move.kind == Kind::kOpen ? held != nullptr : held == nullptr) return;  // means nothing
+    if (!Can(move.kind)) return;
     switch (move.kind) {
       case Kind::kOpen:
         return Open(name);
@@ -296,7 +317,7 @@ class Player {
     }
   }
 
-  bool Full() const { return std::ssize(held_) >= schedule_.sessions; }
+  bool Full() const { return std::ssize(held_) >= limits_.max_sessions; }
 
   void Open(int name) {
     SessionId id;
@@ -323,7 +344,7 @@ class Player {
   // Nothing can be done with a session that was closed, nor with one that never was.
   void CheckGone(SessionId closed) {
     const Tokens one = MadeUp(0, 1);
-    for (const SessionId id : {closed, SessionId{}, SessionId{schedule_.sessions, 1}}) {
+    for (const SessionId id : {closed, SessionId{}, SessionId{limits_.max_sessions, 1}}) {
       const Feed feed{id, one};
       const std::function<void()> calls[] = {
           [&] { system_->Step(feed); },      [&] { system_->Prefill(id, one); },
@@ -381,20 +402,20 @@ class Player {
   // Arms the failure of a move, runs it, and says whether it came to pass.
   template <class Call>
   bool Fails(const Move& move, Call&& call) {
-    if (move.fails_at < 0) return call(), false;
-    faulty_.Arm(move.fails_at);
+    if (move.fails_at < 0 || inside_ == nullptr) return call(), false;
+    faulty_->Arm(move.fails_at);
     bool failed = false;
     told_.clear();
     try {
       call();
     } catch (const InputError&) {
-      faulty_.Arm(-1);
+      faulty_->Arm(-1);
       throw;
     } catch (const Error& error) {
       failed = true;
       told_ = error.what();
     }
-    faulty_.Arm(-1);
+    faulty_->Arm(-1);
     return failed;
   }
 
@@ -422,12 +443,13 @@ class Player {
 
   // How many op calls a step of a call of several steps makes: by a session that comes and goes.
   void CountCalls() {
+    if (inside_ == nullptr) return;
     const Tokens tokens = state_.MadeUp(kStream - 1, 1);
     const auto count = [&](auto&& call) {
       const SessionId session = system_->Open();
-      faulty_.Arm(-1);
+      faulty_->Arm(-1);
       call(session);
-      const std::int64_t calls = faulty_.calls();
+      const std::int64_t calls = faulty_->calls();
       system_->Close(session);
       return calls;
     };
@@ -450,9 +472,10 @@ class Player {
       fed.push_back(held);
       parts.push_back(part);
       rows += part.tokens;
-      refused = refused || part.tokens < 1 || part.tokens > std::min(schedule_.chunk, schedule_.capacity) ||
-                std::ssize(held->tokens) + part.tokens > schedule_.capacity || !seen.insert(part.session).second;
+      refused = refused || part.tokens < 1 || part.tokens > limits_.max_chunk ||
+                std::ssize(held->tokens) + part.tokens > limits_.capacity || !seen.insert(part.session).second;
     }
+    if (inside_ == nullptr && rows > MostRows()) return;  // another system may take more than it was asked for
     refused = refused || rows > MostRows();
     if (move.bad_token && !tokens.back().empty()) {
       tokens.back().back() = move_ % 2 == 0 ? state_.spec().vocab : -1;
@@ -507,17 +530,21 @@ class Player {
   void Prefill(const Move& move, Held& held) {
     const int length = static_cast<int>(held.tokens.size()), count = move.parts[0].tokens;
     Tokens tokens = MadeUp(0, count);
-    bool refused = count < 1 || length + count > schedule_.capacity || move.count > schedule_.chunk ||
+    bool refused = count < 1 || length + count > limits_.capacity || move.count > limits_.max_chunk ||
                    std::min(move.count, count) > MostRows();
     if (move.bad_token && count > 0) tokens[count / 2] = state_.spec().vocab, refused = true;
+    // Another system is fed in steps: what is refused may be so behind the first of them.
+    if (refused && inside_ == nullptr) return;
+    const int chunk_of_steps = std::min(limits_.max_chunk, MostRows());
+    const int asked = move.count == 0 && inside_ == nullptr ? chunk_of_steps : move.count;
     StepResult result;
-    const auto call = [&] { result = system_->Prefill(held.id, tokens, Want::kAll, move.count); };
+    const auto call = [&] { result = system_->Prefill(held.id, tokens, Want::kAll, asked); };
     if (refused) {
       Refused(true, "prefill", call);
       return;
     }
     if (Fails(move, call)) {
-      const int chunk = move.count > 0 ? move.count : std::min({schedule_.chunk, schedule_.capacity, MostRows()});
+      const int chunk = move.count > 0 ? move.count : chunk_of_steps;
       const auto begun = static_cast<int>(move.fails_at / calls_of_prefill_) + 1;
       CheckTold(TakenBack(held, length + std::min(count, begun * chunk), true));
       CheckLengths();
@@ -542,7 +569,7 @@ class Player {
       Held* const held = Find(part.session);
       if (held == nullptr) continue;
       refused =
-          refused || !seen.insert(part.session).second || std::ssize(held->tokens) + move.count > schedule_.capacity;
+          refused || !seen.insert(part.session).second || std::ssize(held->tokens) + move.count > limits_.capacity;
       ids.push_back(held->id);
       fed.push_back(held);
     }
@@ -586,7 +613,7 @@ class Player {
   void OneStepMore() {
     Move move{Kind::kStep, {}};
     for (const auto& [name, held] : held_)
-      if (std::ssize(held.tokens) < schedule_.capacity) move.parts.push_back({name, 1, Want::kLast});
+      if (std::ssize(held.tokens) < limits_.capacity) move.parts.push_back({name, 1, Want::kLast});
     if (!move.parts.empty()) Step(move);
   }
 
@@ -594,10 +621,12 @@ class Player {
   const Schedule& schedule_;
   const Judging judging_;
   RowAgreement same_;
+  const Capabilities capabilities_;
   std::unique_ptr<Ops> ops_;
-  FaultyOps faulty_;
-  std::unique_ptr<EngineSystem> system_;
-  std::unique_ptr<SystemUnderTest> straight_;
+  std::unique_ptr<FaultyOps> faulty_;
+  std::unique_ptr<SystemUnderTest> system_, straight_;
+  EngineSystem* inside_ = nullptr;  // of system_; null: it is another process
+  EngineOptions limits_;
   std::vector<Cache> windows_;
   std::map<int, Held> held_;
   std::vector<SessionId> gone_;

@@ -6,6 +6,7 @@
 //   - what must be refused is refused and changes nothing; a step that fails changes no length;
 //   - what no session holds (a closed session's place, tokens taken back, slots never written) is filled with NaN
 //     first, so that reading it shows.
+// A system without an inside is judged by its rows, tokens, lengths and refusals; moves that it lacks are left out.
 #pragma once
 
 #include <cstdint>

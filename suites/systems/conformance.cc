@@ -63,6 +63,7 @@ class Conformance {
     if (!checks_.back().problem.empty()) return std::move(checks_);
     Do("open, step and length", [&] { Rows(); });
     Do("rows that are wanted: none, last, all", [&] { Wants(); });
+    Do("rows through the stream, where no memory is shared", [&] { Unshared(); });
     Capable("batch", "two sessions in a step", [&] { Batch(); });
     Capable("fork", "fork", [&] { Fork(); });
     Capable("truncate", "truncate and can_truncate", [&] { Truncate(); });
@@ -141,14 +142,9 @@ class Conformance {
     std::vector<float> capped, raw;
     Process().Ask("step", {{"feeds", feeds}}, [&](const Json& answer) {
       Require<WireError>(answer.at("rows").size() == count, "{} rows, expected {}", answer["rows"].size(), count);
-      capped.resize(count * vocab_);
-      std::vector<std::span<float>> places;
-      if (count > 0) places.emplace_back(capped);
-      if (answer.value("raw_bytes", 0) > 0) {
-        raw.resize(capped.size());
-        places.emplace_back(raw);
-      }
-      return places;
+      std::vector<RowsPart> parts{{&capped, count * vocab_}};
+      if (answer.value("raw_bytes", 0) > 0) parts.push_back({&raw, count * vocab_});
+      return parts;
     });
     const auto finite = [](float value) { return std::isfinite(value); };
     Require(std::all_of(capped.begin(), capped.end(), finite) && std::all_of(raw.begin(), raw.end(), finite),
@@ -164,6 +160,24 @@ class Conformance {
     Step(Json::array({Feed(session, {1}, "last")}), 1);
     ExpectLength(session, 4);
     Close(session);
+  }
+
+  // Rows of a prompt of three tokens.
+  std::vector<float> Prompt() {
+    const std::int64_t session = Open();
+    const std::vector<float> rows = Step(Json::array({Feed(session, {1, 0, 1}, "all")}), 3);
+    Close(session);
+    return rows;
+  }
+
+  void Unshared() {
+    SystemCommand command = command_;
+    command.shares_rows = false;
+    const std::vector<float> sent = Conformance(command, model_).Prompt(), rows = Prompt();
+    Require(rows.size() == sent.size(), "{} logits, {} in shared memory", sent.size(), rows.size());
+    double most = 0;
+    for (std::size_t i = 0; i < rows.size(); ++i) most = std::max<double>(most, std::abs(rows[i] - sent[i]));
+    Require(most < 1, "the rows differ by {} from those in shared memory", most);
   }
 
   void Wants() {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <utility>
 
+#include "engine/base/parallel.h"
 #include "oracles/compare/ranking.h"
 #include "suites/support/embedded.h"
 
@@ -152,7 +153,9 @@ class ProcessUnderTest final : public SystemUnderTest {
     if (result.raw.empty()) result.raw = result.capped;
     for (const Feed& feed : feeds) sessions_[feed.session.index].length += static_cast<int>(feed.tokens.size());
     result.best.resize(result.feed.size());
-    for (int row = 0; row < result.rows(); ++row) result.best[row] = ArgMax(result.Capped(row));
+    ParallelFor(result.rows(), 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row) result.best[row] = ArgMax(result.Capped(static_cast<int>(row)));
+    });
     return result;
   }
 
@@ -225,7 +228,7 @@ class ProcessUnderTest final : public SystemUnderTest {
   }
 
   // Where the rows of a step go, once it is sure that they are those that were asked for.
-  std::vector<std::span<float>> Places(const Json& answer, StepResult* result) const {
+  std::vector<RowsPart> Places(const Json& answer, StepResult* result) const {
     const Json& rows = answer.at("rows");
     Require<WireError>(rows.is_array() && rows.size() == result->feed.size(), "{} rows, {} were asked for", rows.size(),
                        result->feed.size());
@@ -238,12 +241,8 @@ class ProcessUnderTest final : public SystemUnderTest {
     const std::size_t values = rows.size() * vocab_, bytes = values * sizeof(float);
     const std::size_t raw = answer.value("raw_bytes", std::size_t{0});
     Require<WireError>(raw == 0 || raw == bytes, "raw_bytes {}, expected {}", raw, bytes);
-    result->capped.resize(values);
-    std::vector<std::span<float>> places{result->capped};
-    if (raw == 0) return places;
-    result->raw.resize(values);
-    places.emplace_back(result->raw);
-    return places;
+    if (raw == 0) return {{&result->capped, values}};
+    return {{&result->capped, values}, {&result->raw, values}};
   }
 
   ProcessProvider& provider_;

@@ -32,6 +32,8 @@ class ProcessProvider : public SystemProvider {
   // A process for whoever speaks the protocol itself.
   std::unique_ptr<SystemProcess> Take();
   void GiveBack(std::unique_ptr<SystemProcess> process);
+  // Ends those that are idle: the next system has a fresh one.
+  void EndIdle() { idle_.clear(); }
 
  private:
   using Key = std::tuple<std::string, std::string, std::uint64_t, std::string>;  // model, dtype, seed, device

@@ -9,6 +9,7 @@
 
 #include "engine/ops/ops_factory.h"
 #include "suites/support/embedded.h"
+#include "suites/systems/shared_rows.h"
 #include "suites/systems/wire.h"
 
 namespace assay {
@@ -22,7 +23,7 @@ class UnknownRequest : public Error {
 
 struct Answer {
   Json head = Json::object();
-  StepResult rows;  // sent behind it
+  std::span<const float> rows{};  // that go with it, until the next request
 };
 
 Want WantOf(const std::string& name) {
@@ -47,7 +48,8 @@ class Server {
   using Handler = Answer (Server::*)(const Json&);
   static const std::pair<const char*, Handler> kRequests[12];
 
-  Answer Hello(const Json&) {
+  Answer Hello(const Json& request) {
+    if (request.contains("shared_rows")) shared_ = std::make_unique<SharedRows>(request["shared_rows"].get<int>());
     const SystemInfo info = provider_.Describe();
     Json capabilities;
     for (const char* name : {"chunk", "batch", "mixed_steps", "fork", "truncate", "decode", "logits", "raw_logits"})
@@ -127,11 +129,22 @@ class Server {
       feeds.push_back({Session(feed), {}, WantOf(feed.value("want", "last"))});
     }
     for (std::size_t i = 0; i < feeds.size(); ++i) feeds[i].tokens = tokens[i];
-    Answer answer{{}, System().Step(feeds)};
-    const StepResult& rows = answer.rows;
-    answer.head["rows"] = Json::array();
-    for (int row = 0; row < rows.rows(); ++row)
-      answer.head["rows"].push_back({{"feed", rows.feed[row]}, {"position", rows.position[row]}});
+    const auto stamp = shared_ ? request.at("id").get<std::int64_t>() : 0;
+    Engine& engine = System().engine()->inside();
+    const bool caps = engine.spec().softcap != 0;
+    std::span<float> logits;
+    const auto place = [&](std::size_t count) { return (logits = Room(count)).data(); };
+    const StepResult result = engine.Step(feeds, {.raw = true, .capped = caps, .place = place});
+    Answer answer{{{"rows", Json::array()}}, logits};
+    for (int row = 0; row < result.rows(); ++row)
+      answer.head["rows"].push_back({{"feed", result.feed[row]}, {"position", result.position[row]}});
+    if (logits.empty()) return answer;
+    answer.head["bytes"] = logits.size_bytes();
+    if (caps) answer.head["raw_bytes"] = logits.size_bytes() / 2;
+    if (!shared_) return answer;
+    shared_->Stamp(logits.size(), stamp);
+    answer.head["shared"] = true;
+    answer.rows = {};
     return answer;
   }
 
@@ -155,6 +168,13 @@ class Server {
     return answer;
   }
 
+  // Where logits go: into memory that is shared, or to be sent from.
+  std::span<float> Room(std::size_t count) {
+    if (shared_) return {shared_->Room(count), count};
+    unshared_.resize(count);
+    return unshared_;
+  }
+
   SystemUnderTest& System() {
     Require(system_ != nullptr, "nothing is loaded");
     return *system_;
@@ -172,6 +192,8 @@ class Server {
   }
 
   EngineProvider& provider_;
+  std::unique_ptr<SharedRows> shared_;  // null: rows go through the stream
+  std::vector<float> unshared_;
   std::pair<std::string, std::uint64_t> key_;
   std::unique_ptr<WeightStore> store_;
   std::unique_ptr<SystemUnderTest> system_;
@@ -218,16 +240,7 @@ void ServeSystem(int descriptor, EngineProvider& provider) {
     const Json request = Json::parse(*line, nullptr, false);
     Answer answer = Guarded(server, request);
     answer.head["id"] = request.is_object() ? request.value("id", Json()) : Json();
-    std::vector<std::span<const float>> rows{answer.rows.capped};
-    // Without a softcap both are the same.
-    if (answer.rows.raw != answer.rows.capped) {
-      rows.emplace_back(answer.rows.raw);
-      answer.head["raw_bytes"] = rows.back().size_bytes();
-    }
-    std::size_t bytes = 0;
-    for (const std::span<const float> part : rows) bytes += part.size_bytes();
-    if (bytes > 0) answer.head["bytes"] = bytes;
-    wire.Send(answer.head.dump(-1, ' ', false, Json::error_handler_t::replace), rows, Wire::kNever);
+    wire.Send(answer.head.dump(-1, ' ', false, Json::error_handler_t::replace), answer.rows, Wire::kNever);
   }
 }
 

@@ -61,6 +61,7 @@ std::string Tail(const std::string& text) {
 }  // namespace
 
 SystemProcess::SystemProcess(const SystemCommand& command) : command_(command) {
+  if (command.shares_rows) shared_ = std::make_unique<SharedRows>();
   int sockets[2], output[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0)
     Throw<Error>("no socket: {}", std::strerror(errno));
@@ -71,18 +72,22 @@ SystemProcess::SystemProcess(const SystemCommand& command) : command_(command) {
   try {
     // A descriptor that stays where it is would close on exec.
     const std::vector<std::string> words{"/bin/sh", "-c", command.command};
-    const int high = ::fcntl(sockets[1], F_DUPFD_CLOEXEC, kWireDescriptor + 1);
-    const int high_output = ::fcntl(output[1], F_DUPFD_CLOEXEC, kWireDescriptor + 1);
-    child_ = std::make_unique<ChildProcess>(words, std::map<std::string, std::string>{},
-                                            std::vector<ChildDescriptor>{{STDIN_FILENO, -1, "/dev/null"},
-                                                                         {STDOUT_FILENO, high_output},
-                                                                         {STDERR_FILENO, high_output},
-                                                                         {kWireDescriptor, high}});
-    for (const int end : {sockets[1], output[1], high, high_output}) ::close(end);
+    const auto high = [](int descriptor) { return ::fcntl(descriptor, F_DUPFD_CLOEXEC, kRowsDescriptor + 1); };
+    const int high_socket = high(sockets[1]), high_output = high(output[1]);
+    std::vector<ChildDescriptor> inherited{{STDIN_FILENO, -1, "/dev/null"},
+                                           {STDOUT_FILENO, high_output},
+                                           {STDERR_FILENO, high_output},
+                                           {kWireDescriptor, high_socket}};
+    if (shared_) inherited.push_back({kRowsDescriptor, high(shared_->descriptor())});
+    child_ = std::make_unique<ChildProcess>(words, std::map<std::string, std::string>{}, inherited);
+    for (const int end : {sockets[1], output[1], high_socket, high_output}) ::close(end);
+    if (shared_) ::close(inherited.back().from);
   } catch (const ReportError& error) {
     throw SystemFailure(error.what());
   }
-  hello_ = Ask("hello", {{"protocol", kProtocol}});
+  Json hello{{"protocol", kProtocol}};
+  if (shared_) hello["shared_rows"] = kRowsDescriptor;
+  hello_ = Ask("hello", std::move(hello));
   if (!hello_.contains("protocol") || hello_["protocol"] != kProtocol)
     Fail(fmt::format("speaks protocol {}, expected {}", hello_.value("protocol", Json()).dump(), kProtocol));
 }
@@ -129,8 +134,31 @@ Json SystemProcess::Read(const std::string& what, Wire::Deadline deadline) {
   return answer;
 }
 
+void SystemProcess::ReadRows(const std::string& what, const Json& answer, const Expect& expect,
+                             Wire::Deadline deadline) {
+  const bool shared = answer.value("shared", false);
+  std::vector<RowsPart> parts;
+  try {
+    parts = expect(answer);
+    std::size_t bytes = 0;
+    for (const RowsPart& part : parts) bytes += part.count * sizeof(float);
+    if (answer.value("bytes", Json(0)) != Json(bytes))
+      Fail(fmt::format("announced {} bytes behind its answer to {}, expected {}", answer.value("bytes", Json(0)).dump(),
+                       what, bytes));
+    Require<WireError>(!shared || shared_ != nullptr, "shared rows, for which it was given no memory");
+    if (shared) shared_->Read(parts, id_);
+  } catch (const WireError& error) {
+    Fail(fmt::format("answered {} with {}", what, error.what()));
+  }
+  if (shared) return;
+  for (const RowsPart& part : parts) {
+    part.to->resize(part.count);
+    wire_->ReadFloats(*part.to, deadline);
+  }
+}
+
 Json SystemProcess::Ask(const std::string& what, Json request) {
-  return Ask(what, std::move(request), [](const Json&) { return std::vector<std::span<float>>(); });
+  return Ask(what, std::move(request), [](const Json&) { return std::vector<RowsPart>(); });
 }
 
 Json SystemProcess::Ask(const std::string& what, Json request, const Expect& expect) {
@@ -151,18 +179,7 @@ Json SystemProcess::Ask(const std::string& what, Json request, const Expect& exp
         Fail(fmt::format("answered {} with an error that has no kind and message: {}", what,
                          Shortened(error.dump(), 80)));
     } else {
-      std::vector<std::span<float>> places;
-      try {
-        places = expect(answer);
-      } catch (const WireError& error) {
-        Fail(fmt::format("answered {} with {}", what, error.what()));
-      }
-      std::size_t bytes = 0;
-      for (const std::span<float> place : places) bytes += place.size_bytes();
-      if (answer.value("bytes", Json(0)) != Json(bytes))
-        Fail(fmt::format("announced {} bytes behind its answer to {}, expected {}",
-                         answer.value("bytes", Json(0)).dump(), what, bytes));
-      for (const std::span<float> place : places) wire_->ReadFloats(place, deadline);
+      ReadRows(what, answer, expect, deadline);
     }
   } catch (const WireError& error) {
     const std::string how = error.what();

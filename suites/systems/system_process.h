@@ -6,6 +6,7 @@
 #include <string>
 
 #include "reports/process/child_process.h"
+#include "suites/systems/shared_rows.h"
 #include "suites/systems/wire.h"
 
 namespace assay {
@@ -20,6 +21,7 @@ class SystemFailure : public Error {
 struct SystemCommand {
   std::string command;    // for /bin/sh
   double timeout_s = 60;  // of a request; a load may take ten times as long
+  bool shares_rows = true;  // offers it memory for rows, which it may use
 };
 
 class SystemProcess {
@@ -34,8 +36,8 @@ class SystemProcess {
   // Sends {"request": `what`, ...} and returns the answer, without bytes. Throws what an error answer says:
   // InputError (input, capacity), OutOfMemory, DeviceError, Unsupported, Error (internal); and SystemFailure.
   Json Ask(const std::string& what, Json request = Json::object());
-  // The same for an answer that has bytes: `expect` checks the answer and says where they go, float32 all of them.
-  using Expect = std::function<std::vector<std::span<float>>(const Json& answer)>;
+  // The same for an answer that has rows: `expect` checks the answer and says where they go.
+  using Expect = std::function<std::vector<RowsPart>(const Json& answer)>;
   Json Ask(const std::string& what, Json request, const Expect& expect);
   // Ends it because it broke a promise. Throws SystemFailure.
   [[noreturn]] void Fail(const std::string& how);
@@ -47,11 +49,13 @@ class SystemProcess {
 
  private:
   Json Read(const std::string& what, Wire::Deadline deadline);
+  void ReadRows(const std::string& what, const Json& answer, const Expect& expect, Wire::Deadline deadline);
   void Heard(std::string_view text);
 
   SystemCommand command_;
   std::unique_ptr<ChildProcess> child_;
-  std::unique_ptr<Wire> wire_;  // null: it ended
+  std::unique_ptr<Wire> wire_;         // null: it ended
+  std::unique_ptr<SharedRows> shared_;  // null: none was offered
   int output_ = -1;
   Json hello_;
   std::string last_;  // request

@@ -83,10 +83,10 @@ std::size_t Wire::Read(std::span<std::byte> into, Deadline deadline) {
   }
 }
 
-void Wire::Send(std::string_view line, const std::vector<std::span<const float>>& rows, Deadline deadline) {
+void Wire::Send(std::string_view line, std::span<const float> rows, Deadline deadline) {
   const std::string text = std::string(line) + "\n";
   Write(std::as_bytes(std::span(text)), deadline);
-  for (const std::span<const float> row : rows) Write(std::as_bytes(row), deadline);
+  Write(std::as_bytes(rows), deadline);
 }
 
 std::optional<std::string> Wire::ReadLine(Deadline deadline) {

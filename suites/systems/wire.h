@@ -43,7 +43,7 @@ class Wire {
   void DrainOther();  // what is there now
 
   // All of these throw WireError.
-  void Send(std::string_view line, const std::vector<std::span<const float>>& rows, Deadline deadline);
+  void Send(std::string_view line, std::span<const float> rows, Deadline deadline);
   // A line without its end; nothing where the other side has closed the stream between two messages.
   std::optional<std::string> ReadLine(Deadline deadline);
   void ReadFloats(std::span<float> into, Deadline deadline);
