@@ -139,6 +139,18 @@ TEST(ReadGolden, ReadsLogitsJson) {
   EXPECT_EQ(trace.sequences[0].Logits(0, 2)[1], -1.5f);
 }
 
+TEST(ReadGolden, WholeNumbersTellNoType) {
+  const ScratchFolder folder;
+  nlohmann::json whole = nlohmann::json::array(), halves = nlohmann::json::array();
+  for (int i = 0; i < 100; ++i) whole.push_back(i), halves.push_back(i + 0.5);
+  const auto precision = [&](const nlohmann::json& row) {
+    const nlohmann::json recording = {{"ids", {1}}, {"logits", {row}}};
+    return ReadGolden(folder.Put("x.logits.json", recording.dump())).precision;
+  };
+  EXPECT_EQ(precision(whole), Precision::kFp32);
+  EXPECT_EQ(precision(halves), Precision::kBf16) << "of eight bits each";
+}
+
 TEST(ReadGolden, RowsAreLogProbabilitiesWhenEachOfThemSumsToOne) {
   const ScratchFolder folder;
   const auto read = [&](const std::string& first, const std::string& last) {

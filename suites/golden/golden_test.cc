@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -134,6 +136,23 @@ TEST(GoldenJudge, PassesARightDecoder) {
   for (const Judgement& j : outcome.judgements) EXPECT_EQ(j.verdict, Verdict::kMatch) << j.metric << " " << j.detail;
   EXPECT_EQ(outcome.argmax.rows, 5) << "two of the sequence, three of its greedy text";
   EXPECT_EQ(outcome.argmax.judged, 5);
+}
+
+TEST(GoldenJudge, StatesWhatItWillCompare) {
+  const CaseOutcome outcome = Judged(MadeUpTrace(), MadeUpDecoder());
+  std::map<std::string, std::int64_t> stated;
+  for (const Judgement& j : outcome.judgements)
+    if (j.metric.ends_with("_comparisons")) stated[j.metric] = j.comparisons;
+  EXPECT_EQ(stated["max_abs_logit_capped_comparisons"], 2);
+  EXPECT_EQ(stated["greedy_max_abs_logit_capped_comparisons"], 3);
+  EXPECT_EQ(stated["greedy_text_comparisons"], 1);
+  EXPECT_EQ(stated["answers_comparisons"], 1);
+}
+
+TEST(GoldenJudge, ARecordingWithoutRowsIsVoid) {
+  const CaseOutcome outcome = Judged({.file = "made up", .vocab = kVocab, .sequences = {}}, MadeUpDecoder());
+  ASSERT_FALSE(outcome.judgements.empty());
+  for (const Judgement& j : outcome.judgements) EXPECT_EQ(j.verdict, Verdict::kVoid) << j.metric;
 }
 
 TEST(GoldenJudge, TheTwinsFigureCountsWhereItIsLarger) {

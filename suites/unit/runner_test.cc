@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <stdexcept>
+#include <string>
 
 #include "engine/base/check.h"
 
@@ -40,6 +41,21 @@ TEST_F(Runner, PassesWhatWasComparedAndMatched) {
   const CaseOutcome outcome = Run(Adding({Verdict::kMatch, Verdict::kDrift}));
   EXPECT_EQ(outcome.status, Status::kPass) << outcome.reason;
   EXPECT_TRUE(outcome.reason.empty());
+}
+
+TEST_F(Runner, StoppingEndsTheGroupsBehindToo) {
+  const auto group = [](const char* first, const char* second) {
+    CaseGroup made;
+    made.model = "tiny-llama";
+    for (const char* name : {first, second}) made.cases.push_back(CaseThat(Adding({Verdict::kMatch}), name));
+    return made;
+  };
+  int ran = 0;
+  const RunOptions options{.replay = [](const Case&) { return std::string(); },
+                           .before = [&](const Case&) { ++ran; },
+                           .after = nullptr,
+                           .stop = [&] { return ran == 3; }};
+  EXPECT_EQ(RunGroups(bench_, {group("A", "B"), group("C", "D"), group("E", "F")}, options).size(), 3u);
 }
 
 TEST_F(Runner, VacuousPassFails) {
