@@ -172,6 +172,15 @@ const std::vector<FaultKind> kFaultKinds = {
        set->leases.insert(std::next(at), LeaseAt(victim.group, victim.attempt + 1));
        return true;
      }},
+    {MergeFault::kLost,  // the group was never given to anyone
+     [](Random&, ShardSet* set, const Lease& victim) {
+       std::erase_if(set->leases, [&](const Lease& lease) {
+         if (lease.group != victim.group) return false;
+         set->files.erase(NameOf(lease));
+         return true;
+       });
+       return true;
+     }},
     {MergeFault::kDuplicated,
      [](Random&, ShardSet* set, const Lease& victim) {
        set->files["copy of " + NameOf(victim)] = set->files.at(NameOf(victim));
