@@ -153,6 +153,18 @@ TEST(Rule, ConfirmDecidesAtTheFirstLookThatCan) {
   EXPECT_EQ(Confirm(std::vector<double>(24, 0.012), 0.03, 1, rule).verdict, CellVerdict::kInconclusive);
 }
 
+TEST(Rule, AsManyRoundsAsALookReachIt) {
+  const auto looks = [](int rounds) {
+    GateRule rule;
+    LimitRounds(rounds, &rule);
+    return rule.looks;
+  };
+  EXPECT_EQ(looks(100), (std::vector<int>{8, 12, 16, 24}));
+  EXPECT_EQ(looks(16), (std::vector<int>{8, 12, 16}));
+  EXPECT_EQ(looks(15), (std::vector<int>{8, 12}));
+  EXPECT_EQ(looks(5), (std::vector<int>{5}));
+}
+
 TEST(Rule, AnImprovementIsSaidAndPasses) {
   const CellDecision found = Screen(std::vector<double>(6, -0.1), {});
   EXPECT_EQ(found.verdict, CellVerdict::kPass);
