@@ -32,6 +32,25 @@ TEST(Parity, WhatWasLostIsNamed) {
   EXPECT_NE(changes.coverage[0].find("6/8"), std::string::npos);
 }
 
+TEST(Parity, AFailureThatIsSkippedNowIsLost) {
+  Report older = Sample(), newer = Sample();
+  older.cases[0] = MakeCase("A", Status::kFail, Verdict::kWrong);
+  newer.cases[0] = MakeCase("A", Status::kSkip);
+  const ParityChanges changes = CompareParity(older, newer);
+  EXPECT_EQ(changes.verdict, "INCOMPLETE");
+  ASSERT_EQ(changes.lost.size(), 1u);
+  EXPECT_NE(changes.lost[0].find("Suite.A"), std::string::npos) << changes.lost[0];
+}
+
+TEST(Parity, CoverageIsAShareOfTheRows) {
+  Report older = Sample(), newer = Sample();
+  older.cases[3].argmax = {8, 8};
+  newer.cases[3].argmax = {9, 16};
+  EXPECT_EQ(CompareParity(older, newer).coverage.size(), 1u) << "more rows, of which fewer are judged";
+  newer.cases[3].argmax = {4, 4};
+  EXPECT_TRUE(CompareParity(older, newer).coverage.empty()) << "fewer rows, all of them judged";
+}
+
 TEST(Parity, ACaseThatVanishedIsNoPass) {
   Report newer = Sample();
   newer.cases.pop_back();
@@ -94,6 +113,11 @@ TEST(PolicyFile, WhatIsRequiredMustHavePassed) {
   policy.suites = {"Other"};
   policy.devices = {"cuda:0"};
   EXPECT_EQ(Unmet(policy, Sample()).size(), 2u);
+  policy.suites = {"Suite"};
+  policy.devices = {};
+  Report skipped = Sample();
+  for (ReportCase& item : skipped.cases) item = MakeCase(item.name, Status::kSkip);
+  EXPECT_EQ(Unmet(policy, skipped).size(), 1u);
 }
 
 TEST(PolicyFile, PatternsMatch) {
