@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Shows that no kernel reads what another has not written yet, on a machine with a GPU: a build whose kernels each have a
-# block that is late (cmake -DASSAY_BLOCK_DELAY_NS=4000) must find, in every judgement of the suites, the very numbers of
-# a build without. Usage: ci/delayed_on_gpu.sh ASSAY DELAYED_ASSAY FOLDER; reports go to FOLDER. 1: some differ.
+# Shows that no kernel reads what another has not written yet, on a machine with a GPU: a build whose kernels each have
+# a block that is late (cmake -DASSAY_BLOCK_DELAY_NS=4000) must find, in every judgement of the suites, the very numbers
+# of a build without. Usage: ci/delayed_on_gpu.sh ASSAY DELAYED_ASSAY FOLDER; reports go to FOLDER. 1: some differ.
 # ASSAY_MODELS (default: *-nano,tiny-*) and ASSAY_DTYPES (default: bf16) choose what runs.
 set -eu
 plain=$(realpath "$1") delayed=$(realpath "$2")

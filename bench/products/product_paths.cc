@@ -132,10 +132,15 @@ void Measure(DType type, const Selection& selection, double copy) {
 int Run(int argc, char** argv) {
   CLI::App app("Microseconds of one product by every path, for weights of the geometries that are timed");
   Selection selection;
-  app.add_option("--type", selection.types, "stored types: BF16, Q8_0, Q4_0");
-  app.add_option("--shape", selection.shapes, "names of shapes, such as 'e4b head'");
-  app.add_option("--rows", selection.rows, "activation rows");
-  app.add_option("--path", selection.paths, "dot, skinny, stream, library");
+  std::vector<std::string> shapes, paths;
+  for (const Shape& shape : kShapes) shapes.emplace_back(shape.name);
+  for (const Path& path : kPaths) paths.emplace_back(path.name);
+  const std::vector<std::string> types{"BF16", "Q8_0", "Q4_0"};
+  app.add_option("--type", selection.types, "stored types")->check(CLI::IsMember(types));
+  app.add_option("--shape", selection.shapes, "names of shapes")->check(CLI::IsMember(shapes));
+  app.add_option("--rows", selection.rows, "activation rows")
+      ->check(CLI::IsMember(std::vector<int>(std::begin(kRows), std::end(kRows))));
+  app.add_option("--path", selection.paths, "paths")->check(CLI::IsMember(paths));
   CLI11_PARSE(app, argc, argv);
   const Support support = CudaOpsAvailable(0);
   if (!support) {

@@ -39,7 +39,7 @@ void AddSelection(CLI::App* command, RunArguments* arguments) {
   ListOption(command, "--suite", &arguments->suites, "suites; default: all")->delimiter(',');
   AddPatterns(command, arguments);
   command->add_flag("--batch-invariant", arguments->batch_invariant,
-                    "the engine's results must not depend on the batch");
+                    "the engine's results must not depend on the batch or on cuts of a text");
 }
 
 // The largest is what JSON readers take for an integer.
@@ -418,7 +418,7 @@ void CommandLine::AddBench() {
   AddTiming(bench_command, &bench_.timing);
   AddRunning(bench_command, &bench_);
   bench_command->add_flag("--batch-invariant", bench_.batch_invariant,
-                          "the mode in which a row's results do not depend on its batch");
+                          "the mode in which a row's results depend on neither its batch nor cuts");
   bench_command->add_option("--evidence", bench_.evidence,
                             "report of an earlier run of this build on this device: its cases and limits hold for this "
                             "process, which only times");

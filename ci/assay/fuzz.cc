@@ -102,7 +102,7 @@ int TellFailure(const FuzzArguments& arguments, Fuzzer& fuzzer, const Target& ta
   const CaseOutcome again = fuzzer.RunAfresh(target, least);
   const std::string replay = Replay(arguments, target, least);
   Tell("  {}\n  {} sessions and {} moves; replay: {}\n",
-       Failed(again) ? again.reason : "it passes in a fresh process: what was asked before it matters", Sessions(least),
+       Failed(again) ? again.reason : "it passes when run again: what ran before it matters", Sessions(least),
        least.moves.size(), Uncut{replay});
   return kExitFailure;
 }
@@ -137,18 +137,20 @@ int FuzzCommand(const FuzzArguments& arguments) {
   }
   const auto start = Clock::now();
   const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
-  std::int64_t schedules = 0;
+  std::int64_t schedules = 0, skipped = 0;
   for (std::uint64_t number = arguments.seed; elapsed() < arguments.seconds; ++number, ++schedules) {
     target.seed = number;
     if (arguments.model.empty()) target.model = fmt::format("random-{}", number % kModels);
     const Schedule schedule = RandomSchedule(fuzzer.bench().Spec(target), number, kMoves);
     const CaseOutcome outcome = fuzzer.Run(target, schedule);
     if (Failed(outcome)) return TellFailure(arguments, fuzzer, target, schedule, outcome);
-    if (outcome.status == Status::kSkip) return TellSkipped(target, outcome);
+    if (outcome.status == Status::kSkip && skipped++ == 0) TellSkipped(target, outcome);
     fuzzer.bench().Forget();
   }
-  Tell("PASS: {} schedules, {} moves, {} rows compared in {:.1f} s: {:.0f} moves per second\n", schedules,
-       fuzzer.moves(), fuzzer.rows(), elapsed(), static_cast<double>(fuzzer.moves()) / elapsed());
+  Tell("{}: {} schedules{}, {} moves, {} rows compared in {:.1f} s: {:.0f} moves per second\n",
+       fuzzer.rows() > 0 ? "PASS" : "INCOMPLETE", schedules - skipped,
+       skipped > 0 ? fmt::format(" ({} more skipped)", skipped) : "", fuzzer.moves(), fuzzer.rows(), elapsed(),
+       static_cast<double>(fuzzer.moves()) / elapsed());
   return fuzzer.rows() > 0 ? kExitPass : kExitIncomplete;
 }
 

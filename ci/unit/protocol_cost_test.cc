@@ -7,6 +7,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "engine/base/heap.h"
@@ -102,6 +103,7 @@ void Measure(const std::string& config) {
   double cost = 0;  // seconds
   int round = 0, busy = 0;
   do {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // threads of the round before have stopped spinning
     busy += Running() > 1;
     const StepResult expected = in_process.Round(round), found = through.Round(round);
     ASSERT_EQ(found.raw.size(), std::size_t{kVocab} * kSessions);

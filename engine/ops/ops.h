@@ -60,7 +60,7 @@ struct OpsCounters {
   std::int64_t graph_launches = 0;
   std::int64_t host_syncs = 0;  // times the host waited for the device
   // Most segments that one launch of attention's packed kernel took (on the host: would take). That kernel is for
-  // segments of more than 8 rows, see split_keys.h.
+  // segments of more than 8 rows, outside batch-invariant mode: split_keys.h.
   std::int64_t packed_segments = 0;
 };
 

@@ -119,11 +119,12 @@ Engine Engine::Counted(const WeightStore& store, Ops& planning, const EngineOpti
 void Engine::Impl::CountSteps() {
   if (ops.on_host()) return;
   const std::vector<std::int32_t> tokens(static_cast<std::size_t>(max_rows));
+  const int longest = std::min(kShortSegment, options.max_chunk);
   for (const int count : SizesUpTo(max_rows)) {
-    for (const int length : {1, std::min(kShortSegment, options.max_chunk), options.max_chunk}) {
+    for (const int length : {1, longest}) {
       // As many rows of short segments as sessions may bring, behind them one long segment.
       RowList list;
-      const int few = std::min(count, length * options.max_sessions);
+      const int few = std::min(count, longest * options.max_sessions);
       const auto add = [&](int rows_of_it) {
         list.AddSegment(0, 0, std::span(tokens).first(static_cast<std::size_t>(rows_of_it)));
       };

@@ -176,7 +176,7 @@ TEST(MemoryPlan, HoldsWhateverTheEngineIsFed) {
   }
 }
 
-// Eight rows of one session, with tens of megabytes of partial results each, are not cut.
+// Eight rows of one session, with tens of megabytes of partial results each, take several launches.
 TEST(MemoryPlan, HoldsForAShortSegmentOfALongContext) {
   ASSAY_NEEDS_PLANNING;
   const auto store = OpenModel("gemma4-31b");

@@ -284,7 +284,10 @@ def share(descriptor, parts, stamp):
     """Writes the parts into the memory that is shared, and the id of the request behind them."""
     at = 0
     for part in [*parts, struct.pack("<q", stamp)]:
-        at += os.pwrite(descriptor, part, at)
+        part = memoryview(part).cast("B")
+        while part:
+            written = os.pwrite(descriptor, part, at)
+            at, part = at + written, part[written:]
 
 
 class Stream:
@@ -328,7 +331,11 @@ def serve(system):
         answer, rows = handle(server, request)
         parts = payload(answer, rows)
         if parts and server.shared is not None:
-            share(server.shared, parts, request["id"])
-            answer["shared"], parts = True, []
+            try:
+                share(server.shared, parts, request["id"])
+                answer["shared"] = True
+            except OSError as error:
+                answer = {"error": {"kind": "memory", "message": f"shared rows: {error}"}}
+            parts = []
         stream.write({"id": request.get("id") if isinstance(request, dict) else None, **answer}, parts)
     os._exit(0)  # libraries may have threads that wait

@@ -19,7 +19,7 @@ struct Target {
   Device device{};
   Precision precision = Precision::kFp32;
   std::uint64_t seed = 0;        // of made-up tokens and synthetic weights
-  bool batch_invariant = false;  // the mode in which a row's arithmetic is the same in every batch
+  bool batch_invariant = false;  // the mode with one arithmetic for every batch and every cut of a text
   std::string label{};           // the model axis; empty: ModelLabel(model)
   bool seed_is_axis = false;     // where several seeds are judged side by side
 

@@ -49,7 +49,8 @@ class Server {
   static const std::pair<const char*, Handler> kRequests[12];
 
   Answer Hello(const Json& request) {
-    if (request.contains("shared_rows")) shared_ = std::make_unique<SharedRows>(request["shared_rows"].get<int>());
+    if (request.contains("shared_rows") && !shared_)
+      shared_ = std::make_unique<SharedRows>(request["shared_rows"].get<int>());
     const SystemInfo info = provider_.Describe();
     Json capabilities;
     for (const char* name : {"chunk", "batch", "mixed_steps", "fork", "truncate", "decode", "logits", "raw_logits"})

@@ -50,8 +50,12 @@ void SharedRows::Map(std::size_t bytes, int protection) {
 
 float* SharedRows::Room(std::size_t count) {
   const std::size_t bytes = WithStamp(count);
-  if (SizeOf(descriptor_) < bytes && ::posix_fallocate(descriptor_, 0, static_cast<off_t>(bytes)) != 0)
-    throw OutOfMemory(fmt::format("{} bytes of shared rows: no memory", bytes), bytes, 0);
+  if (SizeOf(descriptor_) < bytes) {
+    int code = 0;
+    do code = ::posix_fallocate(descriptor_, 0, static_cast<off_t>(bytes));
+    while (code == EINTR);
+    if (code != 0) throw OutOfMemory(fmt::format("{} bytes of shared rows: {}", bytes, std::strerror(code)), bytes, 0);
+  }
   Map(bytes, PROT_READ | PROT_WRITE);
   return reinterpret_cast<float*>(mapped_.data());
 }
@@ -78,8 +82,8 @@ void SharedRows::Read(const std::vector<RowsPart>& parts, std::int64_t stamp) {
   });
   std::int64_t found = 0;
   std::memcpy(&found, from, sizeof found);
-  Require<WireError>(found == stamp, "shared rows stamped {}, expected {}: they were not written for this answer", found,
-                     stamp);
+  Require<WireError>(found == stamp, "shared rows stamped {}, expected {}: they were not written for this answer",
+                     found, stamp);
 }
 
 }  // namespace assay

@@ -19,8 +19,8 @@ class SystemFailure : public Error {
 };
 
 struct SystemCommand {
-  std::string command;    // for /bin/sh
-  double timeout_s = 60;  // of a request; a load may take ten times as long
+  std::string command;      // for /bin/sh
+  double timeout_s = 60;    // of a request; a load may take ten times as long
   bool shares_rows = true;  // offers it memory for rows, which it may use
 };
 
@@ -54,7 +54,7 @@ class SystemProcess {
 
   SystemCommand command_;
   std::unique_ptr<ChildProcess> child_;
-  std::unique_ptr<Wire> wire_;         // null: it ended
+  std::unique_ptr<Wire> wire_;          // null: it ended
   std::unique_ptr<SharedRows> shared_;  // null: none was offered
   int output_ = -1;
   Json hello_;

@@ -101,8 +101,9 @@ __global__ void __launch_bounds__(PrefillFlash<T, Cached, kHeadDim>::kThreads, 1
 }  // namespace
 
 // A segment's kernel follows from its own length, so that its results do not depend on its neighbours, and in
-// batch-invariant mode not on how a text is cut: there all rows are taken one by one. Each run of short segments and
-// each run of long ones is a launch: decode rows followed by a chunk of a prompt are two launches.
+// batch-invariant mode not on how a text is cut: there all rows are taken one by one. Runs of short segments and of
+// long ones are launches of their own, of short ones as many as workspace for them asks: decode rows followed by a
+// chunk of a prompt are two.
 void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args) {
   const Rows& rows = *args.rows;
   if (rows.host_segment == nullptr) return LaunchAttentionDecode(ctx, args);

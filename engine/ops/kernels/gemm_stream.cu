@@ -106,7 +106,8 @@ void WithStreamTile(int rows, F&& f) {
     f(std::integral_constant<int, 128>{});
 }
 
-constexpr int kMostRows = 128;  // a launch
+constexpr int kMostRows = 128;     // a launch
+constexpr int kMostBlocks = 1023;  // that may share a tile: SharedTile counts them
 
 template <class S>
 StreamCut CutOf(const Product& p) {
@@ -144,8 +145,8 @@ void LaunchStream(const KernelContext& ctx, const Product& all) {
           if (ctx.semaphores_used != nullptr) *ctx.semaphores_used = std::max(*ctx.semaphores_used, cut.tiles);
           // A block that leaves its sums to another writes and reads as many bytes as some steps do.
           constexpr int kLeastSteps = 1 + N / 32;
-          const auto blocks = static_cast<unsigned>(
-              std::min<std::int64_t>(ctx.sm_count, std::max<std::int64_t>(cut.tiles, cut.total() / kLeastSteps)));
+          const auto blocks = static_cast<unsigned>(std::min<std::int64_t>(
+              std::min(ctx.sm_count, kMostBlocks), std::max<std::int64_t>(cut.tiles, cut.total() / kLeastSteps)));
           Launch(StreamKernel<Format, T, N, false>, dim3(blocks), dim3(kThreads), S::kCount * S::kBytes + 1024, ctx, p,
                  cut, split, ExpertTiles{});
         });

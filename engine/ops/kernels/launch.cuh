@@ -54,7 +54,7 @@ void Launch(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t smem, 
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   if (ctx.counters != nullptr) ++ctx.counters->kernel_launches;
   if (!ctx.launches) return;
-  // Above 48 KiB, what a kernel declares itself (at most 8) counted in, shared memory must be asked for.
+  // Above 48 KiB, what a kernel declares itself (at most 8 beside so little) counted in, it must be asked for.
   if (smem > 40 * 1024) {
     ASSAY_CUDA(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
                                     static_cast<int>(smem)));

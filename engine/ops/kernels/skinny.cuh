@@ -13,7 +13,8 @@ namespace assay {
 constexpr int kSkinnyWarps = 8;
 constexpr int kGroupBytes = 64;  // of a weight row: see fragments.cuh
 
-// Where the blocks that split one product over k add their sums; unused when gridDim.z == 1.
+// Where the blocks that split one product over k add their sums: here if gridDim.z > 1; streamed ones in a layout of
+// their own (stream_finish.cuh).
 struct SplitSums {
   float4* partial = nullptr;  // [token tiles][row tiles][splits][NT * 32]
   // [token tiles][row tiles] blocks that have stored theirs; zeros before and after.

@@ -30,6 +30,8 @@ struct GroupResults {
 };
 
 // A warpgroup that multiplies.
+static_assert(kRingBytes + 1024 + 2 * sizeof(GroupResults<128>) + 512 <= 227 * 1024);
+
 template <class T, int N, bool kGrouped>
 struct Multiplier {
   const Walk<kGrouped>& walk;
