@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "suites/support/runner.h"
 
@@ -23,6 +24,20 @@ TEST(LogitChecker, MissesTheRowsThatWereStated) {
   ASSERT_NE(stated, outcome.judgements.end());
   EXPECT_EQ(stated->value, 2);
   EXPECT_EQ(stated->verdict, Verdict::kWrong);
+}
+
+TEST(Prefill, HoldsPromptsBeyondTheWindowAgainstTheReference) {
+  Workbench bench;
+  const Target target{.model = "tiny-gemma3"};
+  const int window = SmallestWindow(bench.Spec(target));
+  const std::vector<Case> cases = PrefillCases(bench, target);
+  const auto item = std::ranges::find(cases, "MatchesReference", &Case::name);
+  ASSERT_NE(item, cases.end());
+  const CaseOutcome outcome = CaseRunner(bench).Run(*item);
+  const auto judged = std::ranges::find(outcome.judgements, "max_abs_logit_capped", &Judgement::metric);
+  ASSERT_NE(judged, outcome.judgements.end());
+  // Of one token, two, around the window, and more than twice the window.
+  EXPECT_EQ(judged->comparisons, 5 * window + 6);
 }
 
 }  // namespace
