@@ -26,6 +26,7 @@ constexpr Shape kShapes[] = {
     {"llama o", 4096, 4096, false},     {"llama gate_up", 28672, 4096, true}, {"llama down", 4096, 14336, false},
     {"31b qkv", 16384, 5376, false},    {"31b gate_up", 43008, 5376, true},   {"31b down", 5376, 21504, false},
 };
+constexpr DType kTypes[] = {DType::kBF16, DType::kQ8_0, DType::kQ4_0};
 constexpr int kRows[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 128};
 struct Path {
   const char* name;
@@ -132,10 +133,10 @@ void Measure(DType type, const Selection& selection, double copy) {
 int Run(int argc, char** argv) {
   CLI::App app("Microseconds of one product by every path, for weights of the geometries that are timed");
   Selection selection;
-  std::vector<std::string> shapes, paths;
+  std::vector<std::string> types, shapes, paths;
+  for (const DType type : kTypes) types.emplace_back(Name(type));
   for (const Shape& shape : kShapes) shapes.emplace_back(shape.name);
   for (const Path& path : kPaths) paths.emplace_back(path.name);
-  const std::vector<std::string> types{"BF16", "Q8_0", "Q4_0"};
   app.add_option("--type", selection.types, "stored types")->check(CLI::IsMember(types));
   app.add_option("--shape", selection.shapes, "names of shapes")->check(CLI::IsMember(shapes));
   app.add_option("--rows", selection.rows, "activation rows")
@@ -149,7 +150,7 @@ int Run(int argc, char** argv) {
   }
   const double copy = CopyBandwidth(*MakeCudaOps({}));
   fmt::print("copy {:.0f} GB/s\n", copy / 1e9);
-  for (const DType type : {DType::kBF16, DType::kQ8_0, DType::kQ4_0})
+  for (const DType type : kTypes)
     if (Selected(selection.types, std::string(Name(type)))) Measure(type, selection, copy);
   return 0;
 }

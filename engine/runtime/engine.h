@@ -48,8 +48,8 @@ struct Feed {
 // What comes back of the wanted rows beside the argmax.
 struct StepOutputs {
   bool raw = true, capped = true;
-  // Says where so many logits go, which the result then does not have: capped ones, [rows, vocab], and raw ones behind
-  // them; those asked for, and once where there is no softcap. Null: into the result.
+  // Says, step by step (a chunk is one), where so many logits go, which the result then does not have: capped ones,
+  // [rows, vocab], raw ones behind them; those asked for, once where there is no softcap. Null: into the result.
   std::function<float*(std::size_t count)> place{};
 };
 

@@ -56,50 +56,39 @@ TEST_P(AttentionTest, SegmentsDoNotDependOnNeighbours) {
   }
 }
 
+// The rows of a prompt of 300 tokens, which parts of it give bit for bit: each so many rows from a position on.
+void ExpectPartsOfAPrompt(DeviceFixture& device, int head_dim, const std::vector<std::pair<int, int>>& parts) {
+  device.Clear();
+  AttentionShape shape{"whole", head_dim, 4, 1, 100, 400, {{0, 300, 0, 0}}};
+  shape.bound = 300;
+  const AttentionInputs inputs = MakeAttentionInputs(shape, 99);
+  const std::vector<float> whole = Attend(device, shape, inputs);
+  const auto width = static_cast<std::ptrdiff_t>(inputs.q.count / 300);
+  for (const auto& [from, rows] : parts) {
+    AttentionShape part = shape;
+    part.segments = {{0, rows, 0, from}};
+    device.Clear();
+    const std::vector<float> found = Attend(device, part, PartOf(inputs, from * width, rows * width));
+    for (std::size_t i = 0; i < found.size(); ++i)
+      ASSERT_EQ(found[i], whole[static_cast<std::size_t>(from * width) + i])
+          << "head_dim " << head_dim << ", " << rows << " rows at " << from << " element " << i;
+  }
+}
+
 // A prompt gives the same bits whole and in chunks.
 TEST_P(AttentionTest, PrefillRowsDoNotDependOnChunks) {
   ASSAY_HOST_AND_DEVICE(both, GetParam());
-  for (const int head_dim : {64, 256, 512}) {
-    both.Clear();
-    AttentionShape shape{"whole", head_dim, 4, 1, 100, 400, {{0, 300, 0, 0}}};
-    shape.bound = 300;
-    const AttentionInputs inputs = MakeAttentionInputs(shape, 99);
-    const std::vector<float> whole = Attend(*both.device, shape, inputs);
-    const auto width = static_cast<std::ptrdiff_t>(inputs.q.count / 300);
-    for (const auto& [from, rows] : {std::pair{0, 37}, std::pair{37, 200}, std::pair{237, 63}}) {
-      AttentionShape chunk = shape;
-      chunk.segments = {{0, rows, 0, from}};
-      both.Clear();
-      const std::vector<float> found = Attend(*both.device, chunk, PartOf(inputs, from * width, rows * width));
-      for (std::size_t i = 0; i < found.size(); ++i)
-        ASSERT_EQ(found[i], whole[static_cast<std::size_t>(from * width) + i])
-            << "chunk at " << from << " element " << i;
-    }
-  }
+  for (const int head_dim : {64, 256, 512})
+    ExpectPartsOfAPrompt(*both.device, head_dim, {{0, 37}, {37, 200}, {237, 63}});
 }
 
 // In batch-invariant mode every row of a prompt has the bits of a decode step, however it is cut.
 TEST_P(AttentionTest, CutsDoNotMatterInBatchInvariantMode) {
   HostAndDevice both = MakeHostAndDevice(GetParam(), /*batch_invariant=*/true);
   if (!both.missing.empty()) GTEST_SKIP() << both.missing;
-  for (const int head_dim : {32, 64, 256, 512}) {
-    both.Clear();
-    AttentionShape shape{"whole", head_dim, 4, 1, 100, 400, {{0, 300, 0, 0}}};
-    shape.bound = 300;
-    const AttentionInputs inputs = MakeAttentionInputs(shape, 99);
-    const std::vector<float> whole = Attend(*both.device, shape, inputs);
-    const auto width = static_cast<std::ptrdiff_t>(inputs.q.count / 300);
-    for (const auto& [from, rows] :
-         {std::pair{0, 1}, {1, 8}, {9, 9}, {64, 1}, {99, 2}, {101, 64}, {165, 134}, {299, 1}}) {
-      AttentionShape part = shape;
-      part.segments = {{0, rows, 0, from}};
-      both.Clear();
-      const std::vector<float> found = Attend(*both.device, part, PartOf(inputs, from * width, rows * width));
-      for (std::size_t i = 0; i < found.size(); ++i)
-        ASSERT_EQ(found[i], whole[static_cast<std::size_t>(from * width) + i])
-            << rows << " rows at " << from << " element " << i;
-    }
-  }
+  for (const int head_dim : {32, 64, 256, 512})
+    ExpectPartsOfAPrompt(*both.device, head_dim,
+                         {{0, 1}, {1, 8}, {9, 9}, {64, 1}, {99, 2}, {101, 64}, {165, 134}, {299, 1}});
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, AttentionTest, testing::ValuesIn(kKvPrecisions), ModeName);

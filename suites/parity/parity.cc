@@ -105,7 +105,8 @@ bool RoutesByRounding(CaseState& state) {
 }
 
 RowAgreement::RowAgreement(CaseState& state) : state_(state) {
-  if (!state.target.exact()) between_ = state.references().Tolerance(state.target).Between();
+  if (Exactly()) return;
+  between_ = state.references().Tolerance(state.target).Between();
   if (!RoutesByRounding(state)) return;
   state.bench.RecordRouting();
   routing_.emplace(state);

@@ -102,7 +102,7 @@ class LogitChecker {
 // their own experts explain (suites/support/routing.h).
 class RowAgreement {
  public:
-  // Calibrates the tolerance, or finds it: before a system is opened. Systems opened from now on record their routing.
+  // Where a tolerance is needed, calibrates or finds it: before a system is opened, which then records its routing.
   explicit RowAgreement(CaseState& state);
   void Check(std::span<const float> expected, std::span<const float> found, const Place& where);
   void AtLeast(std::int64_t rows);  // that will be checked; see Tally

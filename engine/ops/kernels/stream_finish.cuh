@@ -29,9 +29,10 @@ struct GroupResults {
   }
 };
 
-// A warpgroup that multiplies.
+// They stand beside the ring, which may begin up to 1024 bytes late, and its barriers: a block can have 227 KiB.
 static_assert(kRingBytes + 1024 + 2 * sizeof(GroupResults<128>) + 512 <= 227 * 1024);
 
+// A warpgroup that multiplies.
 template <class T, int N, bool kGrouped>
 struct Multiplier {
   const Walk<kGrouped>& walk;
