@@ -73,7 +73,7 @@ class Conformance {
     Do("more tokens than the capacity: capacity", [&] { Capacity(); });
     for (const Refused& refused : kRefused)
       Do(fmt::format("{}: {}", refused.what, refused.kind), [&] { Refuses(refused); });
-    for (const auto& [what, line] : kJunk) Do(fmt::format("{}: input", what), [&] { Junk(line); });
+    for (const auto& [what, line] : kJunk) Do(fmt::format("{}: input", what), [&, line = line] { Junk(line); });
     Do("unknown keys are ignored", [&] { UnknownKeys(); });
     Do("a line of more than 1 MiB: an error, or the end", [&] { LongLine(); });
     Do("load again, nothing of before is left", [&] { LoadAgain(); });
