@@ -58,6 +58,15 @@ struct Sizes {
 
 Schedule Sized(int sessions, int capacity, int chunk, int rows = 64) { return {sessions, capacity, chunk, rows, {}}; }
 
+// What an engine refuses of a step: a session that is fed twice, no token, more tokens than a chunk.
+void IllForm(Dice& dice, int chunk, std::vector<Move::Part>* parts) {
+  Move::Part& any = (*parts)[static_cast<std::size_t>(dice.Below(static_cast<int>(parts->size())))];
+  const int what = dice.Below(3);
+  if (what == 0) parts->push_back(Move::Part(any));
+  if (what == 1) any.tokens = 0;
+  if (what == 2) any.tokens = chunk + 1;
+}
+
 }  // namespace
 
 Schedule RandomSchedule(const ModelSpec& spec, std::uint64_t seed, int moves) {
@@ -116,8 +125,11 @@ Schedule RandomSchedule(const ModelSpec& spec, std::uint64_t seed, int moves) {
       }
       if (move.parts.empty()) continue;
       if (dice.OneIn(2)) std::reverse(move.parts.begin(), move.parts.end());
-      const bool fits = std::all_of(move.parts.begin(), move.parts.end(),
-                                    [&](const Move::Part& part) { return part.tokens <= room(part.session); });
+      const bool ill_formed = dice.OneIn(12);
+      if (ill_formed) IllForm(dice, schedule.chunk, &move.parts);
+      const bool fits = !ill_formed && std::all_of(move.parts.begin(), move.parts.end(), [&](const Move::Part& part) {
+        return part.tokens <= room(part.session);
+      });
       for (const Move::Part& part : move.parts)
         if (fits) length[part.session] += part.tokens;
     } else {
@@ -126,7 +138,11 @@ Schedule RandomSchedule(const ModelSpec& spec, std::uint64_t seed, int moves) {
       for (auto& [session, has] : length)
         if (room(session) >= move.count && (move.parts.empty() || dice.OneIn(2))) move.parts.push_back({session});
       if (move.parts.empty()) continue;
-      for (const Move::Part& part : move.parts) length[part.session] += move.count;
+      const bool twice = dice.OneIn(12);
+      if (twice)
+        move.parts.push_back(move.parts[static_cast<std::size_t>(dice.Below(static_cast<int>(move.parts.size())))]);
+      for (const Move::Part& part : move.parts)
+        if (!twice) length[part.session] += move.count;
     }
     const bool feeds = move.kind == Kind::kStep || move.kind == Kind::kPrefill || move.kind == Kind::kDecode;
     if (feeds && dice.OneIn(6)) {
