@@ -210,7 +210,9 @@ std::vector<std::string> MatchModels(const std::vector<std::string>& patterns) {
         found.push_back(name + wanted.suffix);
     }
     std::error_code error;
-    if (found.empty() && std::filesystem::exists(wanted.base, error)) found.push_back(pattern);
+    // Made-up geometries, random-N, are too many to be listed.
+    if (found.empty() && (IsPreset(wanted.base) || std::filesystem::exists(wanted.base, error)))
+      found.push_back(pattern);
     Require(!found.empty() || !LooksLikePath(wanted.base), "model '{}': there is no such file or folder", pattern);
     Require<NoSuchModel>(!found.empty(),
                          "model '{}' matches nothing{}: expected a checkpoint folder, a .gguf file or one of {}",

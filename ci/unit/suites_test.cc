@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/testing/complaint.h"
@@ -78,6 +80,24 @@ TEST(Suites, NameTheirCasesAsTheTableDoes) {
           ++listed;
         }
     EXPECT_GT(listed, 0u) << suite.name << " has no case of any model here";
+  }
+}
+
+// As a replay line asks for it: by id, with its model and its mode alone.
+TEST(Suites, ListACaseForItsOwnModelAgain) {
+  Workbench bench;
+  const SuiteInputs inputs{{"tiny-gemma4-moe", "gemma4-nano"}, {Precision::kFp32, Precision::kBf16}, {Device::Host()}};
+  Names suites;
+  for (const SuiteEntry& suite : Suites()) suites.emplace_back(suite.name);
+  const std::vector<Case> all = ListCases(bench, inputs, suites);
+  std::map<std::pair<std::string, Precision>, std::set<std::string>> again;
+  for (const Case& item : all) {
+    const auto [ids, fresh] = again.try_emplace({item.target.model, item.target.precision});
+    if (fresh)
+      for (const Case& other :
+           ListCases(bench, {MatchModels({item.target.model}), {item.target.precision}, {Device::Host()}}, suites))
+        ids->second.insert(other.id());
+    EXPECT_TRUE(ids->second.contains(item.id())) << item.id();
   }
 }
 
