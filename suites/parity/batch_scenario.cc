@@ -200,13 +200,16 @@ void BatchScenario::Prefill(CaseState& state) {
         if (position < session.first_asked()) continue;
         const Place where{{"prompt", i}, {"chunk", chunk}, {"position", position}};
         checker.Add(tail, row, session.tokens, where, session.first_asked());
-        if (position == session.prompt - 1) same.Check(whole.back().Raw(0), tail.Raw(row), where);
+        if (position == session.prompt - 1)
+          same.Check(whole.back().Raw(0), tail.Raw(row), where, session.tokens, position);
       }
     }
   }
   checker.Finish();
   Open(count);
-  for (int i = 0; i < count; ++i) same.Check(whole[i].Raw(0), sessions_[i].last_of_prompt, {"packed", {{"prompt", i}}});
+  for (int i = 0; i < count; ++i)
+    same.Check(whole[i].Raw(0), sessions_[i].last_of_prompt, {"packed", {{"prompt", i}}}, sessions_[i].tokens,
+               sessions_[i].prompt - 1);
 }
 
 void BatchScenario::Decode(CaseState& state, int n) {
@@ -223,7 +226,7 @@ void BatchScenario::Decode(CaseState& state, int n) {
       const Session& session = sessions_[i];
       const Place where{{"session", i}, {"step", step}};
       if (i < kReferenced) checker.Add(result, i, session.tokens, where, session.first_asked());
-      same.Check(session.alone[step], result.Raw(i), where);
+      same.Check(session.alone[step], result.Raw(i), where, session.tokens, result.position[i]);
       const int best = result.best[i], expected = ArgMax(result.Capped(i));
       state.check.True(best == expected, "best", where, fmt::format("expected token {}, found {}", expected, best));
     }

@@ -181,7 +181,7 @@ void MatchesStraightCache(CaseState& state, int length) {
   for (int step = 0; step < 3; ++step) {
     const auto token = Slice(tokens, length + step, 1);
     const StepResult wrapped = ring->Step(Feed{a, token}), whole = straight->Step(Feed{b, token});
-    same.Check(whole.Raw(0), wrapped.Raw(0), {{"length", length}, {"step", step}});
+    same.Check(whole.Raw(0), wrapped.Raw(0), {{"length", length}, {"step", step}}, tokens, length + step);
     checker.Add(wrapped, 0, tokens, {{"length", length}, {"step", step}});
   }
   checker.Finish();
@@ -208,9 +208,11 @@ std::vector<Case> RingWrapCases(Workbench& bench, const Target& target) {
   const int slots = window + SmallOptions(spec, 1, 8 * window).max_chunk - 1;
   std::set<int> lengths{1, 2, window - 1, window, window + 1, slots - 1, slots, slots + 1, 3 * window + 2};
   lengths.erase(0);
-  for (const int length : lengths)
+  for (const int length : lengths) {
     cases.push_back(MakeCase("RingWrap", "MatchesStraightCache", target, {{"length", length}}, {Capability::kLogits},
                              [length](CaseState& state) { MatchesStraightCache(state, length); }));
+    cases.back().tokens = 500;
+  }
   cases.push_back(MakeCase("RingWrap", "WindowLocality", target, {}, {Capability::kInternals}, WindowLocality));
   return cases;
 }

@@ -202,7 +202,7 @@ void Runs(CaseState& state) {
        "what a system cannot do is skipped");
   const std::vector<float> a{1, 2}, b{1, 3};
   const auto agreement = [&](const std::vector<float>& found) {
-    return run([&](CaseState& s) { RowAgreement(s).Check(a, found, {}); });
+    return run([&](CaseState& s) { RowAgreement(s).Check(a, found, {}, s.MadeUp(7720, 1), 0); });
   };
   hold(agreement(b) == Status::kFail && agreement(a) == Status::kPass, "rows that differ do not agree");
   std::vector<CaseGroup> groups(2);

@@ -26,7 +26,8 @@ void EqualsPrefill(CaseState& state) {
   const StepResult whole = prefill->Prefill(prefill->Open(), tokens, Want::kAll);
   const StepResult steps = AloneRows(*decode, tokens);
   same.AtLeast(length);
-  for (int row = 0; row < whole.rows(); ++row) same.Check(whole.Raw(row), steps.Raw(row), {{"position", row}});
+  for (int row = 0; row < whole.rows(); ++row)
+    same.Check(whole.Raw(row), steps.Raw(row), {{"position", row}}, tokens, row);
 }
 
 void GraphEqualsSteps(CaseState& state, int n) {
@@ -92,7 +93,8 @@ void MatchesSingleUser(CaseState& state, int n) {
   for (int row = 0; row<n; row += n> 8 ? 8 : 1) {
     const StepResult single = AloneRows(*alone, tokens[row], RaggedLength(spec, row));
     for (int step = 0; step < kSteps; ++step)
-      same.Check(single.Raw(step), steps[step].Raw(row), {"alone", {{"session", row}, {"step", step}}});
+      same.Check(single.Raw(step), steps[step].Raw(row), {"alone", {{"session", row}, {"step", step}}}, tokens[row],
+                 RaggedLength(spec, row) + step);
   }
 }
 

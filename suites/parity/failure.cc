@@ -56,7 +56,9 @@ void StepThatThrows(CaseState& state) {
     const auto at_one = Slice(a, engine.Length(one), 1), at_two = Slice(b, engine.Length(two), 1);
     const std::vector<Feed> both{{one, at_one}, {two, at_two}}, clean_both{{clean_one, at_one}, {clean_two, at_two}};
     const StepResult after = engine.Step(both), never = clean->Step(clean_both);
-    for (int row = 0; row < 2; ++row) same.Check(never.Raw(row), after.Raw(row), {{"session", row}, {"step", step}});
+    for (int row = 0; row < 2; ++row)
+      same.Check(never.Raw(row), after.Raw(row), {{"session", row}, {"step", step}}, row == 0 ? a : b,
+                 after.position[static_cast<std::size_t>(row)]);
   }
 }
 
@@ -120,7 +122,7 @@ void ForkThatThrows(CaseState& state) {
   state.check.True(system->Length(origin) == 8, "length", {});
   const SessionId copy = system->Fork(origin);
   const StepResult both = system->Step(std::vector<Feed>{{origin, Slice(tokens, 8, 1)}, {copy, Slice(tokens, 8, 1)}});
-  same.Check(both.Raw(0), both.Raw(1), "copy and origin");
+  same.Check(both.Raw(0), both.Raw(1), "copy and origin", tokens, 8);
 }
 
 // An engine that is refused one of its allocations says which and leaves nothing behind; one that gets them all, full

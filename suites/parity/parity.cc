@@ -106,15 +106,22 @@ bool RoutesByRounding(CaseState& state) {
 
 RowAgreement::RowAgreement(CaseState& state) : state_(state) {
   if (Exactly()) return;
-  between_ = state.references().Tolerance(state.target).Between();
+  tolerance_ = &state.references().Tolerance(state.target);
   if (!RoutesByRounding(state)) return;
   state.bench.RecordRouting();
   routing_.emplace(state);
 }
 
-void RowAgreement::Check(std::span<const float> expected, std::span<const float> found, const Place& where) {
-  if (Exactly()) return state_.check.Bits(expected, found, where);
-  Judgement judgement = JudgeTensor(Widen(expected), Widen(found), between_, "max_abs_between", where);
+void RowAgreement::Check(std::span<const float> expected, std::span<const float> found, const Place& where,
+                         const Tokens& tokens, int position) {
+  if (tolerance_ == nullptr) return state_.check.Bits(expected, found, where);
+  const auto judged = [&](const LogitTolerance& tolerance) {
+    return JudgeTensor(Widen(expected), Widen(found), tolerance.Between(), "max_abs_between", where);
+  };
+  Judgement judgement = judged(*tolerance_);
+  if (judgement.verdict == Verdict::kWrong)
+    judgement =
+        judged(tolerance_->At(state_.references().TwinErrorRatio(state_.target, *tolerance_, tokens, position)));
   if (routing_ && judgement.verdict != Verdict::kMatch)
     if (std::optional<Judgement> routed = routing_->Between(expected, found, where)) judgement = std::move(*routed);
   state_.check.Add(judgement);

@@ -104,14 +104,17 @@ class RowAgreement {
  public:
   // Where a tolerance is needed, calibrates or finds it: before a system is opened, which then records its routing.
   explicit RowAgreement(CaseState& state);
-  void Check(std::span<const float> expected, std::span<const float> found, const Place& where);
+  // Both rows are of `position` of `tokens`: where they differ by more than the tolerance, what the twin loses there is
+  // asked (ReferenceAnswers::TwinErrorRatio).
+  void Check(std::span<const float> expected, std::span<const float> found, const Place& where, const Tokens& tokens,
+             int position);
   void AtLeast(std::int64_t rows);  // that will be checked; see Tally
 
  private:
   bool Exactly() const { return state_.target.exact() || (state_.target.batch_invariant && !state_.target.loose); }
 
   CaseState& state_;
-  Bound between_;
+  const LogitTolerance* tolerance_ = nullptr;  // null: rows are equal bit for bit
   std::optional<RoutingJudge> routing_;
 };
 

@@ -229,7 +229,7 @@ class Player {
     const StepResult& expected = Straight(held.tokens);
     for (const Row& row : held.rows) {
       const Place where{{"move", row.move}, {"position", row.position}};
-      if (!row.raw.empty()) same_.Check(expected.Raw(row.position), row.raw, where);
+      if (!row.raw.empty()) same_.Check(expected.Raw(row.position), row.raw, where, held.tokens, row.position);
       if (state_.target.exact())
         state_.check.True(row.best == expected.best[row.position], "best", where,
                           fmt::format("expected token {}, found {}", expected.best[row.position], row.best));

@@ -50,7 +50,7 @@ void ChunkedEqualsWhole(CaseState& state) {
     system->Close(session);
     state.check.True(chunked.rows() == whole.rows(), "rows", {{"chunk", chunk}});
     for (int row = 0; row < std::min(whole.rows(), chunked.rows()); ++row)
-      same.Check(whole.Raw(row), chunked.Raw(row), {{"chunk", chunk}, {"position", row}});
+      same.Check(whole.Raw(row), chunked.Raw(row), {{"chunk", chunk}, {"position", row}}, tokens, row);
   }
 }
 
@@ -72,7 +72,8 @@ void PackedEqualsSerial(CaseState& state) {
   for (const Tokens& prompt : prompts) serial.push_back(Whole(state, prompt, true, Want::kAll));
   for (int row = 0; row < packed.rows(); ++row) {
     const int prompt = packed.feed[row], position = packed.position[row];
-    same.Check(serial[prompt].Raw(position), packed.Raw(row), {{"prompt", prompt}, {"position", position}});
+    same.Check(serial[prompt].Raw(position), packed.Raw(row), {{"prompt", prompt}, {"position", position}},
+               prompts[prompt], position);
   }
   state.check.True(packed.rows() == kRows, "rows", "packed",
                    fmt::format("expected {} rows, found {}", kRows, packed.rows()));
@@ -87,7 +88,7 @@ void SkippedTailEqualsFull(CaseState& state) {
     const Tokens tokens = state.MadeUp(40 + length, length);
     const StepResult full = Whole(state, tokens, false, Want::kAll), skipped = Whole(state, tokens, true, Want::kLast);
     state.check.True(skipped.rows() == 1 && skipped.position[0] == length - 1, "rows", {{"prompt", length}});
-    same.Check(full.Raw(length - 1), skipped.Raw(0), {"last", {{"prompt", length}}});
+    same.Check(full.Raw(length - 1), skipped.Raw(0), {"last", {{"prompt", length}}}, tokens, length - 1);
   }
   // Where layers behind the last cache writer are, a prompt of which nothing is wanted takes fewer ops.
   const auto calls = [&](bool skip_tail) {
@@ -110,11 +111,13 @@ void SkippedTailEqualsFull(CaseState& state) {
 
 std::vector<Case> PrefillCases(Workbench& bench, const Target& target) {
   std::vector<Case> cases;
-  const auto add = [&](const char* name, std::vector<Capability> needs, void (*body)(CaseState&)) {
+  const auto add = [&](const char* name, std::vector<Capability> needs, void (*body)(CaseState&),
+                       double tokens = Case().tokens) {
     cases.push_back(MakeCase("Prefill", name, target, {}, std::move(needs), body));
+    cases.back().tokens = tokens;
   };
   using enum Capability;
-  if (bench.references().Bounds(target)) add("MatchesReference", {kLogits}, MatchesReference);
+  if (bench.references().Bounds(target)) add("MatchesReference", {kLogits}, MatchesReference, 2000);
   add("ChunkedEqualsWhole", {kLogits, kChunk}, ChunkedEqualsWhole);
   add("PackedEqualsSerial", {kLogits, kBatch}, PackedEqualsSerial);
   add("SkippedTailEqualsFull", {kInternals, kRawLogits}, SkippedTailEqualsFull);

@@ -70,7 +70,7 @@ void JoinLeave(CaseState& state) {
           std::find_if(sessions.begin(), sessions.end(), [&](const Active& a) { return a.session == feed.session; });
       const int position = result.position[row];
       const Place where{{"session", feed.session.index}, {"position", position}, {"step", step}};
-      same.Check(single.Rows(active->tokens).Raw(position), result.Raw(row), where);
+      same.Check(single.Rows(active->tokens).Raw(position), result.Raw(row), where, active->tokens, position);
       checker.Add(result, row, active->tokens, where);
     }
   }
@@ -95,14 +95,16 @@ void ForkAndDiverge(CaseState& state) {
                                   {second, Slice(tokens[1], shared + step, 1)}};
     const StepResult result = system->Step(feeds);
     for (int row = 0; row < 2; ++row)
-      same.Check(single.Rows(tokens[row]).Raw(shared + step), result.Raw(row), {{"copy", row}, {"step", step}});
+      same.Check(single.Rows(tokens[row]).Raw(shared + step), result.Raw(row), {{"copy", row}, {"step", step}},
+                 tokens[row], shared + step);
   }
   // The copy must not depend on its origin.
   system->Close(first);
   const Tokens last = state.MadeUp(810, 1);
   tokens[1].push_back(last[0]);
   const StepResult result = system->Step(Feed{second, last});
-  same.Check(single.Rows(tokens[1]).Raw(shared + own), result.Raw(0), "copy after its origin closed");
+  same.Check(single.Rows(tokens[1]).Raw(shared + own), result.Raw(0), "copy after its origin closed", tokens[1],
+             shared + own);
 }
 
 // How far back the engine of this tree goes is known; another system may refuse, and then cannot be asked.
@@ -167,7 +169,7 @@ void TruncateReplays(CaseState& state) {
     }
     system->Truncate(session, length - back);
     const StepResult again = system->Prefill(session, Slice(tokens, length - back, back), Want::kLast, 1);
-    same.Check(all.Raw(length - 1), again.Raw(0), {{"back", back}});
+    same.Check(all.Raw(length - 1), again.Raw(0), {{"back", back}}, tokens, length - 1);
     ++replayed;
   }
   Require<Unsupported>(replayed > 0 || system->engine() != nullptr, "{}", why);
@@ -207,13 +209,15 @@ std::vector<Case> ScheduleCases(Workbench& bench, const Target& target) {
   using enum Capability;
   constexpr int kSmallRandom = 6, kRandom = 2;
   std::vector<Case> cases;
-  const auto add = [&](const char* name, std::vector<Capability> needs, void (*body)(CaseState&)) {
+  const auto add = [&](const char* name, std::vector<Capability> needs, void (*body)(CaseState&),
+                       double tokens = Case().tokens) {
     cases.push_back(MakeCase("Schedule", name, target, {}, std::move(needs), body));
+    cases.back().tokens = tokens;
   };
-  add("JoinLeave", {kLogits, kBatch, kMixed}, JoinLeave);
+  add("JoinLeave", {kLogits, kBatch, kMixed}, JoinLeave, 1400);
   add("ForkAndDiverge", {kLogits, kBatch, kFork}, ForkAndDiverge);
   add("RollbackSpeculative", {kLogits, kChunk, kTruncate}, RollbackSpeculative);
-  add("TruncateReplays", {kLogits, kTruncate}, TruncateReplays);
+  add("TruncateReplays", {kLogits, kTruncate}, TruncateReplays, 2000);
   if (IsLarge(bench.Spec(target))) return cases;
   const std::vector<Capability> all{kInternals, kRawLogits, kBatch, kMixed, kFork, kTruncate, kDecode};
   const bool small = WeightCount(bench.Spec(target)) < kMostDirected;
@@ -244,6 +248,7 @@ std::vector<Case> GeometryCases(Workbench&, const std::vector<Target>& targets) 
                        schedules.push_back(RandomSchedule(state.spec(), 50 + 1000 * state.target.seed + i, kMoves));
                      Play(state, schedules);
                    }));
+      cases.back().seconds = 0.1;
     }
   return cases;
 }

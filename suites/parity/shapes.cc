@@ -78,12 +78,14 @@ void Decode(CaseState& state, const DecodeShape& shape) {
   for (int i = 0; i<n; i += n> 8 ? 4 : 1) {
     for (int step = 0; step < kForced; ++step) {
       const StepResult alone = system->Step(Feed{sessions[i], Slice(texts[i], context + step, 1)});
-      same.Check(alone.Raw(0), steps[step].Raw(i), {"alone", {{"session", i}, {"step", step}}});
+      same.Check(alone.Raw(0), steps[step].Raw(i), {"alone", {{"session", i}, {"step", step}}}, texts[i],
+                 context + step);
     }
     system->Truncate(sessions[i], context);
     const StepResult piece = system->Step(Feed{sessions[i], Slice(texts[i], context, kForced), Want::kAll});
     for (int step = 0; step < kForced; ++step)
-      same.Check(piece.Raw(step), steps[step].Raw(i), {"as one piece", {{"session", i}, {"step", step}}});
+      same.Check(piece.Raw(step), steps[step].Raw(i), {"as one piece", {{"session", i}, {"step", step}}}, texts[i],
+                 context + step);
   }
   rewind();
   Tokens first;
@@ -119,7 +121,7 @@ void Prefill(CaseState& state, const PrefillShape& shape) {
     const SessionId session = system->Open();
     const StepResult pieces = system->Prefill(session, texts[i], Want::kLast, (shape.tokens + 2) / 3);
     system->Close(session);
-    same.Check(pieces.Raw(0), packed.Raw(i), {"alone in pieces", {{"prompt", i}}});
+    same.Check(pieces.Raw(0), packed.Raw(i), {"alone in pieces", {{"prompt", i}}}, texts[i], last);
   }
 }
 
@@ -137,7 +139,7 @@ Case ShapeCase(Workbench& bench, const Target& target, const char* name, const S
 
 Case DecodeShapeCase(Workbench& bench, const Target& target, const DecodeShape& shape) {
   using enum Capability;
-  return ShapeCase(bench, target, "Decode", shape, 2.0 * shape.sessions * shape.context,
+  return ShapeCase(bench, target, "Decode", shape, 5.0 * shape.sessions * shape.context,
                    {kLogits, kChunk, kBatch, kTruncate, kDecode}, Decode);
 }
 
