@@ -20,7 +20,7 @@ namespace {
 
 constexpr double kCaseTimeout = 600;  // seconds, where nothing else is asked for
 // Workers end at about the same time when each takes several pieces; a piece pays for loading its model again.
-constexpr double kPiecesPerWorker = 4, kLeastPiece = 2;
+constexpr double kPiecesPerWorker = 6, kLeastPiece = 2;
 
 SuiteInputs SuiteInputsOf(const PlanInputs& planned) {
   SuiteInputs inputs;

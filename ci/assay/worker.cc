@@ -82,9 +82,12 @@ class Worker {
     Require(assignment.group >= 0 && assignment.group < static_cast<std::int64_t>(plan_.groups.size()),
             "group {}: the plan has {}", assignment.group, plan_.groups.size());
     const PlanGroup& group = plan_.groups[static_cast<std::size_t>(assignment.group)];
+    // A model is read once for groups of it that follow each other, of one seed; what is timed has all memory.
+    if (group.model != held_ || !group.rows.empty() || plan_.inputs.seeds > 1) bench_.Forget();
+    held_ = group.model;
     const bool whole = group.rows.empty() ? RunCases(group, assignment) : RunTiming(group, assignment);
     if (!whole) return kWorkerLostDevice;
-    bench_.Forget();
+    bench_.ReleaseDevice();
     CountErrorsAfter(&environment_);
     Json ecc = Json::array();
     for (const GpuInfo& gpu : environment_.gpus)
@@ -175,6 +178,7 @@ class Worker {
   Workbench bench_;
   std::map<std::string, Case> cases_;      // by id
   std::map<std::string, BenchCase> rows_;  // by id
+  std::string held_;                       // the model that bench_ has read
   Environment environment_;
 };
 

@@ -2,11 +2,11 @@
 
 #include <fmt/core.h>
 
-#include <deque>
 #include <map>
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace assay {
 namespace {
@@ -14,14 +14,15 @@ namespace {
 // What the places share: the list of groups, attempts and what went wrong.
 class WorkList {
  public:
-  WorkList(LeaseBook& book, const std::vector<std::int64_t>& groups)
-      : book_(book), groups_(groups.begin(), groups.end()) {}
+  WorkList(const Plan& plan, LeaseBook& book, const std::vector<std::int64_t>& groups)
+      : plan_(plan), book_(book), groups_(groups.begin(), groups.end()) {}
 
-  std::optional<Lease> Take() {
+  std::optional<Lease> Take(const std::string& held) {
     const std::lock_guard lock(mutex_);
     if (groups_.empty() || broken_) return std::nullopt;
-    const std::int64_t group = groups_.front();
-    groups_.pop_front();
+    const auto next = groups_.begin() + static_cast<std::ptrdiff_t>(NextFor(held, plan_.groups, groups_));
+    const std::int64_t group = *next;
+    groups_.erase(next);
     return book_.Grant({group}).front();
   }
   void GiveBack(const Lease& lease) {
@@ -41,9 +42,10 @@ class WorkList {
   }
 
  private:
+  const Plan& plan_;
   std::mutex mutex_;
   LeaseBook& book_;
-  std::deque<std::int64_t> groups_;
+  std::vector<std::int64_t> groups_;
   std::map<std::int64_t, int> failed_;
   std::vector<std::string> problems_;
   bool broken_ = false;
@@ -53,9 +55,11 @@ void RunPlace(const Plan& plan, const PlaceOptions& options, WorkList& list, Run
               const std::atomic<bool>& stop) {
   try {
     Supervisor supervisor(plan, options, events, stop);
+    std::string held;
     while (!stop) {
-      const std::optional<Lease> lease = list.Take();
+      const std::optional<Lease> lease = list.Take(held);
       if (!lease) return;
+      held = plan.groups[static_cast<std::size_t>(lease->group)].model;
       const Supervisor::Outcome outcome = supervisor.Run(*lease);
       if (outcome == Supervisor::Outcome::kStopped) return;
       if (outcome == Supervisor::Outcome::kNoWorker) list.GiveBack(*lease);
@@ -70,7 +74,7 @@ void RunPlace(const Plan& plan, const PlaceOptions& options, WorkList& list, Run
 std::vector<std::string> RunLocally(const RunFolder& folder, LeaseBook& book, const std::vector<std::int64_t>& groups,
                                     const std::vector<PlaceOptions>& places, RunEvents& events,
                                     const std::atomic<bool>& stop) {
-  WorkList list(book, groups);
+  WorkList list(folder.plan(), book, groups);
   std::vector<std::thread> threads;
   for (const PlaceOptions& place : places)
     threads.emplace_back([&] { RunPlace(folder.plan(), place, list, events, stop); });

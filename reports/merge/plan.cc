@@ -199,6 +199,12 @@ std::vector<std::int64_t> LongestFirst(const std::vector<PlanGroup>& groups) {
   return order;
 }
 
+std::size_t NextFor(const std::string& held, const std::vector<PlanGroup>& groups, std::span<const std::int64_t> left) {
+  for (std::size_t i = 0; i < left.size() && groups[left[i]].seconds >= groups[left[0]].seconds / 2; ++i)
+    if (groups[left[i]].model == held) return i;
+  return 0;
+}
+
 std::vector<std::vector<std::int64_t>> Bundled(const std::vector<PlanGroup>& groups, std::size_t count) {
   std::vector<std::vector<std::int64_t>> bundles(std::min(count, groups.size()));
   // (seconds, index), the least first.

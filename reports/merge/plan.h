@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -79,5 +80,8 @@ void TakeFrom(const Plan& plan, Report* report);
 std::vector<std::vector<std::int64_t>> Bundled(const std::vector<PlanGroup>& groups, std::size_t count);
 // Indices of the groups, the longest first: the order in which they are best begun.
 std::vector<std::int64_t> LongestFirst(const std::vector<PlanGroup>& groups);
+// Which of `left` (the longest first, not empty) a worker that has read the model `held` begins next: one of that model
+// if it is at least half as long as the longest, as to read another model takes time too. An index into `left`.
+std::size_t NextFor(const std::string& held, const std::vector<PlanGroup>& groups, std::span<const std::int64_t> left);
 
 }  // namespace assay

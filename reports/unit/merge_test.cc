@@ -558,4 +558,16 @@ TEST(Plan, BundlesAreEvenAndHoldEachGroupOnce) {
 }
 
 }  // namespace
+TEST(Plan, AWorkerStaysWithItsModelWhileNothingMuchLongerIsLeft) {
+  std::vector<PlanGroup> groups(4);
+  for (PlanGroup& group : groups) group.model = "a";
+  groups[0].seconds = 8, groups[1].seconds = 4, groups[2].seconds = 3, groups[3].seconds = 1;
+  groups[1].model = "b", groups[3].model = "b";
+  const std::vector<std::int64_t> all{0, 1, 2, 3}, some{2, 3};
+  EXPECT_EQ(NextFor("", groups, all), 0u);
+  EXPECT_EQ(NextFor("a", groups, all), 0u);
+  EXPECT_EQ(NextFor("b", groups, all), 1u);
+  EXPECT_EQ(NextFor("b", groups, some), 0u) << "a third of what is longest";
+}
+
 }  // namespace assay

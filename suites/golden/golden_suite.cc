@@ -83,6 +83,7 @@ Case GoldenReferenceCase(Workbench& bench, const Target& target, const std::stri
   });
   item.axes = Axes({{"model", reference.axes().Text("model")}, {"device", reference.device.kind_name()}});
   if (target.seed_is_axis) item.axes.Set("seed", static_cast<std::int64_t>(target.seed));
+  item.tokens = 4000;
   return item;
 }
 

@@ -78,7 +78,7 @@ std::vector<Case> KnownAnswerCases(Workbench&, const Target& target) {
   for (const int n : users) {
     cases.push_back(MakeCase("KnownAnswers", "AllRight", target, {{"n", n}}, {Capability::kBatch},
                              [trace, n](CaseState& state) { AllRight(state, *trace, n); }));
-    cases.back().tokens = 300.0 * n;
+    cases.back().tokens = 75.0 * n;
   }
   return cases;
 }

@@ -147,6 +147,7 @@ std::vector<Case> CudaReferenceCases(Workbench& bench, const Target& target) {
                              [make](CaseState& state) { JudgeReferenceProgram(state, make); }));
   cases.push_back(MakeCase("CudaReference", "TwinMatchesHost", target, {}, {},
                            [make](CaseState& state) { JudgeTwinProgram(state, make); }));
+  cases.back().tokens = 7000;
   return cases;
 }
 
