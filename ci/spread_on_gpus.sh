@@ -3,7 +3,8 @@
 # where there are four), a worker whose device is gone, a shard file of another GPU, a worker that waits for memory
 # which another process holds, benchmarks timed by workers. Ends with a table; 1 when a line of it is not as expected.
 # Usage: ci/spread_on_gpus.sh ASSAY ASSAY_WITH_PLANTED_CASES FOLDER; reports go to FOLDER.
-# ASSAY_MODELS (default: *-nano,tiny-*) and ASSAY_DTYPES (default: bf16) choose what the speed is measured on.
+# ASSAY_MODELS (default: *-nano,tiny-*) and ASSAY_DTYPES (default: fp32,bf16,fp16) choose what the speed is measured on.
+# Runs on several GPUs are planned by the durations that one GPU's report has, as a nightly run's are by the last one's.
 set -u
 . "$(dirname "$0")/expect.sh"
 planted=$(realpath "$2")
@@ -12,7 +13,7 @@ mapfile -t gpus < <(nvidia-smi --query-gpu=uuid --format=csv,noheader)
 [ ${#gpus[@]} -ge 2 ] || { echo "all skipped: ${#gpus[@]} GPU(s) here, two are needed"; exit 77; }
 kind=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -1)
 absent=GPU-00000000-0000-0000-0000-000000000000
-models=${ASSAY_MODELS:-'*-nano,tiny-*'} dtypes=${ASSAY_DTYPES:-bf16}
+models=${ASSAY_MODELS:-'*-nano,tiny-*'} dtypes=${ASSAY_DTYPES:-fp32,bf16,fp16}
 small=(tiny-llama,hf-tiny/qwen3 --device cuda --dtype fp32 --suite Decode,Prefill)
 cd "$work" || exit 1
 table=()
@@ -28,26 +29,27 @@ said() { grep -qF -- "$1" "$2"; }
 number() { awk "BEGIN { printf \"%.4g\", ($1) }"; }
 first() { local list; list=$(IFS=,; echo "${gpus[*]:0:$1}"); echo "$list"; }
 
-# spread COUNT: the suites on so many GPUs; sets took (seconds).
+# spread COUNT [ARGUMENT...]: the suites on so many GPUs; sets took (seconds).
 spread() {
-  local start
+  local start count=$1
+  shift
   start=$(date +%s.%N)
-  CUDA_VISIBLE_DEVICES=$(first "$1") "$assay" run --model "$models" --device cuda --dtype "$dtypes" --executor local \
-    --report "$out/gpus-$1.json.gz" >"$out/gpus-$1.txt" 2>&1
+  CUDA_VISIBLE_DEVICES=$(first "$count") "$assay" run --model "$models" --device cuda --dtype "$dtypes" --executor local \
+    --report "$out/gpus-$count.json.gz" "$@" >"$out/gpus-$count.txt" 2>&1
   code=$?
   took=$(number "$(date +%s.%N) - $start")
-  [ $code -eq 0 ] || tail -n 5 "$out/gpus-$1.txt"
+  [ $code -eq 0 ] || tail -n 5 "$out/gpus-$count.txt"
 }
 
 echo "${#gpus[@]} x $kind"
-spread 1 # the driver's caches are filled
+"$assay" run tiny-llama --device cuda >/dev/null # the driver's caches are filled
 spread 1
 alone=$took
 line '1 GPU: all suites' "$took s, code $code" 'code 0' $code
 for wanted in 2:1.8 4:3.4; do
   count=${wanted%:*} times=${wanted#*:}
   [ ${#gpus[@]} -ge "$count" ] || continue
-  spread "$count"
+  spread "$count" --durations-from "$out/gpus-1.json.gz"
   ratio=$(number "$alone / $took")
   line "$count GPUs: all suites" "$took s, $ratio x, code $code" ">= $times x, code 0" \
     $((code + $(number "$ratio < $times")))
