@@ -5,6 +5,8 @@ Usage: ci/hostile_checks.py ASSAY FIXTURES. What needs root, namespaces or a she
 """
 import copy, json, os, resource, shutil, signal, stat, struct, subprocess, sys, tempfile
 
+from shared_report import CONTAINER
+
 ASSAY, FIXTURES = os.path.realpath(sys.argv[1]), os.path.realpath(sys.argv[2])
 QUICK = ['--suite', 'Decode', '--dtype', 'fp32', '--device', 'host']
 failed = 0
@@ -180,10 +182,11 @@ def small_windows():
 
 
 def containers():
-    if subprocess.run(['unshare', '-pf', 'true'], stderr=subprocess.DEVNULL).returncode != 0:
-        return left_out.append('containers (unshare -p is not allowed)')
+    container = ['unshare', '-mpf', *CONTAINER]
+    if subprocess.run([*container, 'true'], stderr=subprocess.DEVNULL).returncode != 0:
+        return left_out.append('containers (unshare -mp is not allowed)')
     for _ in range(5):
-        pair = [subprocess.Popen(['unshare', '-pf', ASSAY, 'run', 'tiny-llama', *QUICK, '--report', 'place/shared.json'],
+        pair = [subprocess.Popen([*container, ASSAY, 'run', 'tiny-llama', *QUICK, '--report', 'place/shared.json'],
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]
         for one in pair:
             said, _ = one.communicate()

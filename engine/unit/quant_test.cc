@@ -86,7 +86,11 @@ TEST(Quant, HalvesDecodeAsTheBaseConversionDoes) {
   const std::vector<float> f16 = Decode(DType::kF16, halves, 65536), bf16 = Decode(DType::kBF16, halves, 65536);
   for (std::uint32_t bits = 0; bits < 65536; ++bits) {
     const auto half = static_cast<std::uint16_t>(bits);
-    ASSERT_EQ(std::bit_cast<std::uint32_t>(f16[bits]), std::bit_cast<std::uint32_t>(ToFloat(F16{half}))) << bits;
+    const float expected = ToFloat(F16{half});
+    if (std::isnan(expected))  // its payload is the compiler's matter
+      ASSERT_TRUE(std::isnan(f16[bits])) << bits;
+    else
+      ASSERT_EQ(std::bit_cast<std::uint32_t>(f16[bits]), std::bit_cast<std::uint32_t>(expected)) << bits;
     ASSERT_EQ(std::bit_cast<std::uint32_t>(bf16[bits]), bits << 16);
   }
 }
