@@ -80,7 +80,7 @@ void PrintFailure(const ReportCase& item, const std::string& replay) {
     if (judgement.first_outside && *judgement.first_outside != judgement.worst)
       first = fmt::format("; first at {}", judgement.first_outside->ToString());
     Tell("{}", Wrapped(fmt::format("{}{}; {} comparison{}; {}", Describe(judgement), first, judgement.comparisons,
-                                   judgement.comparisons == 1 ? "" : "s", judgement.bound.from),
+                                   judgement.comparisons == 1 ? "" : "s", judgement.bound.from.str()),
                        2));
     const std::string& detail = judgement.detail;
     if (!detail.empty()) Tell("{}", Wrapped(detail.size() <= kDetail ? detail : detail.substr(0, kDetail) + " ...", 4));

@@ -17,9 +17,8 @@ std::string TextOf(const std::string& file) {
 
 CheckedReport ReadChecked(const std::string& file) {
   std::string text = TextOf(file);
-  CheckedReport checked{FromJson(text), SchemaProblems(text), {}};
-  // Contradictions are only looked for in a report of the right shape.
-  if (checked.problems.empty()) checked.problems = ConsistencyProblems(text);
+  CheckedReport checked{FromJson(text), {}, {}};
+  checked.problems = ReportProblems(text, &checked.report);
   checked.text = std::move(text);
   return checked;
 }

@@ -51,9 +51,8 @@ int Spawn(const std::vector<std::string>& command, const std::string& log, pid_t
   return error;
 }
 
-std::string UsableProblem(const std::string& text, const Report& report, const std::string& kind, int code) {
-  std::vector<std::string> problems = SchemaProblems(text);
-  if (problems.empty()) problems = ConsistencyProblems(text);
+std::string UsableProblem(const std::string& text, Report report, const std::string& kind, int code) {
+  const std::vector<std::string> problems = ReportProblems(text, &report);
   if (!problems.empty()) return "its report contradicts itself: " + problems.front();
   if (report.kind != kind) return fmt::format("its report is of kind {}, not {}", report.kind, kind);
   if (!report.complete) return "its report is not complete";

@@ -18,8 +18,7 @@ Report ValidReport(const std::string& file) {
   const std::string text = ReadFile(file);
   try {
     Report report = FromJson(text);
-    std::vector<std::string> problems = SchemaProblems(text);
-    if (problems.empty()) problems = ConsistencyProblems(text);
+    const std::vector<std::string> problems = ReportProblems(text, &report);
     if (!problems.empty()) throw ReportError(problems.front());
     return report;
   } catch (const ReportVersionError& error) {

@@ -49,13 +49,16 @@ LogitTolerance LogitTolerance::At(double twin_error_ratio) const {
   if (!(twin_error_ratio > 1)) return row;
   for (Bound* bound : {&row.max_abs, &row.rms}) {
     bound->hard *= twin_error_ratio;
-    bound->from += fmt::format("; the twin itself is off by {:.3g} times its q999 here", twin_error_ratio);
+    bound->from =
+        fmt::format("{}; the twin itself is off by {:.3g} times its q999 here", bound->from.str(), twin_error_ratio);
   }
   row.tie *= twin_error_ratio;
   return row;
 }
 
-Bound LogitTolerance::Between() const { return {2 * max_abs.soft, 2 * max_abs.hard, "both sides: " + max_abs.from}; }
+Bound LogitTolerance::Between() const {
+  return {2 * max_abs.soft, 2 * max_abs.hard, "both sides: " + max_abs.from.str()};
+}
 
 double LogitTolerance::TieBetween() const { return 4 * tie; }
 

@@ -30,7 +30,7 @@ TEST(JudgeTensor, PlacesErrorsBetweenTheBounds) {
   EXPECT_EQ(judge(3.15).verdict, Verdict::kDrift);
   EXPECT_EQ(judge(3.25).verdict, Verdict::kWrong);
   EXPECT_EQ(judge(3.25).worst, (Place{{"row", 5}, {"element", 2}}));
-  EXPECT_EQ(judge(3.25).bound.from, "test");
+  EXPECT_EQ(judge(3.25).bound.from.str(), "test");
 }
 
 TEST(JudgeTensor, NonFiniteComesFirstWhereverItStands) {

@@ -54,7 +54,7 @@ TEST(Judged, NamesItsPlaceOnlyWhereSomethingDiffers) {
   const Judgement off = Judged("m", 0.5, Bound::Fixed(1, "stated"), {{"row", 1}}, "detail");
   EXPECT_EQ(off.worst, (Place{{"row", 1}}));
   EXPECT_EQ(off.detail, "detail");
-  EXPECT_EQ(off.bound.from, "stated");
+  EXPECT_EQ(off.bound.from.str(), "stated");
   EXPECT_EQ(off.comparisons, 1);
 }
 

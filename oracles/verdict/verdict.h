@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "oracles/verdict/place.h"
+#include "oracles/verdict/shared_text.h"
 
 namespace assay {
 
@@ -31,9 +32,9 @@ inline bool IsSoft(Verdict verdict) { return verdict == Verdict::kDrift || verdi
 // What a value is judged by: up to `soft` is MATCH, up to `hard` the soft verdict of its metric, beyond WRONG.
 struct Bound {
   double soft = 0;
-  double hard = 0;   // >= soft
-  std::string from;  // where the numbers come from: "stated for float32: 0.0002", "twin q999 x 2: ..."
-  static Bound Fixed(double bound, std::string from) { return {bound, bound, std::move(from)}; }
+  double hard = 0;  // >= soft
+  SharedText from;  // where the numbers come from: "stated for float32: 0.0002", "twin q999 x 2: ..."
+  static Bound Fixed(double bound, SharedText from) { return {bound, bound, std::move(from)}; }
   static Bound Exact() { return {0, 0, "exact"}; }
   friend bool operator==(const Bound&, const Bound&) = default;
 };

@@ -25,7 +25,7 @@ class SchemaCheck {
   }
 
   // `first`: the place that the first case of the document has in its report.
-  void Check(const Document& document, std::size_t first, std::vector<std::string>* problems) {
+  void Check(const Document& document, std::size_t first, Problems* problems) {
     valijson::ValidationResults results;
     if (validator_.validate(schema_, valijson::adapters::NlohmannJsonAdapter(document), &results)) return;
     valijson::ValidationResults::Error error;
@@ -48,7 +48,8 @@ class SchemaCheck {
 // Compares a report's text with what is written of its contents, piece by piece.
 class Comparison {
  public:
-  Comparison(const Report& report, Problems* problems) : report_(AsWritten(report)), problems_(problems) {
+  // Of a report as it is written.
+  Comparison(const Report& report, Problems* problems) : report_(report), problems_(problems) {
     for (const ReportCase& item : report_.cases) totals_.Add(item);
   }
 
@@ -102,7 +103,7 @@ class Comparison {
       problems_->push_back("bounds: not each bound of the judgements once, in their order");
   }
 
-  const Report report_;
+  const Report& report_;
   CaseTotals totals_;
   std::size_t cases_ = 0, rows_ = 0;
   Problems* const problems_;
@@ -113,12 +114,12 @@ class Comparison {
 // Everything but the cases is one document, and so many cases at a time are one with it.
 std::vector<std::string> SchemaProblems(std::string_view report_text) {
   constexpr std::size_t kTogether = 256;
-  std::vector<std::string> problems;
+  Problems problems;
   SchemaCheck schema(ReportSchema());
   Document whole = ParseText<Document>(
       report_text, [](const Document&, const std::string& member, Document&) { return member == "cases"; });
   schema.Check(whole, 0, &problems);
-  if (!problems.empty()) return problems;
+  if (!problems.empty()) return std::move(problems).Lines();
   std::size_t first = 0;
   Document& cases = whole["cases"];
   const auto check = [&] {
@@ -132,24 +133,34 @@ std::vector<std::string> SchemaProblems(std::string_view report_text) {
     return true;
   });
   if (!cases.empty()) check();
-  return problems;
+  return std::move(problems).Lines();
 }
 
 std::vector<std::string> SchemaProblemsOf(std::string_view text, std::string_view schema_text) {
-  std::vector<std::string> problems;
+  Problems problems;
   SchemaCheck(schema_text).Check(ParseText<Document>(text), 0, &problems);
-  return problems;
+  return std::move(problems).Lines();
 }
 
 std::vector<std::string> ConsistencyProblems(std::string_view report_text) {
-  std::vector<std::string> problems;
-  const Report report = FromJson(report_text);
-  CheckCases(report, &problems);
-  CheckRows(report, &problems);
-  CheckEnvironment(report, &problems);
+  Report report = FromJson(report_text);
+  return ConsistencyProblems(report_text, &report);
+}
+
+std::vector<std::string> ConsistencyProblems(std::string_view report_text, Report* report) {
+  Problems problems;
+  CheckCases(*report, &problems);
+  CheckRows(*report, &problems);
+  CheckEnvironment(*report, &problems);
+  *report = AsWritten(std::move(*report));
   // Everything derived is written by one function: whatever differs from a fresh derivation was not written by it.
-  Comparison(report, &problems).Run(report_text);
-  return problems;
+  Comparison(*report, &problems).Run(report_text);
+  return std::move(problems).Lines();
+}
+
+std::vector<std::string> ReportProblems(std::string_view report_text, Report* report) {
+  std::vector<std::string> problems = SchemaProblems(report_text);
+  return problems.empty() ? ConsistencyProblems(report_text, report) : problems;
 }
 
 }  // namespace assay

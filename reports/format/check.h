@@ -8,6 +8,8 @@
 
 namespace assay {
 
+struct Report;
+
 // The JSON Schema (draft-07) of the current version, as built in.
 std::string_view ReportSchema();
 
@@ -21,5 +23,11 @@ std::vector<std::string> SchemaProblemsOf(std::string_view text, std::string_vie
 // value, bound, fault and comparisons; budgets; rows on which the argmax was judged; figures, floor and parity of each
 // timed row, and whether it may have a speed; the comparability key; counts, skip ledger, bounds and the run's verdict.
 std::vector<std::string> ConsistencyProblems(std::string_view report_text);
+// Of a text that was read already, as FromJson reads it; leaves the report as it is written (AsWritten), which one that
+// holds is.
+std::vector<std::string> ConsistencyProblems(std::string_view report_text, Report* report);
+
+// Both: contradictions are only looked for in a report of the right shape.
+std::vector<std::string> ReportProblems(std::string_view report_text, Report* report);
 
 }  // namespace assay

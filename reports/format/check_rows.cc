@@ -96,8 +96,15 @@ class RowCheck {
 }  // namespace
 
 void CheckRows(const Report& report, Problems* problems) {
-  CasesById cases;
-  for (const ReportCase& item : report.cases) cases.emplace(item.id(), &item);
+  std::set<std::string> named;
+  for (const ReportBenchmark& row : report.benchmarks) {
+    named.insert(row.id());
+    named.insert(row.covering_cases.begin(), row.covering_cases.end());
+  }
+  CasesById cases;  // those that rows name
+  if (!named.empty())
+    for (const ReportCase& item : report.cases)
+      if (std::string id = item.id(); named.contains(id)) cases.emplace(std::move(id), &item);
   std::set<std::string> seen;
   for (const ReportBenchmark& row : report.benchmarks) {
     if (!seen.insert(row.id()).second || cases.count(row.id()) != 0)

@@ -15,7 +15,7 @@ Json BoundJson(const Bound& bound) {
   Json json = Json::object();
   PutNumber(&json, "soft", bound.soft);
   if (bound.hard != bound.soft) PutNumber(&json, "hard", bound.hard, bound.soft);
-  json["from"] = bound.from;
+  json["from"] = bound.from.str();
   return json;
 }
 
@@ -29,7 +29,7 @@ std::vector<Bound> BoundsFrom(const Json& json) {
   std::vector<Bound> bounds;
   for (const Json& line : json) {
     const double soft = GetNumber(line, "soft");
-    bounds.push_back({soft, GetNumber(line, "hard", soft), line.at("from")});
+    bounds.push_back({soft, GetNumber(line, "hard", soft), line.at("from").get<std::string>()});
   }
   return bounds;
 }
@@ -296,6 +296,37 @@ Json RestJson(const Report& rest, const CaseTotals& totals) {
 // What is kept of a report beside its cases and rows is read several times by whoever checks it.
 constexpr JsonLimits kReportLimits{.bytes = kLargestReport, .memory_per_byte = 3, .memory = std::size_t{24} << 20};
 
+// What cases and rows may take of a report that is read: many times what a run writes.
+constexpr std::size_t kHeldPerByte = 5, kHeld = std::size_t{24} << 20;
+
+std::size_t Held(const std::string& text) { return text.capacity() > 15 ? text.capacity() + 17 : 0; }
+
+std::size_t Held(const Place& place) {
+  std::size_t bytes = Held(place.note()) + place.coordinates().capacity() * sizeof(Place::Coordinate);
+  for (const auto& [name, value] : place.coordinates()) bytes += Held(name);
+  return bytes;
+}
+
+// Beside the object itself.
+std::size_t Held(const ReportCase& item) {
+  std::size_t bytes = Held(item.suite) + Held(item.name) + Held(item.reason) + Held(item.replay) +
+                      item.axes.all().capacity() * sizeof(Axes::Axis) + item.judgements.capacity() * sizeof(Judgement);
+  for (const auto& [name, value] : item.axes.all()) {
+    bytes += Held(name);
+    if (const auto* const text = std::get_if<std::string>(&value)) bytes += Held(*text);
+  }
+  for (const Judgement& judgement : item.judgements)
+    bytes += Held(judgement.metric) + Held(judgement.fault) + Held(judgement.detail) + Held(judgement.worst) +
+             (judgement.first_outside ? Held(*judgement.first_outside) : 0);
+  return bytes;
+}
+
+std::size_t CountOf(std::string_view what, std::string_view text) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(what); at != text.npos; at = text.find(what, at + what.size())) ++count;
+  return count;
+}
+
 template <class Document>
 Document ParseText(std::string_view text, const JsonTaker<Document>& take) {
   try {
@@ -312,6 +343,8 @@ Report FromJson(std::string_view text) {
   try {
     std::vector<Bound> bounds;
     bool bounded = false;
+    std::size_t held = 0;
+    report.cases.reserve(std::min(CountOf("{\"suite\":", text), kHeldPerByte * text.size() / sizeof(ReportCase)));
     // Element by element, so that a document of them is never whole.
     const JsonTaker<Json> take = [&](const Json& root, const std::string& member, const Json& element) {
       const bool is_case = member == "cases", is_row = member == "benchmarks";
@@ -319,9 +352,16 @@ Report FromJson(std::string_view text) {
       CheckVersion(root);
       if (!bounded && is_case) bounds = BoundsFrom(root.at("bounds"));
       bounded = bounded || is_case;
-      if (is_case)
+      if (is_case) {
+        // A list that grows is there twice for a while, the second time with twice the room.
+        const std::size_t size = report.cases.size(), room = report.cases.capacity();
+        const std::size_t cases = sizeof(ReportCase) * (size < room ? room : 3 * size);
+        if (cases + held > kHeld + kHeldPerByte * text.size())
+          throw ReportError(fmt::format("not a report: {} cases take {} bytes, more than is read of {} bytes of text",
+                                        size, cases + held, text.size()));
         report.cases.push_back(CaseFrom(element, bounds));
-      else
+        held += Held(report.cases.back());
+      } else
         report.benchmarks.push_back(BenchmarkFrom(element));
       return true;
     };

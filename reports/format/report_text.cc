@@ -9,7 +9,7 @@
 namespace assay {
 namespace {
 
-std::string KeyOf(const Bound& bound) { return fmt::format("{} {} {}", bound.soft, bound.hard, bound.from); }
+std::string KeyOf(const Bound& bound) { return fmt::format("{} {} {}", bound.soft, bound.hard, bound.from.str()); }
 
 }  // namespace
 

@@ -65,7 +65,7 @@ std::string Details(const ReportCase& item) {
     if (!IsTelling(judgement)) continue;
     text += fmt::format("{} {}: {:.4g}, bound {:.4g}, {:.4g} ({}), {} comparisons", judgement.metric,
                         Name(judgement.verdict), judgement.value, judgement.bound.soft, judgement.bound.hard,
-                        judgement.bound.from, judgement.comparisons);
+                        judgement.bound.from.str(), judgement.comparisons);
     if (!judgement.fault.empty()) text += "; " + judgement.fault;
     if (!judgement.worst.empty()) text += "; worst at " + judgement.worst.ToString();
     if (judgement.first_outside) text += "; first at " + judgement.first_outside->ToString();

@@ -382,7 +382,8 @@ TEST(Merge, WritesInPiecesWhatIsWrittenAtOnce) {
                                Below(random, 2) == 0 ? Verdict::kMatch : Verdict::kDrift);
         if (status == Status::kSkip) item.result.reason = "reason " + std::to_string(Below(random, 3));
         if (Below(random, 3) == 0) item.deaths = {"ended by SIGKILL"};
-        for (Judgement& judgement : item.result.judgements) judgement.bound.from += std::to_string(Below(random, 4));
+        for (Judgement& judgement : item.result.judgements)
+          judgement.bound.from = judgement.bound.from.str() + std::to_string(Below(random, 4));
         text += lines.Line(item);
       }
       const auto count = static_cast<std::int64_t>(indices.size());

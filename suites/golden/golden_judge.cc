@@ -149,7 +149,7 @@ GoldenTolerance Stated(double bound, const std::string& from) {
 GoldenTolerance GoldenTolerance::Fp32(const LogitTolerance* twin) {
   constexpr double kStated = 2e-4;
   if (twin != nullptr && twin->max_abs.soft > kStated)
-    return Stated(twin->max_abs.soft, fmt::format("more than the stated {:g}: {}", kStated, twin->max_abs.from));
+    return Stated(twin->max_abs.soft, fmt::format("more than the stated {:g}: {}", kStated, twin->max_abs.from.str()));
   return Stated(kStated, fmt::format("stated for float32: {:g}", kStated));
 }
 

@@ -41,8 +41,8 @@ double LargestLogit(const GoldenTrace& trace) {
 void Widen(Bound& bound, const Bound& recording, double rounding, Precision precision) {
   bound.soft += recording.soft + rounding;
   bound.hard += recording.hard + rounding;
-  bound.from = fmt::format("{}; recorded in {}: + {}, + {:.3g} for rounded logits", bound.from, Name(precision),
-                           recording.from, rounding);
+  bound.from = fmt::format("{}; recorded in {}: + {}, + {:.3g} for rounded logits", bound.from.str(), Name(precision),
+                           recording.from.str(), rounding);
 }
 
 }  // namespace

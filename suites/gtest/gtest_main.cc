@@ -34,7 +34,7 @@ class CaseTest : public testing::Test {
     }
     if (outcome.status == Status::kPass) return;
     for (const Judgement& judgement : outcome.judgements)
-      fmt::print("  {} ({}) {}\n", Describe(judgement), judgement.bound.from, judgement.detail);
+      fmt::print("  {} ({}) {}\n", Describe(judgement), judgement.bound.from.str(), judgement.detail);
     FAIL() << Name(outcome.status) << ": " << outcome.reason << "\nreplay: " << ReplayLine(item_);
   }
 

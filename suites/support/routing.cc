@@ -279,7 +279,7 @@ std::optional<Judgement> RoutingJudge::Between(std::span<const float> a, std::sp
   const double ratio =
       kKappa * std::max(under_a.twin_error, under_b.twin_error) / std::max(tolerance.logits.max_abs.soft, 1e-300);
   Judgement judgement = JudgeTensor(Widen(a), moved, tolerance.logits.At(ratio).Between(), "max_abs_between", where);
-  judgement.bound.from += "; what the rows' own experts explain is taken out";
+  judgement.bound.from = judgement.bound.from.str() + "; what the rows' own experts explain is taken out";
   const double closest = std::min(under_a.closest, under_b.closest);
   if (judgement.verdict != Verdict::kWrong || !judgement.fault.empty() || closest > tolerance.margin.hard)
     return judgement;

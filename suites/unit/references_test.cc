@@ -78,7 +78,8 @@ TEST_F(References, ATargetsToleranceIsOfItsModeAndKept) {
   const LogitTolerance& fp32 = bench_.references().Tolerance(target_);
   EXPECT_EQ(&fp32, &bench_.references().Tolerance(target_));
   EXPECT_GT(bench_.references().Tolerance(bf16).max_abs.soft, 100 * fp32.max_abs.soft);
-  EXPECT_TRUE(fp32.max_abs.from.starts_with("twin q999 x 2: fp32 twin of tiny-gemma4-ple")) << fp32.max_abs.from;
+  EXPECT_TRUE(fp32.max_abs.from.str().starts_with("twin q999 x 2: fp32 twin of tiny-gemma4-ple"))
+      << fp32.max_abs.from.str();
 }
 
 TEST_F(References, BoundsNothingForExpertsInSixteenBits) {
