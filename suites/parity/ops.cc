@@ -526,8 +526,10 @@ std::vector<Case> OpsCases(Workbench& bench, const std::vector<Target>& targets)
   };
   for (const Target& target : targets) {
     if (IsLarge(bench.Spec(target))) continue;
-    if (models.insert({target.model, target.device.name(), target.seed}).second)
-      add("WithinSteps", target, {}, WithinSteps), cases.back().tokens = 4000;
+    if (models.insert({target.model, target.device.name(), target.seed}).second) {
+      add("WithinSteps", target, {}, WithinSteps);
+      cases.back().tokens = 4000;
+    }
     if (!devices.insert(target.device.name()).second) continue;
     Target any = target;
     any.model = kAnyModel;
