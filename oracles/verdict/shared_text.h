@@ -14,11 +14,10 @@ class SharedText {
   SharedText(std::string text) : text_(text.empty() ? nullptr : std::make_shared<const std::string>(std::move(text))) {}
   SharedText(const char* text) : SharedText(std::string(text)) {}
 
-  const std::string& str() const {
-    static const std::string kEmpty;
-    return text_ ? *text_ : kEmpty;
+  std::string str() const { return text_ ? *text_ : std::string(); }
+  friend bool operator==(const SharedText& a, const SharedText& b) {
+    return a.text_ == b.text_ || (a.text_ && b.text_ && *a.text_ == *b.text_);
   }
-  friend bool operator==(const SharedText& a, const SharedText& b) { return a.text_ == b.text_ || a.str() == b.str(); }
 
  private:
   std::shared_ptr<const std::string> text_;
