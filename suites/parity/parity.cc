@@ -105,8 +105,9 @@ bool RoutesByRounding(CaseState& state) {
 }
 
 RowAgreement::RowAgreement(CaseState& state) : state_(state) {
-  if (Exactly()) return;
-  tolerance_ = &state.references().Tolerance(state.target);
+  const Target& target = state.target;
+  if (target.exact() || (target.batch_invariant && !target.loose)) return;
+  tolerance_ = &state.references().Tolerance(target);
   if (!RoutesByRounding(state)) return;
   state.bench.RecordRouting();
   routing_.emplace(state);
@@ -127,6 +128,8 @@ void RowAgreement::Check(std::span<const float> expected, std::span<const float>
   state_.check.Add(judgement);
 }
 
-void RowAgreement::AtLeast(std::int64_t rows) { state_.check.AtLeast(Exactly() ? "ulp" : "max_abs_between", rows); }
+void RowAgreement::AtLeast(std::int64_t rows) {
+  state_.check.AtLeast(tolerance_ == nullptr ? "ulp" : "max_abs_between", rows);
+}
 
 }  // namespace assay

@@ -111,8 +111,6 @@ class RowAgreement {
   void AtLeast(std::int64_t rows);  // that will be checked; see Tally
 
  private:
-  bool Exactly() const { return state_.target.exact() || (state_.target.batch_invariant && !state_.target.loose); }
-
   CaseState& state_;
   const LogitTolerance* tolerance_ = nullptr;  // null: rows are equal bit for bit
   std::optional<RoutingJudge> routing_;
