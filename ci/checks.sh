@@ -102,15 +102,25 @@ spoil() {
   sed "s/$1/$2/" "$work/r.json" >"$work/spoilt.json"
   cmp -s "$work/r.json" "$work/spoilt.json" && { echo "no '$1' to spoil in the report"; failed=1; }
 }
-grep -q '"version":"2.4.0"' "$work/r.json" || { echo 'a report is not of version 2.4.0'; failed=1; }
+grep -q '"version":"2.5.0"' "$work/r.json" || { echo 'a report is not of version 2.5.0'; failed=1; }
 spoil '"pass":[0-9]*' '"pass":999' && expect 1 'counts' validate "$work/spoilt.json"
 spoil '"argmax":\[[0-9]*,' '"argmax":[999,' && expect 1 'argmax' validate "$work/spoilt.json"
 spoil '"listed":4' '"listed":3' && expect 1 'listed' validate "$work/spoilt.json"
 spoil '"kind":"run"' '"kind":"walk"' && expect 1 'kind' validate "$work/spoilt.json"
-spoil '"version":"2.4.0"' '"version":"3.0.0"' && expect 5 '3.0.0' validate "$work/spoilt.json"
+spoil '"version":"2.5.0"' '"version":"3.0.0"' && expect 5 '3.0.0' validate "$work/spoilt.json"
 echo '{"schema": {"name": "assay.report", "version": "1.1.0"}, "cases": []}' >"$work/version1.json"
 expect 5 '1.1.0' validate "$work/version1.json"
 expect 5 '1.1.0' validate "$work/r.json" --comparable "$work/version1.json"
+
+# What two devices computed is compared by its bits.
+expect 0 'PASS' run --model tiny-llama --dtype fp32 --device host --suite Decode --batch-invariant --report "$work/bits.json"
+python3 "$(dirname "$0")/same_numbers.py" --digests "$work/bits.json" "$work/bits.json" >"$work/same" ||
+  { echo 'a report has not the bits of itself'; cat "$work/same"; failed=1; }
+sed 's/"digest":"[0-9a-f]/"digest":"x/' "$work/bits.json" >"$work/other_bits.json"
+for other in "$work/other_bits.json" "$work/r.json"; do
+  python3 "$(dirname "$0")/same_numbers.py" --digests "$work/bits.json" "$other" >"$work/same" &&
+    { echo "the same bits in $other:"; cat "$work/same"; failed=1; }
+done
 
 # Numbers of two environments are compared only where no field that counts differs.
 expect 0 'comparable with' validate "$work/r.json" --comparable "$work/r.json.gz"

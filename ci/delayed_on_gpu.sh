@@ -10,14 +10,4 @@ for build in plain delayed; do
   "${!build}" run --model "${ASSAY_MODELS:-*-nano,tiny-*}" --device cuda --dtype "${ASSAY_DTYPES:-bf16}" --quiet \
     --report "$3/$build.json.gz" >"$3/$build.txt" 2>&1 || { tail -n 5 "$3/$build.txt"; exit 1; }
 done
-python3 - "$3/plain.json.gz" "$3/delayed.json.gz" <<'END'
-import gzip, json, sys
-def judgements(path):
-    cases = json.load(gzip.open(path))["cases"]
-    return {json.dumps([case["suite"], case["name"], case["axes"]]): case["judgements"] for case in cases}
-plain, delayed = map(judgements, sys.argv[1:])
-differ = [case for case in plain if plain[case] != delayed.get(case)]
-numbers = sum(map(len, plain.values()))
-print(f"{len(plain)} cases, {numbers} judgements: {len(differ)} cases differ", *differ[:10], sep="\n")
-sys.exit(1 if differ or not numbers or plain.keys() != delayed.keys() else 0)
-END
+exec "$(dirname "$0")/same_numbers.py" "$3/plain.json.gz" "$3/delayed.json.gz"

@@ -145,7 +145,7 @@ expect 4 'no row has a speed' export google-benchmark "$work/pass.json"
 sed 's/"listed":4/"listed":3/' "$work/pass.json" >"$work/spoilt.json"
 expect 1 'listed' export junit "$work/spoilt.json" --out "$work/spoilt.xml"
 [ -e "$work/spoilt.xml" ] && bad 'a report that contradicts itself was exported'
-sed 's/"version":"2.4.0"/"version":"3.0.0"/' "$work/pass.json" >"$work/version.json"
+sed 's/"version":"2.5.0"/"version":"3.0.0"/' "$work/pass.json" >"$work/version.json"
 expect 5 '3.0.0' export junit "$work/version.json"
 "$assay" export junit - <"$work/pass.json" 2>/dev/null | cmp - "$work/pass.xml" || bad 'standard input is not exported'
 "$assay" export csv "$work/pass.json" >/dev/full 2>/dev/null && bad 'an export that cannot be written is no success'

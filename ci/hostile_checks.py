@@ -75,7 +75,7 @@ def limits_of_json():
     report = json.load(open('r.json'))
     text = json.dumps(dict(report, schema={'name': 'assay.report', 'version': 'DEEP'}))
     for key in ('version', 'name'):
-        nested = text.replace('"DEEP"', '"2.4.0"').replace({'version': '"2.4.0"', 'name': '"assay.report"'}[key],
+        nested = text.replace('"DEEP"', '"2.5.0"').replace({'version': '"2.5.0"', 'name': '"assay.report"'}[key],
                                                            '[' * deep + ']' * deep, 1)
         done = expect(2, 'nested deeper than 32 levels', 'validate', put('deep.json', nested.encode()))
         if len(done.stdout.splitlines()) != 1: bad(f'a report nested deep has no single line: {done.stdout[:300]!r}')

@@ -24,7 +24,7 @@ struct Sha256Stream::Context {
   EVP_MD_CTX* const state = EVP_MD_CTX_new();
   Context() { EVP_DigestInit_ex(state, EVP_sha256(), nullptr); }
   ~Context() { EVP_MD_CTX_free(state); }
-  Context(const Context&) = delete;
+  Context(const Context& other) { EVP_MD_CTX_copy_ex(state, other.state); }
   Context& operator=(const Context&) = delete;
 };
 
@@ -33,9 +33,10 @@ Sha256Stream::~Sha256Stream() = default;
 
 void Sha256Stream::Add(std::string_view piece) { EVP_DigestUpdate(context_->state, piece.data(), piece.size()); }
 
-std::string Sha256Stream::Hex() {
+std::string Sha256Stream::Hex() const {
+  const Context so_far(*context_);
   Digest digest;
-  EVP_DigestFinal_ex(context_->state, digest.bytes.data(), &digest.size);
+  EVP_DigestFinal_ex(so_far.state, digest.bytes.data(), &digest.size);
   return digest.Hex();
 }
 

@@ -16,7 +16,7 @@ class Sha256Stream {
   Sha256Stream();
   ~Sha256Stream();
   void Add(std::string_view piece);
-  std::string Hex();  // once, behind the last piece
+  std::string Hex() const;  // of all pieces so far
 
  private:
   struct Context;

@@ -28,7 +28,7 @@ namespace assay {
 
 inline constexpr const char* kReportSchemaName = "assay.report";
 inline constexpr std::size_t kLargestReport = std::size_t{1} << 30;
-inline constexpr const char* kReportSchemaVersion = "2.4.0";
+inline constexpr const char* kReportSchemaVersion = "2.5.0";
 
 // A report that cannot be read or written. The message names the file or the field.
 class ReportError : public std::runtime_error {
@@ -55,6 +55,7 @@ struct ReportCase {
   double duration_s = 0;
   std::vector<Judgement> judgements;  // the worst of each metric
   ArgmaxRows argmax;
+  std::string digest;  // SHA-256 of the rows that were compared bit for bit; in batch-invariant mode
   std::string replay;  // one shell line that runs this case alone
   std::string id() const { return PrintId(suite, name, axes); }
 };

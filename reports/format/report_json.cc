@@ -92,6 +92,7 @@ ReportCase CaseFrom(const Json& json, const std::vector<Bound>& bounds) {
   item.reason = json.value("reason", "");
   item.duration_s = json.value("duration_s", 0.0);
   if (json.contains("argmax")) item.argmax = {json["argmax"].at(0), json["argmax"].at(1)};
+  item.digest = json.value("digest", "");
   item.replay = json.value("replay", "");
   for (const Json& judgement : json.value("judgements", Json::array()))
     item.judgements.push_back(JudgementFrom(judgement, bounds));
@@ -193,6 +194,7 @@ Json CaseJson(const ReportCase& item, const BoundTable& bounds) {
   PutUnless(0.0, &json, "duration_s", item.duration_s);
   if (item.argmax.rows != 0 || item.argmax.judged != 0) json["argmax"] = {item.argmax.judged, item.argmax.rows};
   for (const Judgement& judgement : item.judgements) json["judgements"].push_back(JudgementJson(judgement, bounds));
+  PutText(&json, "digest", item.digest);
   PutText(&json, "replay", item.replay);
   return json;
 }

@@ -43,6 +43,7 @@ Report Sample() {
   argmax.comparisons = 7;
   report.cases[3].judgements.push_back(argmax);
   report.cases[3].argmax = {7, 8};
+  report.cases[3].digest = std::string(64, 'a');
   report.listed = 5;
   report.selected = 4;
   report.complete = true;

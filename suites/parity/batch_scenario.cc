@@ -245,6 +245,7 @@ void BatchScenario::Greedy(CaseState& state, int n) {
 }
 
 void BatchScenario::Invariant(Checker& check) {
+  check.KeepDigest();
   Open(largest_batch_);
   std::vector<Tokens> alone_texts;
   for (int i = 0; i < largest_batch_; ++i) Alone(i);

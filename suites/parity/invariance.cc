@@ -119,6 +119,7 @@ void BatchInvariant(CaseState& state) {
 
 // What others do in the same step, decode or read a long or a short piece of a prompt, changes no bit of a session.
 void MixedSteps(CaseState& state) {
+  state.check.KeepDigest();
   constexpr int kLength = 21, kLong = 24, kPieces[] = {1, 3, kLong};  // tokens that a session feeds in the step
   state.check.AtLeast("ulp", 3 * 6);
   EngineOptions options = SmallOptions(state.spec(), 6, kLength + kLong);

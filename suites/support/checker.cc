@@ -7,6 +7,7 @@
 namespace assay {
 
 void Checker::Bits(std::span<const float> expected, std::span<const float> found, const Place& where) {
+  if (digest_) digest_->Add({reinterpret_cast<const char*>(expected.data()), expected.size_bytes()});
   Add(JudgeBits(expected, found, where));
 }
 
@@ -35,6 +36,7 @@ CaseOutcome Checker::Finish() const {
   outcome.status = Status::kPass;
   outcome.judgements = tally_.Finish();
   outcome.argmax = argmax_;
+  if (digest_) outcome.digest = digest_->Hex();
   const Judgement* worst = nullptr;
   for (const Judgement& judgement : outcome.judgements)
     if (worst == nullptr || IsWorse(judgement, *worst)) worst = &judgement;

@@ -1,12 +1,14 @@
 // Collects the comparisons of one case: the worst of each metric, how many there were, and the outcome.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "oracles/compare/tensors.h"
 #include "oracles/verdict/tally.h"
+#include "reports/format/digest.h"
 #include "reports/format/report.h"
 
 namespace assay {
@@ -17,6 +19,7 @@ struct CaseOutcome {
   std::string reason;                 // why it was skipped, failed or broke off: one line
   std::vector<Judgement> judgements;  // of all comparisons made; empty with kPass is turned into kFail (vacuous)
   ArgmaxRows argmax;
+  std::string digest;                // of the rows that were compared bit for bit; see Checker::KeepDigest
   std::vector<std::string> kernels;  // that the case watched, sorted; see CaseState::Watch
   double seconds = 0;
 };
@@ -24,6 +27,8 @@ struct CaseOutcome {
 class Checker {
  public:
   void Add(const Judgement& judgement) { tally_.Add(judgement); }
+  // From here on: a digest of all rows that Bits expects, by which runs on several devices can be compared.
+  void KeepDigest() { digest_.emplace(); }
   // 0 ulp.
   void Bits(std::span<const float> expected, std::span<const float> found, const Place& where);
   // Two correct computations of the same row whose arithmetic may differ: max abs within `bound`.
@@ -42,6 +47,7 @@ class Checker {
  private:
   Tally tally_;
   ArgmaxRows argmax_;
+  std::optional<Sha256Stream> digest_;
 };
 
 // "max_abs_logit_raw is WRONG at session 3 step 7: 0.012 of 0.0002 allowed".

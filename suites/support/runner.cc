@@ -41,6 +41,7 @@ CaseOutcome CaseRunner::Guarded(const Case& item) {
     if (const Support able = bench_.provider().CapabilitiesOf(item.target).HasAll(item.needs); !able)
       return Outcome(Status::kSkip, able.reason);
     CaseState state(bench_, item.target);
+    if (item.target.batch_invariant) state.check.KeepDigest();
     item.body(state);
     return Validated(state.Finish());
   } catch (const CannotBeSeen& error) {
@@ -89,6 +90,7 @@ ReportCase ToReport(const Case& item, const CaseOutcome& outcome, std::string re
   result.duration_s = outcome.seconds;
   result.judgements = outcome.judgements;
   result.argmax = outcome.argmax;
+  result.digest = outcome.digest;
   result.replay = std::move(replay);
   return result;
 }

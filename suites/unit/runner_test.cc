@@ -7,6 +7,7 @@
 #include <string>
 
 #include "engine/base/check.h"
+#include "reports/format/digest.h"
 
 namespace assay {
 namespace {
@@ -150,6 +151,23 @@ TEST(ReplayLine, QuotesForTheShell) {
   Case item = CaseThat(nullptr);
   item.target.model = "my model's";
   EXPECT_NE(ReplayLine(item).find("--model 'my model'\\''s'"), std::string::npos) << ReplayLine(item);
+}
+
+// By the digest, runs on several devices are compared.
+TEST_F(Runner, KeepsADigestOfRowsInBatchInvariantMode) {
+  const auto digest = [&](bool batch_invariant, std::vector<float> second) {
+    Case item = CaseThat([second](CaseState& state) {
+      const std::vector<float> first = {1, 2};
+      state.check.Bits(first, first, {});
+      state.check.Bits(second, second, {});
+    });
+    item.target.batch_invariant = batch_invariant;
+    return ToReport(item, runner_.Run(item), "").digest;
+  };
+  const float all[] = {1, 2, 3};
+  EXPECT_EQ(digest(true, {3}), Sha256({reinterpret_cast<const char*>(all), sizeof all}));
+  EXPECT_NE(digest(true, {3}), digest(true, {4}));
+  EXPECT_EQ(digest(false, {3}), "");
 }
 
 TEST(ReplayLine, NamesDeviceSeedAndMode) {
