@@ -1,12 +1,14 @@
 #include "oracles/reference/decoder.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
 #include <utility>
 
 #include "engine/base/check.h"
 #include "engine/base/half.h"
+#include "engine/base/random.h"
 #include "oracles/reference/arithmetic.h"
 #include "oracles/reference/dense_decoder.h"
 #include "oracles/reference/gemma4_decoder.h"
@@ -66,6 +68,14 @@ const char* ModeName(DType type) {
 }  // namespace
 
 std::vector<float> Rounded::Operand(std::vector<float> values) const {
+  if (type.order != 0) {
+    const float most = type.operands == DType::kF32 ? 0x1p-23f : 0x1p-20f;
+    const std::uint64_t key = Mix64(static_cast<std::uint64_t>(type.order));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const std::uint64_t bits = RandomBits(key, std::bit_cast<std::uint32_t>(values[i]) + (i << 32));
+      values[i] += values[i] * most * (static_cast<float>(bits >> 40) * 0x1p-23f - 1);
+    }
+  }
   return RoundedTo(type.operands, std::move(values));
 }
 

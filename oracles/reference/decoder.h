@@ -51,6 +51,9 @@ struct TwinArithmetic {
   DType stream = DType::kF32;  // what one operation hands to the next: products, sums, norms, logits
   ActivationRounding activations = ActivationRounding::kNone;
   bool gelu_table = false;  // GELU of a 16-bit float, as a 16-bit float; 0 below -10, x above 10
+  // As sums in another order would, operands move before they are rounded: by up to 2^-20 of themselves, in float32 by
+  // 2^-23, drawn from this number. 0: not at all.
+  int order = 0;
   auto operator<=>(const TwinArithmetic&) const = default;
 };
 // "fp32", "fp32, activations by weight, gelu by fp16 table".

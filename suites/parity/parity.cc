@@ -1,5 +1,7 @@
 #include "suites/parity/parity.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "oracles/reference/formulas.h"
@@ -49,6 +51,16 @@ void RequireVisible(CaseState& state, std::span<const float> row, const Tokens& 
                         "all logits of this model are equal: a change that should move them cannot be seen");
 }
 
+double HardRows::Ratio(const LogitTolerance& tolerance, double error, const Bound& bound, const Tokens& tokens,
+                       int position, int first) {
+  constexpr double kMost = 16;  // times the hard bound: beyond it no order of sums is the reason
+  if (error <= bound.soft) return 1;
+  const double ratio = state_.references().TwinErrorRatio(state_.target, tolerance, tokens, position, first);
+  if (error <= ratio * bound.hard || !(error <= kMost * bound.hard) || left_ == 0) return ratio;
+  --left_;
+  return state_.references().WorstTwinErrorRatio(state_.target, tolerance, tokens, position, first);
+}
+
 LogitChecker::LogitChecker(CaseState& state)
     : state_(state),
       tolerance_(state.references().Bounds(state.target) ? &state.references().Tolerance(state.target) : nullptr),
@@ -64,9 +76,8 @@ void LogitChecker::Add(const StepResult& result, int row, const Tokens& tokens, 
   for (double& logit : reference_capped) logit = Softcap(logit, state_.spec().softcap);
   const std::vector<double> raw = Widen(result.Raw(row)), capped = Widen(result.Capped(row));
   // A row that is off may be one where the arithmetic loses digits: the twin would then be off as well.
-  const bool off = Compare(raw_ ? reference_raw : reference_capped, raw).max_abs > tolerance_->max_abs.soft;
-  const double ratio =
-      off ? state_.references().TwinErrorRatio(state_.target, *tolerance_, tokens, position, first) : 1;
+  const double error = Compare(raw_ ? reference_raw : reference_capped, raw).max_abs,
+               ratio = hard_.Ratio(*tolerance_, error, tolerance_->max_abs, tokens, position, first);
   LogitRow both{{}, {}, reference_capped, capped, ratio};
   // One choice of another expert moves all rows behind it: in a system that does not promise the arithmetic of one user
   // alone, a row where the twin drifts too is no surprise.
@@ -121,10 +132,16 @@ void RowAgreement::Check(std::span<const float> expected, std::span<const float>
   };
   Judgement judgement = judged(*tolerance_);
   if (judgement.verdict == Verdict::kWrong)
-    judgement =
-        judged(tolerance_->At(state_.references().TwinErrorRatio(state_.target, *tolerance_, tokens, position)));
+    judgement = judged(tolerance_->At(hard_.Ratio(*tolerance_, judgement.value, judgement.bound, tokens, position)));
   if (routing_ && judgement.verdict != Verdict::kMatch)
     if (std::optional<Judgement> routed = routing_->Between(expected, found, where)) judgement = std::move(*routed);
+  if (judgement.verdict == Verdict::kWrong && state_.references().Bounds(state_.target)) {
+    const std::vector<double>& reference = state_.references().Rows(state_.target, tokens).Raw(position);
+    const auto off = [&](std::span<const float> row) { return Compare(reference, Widen(row)).max_abs; };
+    judgement.detail += fmt::format("; off the reference: {:.3g} and {:.3g}, its twin {:.3g}; tokens {}", off(expected),
+                                    off(found), state_.references().TwinError(state_.target, tokens, position),
+                                    fmt::join(tokens.begin(), tokens.begin() + position + 1, ","));
+  }
   state_.check.Add(judgement);
 }
 

@@ -45,6 +45,7 @@ class Player {
         schedule_(schedule),
         judging_(judging),
         same_(state),
+        hard_rows_(state),
         capabilities_(state.bench.provider().CapabilitiesOf(state.target)) {
     OpenSystem();
     limits_ = system_->limits();
@@ -234,7 +235,7 @@ class Player {
         state_.check.True(row.best == expected.best[row.position], "best", where,
                           fmt::format("expected token {}, found {}", expected.best[row.position], row.best));
       else
-        CheckPreferred(expected, row, where);
+        CheckPreferred(expected, row, where, held.tokens);
       ++played_.rows;
     }
     held.rows.clear();
@@ -242,16 +243,22 @@ class Player {
   }
 
   // Where arithmetic may differ: a token that the same tokens in one piece prefer, or one within a tie of it.
-  void CheckPreferred(const StepResult& expected, const Row& row, const Place& where) {
+  void CheckPreferred(const StepResult& expected, const Row& row, const Place& where, const Tokens& tokens) {
     const bool inside = row.best >= 0 && row.best < expected.vocab;
     state_.check.True(inside, "token in the vocabulary", where, fmt::format("found {}", row.best));
     if (!inside) return;
     const LogitTolerance& tolerance = state_.references().Tolerance(state_.target);
     const std::vector<double> logits = Widen(expected.Capped(row.position));
-    Judgement judgement =
-        Judged("best", logits[expected.best[row.position]] - logits[row.best],
-               {0, tolerance.TieBetween(), "two computations, two logits, one eps each"}, where,
-               fmt::format("expected token {}, found {}", expected.best[row.position], row.best), Verdict::kTieFlip);
+    const auto judged = [&](const LogitTolerance& allowed) {
+      return Judged("best", logits[expected.best[row.position]] - logits[row.best],
+                    {0, allowed.TieBetween(), "two computations, two logits, one eps each"}, where,
+                    fmt::format("expected token {}, found {}", expected.best[row.position], row.best),
+                    Verdict::kTieFlip);
+    };
+    Judgement judgement = judged(tolerance);
+    if (judgement.verdict == Verdict::kWrong)
+      judgement =
+          judged(tolerance.At(hard_rows_.Ratio(tolerance, judgement.value, judgement.bound, tokens, row.position)));
     judgement.soft_probability = FlipProbability(TopGap(logits), std::numbers::sqrt2 * tolerance.sigma);
     if (judgement.verdict == Verdict::kWrong && RoutesByRounding(state_))
       if (std::optional<Judgement> tie = RoutingJudge(state_).Tie(expected.Raw(row.position), "best", where))
@@ -621,6 +628,7 @@ class Player {
   const Schedule& schedule_;
   const Judging judging_;
   RowAgreement same_;
+  HardRows hard_rows_;
   const Capabilities capabilities_;
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<FaultyOps> faulty_;

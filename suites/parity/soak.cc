@@ -70,8 +70,13 @@ void Soak(CaseState& state, double seconds) {
   for (std::uint64_t number = 0; number < kFewest || elapsed() < seconds; ++number) {
     rows += PlaySchedule(state, RandomSchedule(spec, Mix64(state.target.seed) + number, kMoves), {.every = kJudgeEvery})
                 .rows;
+    state.references().ForgetRows();
+    state.bench.ForgetRouting();
     samples.push_back(Held(*ops, free));
-    if (state.Finish().status != Status::kPass) return;  // what went wrong stands at its place
+    if (state.Finish().status != Status::kPass) {  // what went wrong stands at its place
+      state.check.True(false, "schedules", {{"schedule", static_cast<std::int64_t>(number)}}, "this one went wrong");
+      return;
+    }
   }
   state.check.True(rows > 0, "rows compared", {}, "none of all schedules");
   Flat(state, samples, "memory", kSlack, kShare, [](const Holdings& held) { return held.resident_bytes; });

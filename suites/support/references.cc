@@ -74,9 +74,28 @@ const ReferenceSession& ReferenceAnswers::Rows(const Target& target, const Token
 double ReferenceAnswers::TwinErrorRatio(const Target& target, const LogitTolerance& tolerance, const Tokens& tokens,
                                         int position, int first) {
   if (OnCuda(target)) return 1;
+  return std::max(1.0, kKappa * TwinError(target, tokens, position, first) / tolerance.max_abs.soft);
+}
+
+double ReferenceAnswers::WorstTwinErrorRatio(const Target& target, const LogitTolerance& tolerance,
+                                             const Tokens& tokens, int position, int first) {
+  constexpr int kOrders = 12;
+  double ratio = TwinErrorRatio(target, tolerance, tokens, position, first);
+  if (OnCuda(target)) return ratio;
   const std::vector<double>& exact = Rows(target, tokens, first).Raw(position);
-  const std::vector<double>& twin = RowsOf(target, bench_.ArithmeticOf(target), tokens, first).Raw(position);
-  return std::max(1.0, kKappa * Compare(exact, twin).max_abs / tolerance.max_abs.soft);
+  TwinArithmetic twin = bench_.ArithmeticOf(target);
+  for (twin.order = 1; twin.order <= kOrders; ++twin.order) {
+    const auto decoder = MakeDecoder(target, {.keep_hidden = false, .twin = twin});
+    for (int i = 0; i < position; ++i) decoder->Skip(tokens[i]);
+    const double error = Compare(exact, decoder->Step(tokens[position]).raw).max_abs;
+    ratio = std::max(ratio, kKappa * error / tolerance.max_abs.soft);
+  }
+  return ratio;
+}
+
+double ReferenceAnswers::TwinError(const Target& target, const Tokens& tokens, int position, int first) {
+  const std::vector<double>& exact = Rows(target, tokens, first).Raw(position);
+  return Compare(exact, RowsOf(target, bench_.ArithmeticOf(target), tokens, first).Raw(position)).max_abs;
 }
 
 const LogitTolerance& ReferenceAnswers::Tolerance(const Target& target) {
@@ -115,6 +134,10 @@ void ReferenceAnswers::ReleaseDevice() {
     reference.uploaded.reset();
     reference.fed.clear();
   }
+}
+
+void ReferenceAnswers::ForgetRows() {
+  for (auto& [key, reference] : references_) reference.sessions.clear();
 }
 
 void ReferenceAnswers::Forget() {

@@ -54,6 +54,12 @@ class ReferenceAnswers {
   // engine.
   double TwinErrorRatio(const Target& target, const LogitTolerance& tolerance, const Tokens& tokens, int position,
                         int first = 0);
+  // The largest over twins that add in other orders (TwinArithmetic::order) as well: where rounding decides much, one
+  // twin may be near the reference by chance. Computes the session a dozen times and keeps none of it.
+  double WorstTwinErrorRatio(const Target& target, const LogitTolerance& tolerance, const Tokens& tokens, int position,
+                             int first = 0);
+  // The largest error of the twin's logits there; not for models whose reference is on a device.
+  double TwinError(const Target& target, const Tokens& tokens, int position, int first = 0);
 
   // Tolerance of the target's mode: its twin against the reference over a calibration set of made-up sessions.
   // Calibrated when first asked for: a case asks before it opens a system (CaseState::tolerance).
@@ -72,6 +78,7 @@ class ReferenceAnswers {
   // the host.
   void Prepare(const Target& target, const std::vector<ReferenceRequest>& requests);
   void ReleaseDevice();  // a later question uploads again
+  void ForgetRows();     // of sessions; tolerances and what computes them stay
   void Forget();
 
  private:
