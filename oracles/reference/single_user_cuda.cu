@@ -48,15 +48,19 @@ struct DeviceHistory {
   DeviceArray<Real> keys, values;
 };
 
+// What is rounded, and to which type: TwinArithmetic.
+struct Roundings {
+  Rounding operand = Rounding::kNone, cache = Rounding::kNone, attended = Rounding::kNone, stream = Rounding::kNone;
+};
+
 template <class Real>
 class SingleUser final : public ReferenceDecoder {
  public:
   using Vec = DeviceArray<Real>;
 
-  SingleUser(std::shared_ptr<const CudaReferenceWeights> weights, Rounding rounding, Rounding cache, bool keep_hidden)
+  SingleUser(std::shared_ptr<const CudaReferenceWeights> weights, const Roundings& roundings, bool keep_hidden)
       : weights_(std::move(weights)),
-        rounding_(rounding),
-        cache_rounding_(cache),
+        round_(roundings),
         keep_hidden_(keep_hidden),
         history_(weights_->spec.layers.size()) {
     MakeBuffers();
@@ -65,8 +69,7 @@ class SingleUser final : public ReferenceDecoder {
   SingleUser(const SingleUser& other)
       : ReferenceDecoder(other),
         weights_(other.weights_),
-        rounding_(other.rounding_),
-        cache_rounding_(other.cache_rounding_),
+        round_(other.round_),
         keep_hidden_(other.keep_hidden_),
         history_(other.history_.size()) {
     MakeBuffers();
@@ -114,7 +117,8 @@ class SingleUser final : public ReferenceDecoder {
     Reserve(length() + 1);
     ReferenceStep step;
     // 1. x = E[id] * embed_scale.
-    LookUp(x_, weights_->At(Role::kEmbed), token, static_cast<Real>(s.embed_scale));
+    LookUp(x_, weights_->At(Role::kEmbed), token, EmbedScale());
+    Stream(x_.data(), s.hidden);
     if (s.ple_width > 0) PleInputs(token);
     for (int l = 0; l < s.layer_count(); ++l) {
       Keep(step, x_);
@@ -122,6 +126,7 @@ class SingleUser final : public ReferenceDecoder {
       FeedForward(l);
       if (s.ple_width > 0) InjectPle(l);
       Scale(x_.data(), s.hidden, static_cast<Real>(weights_->Factor(Role::kLayerScalar, l, 0)));  // 3.11
+      Stream(x_.data(), s.hidden);
     }
     // 4. z = Wlm rms(x, w_final); logits = c tanh(z / c).
     Norm(n_.data(), x_.data(), weights_->Vector(Role::kFinalNorm), s.hidden);
@@ -133,6 +138,7 @@ class SingleUser final : public ReferenceDecoder {
     if (s.softcap > 0) {
       CapKernel<<<Blocks(s.vocab, 256), 256>>>(z_.data(), z_.data(), s.vocab, static_cast<Real>(s.softcap));
       Launched("softcap");
+      Stream(z_.data(), s.vocab);
     }
     step.capped = Widened(z_, s.vocab);
     return step;
@@ -147,7 +153,7 @@ class SingleUser final : public ReferenceDecoder {
     Scale(ple_.data(), count, 1 / std::sqrt(static_cast<Real>(s.hidden)));
     Norm(ple_.data(), ple_.data(), weights_->Vector(Role::kPleProjectNorm), s.ple_width, s.layer_count());
     LookUp(row_, weights_->At(Role::kPleEmbed), token, std::sqrt(static_cast<Real>(s.ple_width)));
-    Add(ple_.data(), row_.data(), count);
+    Join(ple_.data(), row_.data(), count);
     Scale(ple_.data(), count, 1 / std::sqrt(Real{2}));
   }
 
@@ -176,19 +182,20 @@ class SingleUser final : public ReferenceDecoder {
     if (owns && s.v_norm) Norm(v_.data(), v_.data(), nullptr, g.head_dim, g.kv_heads);
     Rope(q_.data(), g, g.heads);
     Operand(q_.data(), q_.data(), heads);
+    Round(q_.data(), q_.data(), heads, round_.attended);
     if (owns) {
       DeviceHistory<Real>& own = history_[l];
       const std::int64_t at = std::int64_t{length()} * kv;
       Rope(k_.data(), g, g.kv_heads);
-      Round(own.keys.data() + at, k_.data(), kv, cache_rounding_);
-      Round(own.values.data() + at, v_.data(), kv, cache_rounding_);
+      Round(own.keys.data() + at, k_.data(), kv, round_.cache);
+      Round(own.values.data() + at, v_.data(), kv, round_.cache);
     }
     Attend(g);
     Operand(o_.data(), o_.data(), heads);
     Multiply(a_.data(), weights_->At(Role::kAttnOut, l), o_.data());
     if (s.out_bias) Add(a_.data(), weights_->Vector(Role::kOutBias, l), s.hidden);
     if (s.post_norms) Norm(a_.data(), a_.data(), weights_->Vector(Role::kPostAttnNorm, l), s.hidden);
-    Add(x_.data(), a_.data(), s.hidden);
+    Join(x_.data(), a_.data(), s.hidden);
   }
 
   // o_h = sum_j softmax_j(scale * q_h . k_j) v_j over positions j <= length(), on sliding layers the last `window` of
@@ -201,6 +208,7 @@ class SingleUser final : public ReferenceDecoder {
     ScoreKernel<<<dim3(Blocks(span.count, 8), heads), 256>>>(scores_.data(), q_.data(), source.keys.data(), span,
                                                              static_cast<Real>(spec().attn_scale));
     SoftmaxKernel<<<heads, 256>>>(scores_.data(), span.count);
+    Round(scores_.data(), scores_.data(), std::int64_t{g.heads} * span.count, round_.attended);
     MixKernel<<<dim3(Blocks(g.head_dim, 32), heads), dim3(32, kMixGroups)>>>(o_.data(), scores_.data(),
                                                                              source.values.data(), span);
     Launched("attention");
@@ -219,10 +227,10 @@ class SingleUser final : public ReferenceDecoder {
     if (g.experts > 0) {
       Norm(a_.data(), a_.data(), weights_->Vector(Role::kPostDenseNorm, l), s.hidden);
       Mixture(l, g);
-      Add(a_.data(), mix_.data(), s.hidden);
+      Join(a_.data(), mix_.data(), s.hidden);
     }
     if (s.post_norms) Norm(a_.data(), a_.data(), weights_->Vector(Role::kPostFfnNorm, l), s.hidden);
-    Add(x_.data(), a_.data(), s.hidden);
+    Join(x_.data(), a_.data(), s.hidden);
   }
 
   // 3.8. The router looks at the residual itself; the weights of the chosen are renormalised, then scaled per expert.
@@ -246,8 +254,8 @@ class SingleUser final : public ReferenceDecoder {
       Multiply(gate_.data(), weights_->At(Role::kExpertGateUp, l), n_.data(), expert);
       Gate(gate_.data(), gate_.data() + g.expert_ffn, g.expert_ffn);
       Multiply(y_.data(), weights_->At(Role::kExpertDown, l), gate_.data(), expert);
-      Add(mix_.data(), y_.data(), s.hidden,
-          p[e] / chosen * static_cast<Real>(weights_->Factor(Role::kExpertScale, l, e)));
+      Join(mix_.data(), y_.data(), s.hidden,
+           p[e] / chosen * static_cast<Real>(weights_->Factor(Role::kExpertScale, l, e)));
     }
     Norm(mix_.data(), mix_.data(), weights_->Vector(Role::kPostExpertNorm, l), s.hidden);
   }
@@ -260,7 +268,7 @@ class SingleUser final : public ReferenceDecoder {
     Gate(gate_.data(), ple_.data() + std::int64_t{l} * s.ple_width, s.ple_width);
     Multiply(a_.data(), weights_->At(Role::kPleOut, l), gate_.data());
     Norm(a_.data(), a_.data(), weights_->Vector(Role::kPostPleNorm, l), s.hidden);
-    Add(x_.data(), a_.data(), s.hidden);
+    Join(x_.data(), a_.data(), s.hidden);
   }
 
   // Room for `positions` in every history that is written, and for a score of each.
@@ -277,8 +285,15 @@ class SingleUser final : public ReferenceDecoder {
     room_ = room;
   }
 
+  Real EmbedScale() const {
+    const auto scale = static_cast<float>(spec().embed_scale);
+    return static_cast<Real>(round_.stream == Rounding::kF16    ? __half2float(__float2half_rn(scale))
+                             : round_.stream == Rounding::kBF16 ? __bfloat162float(__float2bfloat16_rn(scale))
+                                                                : scale);
+  }
+
   static void Launched(const char* what) { Check(cudaGetLastError(), what); }
-  Rounding RoundingOf(const DeviceTensor& w) const { return w.rounded ? rounding_ : Rounding::kNone; }
+  Rounding RoundingOf(const DeviceTensor& w) const { return w.rounded ? round_.operand : Rounding::kNone; }
 
   void Multiply(Real* out, const DeviceTensor& w, const Real* x, std::int64_t expert = 0) const {
     WithType(w, expert * w.rows, [&](auto* first) {
@@ -292,6 +307,7 @@ class SingleUser final : public ReferenceDecoder {
       }
     });
     Launched("product");
+    Stream(out, w.rows);
   }
 
   void LookUp(const Vec& out, const DeviceTensor& table, std::int64_t row, Real scale) const {
@@ -304,6 +320,7 @@ class SingleUser final : public ReferenceDecoder {
   void Norm(Real* out, const Real* x, const float* weight, int width, int runs = 1) const {
     RmsKernel<<<static_cast<unsigned>(runs), runs == 1 ? 512 : 128>>>(out, x, weight, width, spec().norm_eps);
     Launched("norm");
+    Stream(out, std::int64_t{width} * runs);
   }
 
   void Rope(Real* x, const LayerSpec& g, int heads) const {
@@ -319,7 +336,9 @@ class SingleUser final : public ReferenceDecoder {
   }
 
   // What the engine keeps in its operand type.
-  void Operand(Real* out, const Real* x, std::int64_t count) const { Round(out, x, count, rounding_); }
+  void Operand(Real* out, const Real* x, std::int64_t count) const { Round(out, x, count, round_.operand); }
+  // What one operation hands to the next.
+  void Stream(Real* x, std::int64_t count) const { Round(x, x, count, round_.stream); }
 
   // gate = operand(act(gate) * up).
   void Gate(Real* gate, const Real* up, std::int64_t count) const {
@@ -332,6 +351,12 @@ class SingleUser final : public ReferenceDecoder {
   static void Add(Real* sum, const Addend* a, std::int64_t count, Real factor = 1) {
     AddKernel<<<Blocks(count, 256), 256>>>(sum, a, count, factor);
     Launched("add");
+  }
+
+  // A sum that is handed on.
+  void Join(Real* sum, const Real* a, std::int64_t count, Real factor = 1) const {
+    Add(sum, a, count, factor);
+    Stream(sum, count);
   }
 
   static void Scale(Real* x, std::int64_t count, Real factor) {
@@ -353,7 +378,7 @@ class SingleUser final : public ReferenceDecoder {
   }
 
   std::shared_ptr<const CudaReferenceWeights> weights_;
-  Rounding rounding_, cache_rounding_;
+  Roundings round_;
   bool keep_hidden_;
   int room_ = 0;
   std::vector<DeviceHistory<Real>> history_;  // [layers]; those of layers that share KV stay empty
@@ -386,15 +411,17 @@ std::shared_ptr<const CudaReferenceWeights> UploadForReference(const WeightStore
 std::unique_ptr<ReferenceDecoder> MakeCudaReference(std::shared_ptr<const CudaReferenceWeights> weights,
                                                     const ReferenceOptions& options) {
   const DeviceScope scope(weights->device);
-  if (!options.twin)
-    return std::make_unique<SingleUser<double>>(std::move(weights), Rounding::kNone, Rounding::kNone,
-                                                options.keep_hidden);
+  if (!options.twin) return std::make_unique<SingleUser<double>>(std::move(weights), Roundings{}, options.keep_hidden);
   const TwinArithmetic& twin = *options.twin;
-  const Precision mode{twin.operands, twin.cache};
-  Require(twin == TwinArithmetic(mode) && (mode.kv == mode.operands || mode.kv == DType::kF8_E4M3),
-          "the twin on a device rounds as a mode of the engine does, not to: {}", Describe(twin));
-  return std::make_unique<SingleUser<float>>(std::move(weights), RoundingFor(mode.operands), RoundingFor(mode.kv),
-                                             options.keep_hidden);
+  TwinArithmetic here(Precision{twin.operands, twin.cache});
+  here.stream = twin.stream;
+  Require(twin == here && (twin.cache == twin.operands || twin.cache == DType::kF8_E4M3),
+          "the twin on a device, as large models have it, does not round to: {}", Describe(twin));
+  Roundings roundings{.operand = RoundingFor(twin.operands), .cache = RoundingFor(twin.cache)};
+  roundings.stream = RoundingFor(twin.stream);
+  // Queries and weights of the softmax, where what one operation hands to the next is rounded.
+  if (twin.stream != DType::kF32 && twin.cache != DType::kF8_E4M3) roundings.attended = roundings.cache;
+  return std::make_unique<SingleUser<float>>(std::move(weights), roundings, options.keep_hidden);
 }
 
 std::unique_ptr<ReferenceDecoder> MakeCudaReference(const WeightStore& store, const ReferenceOptions& options,

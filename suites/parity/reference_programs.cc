@@ -101,9 +101,9 @@ void JudgeReferenceProgram(CaseState& state, const ReferenceMaker& make) {
   skipping.Step(other.subspan(half, 8), "after skipped logits");
 }
 
-void JudgeTwinProgram(CaseState& state, const ReferenceMaker& make) {
+void JudgeTwinProgram(CaseState& state, const ReferenceMaker& make, const TwinArithmetic& arithmetic) {
   const WeightStore& store = state.bench.Store(state.target);
-  const ReferenceOptions options{.keep_hidden = false, .twin = state.target.precision};
+  const ReferenceOptions options{.keep_hidden = false, .twin = arithmetic};
   const auto reference = MakeReference(store), expected = MakeReference(store, options), found = make(store, options);
   // Under the reference's choices of experts: where two are as good as equal, rounding would choose, and MatchesHost
   // compares the choices.
@@ -146,8 +146,16 @@ std::vector<Case> CudaReferenceCases(Workbench& bench, const Target& target) {
     cases.push_back(MakeCase("CudaReference", "MatchesHost", target, {}, {},
                              [make](CaseState& state) { JudgeReferenceProgram(state, make); }));
   cases.push_back(MakeCase("CudaReference", "TwinMatchesHost", target, {}, {},
-                           [make](CaseState& state) { JudgeTwinProgram(state, make); }));
+                           [make](CaseState& state) { JudgeTwinProgram(state, make, state.target.precision); }));
   cases.back().tokens = 7000;
+  // As other engines round: what one operation hands to the next as well.
+  if (target.precision == Precision::kBf16) {
+    TwinArithmetic stream(target.precision);
+    stream.stream = DType::kBF16;
+    cases.push_back(MakeCase("CudaReference", "StreamTwinMatchesHost", target, {}, {},
+                             [make, stream](CaseState& state) { JudgeTwinProgram(state, make, stream); }));
+    cases.back().tokens = 7000;
+  }
   return cases;
 }
 

@@ -19,10 +19,10 @@ using ReferenceMaker = std::function<std::unique_ptr<ReferenceDecoder>(const Wei
 // would do.
 void JudgeReferenceProgram(CaseState& state, const ReferenceMaker& make);
 
-// The twins of the target's mode. They round at the same places but not always to the same side, so rows are not
+// Twins of an arithmetic. They round at the same places but not always to the same side, so rows are not
 // compared with each other; each is compared with the float64 reference. Their median errors must agree within a factor
 // of 1.5 (two orders of summation on the host agree within 1.25 on all models here), and the larger error must be
 // within the tolerance that the host's twin would set.
-void JudgeTwinProgram(CaseState& state, const ReferenceMaker& make);
+void JudgeTwinProgram(CaseState& state, const ReferenceMaker& make, const TwinArithmetic& arithmetic);
 
 }  // namespace assay

@@ -24,7 +24,7 @@ CaseOutcome Program(const Target& target, const ReferenceMaker& make) {
 
 CaseOutcome Twin(const Target& target, const ReferenceMaker& make) {
   Workbench bench;
-  return OutcomeOf(bench, target, [&](CaseState& state) { JudgeTwinProgram(state, make); });
+  return OutcomeOf(bench, target, [&](CaseState& state) { JudgeTwinProgram(state, make, state.target.precision); });
 }
 
 TEST(ReferencePrograms, TheSameProgramPasses) {
