@@ -2,11 +2,11 @@
 // 8 to 128 activation rows at a time, all 16-bit modes, plain, Q8_0 and Q4_0 weights.
 //
 // A tile is 128 weight rows by N activation rows. The steps along k of all tiles, one after the other, are cut evenly
-// over as many blocks as there are multiprocessors, by the shape alone. Blocks that share a tile leave their sums in
-// workspace, wait for each other, and each adds those of some activation rows in the order of k.
+// over as many blocks as the multiprocessors hold, by the shape alone. Blocks that share a tile leave their sums in
+// workspace, and the last of them, or each for some activation rows, adds them in the order of k.
 //
-// A block is one warpgroup that copies and two that multiply, 64 weight rows each. Weights are requested before the
-// wait for predecessors, as deep as the ring is.
+// A block is one warpgroup that copies, mostly by the tensor memory accelerator, and two that multiply, 64 weight rows
+// each. Weights are requested before the wait for predecessors, as deep as the ring is.
 #include <algorithm>
 
 #include "engine/ops/kernels/stream_finish.cuh"
@@ -32,9 +32,9 @@ __device__ void MultiplySteps(const Walk<kGrouped>& walk, const SplitSums& split
 #pragma unroll
     for (int i = 0; i < N / 2; ++i) sum[i] = 0.0f;
     if constexpr (Format::kScaled)
-      MultiplyExpanded<Format, T, N>(sum, reader, segment.steps, thread);
+      MultiplyExpanded<Format, T, N, kGrouped>(sum, reader, segment.steps, thread);
     else
-      MultiplyPlain<Format, T, N>(sum, reader, segment.steps, thread);
+      MultiplyPlain<Format, T, N, kGrouped>(sum, reader, segment.steps, thread);
     if (!shared(segment)) {
       multiplier.Finish(segment, sum);
       continue;
@@ -52,8 +52,9 @@ __device__ void MultiplySteps(const Walk<kGrouped>& walk, const SplitSums& split
 #endif
 
 template <class Format, class T, int N, bool kGrouped>
-__global__ void __launch_bounds__(kThreads, 1)
-    StreamKernel(Product p, StreamCut cut, SplitSums split, ExpertTiles tiles) {
+__global__ void __launch_bounds__(kThreads, BlockShare<N>::kResident)
+    StreamKernel(Product p, StreamCut cut, SplitSums split, ExpertTiles tiles,
+                 const __grid_constant__ CUtensorMap weights, const __grid_constant__ CUtensorMap activations) {
 #ifdef ASSAY_WARPGROUP
   using S = Stage<Format, N>;
   extern __shared__ unsigned char shared[];
@@ -63,25 +64,30 @@ __global__ void __launch_bounds__(kThreads, 1)
   const std::uint32_t full = SharedAddress(barriers), empty = full + 8 * kMostStages;
   if (threadIdx.x == 0) {
     for (int s = 0; s < S::kCount; ++s) {
-      InitBarrier(full + 8 * s, kGroupThreads);
+      InitBarrier(full + 8 * s, 1 + (Format::kScaled ? 32 : 0) + (kGrouped ? 64 : 1));
       InitBarrier(empty + 8 * s, 2 * kGroupThreads / 32);
     }
+    FenceShared();
   }
   __syncthreads();
   const Walk<kGrouped> walk(p, cut, tiles);
   if (threadIdx.x < kGroupThreads) {
-    GiveRegisters<kCopyRegisters>();
-    const int thread = static_cast<int>(threadIdx.x) % 64;
-    if (threadIdx.x < 64) {
-      if (kGrouped) WaitForPredecessors();  // they list the assignments
-      CopyWeights<Format, N>(walk, ring, full, empty, thread);
-      if (!kGrouped) WaitForPredecessors();
+    GiveRegisters<BlockShare<N>::kCopyRegisters>();
+    const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+    const RingWriter<Format, N> writer{ring, full, empty};
+    if (kGrouped || warp >= 2) WaitForPredecessors();  // they make activations and list assignments
+    if (warp == 0) {
+      if (lane == 0) CopyWeights<Format, N>(walk, weights, writer);
+    } else if (warp == 1) {
+      if constexpr (Format::kScaled) CopyScales<Format, N>(walk, writer, lane);
+    } else if constexpr (kGrouped) {
+      CopyAssignedActivations<Format, N>(walk, writer, static_cast<int>(threadIdx.x) - 64);
     } else {
-      WaitForPredecessors();
-      CopyActivations<Format, T, N>(walk, ring, full, empty, thread);
+      if (warp == 2 && lane == 0) CopyAllActivations<Format, N>(walk, activations, writer);
     }
+    if (!kGrouped && warp < 2) WaitForPredecessors();
   } else {
-    TakeRegisters<kMultiplyRegisters>();
+    TakeRegisters<BlockShare<N>::kMultiplyRegisters>();
     WaitForPredecessors();
     MultiplySteps<Format, T, N>(walk, split, RingReader<Format, N>{shared + (ring - unaligned), ring, full, empty},
                                 static_cast<int>(threadIdx.x) - kGroupThreads);
@@ -118,7 +124,8 @@ StreamCut CutOf(const Product& p) {
 
 bool StreamTakes(const KernelContext& ctx, const Product& p) {
 #ifdef ASSAY_STREAM
-  return ctx.compute_capability == 90 && ctx.precision.operands != DType::kF32 && AlignedRows(p);
+  return ctx.compute_capability == 90 && ctx.precision.operands != DType::kF32 && AlignedRows(p) &&
+         (p.epilogue != Epilogue::kGated || p.w.rows % 16 == 0);
 #else
   static_cast<void>(ctx), static_cast<void>(p);
   return false;
@@ -136,19 +143,20 @@ void LaunchStream(const KernelContext& ctx, const Product& all) {
           constexpr int N = decltype(n)::value;
           using S = Stage<Format, N>;
           const StreamCut cut = CutOf<S>(p);
+          const int most = std::min(ctx.sm_count * BlockShare<N>::kResident, kMostBlocks);
           SplitSums split;
-          split.partial =
-              static_cast<float4*>(ctx.Workspace(std::size_t{2} * ctx.sm_count * kTileRows * N * sizeof(float)));
+          split.partial = static_cast<float4*>(ctx.Workspace(std::size_t{2} * most * kTileRows * N * sizeof(float)));
           split.semaphores = ctx.semaphores;
           split.fault = ctx.fault;
           Require<Error>(cut.tiles <= kSemaphores, "{} tiles of a streamed product: too many", cut.tiles);
           if (ctx.semaphores_used != nullptr) *ctx.semaphores_used = std::max(*ctx.semaphores_used, cut.tiles);
           // A block that leaves its sums to another writes and reads as many bytes as some steps do.
           constexpr int kLeastSteps = 1 + N / 32;
-          const auto blocks = static_cast<unsigned>(std::min<std::int64_t>(
-              std::min(ctx.sm_count, kMostBlocks), std::max<std::int64_t>(cut.tiles, cut.total() / kLeastSteps)));
+          const auto blocks = static_cast<unsigned>(
+              std::min<std::int64_t>(most, std::max<std::int64_t>(cut.tiles, cut.total() / kLeastSteps)));
           Launch(StreamKernel<Format, T, N, false>, dim3(blocks), dim3(kThreads), S::kCount * S::kBytes + 1024, ctx, p,
-                 cut, split, ExpertTiles{});
+                 cut, split, ExpertTiles{}, ctx.launches ? MapOfWeights<Format, N>(p) : CUtensorMap{},
+                 ctx.launches ? MapOfActivations<N>(p) : CUtensorMap{});
         });
       }
     });
@@ -164,8 +172,9 @@ void LaunchStreamGrouped(const KernelContext& ctx, const Product& p, const Exper
         constexpr int N = std::max(decltype(n)::value, kLeastStreamedTile);
         using S = Stage<Format, N>;
         const StreamCut cut = CutOf<S>(p);
-        Launch(StreamKernel<Format, T, N, true>, dim3(static_cast<unsigned>(ctx.sm_count)), dim3(kThreads),
-               S::kCount * S::kBytes + 1024, ctx, p, cut, SplitSums{}, tiles);
+        Launch(StreamKernel<Format, T, N, true>, dim3(static_cast<unsigned>(ctx.sm_count * BlockShare<N>::kResident)),
+               dim3(kThreads), S::kCount * S::kBytes + 1024, ctx, p, cut, SplitSums{}, tiles,
+               ctx.launches ? MapOfWeights<Format, N>(p) : CUtensorMap{}, CUtensorMap{});
       });
     });
   });

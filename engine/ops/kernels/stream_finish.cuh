@@ -30,7 +30,10 @@ struct GroupResults {
 };
 
 // They stand beside the ring, which may begin up to 1024 bytes late, and its barriers: a block can have 227 KiB.
-static_assert(kRingBytes + 1024 + 2 * sizeof(GroupResults<128>) + 512 <= 227 * 1024);
+template <int N>
+inline constexpr bool kFits = BlockShare<N>::kResident*(BlockShare<N>::kRingBytes + 1024 + 2 * sizeof(GroupResults<N>) +
+                                                        512 + 1024) <= 228 * 1024;
+static_assert(kFits<8> && kFits<16> && kFits<32> && kFits<64> && kFits<128>);
 
 // A warpgroup that multiplies.
 template <class T, int N, bool kGrouped>
@@ -94,8 +97,9 @@ struct Multiplier {
   }
 };
 
-// A tile that several blocks share. Each leaves its sums in workspace. Behind its last step it waits until all have,
-// adds the sums for its share of the activation rows in the order of k and finishes these. Where some of the blocks
+// A tile that several blocks share. Each leaves its sums in workspace. Of few blocks, or for few activation rows, the
+// last to leave them adds all in the order of k and finishes the tile. Else each waits behind its last step until all
+// have left theirs, adds the sums for its share of the activation rows and finishes these. Where some of the blocks
 // cannot begin while it waits (other programs may hold multiprocessors), it gives up after a while; the last to leave
 // sums sees that and finishes all shares, so that no block needs another to go on.
 template <int N>
@@ -122,6 +126,8 @@ struct SharedTile {
     of_first = sums + (cut.begin(first, blocks) < begin ? kColumns * kPitch : 0);
     counter = split.semaphores + tile;
   }
+  // Reading all sums is then faster than waiting for those of others. It follows from the shape alone.
+  __device__ __forceinline__ bool last_finishes() const { return N <= 8 || parts <= 3; }
   __device__ __forceinline__ float4* part(int i) const {
     return i == 0 ? of_first : sums + std::int64_t{2} * i * kColumns * kPitch;
   }
@@ -137,6 +143,10 @@ struct SharedTile {
     const std::uint32_t seen = Count(counter, kLeft), before = seen & kMask,
                         others = static_cast<std::uint32_t>(parts - 1);
     if (before > others) Report(fault, KernelFault::kArrivals, before, others);
+    if (last_finishes()) {
+      if (before == others) *counter = 0;
+      return before == others ? Shares::kAll : Shares::kNone;
+    }
     return before == others && seen >> (2 * kBits) > 0 ? Shares::kAll : Shares::kOwn;
   }
 
@@ -158,20 +168,20 @@ struct SharedTile {
   __device__ __forceinline__ void Finish(const Multiplier<T, N, kGrouped>& multiplier, const StreamSegment& segment,
                                          Shares shares, int slot, int thread) const {
     __shared__ Shares due[2];
-    if (thread == 0) due[slot] = Wait() ? shares : Shares::kNone;
+    if (thread == 0) due[slot] = last_finishes() || Wait() ? shares : Shares::kNone;
     SyncMultipliers();
-    if (due[slot] == Shares::kOwn) FinishShare(multiplier, segment, self);
-    if (due[slot] != Shares::kAll) return;
-    for (int share = 0; share < parts; ++share) FinishShare(multiplier, segment, share);
+    if (due[slot] == Shares::kNone) return;
+    const bool all = due[slot] == Shares::kAll;
+    FinishColumns(multiplier, segment, all ? 0 : self * kColumns / parts,
+                  all ? kColumns : (self + 1) * kColumns / parts);
   }
 
   template <class T, bool kGrouped>
-  __device__ void FinishShare(const Multiplier<T, N, kGrouped>& multiplier, const StreamSegment& segment,
-                              int share) const {
+  __device__ void FinishColumns(const Multiplier<T, N, kGrouped>& multiplier, const StreamSegment& segment, int begin,
+                                int end) const {
     constexpr int kTogether = 4, kAtOnce = GroupResults<N>::kRows / 8;  // parts and items whose loads overlap
-    const int end = (share + 1) * kColumns / parts;
 #pragma unroll 1
-    for (int j = share * kColumns / parts; j < end && 8 * j < segment.count; j += kAtOnce) {
+    for (int j = begin; j < end && 8 * j < segment.count; j += kAtOnce) {
       float4 total[kAtOnce] = {};
 #pragma unroll 1
       for (int i = 0; i < parts; i += kTogether) {

@@ -67,13 +67,13 @@ __device__ __forceinline__ void AddScaled(float (&sum)[N / 2], const float (&dot
 
 // sum += `steps` steps of plain weights, which are multiplied from shared memory. The products of one step run while
 // the next is waited for.
-template <class Format, class T, int N>
+template <class Format, class T, int N, bool kGrouped>
 __device__ __forceinline__ void MultiplyPlain(float (&sum)[N / 2], RingReader<Format, N>& reader, int steps,
                                               int thread) {
   const int lane = thread % 32, group = thread / kGroupThreads;
   int before = -1;  // the stage whose products may still run
   for (int step = 0; step < steps; ++step) {
-    reader.Wait();
+    reader.template Wait<kGrouped>();
     const std::uint32_t w = reader.weights(reader.stage) + group * 64 * 128, x = reader.activations(reader.stage);
     FenceProducts();
 #pragma unroll
@@ -93,10 +93,10 @@ __device__ __forceinline__ void MultiplyPlain(float (&sum)[N / 2], RingReader<Fo
 
 // sum += `steps` steps of quantised weights, which are expanded in registers: the next blocks while the products of
 // some run.
-template <class Format, class T, int N>
+template <class Format, class T, int N, bool kGrouped>
 __device__ __forceinline__ void MultiplyExpanded(float (&sum)[N / 2], RingReader<Format, N>& reader, int steps,
                                                  int thread) {
-  constexpr int kTogether = N <= 64 ? 2 : 1;  // blocks, as registers allow
+  constexpr int kTogether = N <= 16 || N == 64 ? 2 : 1;  // blocks, as registers allow
   const int lane = thread % 32, t = lane % 4, row = thread / 32 * 16 + lane / 4;
   ExpandedBlock blocks[2 * kTogether];
   const auto expand = [&](int first) {
@@ -105,7 +105,7 @@ __device__ __forceinline__ void MultiplyExpanded(float (&sum)[N / 2], RingReader
       Expand<Format, T, N>(blocks[i % (2 * kTogether)], reader.data + reader.stage * Stage<Format, N>::kBytes, i, row,
                            t);
   };
-  reader.Wait();
+  reader.template Wait<kGrouped>();
   expand(0);
   for (int step = 0; step < steps; ++step) {
     const int stage = reader.stage;
@@ -127,7 +127,7 @@ __device__ __forceinline__ void MultiplyExpanded(float (&sum)[N / 2], RingReader
       } else {
         reader.Next();
         if (step + 1 < steps) {
-          reader.Wait();
+          reader.template Wait<kGrouped>();
           expand(0);
         }
       }

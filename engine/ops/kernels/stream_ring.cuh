@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "engine/ops/kernels/skinny.cuh"
-#include "engine/ops/kernels/warpgroup.cuh"
+#include "engine/ops/kernels/tensor_copy.cuh"
 
 namespace assay {
 
@@ -31,21 +31,29 @@ struct StreamSegment {
 inline constexpr int kTileRows = 128;
 inline constexpr int kGroupThreads = 128;  // a warpgroup
 inline constexpr int kThreads = 3 * kGroupThreads;
-inline constexpr int kCopyRegisters = 88, kMultiplyRegisters = 208;  // of a thread; all threads share 65536
 inline constexpr int kMostStages = 8;
-inline constexpr int kRingBytes = 208 * 1024;
+
+// What a block takes of a multiprocessor, registers being those of a thread. With few activation rows two blocks fit,
+// so that a product's weights are requested while the one before finishes.
+template <int N>
+struct BlockShare {
+  static constexpr int kResident = N <= 32 ? 2 : 1;
+  static constexpr int kRingBytes = (N <= 32 ? 93 : 208) * 1024;
+  static constexpr int kCopyRegisters = N <= 32 ? 40 : 56, kMultiplyRegisters = N <= 32 ? 96 : 224;
+};
 
 // What one step along k holds.
 template <class Format, int N>
 struct Stage {
   static constexpr int kColumns = Format::kScaled ? 128 : 64;
   static constexpr int kRowBytes = kColumns / (32 * Format::kBlocks) * kGroupBytes;  // of a weight row
+  static constexpr int kBoxBytes = Format::kScaled ? 64 : 128;  // weights lie as [row / kBoxBytes][128][kBoxBytes]
   static constexpr int kWeights = kTileRows * kRowBytes;
   static constexpr int kScales = Format::kScaled ? kTileRows * 8 : 0;  // four fp16 a row
   static constexpr int kActivations = N * 2 * kColumns;                // [k / 64][N][128 bytes]
   static constexpr int kScalesAt = kWeights + kActivations;            // after both, which begin on 1024
   static constexpr int kBytes = (kScalesAt + kScales + 1023) / 1024 * 1024;
-  static constexpr int kCount = std::min(kMostStages, kRingBytes / kBytes);
+  static constexpr int kCount = std::min(kMostStages, BlockShare<N>::kRingBytes / kBytes);
   static_assert(kWeights % 1024 == 0 && kActivations % 1024 == 0 && kCount >= 3);
 };
 
@@ -98,85 +106,137 @@ __device__ __forceinline__ std::int64_t WeightRow(const Product& p, const Stream
   return segment.matrix * p.w.rows + (r % 16 < 8 ? rows.load_a : rows.load_b);
 }
 
-// Two warps copy weights and scales.
-template <class Format, int N, bool kGrouped>
-__device__ void CopyWeights(Walk<kGrouped> walk, std::uint32_t ring, std::uint32_t full, std::uint32_t empty,
-                            int thread) {
-  using S = Stage<Format, N>;
-  const Product& p = walk.p;
-  constexpr int kChunks = S::kRowBytes / 16, kRows = 64 / kChunks, kTurns = kTileRows / kRows;
-  const int chunk = thread % kChunks, row = thread / kChunks;
-  const std::int64_t row_bytes = p.w.row_bytes, scales_row = p.w.stride / 32;
-  const auto* data = static_cast<const uint4*>(p.w.data);
-  std::uint32_t from[kTurns];  // 16-byte vectors from `data` to a row
-  const __half* scales[2] = {};
+// Where those who copy are in the ring.
+template <class Format, int N>
+struct RingWriter {
+  std::uint32_t ring, full, empty;
   int stage = 0;
   std::uint32_t phase = 1;
+
+  __device__ __forceinline__ void Wait() const { WaitBarrier(empty + 8 * stage, phase); }
+  __device__ __forceinline__ std::uint32_t stage_at() const { return ring + stage * Stage<Format, N>::kBytes; }
+  __device__ __forceinline__ std::uint32_t barrier() const { return full + 8 * stage; }
+  __device__ __forceinline__ void Next() {
+    if (++stage == Stage<Format, N>::kCount) stage = 0, phase ^= 1;
+  }
+};
+
+#endif
+
+// The weights of a matrix, or of all experts, as tiles of 128 rows are copied: [expert][pair of 8 rows][half][8 rows]
+// where a gated product's rows are exchanged (WeightRow), else [expert][row].
+template <class Format, int N>
+CUtensorMap MapOfWeights(const Product& p) {
+  const auto row = static_cast<cuuint64_t>(p.w.row_bytes), rows = static_cast<cuuint64_t>(p.w.rows),
+             experts = static_cast<cuuint64_t>(p.experts);
+  constexpr cuuint32_t kBox = Stage<Format, N>::kBoxBytes;
+  if (p.epilogue == Epilogue::kGated)
+    return MakeTensorMap<5>(p.w.data, {row, 8, 2, rows / 16, experts}, {row, rows / 2 * row, 8 * row, rows * row},
+                            {kBox, 8, 2, kTileRows / 16, 1});
+  return MakeTensorMap<5>(p.w.data, {row, rows, 1, 1, experts}, {row, rows * row, rows * row, rows * row},
+                          {kBox, kTileRows, 1, 1, 1});
+}
+
+// Activations of N rows and 64 columns at a time.
+template <int N>
+CUtensorMap MapOfActivations(const Product& p) {
+  const auto row = static_cast<cuuint64_t>(2 * p.w.cols);
+  return MakeTensorMap<2>(p.x, {row, static_cast<cuuint64_t>(p.rows)}, {row}, {128, N});
+}
+
+#ifdef ASSAY_WARPGROUP
+
+// A thread copies weights.
+template <class Format, int N, bool kGrouped>
+__device__ void CopyWeights(Walk<kGrouped> walk, const CUtensorMap& map, RingWriter<Format, N> writer) {
+  using S = Stage<Format, N>;
+  const bool gated = walk.p.epilogue == Epilogue::kGated;
   StreamSegment segment;
   while (walk.Next(segment)) {
+    const int row = gated ? 0 : segment.tile * kTileRows, pair = gated ? segment.tile * (kTileRows / 16) : 0;
+    for (int step = segment.step; step < segment.step + segment.steps; ++step, writer.Next()) {
+      writer.Wait();
+      ArriveExpecting(writer.barrier(), S::kWeights);
 #pragma unroll
-    for (int i = 0; i < kTurns; ++i)
-      from[i] = static_cast<std::uint32_t>(WeightRow(p, segment, row + i * kRows) * (row_bytes / 16));
-    if constexpr (Format::kScaled) {
-#pragma unroll
-      for (int i = 0; i < 2; ++i)
-        scales[i] = static_cast<const __half*>(p.w.scales) + WeightRow(p, segment, thread + 64 * i) * scales_row;
-    }
-    for (int step = segment.step; step < segment.step + segment.steps; ++step) {
-      WaitBarrier(empty + 8 * stage, phase);
-      const std::uint32_t to = ring + stage * S::kBytes;
-      const int vector = step * (S::kRowBytes / 16) + chunk;
-      const bool present = vector < row_bytes / 16;
-#pragma unroll
-      for (int i = 0; i < kTurns; ++i) {
-        const int r = row + i * kRows;
-        // Plain: rows of 128 bytes. Quantised: [group][row][64 bytes]. Swizzled so that what a warp reads at once lies
-        // in different banks.
-        const std::uint32_t place = Format::kScaled
-                                        ? (chunk / 4) * kTileRows * 64 + r * 64 + ((chunk % 4) ^ (r / 2 % 4)) * 16
-                                        : r * 128 + (chunk ^ (r % 8)) * 16;
-        CopyAsync<16>(to + place, data + from[i] + (present ? vector : 0), present);
-      }
-      if constexpr (Format::kScaled) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-#pragma unroll
-          for (int h = 0; h < 2; ++h) {
-            const int first = 4 * step + 2 * h;  // rows of scales begin on four bytes
-            const bool here = first < scales_row;
-            CopyAsync<4>(to + S::kScalesAt + (thread + 64 * i) * 8 + 4 * h, scales[i] + (here ? first : 0), here);
-          }
-        }
-      }
-      ArriveAfterCopies(full + 8 * stage);
-      if (++stage == S::kCount) stage = 0, phase ^= 1;
+      for (int at = 0; at < S::kRowBytes; at += S::kBoxBytes)
+        CopyBoxOnce(writer.stage_at() + at * kTileRows, map,
+                    {step * S::kRowBytes + at, row, 0, pair, static_cast<int>(segment.matrix)}, writer.barrier());
     }
   }
 }
 
-// Two warps copy activations.
-template <class Format, class T, int N, bool kGrouped>
-__device__ void CopyActivations(Walk<kGrouped> walk, std::uint32_t ring, std::uint32_t full, std::uint32_t empty,
-                                int thread) {
+// A warp copies scales.
+template <class Format, int N, bool kGrouped>
+__device__ void CopyScales(Walk<kGrouped> walk, RingWriter<Format, N> writer, int lane) {
+  using S = Stage<Format, N>;
+  constexpr int kTurns = kTileRows / 32;
+  const Product& p = walk.p;
+  const std::int64_t scales_row = p.w.stride / 32;
+  const bool aligned = scales_row % 4 == 0;  // rows begin on eight bytes, else on four
+  const __half* scales[kTurns];
+  StreamSegment segment;
+  while (walk.Next(segment)) {
+#pragma unroll
+    for (int i = 0; i < kTurns; ++i)
+      scales[i] = static_cast<const __half*>(p.w.scales) + WeightRow(p, segment, lane + 32 * i) * scales_row;
+    for (int step = segment.step; step < segment.step + segment.steps; ++step, writer.Next()) {
+      writer.Wait();
+      const std::uint32_t to = writer.stage_at() + S::kScalesAt + lane * 8;
+#pragma unroll
+      for (int i = 0; i < kTurns; ++i) {
+        if (aligned) {
+          CopyAsync<8>(to + 256 * i, scales[i] + 4 * step, true);
+          continue;
+        }
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+          const int first = 4 * step + 2 * h;
+          const bool here = first < scales_row;
+          CopyAsync<4>(to + 256 * i + 4 * h, scales[i] + (here ? first : 0), here);
+        }
+      }
+      ArriveAfterCopies(writer.barrier());
+    }
+  }
+}
+
+// A thread copies the activations of all rows.
+template <class Format, int N>
+__device__ void CopyAllActivations(Walk<false> walk, const CUtensorMap& map, RingWriter<Format, N> writer) {
+  using S = Stage<Format, N>;
+  StreamSegment segment;
+  while (walk.Next(segment)) {
+    for (int step = segment.step; step < segment.step + segment.steps; ++step, writer.Next()) {
+      writer.Wait();
+      ArriveExpecting(writer.barrier(), S::kActivations);
+#pragma unroll
+      for (int half = 0; half < S::kColumns / 64; ++half)
+        CopyBox(writer.stage_at() + S::kWeights + half * N * 128, map, {2 * (step * S::kColumns + 64 * half), 0},
+                writer.barrier());
+    }
+  }
+}
+
+// Two warps copy the activations that a tile's assignments name.
+template <class Format, int N>
+__device__ void CopyAssignedActivations(Walk<true> walk, RingWriter<Format, N> writer, int thread) {
   using S = Stage<Format, N>;
   const Product& p = walk.p;
   const int chunk = thread % 8, row = thread / 8, cols = static_cast<int>(p.w.cols);
   const auto* x = static_cast<const uint4*>(p.x);
-  const std::uint32_t place = row * 128 + (chunk ^ row) * 16;
+  const std::uint32_t place = S::kWeights + row * 128 + (chunk ^ row) * 16;
   std::uint32_t from[N / 8];  // 16-byte vectors from x to rows row, row + 8, ... of the segment
-  int stage = 0;
-  std::uint32_t phase = 1;
   StreamSegment segment;
   while (walk.Next(segment)) {
     const int rows = (segment.count - row + 7) / 8;  // that this thread copies
 #pragma unroll
     for (int i = 0; i < N / 8; ++i) {
       const int r = i < rows ? walk.Row(segment, row + 8 * i) : 0;
-      from[i] = static_cast<std::uint32_t>(kGrouped ? r / p.x_share : r) * static_cast<std::uint32_t>(cols / 8);
+      from[i] = static_cast<std::uint32_t>(r / p.x_share) * static_cast<std::uint32_t>(cols / 8);
     }
-    for (int step = segment.step; step < segment.step + segment.steps; ++step) {
-      WaitBarrier(empty + 8 * stage, phase);
-      const std::uint32_t to = ring + stage * S::kBytes + S::kWeights + place;
+    for (int step = segment.step; step < segment.step + segment.steps; ++step, writer.Next()) {
+      writer.Wait();
+      const std::uint32_t to = writer.stage_at() + place;
 #pragma unroll
       for (int half = 0; half < S::kColumns / 64; ++half) {
         const int k = step * S::kColumns + 64 * half + 8 * chunk, present = k < cols ? rows : 0;
@@ -184,8 +244,7 @@ __device__ void CopyActivations(Walk<kGrouped> walk, std::uint32_t ring, std::ui
 #pragma unroll
         for (int i = 0; i < N / 8; ++i) CopyAsync<16>(to + half * N * 128 + i * 1024, column + from[i], i < present);
       }
-      ArriveAfterCopies(full + 8 * stage);
-      if (++stage == S::kCount) stage = 0, phase ^= 1;
+      ArriveAfterCopies(writer.barrier());
     }
   }
 }
@@ -198,9 +257,11 @@ struct RingReader {
   int stage = 0;
   std::uint32_t phase = 0;
 
+  // Threads' copies, but not those of boxes, must be made visible to products.
+  template <bool kGrouped>
   __device__ __forceinline__ void Wait() const {
     WaitBarrier(full + 8 * stage, phase);
-    FenceShared();
+    if (kGrouped) FenceShared();
   }
   __device__ __forceinline__ void Next() {
     if (++stage == Stage<Format, N>::kCount) stage = 0, phase ^= 1;

@@ -1,0 +1,61 @@
+// Copies by the tensor memory accelerator of compute capability 9.0: boxes of a matrix, known by a tensor map, into
+// shared memory. One thread asks for a box; its bytes are counted by a barrier (warpgroup.cuh).
+#pragma once
+
+#include <cuda.h>
+
+#include <array>
+
+#include "engine/ops/kernels/warpgroup.cuh"
+
+namespace assay {
+
+// Arrives, and lets the phase wait for so many bytes more.
+__device__ __forceinline__ void ArriveExpecting(std::uint32_t barrier, std::uint32_t bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+}
+__device__ __forceinline__ void CopyBox(std::uint32_t to, const CUtensorMap& map, int2 at, std::uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::
+          "r"(to),
+      "l"(&map), "r"(barrier), "r"(at.x), "r"(at.y)
+      : "memory");
+}
+// What is read once: it leaves the L2 cache first.
+__device__ __forceinline__ void CopyBoxOnce(std::uint32_t to, const CUtensorMap& map, const int (&at)[5],
+                                            std::uint32_t barrier) {
+  asm volatile(
+      "{\n.reg .b64 policy;\n"
+      "createpolicy.fractional.L2::evict_first.b64 policy, 1.0;\n"
+      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint"
+      " [%0], [%1, {%3, %4, %5, %6, %7}], [%2], policy;\n}" ::"r"(to),
+      "l"(&map), "r"(barrier), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]), "r"(at[4])
+      : "memory");
+}
+
+// A matrix of bytes as boxes of it are copied: sizes and box innermost first, strides in bytes from the second
+// dimension on, multiples of 16. `swizzle` bytes are the innermost of a box: 16-byte chunks are exchanged within so
+// many rows that reading a column of chunks meets all banks. What lies beyond `sizes` is copied as zeros.
+template <std::size_t kRank>
+CUtensorMap MakeTensorMap(const void* data, const std::array<cuuint64_t, kRank>& sizes,
+                          const std::array<cuuint64_t, kRank - 1>& strides, const std::array<cuuint32_t, kRank>& box) {
+  // Of the driver, which a program that also runs without one cannot link.
+  static const auto encode = [] {
+    void* function = nullptr;
+    cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
+    ASSAY_CUDA(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found));
+    Require<Error>(found == cudaDriverEntryPointSuccess, "the driver has no cuTensorMapEncodeTiled");
+    return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(function);
+  }();
+  std::array<cuuint32_t, kRank> steps;
+  steps.fill(1);
+  CUtensorMap map = {};
+  const CUresult result = encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, kRank, const_cast<void*>(data), sizes.data(),
+                                 strides.data(), box.data(), steps.data(), CU_TENSOR_MAP_INTERLEAVE_NONE,
+                                 box[0] == 64 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_128B,
+                                 CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  Require<Error>(result == CUDA_SUCCESS, "cuTensorMapEncodeTiled: error {}", static_cast<int>(result));
+  return map;
+}
+
+}  // namespace assay
