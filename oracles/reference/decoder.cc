@@ -69,7 +69,7 @@ const char* ModeName(DType type) {
 
 std::vector<float> Rounded::Operand(std::vector<float> values) const {
   if (type.order != 0) {
-    const float most = type.operands == DType::kF32 ? 0x1p-23f : 0x1p-20f;
+    const float most = type.operands == DType::kF32 ? 0x1p-24f : 0x1p-20f;
     const std::uint64_t key = Mix64(static_cast<std::uint64_t>(type.order));
     for (std::size_t i = 0; i < values.size(); ++i) {
       const std::uint64_t bits = RandomBits(key, std::bit_cast<std::uint32_t>(values[i]) + (i << 32));

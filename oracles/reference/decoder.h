@@ -52,7 +52,7 @@ struct TwinArithmetic {
   ActivationRounding activations = ActivationRounding::kNone;
   bool gelu_table = false;  // GELU of a 16-bit float, as a 16-bit float; 0 below -10, x above 10
   // As sums in another order would, operands move before they are rounded: by up to 2^-20 of themselves, in float32 by
-  // 2^-23, drawn from this number. 0: not at all.
+  // 2^-24, drawn from this number. 0: not at all.
   int order = 0;
   auto operator<=>(const TwinArithmetic&) const = default;
 };

@@ -216,7 +216,8 @@ class HookedOps : public ForwardingOps {
          [&](const auto& a) { inner_.GatherRows(a.out, a.in, a.index, a.count, a.row_bytes); });
   }
   std::unique_ptr<StepGraph> Capture(const std::function<void()>& body) override {
-    if (on_host() || !(hooks_.advance || hooks_.advance_out)) return ForwardingOps::Capture(body);
+    // Edits copy to the host and back, which a step that is being recorded refuses.
+    if (on_host()) return ForwardingOps::Capture(body);
     return std::make_unique<StepMadeAnew>(body);
   }
   void Advance(const AdvanceArgs& args) override {

@@ -70,14 +70,15 @@ int RunTests(Workbench& bench, const std::vector<Case>& cases) {
 
 int Main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  std::vector<std::string> models = DefaultModels(), devices{"host", "cuda"};
+  std::vector<std::string> models = DefaultModels(), devices{"host", "cuda"}, modes;
   bool groups = false;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--groups") {
       groups = true;
-    } else if (!Option(argument, "--model=", &models) && !Option(argument, "--device=", &devices)) {
-      fmt::print(stderr, "option {}: expected --groups, --model=NAME, --device=NAME or gtest's own\n", argument);
+    } else if (!Option(argument, "--model=", &models) && !Option(argument, "--device=", &devices) &&
+               !Option(argument, "--dtype=", &modes)) {
+      fmt::print(stderr, "option {}: expected --groups, --model=, --device=, --dtype=NAME or gtest's own\n", argument);
       return 2;
     }
   }
@@ -87,6 +88,7 @@ int Main(int argc, char** argv) {
     return 0;
   }
   SuiteInputs inputs{models, DefaultDtypes(), {}, 0};
+  if (!modes.empty()) inputs.dtypes = {PrecisionFromName(modes.front())};
   for (const std::string& device : devices) inputs.devices.push_back(Device::FromName(device));
   Workbench bench;
   std::vector<Case> cases = ListCases(bench, inputs);

@@ -135,7 +135,8 @@ void RowAgreement::Check(std::span<const float> expected, std::span<const float>
     judgement = judged(tolerance_->At(hard_.Ratio(*tolerance_, judgement.value, judgement.bound, tokens, position)));
   if (routing_ && judgement.verdict != Verdict::kMatch)
     if (std::optional<Judgement> routed = routing_->Between(expected, found, where)) judgement = std::move(*routed);
-  if (judgement.verdict == Verdict::kWrong && state_.references().Bounds(state_.target)) {
+  const bool whole = std::ssize(found) == state_.spec().vocab && found.size() == expected.size();
+  if (judgement.verdict == Verdict::kWrong && whole && state_.references().Bounds(state_.target)) {
     const std::vector<double>& reference = state_.references().Rows(state_.target, tokens).Raw(position);
     const auto off = [&](std::span<const float> row) { return Compare(reference, Widen(row)).max_abs; };
     judgement.detail += fmt::format("; off the reference: {:.3g} and {:.3g}, its twin {:.3g}; tokens {}", off(expected),
