@@ -410,5 +410,28 @@ TEST(MemoryPlan, StackedPartsOfDifferentTypesCountInTheModesType) {
   EXPECT_EQ(matrices("mixed.gguf"), uniform);
 }
 
+// Files hold types that no recipe of made-up weights makes.
+TEST(MemoryPlan, IsMadeForEveryStoredType) {
+  ASSAY_NEEDS_PLANNING;
+  const GgufImage plain = GgufImage::Read(Fixture("goldens/gguf-tiny/qwen2.gguf"));
+  const ScratchFolder folder;
+  const std::size_t matrices =
+      PlanOf(*OpenModel(folder.Put("plain.gguf", plain.Bytes())), Precision::kBf16, Options(1)).matrices;
+  using enum DType;
+  int types = 0;
+  for (const DType type : {kQ4_1, kQ5_0, kQ5_1, kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K, kIQ4_NL, kIQ4_XS}) {
+    GgufImage image = plain;
+    GgufImage::Tensor& down = image.TensorAt("blk.0.ffn_down.weight");
+    if (down.dims[0] % static_cast<std::uint64_t>(Info(type).block) != 0) continue;
+    down.data.assign(
+        StoredBytes(type, static_cast<std::int64_t>(down.dims[1]), static_cast<std::int64_t>(down.dims[0])), '\0');
+    down.type = static_cast<std::uint32_t>(Info(type).ggml_id);
+    const std::string path = folder.Put(std::string(Name(type)) + ".gguf", image.Bytes());
+    EXPECT_EQ(PlanOf(*OpenModel(path), Precision::kBf16, Options(1)).matrices, matrices) << Name(type);
+    ++types;
+  }
+  EXPECT_GE(types, 4);
+}
+
 }  // namespace
 }  // namespace assay
