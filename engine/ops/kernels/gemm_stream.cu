@@ -155,8 +155,7 @@ void LaunchStream(const KernelContext& ctx, const Product& all) {
           const auto blocks = static_cast<unsigned>(
               std::min<std::int64_t>(most, std::max<std::int64_t>(cut.tiles, cut.total() / kLeastSteps)));
           Launch(StreamKernel<Format, T, N, false>, dim3(blocks), dim3(kThreads), S::kCount * S::kBytes + 1024, ctx, p,
-                 cut, split, ExpertTiles{}, ctx.launches ? MapOfWeights<Format, N>(p) : CUtensorMap{},
-                 ctx.launches ? MapOfActivations<N>(p) : CUtensorMap{});
+                 cut, split, ExpertTiles{}, MapOfWeights<Format, N>(ctx, p), MapOfActivations<N>(ctx, p));
         });
       }
     });
@@ -174,7 +173,7 @@ void LaunchStreamGrouped(const KernelContext& ctx, const Product& p, const Exper
         const StreamCut cut = CutOf<S>(p);
         Launch(StreamKernel<Format, T, N, true>, dim3(static_cast<unsigned>(ctx.sm_count * BlockShare<N>::kResident)),
                dim3(kThreads), S::kCount * S::kBytes + 1024, ctx, p, cut, SplitSums{}, tiles,
-               ctx.launches ? MapOfWeights<Format, N>(p) : CUtensorMap{}, CUtensorMap{});
+               MapOfWeights<Format, N>(ctx, p), CUtensorMap{});
       });
     });
   });

@@ -29,7 +29,8 @@ struct GroupResults {
   }
 };
 
-// They stand beside the ring, which may begin up to 1024 bytes late, and its barriers: a block can have 227 KiB.
+// They stand beside the ring, which may begin up to 1024 bytes late, and its barriers. A multiprocessor has 228 KiB, of
+// which each block costs one more.
 template <int N>
 inline constexpr bool kFits = BlockShare<N>::kResident*(BlockShare<N>::kRingBytes + 1024 + 2 * sizeof(GroupResults<N>) +
                                                         512 + 1024) <= 228 * 1024;

@@ -126,7 +126,8 @@ struct RingWriter {
 // The weights of a matrix, or of all experts, as tiles of 128 rows are copied: [expert][pair of 8 rows][half][8 rows]
 // where a gated product's rows are exchanged (WeightRow), else [expert][row].
 template <class Format, int N>
-CUtensorMap MapOfWeights(const Product& p) {
+CUtensorMap MapOfWeights(const KernelContext& ctx, const Product& p) {
+  if (!ctx.launches) return {};
   const auto row = static_cast<cuuint64_t>(p.w.row_bytes), rows = static_cast<cuuint64_t>(p.w.rows),
              experts = static_cast<cuuint64_t>(p.experts);
   constexpr cuuint32_t kBox = Stage<Format, N>::kBoxBytes;
@@ -139,7 +140,8 @@ CUtensorMap MapOfWeights(const Product& p) {
 
 // Activations of N rows and 64 columns at a time.
 template <int N>
-CUtensorMap MapOfActivations(const Product& p) {
+CUtensorMap MapOfActivations(const KernelContext& ctx, const Product& p) {
+  if (!ctx.launches) return {};
   const auto row = static_cast<cuuint64_t>(2 * p.w.cols);
   return MakeTensorMap<2>(p.x, {row, static_cast<cuuint64_t>(p.rows)}, {row}, {128, N});
 }

@@ -34,8 +34,8 @@ __device__ __forceinline__ void CopyBoxOnce(std::uint32_t to, const CUtensorMap&
 }
 
 // A matrix of bytes as boxes of it are copied: sizes and box innermost first, strides in bytes from the second
-// dimension on, multiples of 16. `swizzle` bytes are the innermost of a box: 16-byte chunks are exchanged within so
-// many rows that reading a column of chunks meets all banks. What lies beyond `sizes` is copied as zeros.
+// dimension on, multiples of 16. A box has 64 or 128 bytes innermost, whose 16-byte chunks are exchanged from row to
+// row (swizzled) so that reading a column of chunks meets all banks. What lies beyond `sizes` is copied as zeros.
 template <std::size_t kRank>
 CUtensorMap MakeTensorMap(const void* data, const std::array<cuuint64_t, kRank>& sizes,
                           const std::array<cuuint64_t, kRank - 1>& strides, const std::array<cuuint32_t, kRank>& box) {
