@@ -38,8 +38,9 @@ std::vector<Case> ControlsAndCensus(Workbench& bench, const std::vector<Target>&
 
 std::string NoGoldens(Workbench&, const Target&) { return "no recorded answers"; }
 
-std::string NoDeclaration(Workbench& bench, const Target&) {
-  return bench.provider().Describe().protocol == 0 ? "" : "no reference bounds it";
+std::string NoDeclaration(Workbench& bench, const Target& target) {
+  if (bench.provider().Describe().protocol == 0) return "";
+  return IsLarge(bench.Spec(target)) ? "too large for the host's reference" : "no reference bounds it";
 }
 
 std::string NoRing(Workbench& bench, const Target& target) {
