@@ -91,8 +91,11 @@ TEST_F(References, OtherOrdersOfSumsShowWhereRoundingDecides) {
 TEST_F(References, RowsThatWereForgottenAreComputedAgain) {
   const Tokens tokens = MadeUp(5, 9);
   const std::vector<double> row = bench_.references().Rows(target_, tokens).Raw(8);
+  EXPECT_EQ(bench_.references().Rows(target_, tokens, 8).rows.size(), 9u) << "those that are kept";
   bench_.references().ForgetRows();
-  EXPECT_EQ(bench_.references().Rows(target_, tokens).Raw(8), row);
+  const ReferenceSession& anew = bench_.references().Rows(target_, tokens, 8);
+  EXPECT_EQ(anew.rows.size(), 1u);
+  EXPECT_EQ(anew.Raw(8), row);
   ExpectFresh(MadeUp(6, 9), 4);
 }
 
