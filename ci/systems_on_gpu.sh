@@ -30,7 +30,9 @@ judged_e2b() {
     >"$out/e2b.log" 2>&1 || { tail -3 "$out/e2b.log"; return 1; }
   suites=Golden,Prefill,BatchedDecode,Invariance
   judged e2b "$work/e2b-geometry" fp32 &
-  judged e2b "$work/e2b-geometry" bf16 && wait $!
+  local other=$! red=0
+  judged e2b "$work/e2b-geometry" bf16 || red=1
+  wait "$other" && return "$red"
 }
 
 "$assay" system-check --system "$adapter" --model qwen3-nano | tail -1

@@ -117,7 +117,7 @@ class SingleUser final : public ReferenceDecoder {
     Reserve(length() + 1);
     ReferenceStep step;
     // 1. x = E[id] * embed_scale.
-    LookUp(x_, weights_->At(Role::kEmbed), token, EmbedScale());
+    LookUp(x_, weights_->At(Role::kEmbed), token, static_cast<Real>(Rounded(s.embed_scale, round_.stream)));
     Stream(x_.data(), s.hidden);
     if (s.ple_width > 0) PleInputs(token);
     for (int l = 0; l < s.layer_count(); ++l) {
@@ -285,13 +285,6 @@ class SingleUser final : public ReferenceDecoder {
     room_ = room;
   }
 
-  Real EmbedScale() const {
-    const auto scale = static_cast<float>(spec().embed_scale);
-    return static_cast<Real>(round_.stream == Rounding::kF16    ? __half2float(__float2half_rn(scale))
-                             : round_.stream == Rounding::kBF16 ? __bfloat162float(__float2bfloat16_rn(scale))
-                                                                : scale);
-  }
-
   static void Launched(const char* what) { Check(cudaGetLastError(), what); }
   Rounding RoundingOf(const DeviceTensor& w) const { return w.rounded ? round_.operand : Rounding::kNone; }
 
@@ -417,8 +410,8 @@ std::unique_ptr<ReferenceDecoder> MakeCudaReference(std::shared_ptr<const CudaRe
   here.stream = twin.stream;
   Require(twin == here && (twin.cache == twin.operands || twin.cache == DType::kF8_E4M3),
           "the twin on a device, as large models have it, does not round to: {}", Describe(twin));
-  Roundings roundings{.operand = RoundingFor(twin.operands), .cache = RoundingFor(twin.cache)};
-  roundings.stream = RoundingFor(twin.stream);
+  Roundings roundings{
+      .operand = RoundingFor(twin.operands), .cache = RoundingFor(twin.cache), .stream = RoundingFor(twin.stream)};
   // Queries and weights of the softmax, where what one operation hands to the next is rounded.
   if (twin.stream != DType::kF32 && twin.cache != DType::kF8_E4M3) roundings.attended = roundings.cache;
   return std::make_unique<SingleUser<float>>(std::move(weights), roundings, options.keep_hidden);

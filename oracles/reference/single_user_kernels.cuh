@@ -24,7 +24,7 @@ __device__ inline float AsFloat(__half v) { return __half2float(v); }
 __device__ inline float AsFloat(__nv_bfloat16 v) { return __bfloat162float(v); }
 
 // To nearest even; e4m3 saturates.
-__device__ inline float Rounded(float v, Rounding rounding) {
+__host__ __device__ inline float Rounded(float v, Rounding rounding) {
   if (rounding == Rounding::kF16) return __half2float(__float2half_rn(v));
   if (rounding == Rounding::kBF16) return __bfloat162float(__float2bfloat16_rn(v));
   if (rounding == Rounding::kF8) return static_cast<float>(__nv_fp8_e4m3(v));
