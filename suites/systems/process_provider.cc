@@ -150,7 +150,6 @@ class ProcessUnderTest final : public SystemUnderTest {
       }
     }
     process_->Ask("step", {{"feeds", std::move(request)}}, [&](const Json& answer) { return Places(answer, &result); });
-    if (result.raw.empty()) result.raw = result.capped;
     for (const Feed& feed : feeds) sessions_[feed.session.index].length += static_cast<int>(feed.tokens.size());
     result.best.resize(result.feed.size());
     ParallelFor(result.rows(), 1, [&](std::int64_t begin, std::int64_t end) {
@@ -241,7 +240,7 @@ class ProcessUnderTest final : public SystemUnderTest {
     const std::size_t values = rows.size() * vocab_, bytes = values * sizeof(float);
     const std::size_t raw = answer.value("raw_bytes", std::size_t{0});
     Require<WireError>(raw == 0 || raw == bytes, "raw_bytes {}, expected {}", raw, bytes);
-    if (raw == 0) return {{&result->capped, values}};
+    if (raw == 0) return {{&result->capped, values, &result->raw}};
     return {{&result->capped, values}, {&result->raw, values}};
   }
 

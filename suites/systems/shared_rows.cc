@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "engine/base/check.h"
 #include "engine/base/parallel.h"
@@ -71,14 +72,18 @@ void SharedRows::Read(const std::vector<RowsPart>& parts, std::int64_t stamp) {
   Require<WireError>(size >= bytes, "shared rows that end after {} bytes, expected {}", size, bytes);
   Map(bytes, PROT_READ);
   const auto* from = reinterpret_cast<const float*>(mapped_.data());
-  std::vector<const float*> begins;
+  std::vector<std::pair<std::vector<float>*, std::span<const float>>> copies;
   for (const RowsPart& part : parts) {
-    part.to->reserve(part.count);
-    begins.push_back(from);
+    for (std::vector<float>* to : {part.to, part.also}) {
+      if (to == nullptr) continue;
+      to->reserve(part.count);
+      copies.emplace_back(to, std::span(from, part.count));
+    }
     from += part.count;
   }
-  ParallelFor(std::ssize(parts), 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) parts[i].to->assign(begins[i], begins[i] + parts[i].count);
+  ParallelFor(std::ssize(copies), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i)
+      copies[i].first->assign(copies[i].second.begin(), copies[i].second.end());
   });
   std::int64_t found = 0;
   std::memcpy(&found, from, sizeof found);

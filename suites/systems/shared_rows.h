@@ -11,10 +11,11 @@ namespace assay {
 
 inline constexpr int kRowsDescriptor = 4;  // of the system's process
 
-// So many floats, and where a copy of them goes.
+// So many floats, and where copies of them go.
 struct RowsPart {
   std::vector<float>* to;
   std::size_t count;
+  std::vector<float>* also = nullptr;  // a second copy
 };
 
 // A file in memory that can grow and cannot shrink, so that what is mapped stays there. Owns its descriptor.

@@ -55,6 +55,16 @@ TEST(SharedRows, ArePartsOfWhatWasWrittenAndGrow) {
   EXPECT_EQ(shared.Read(0, 1, 8), (Parts{{}, {4}}));
 }
 
+TEST(SharedRows, OfAPartGoToBothOfItsPlaces) {
+  Shared shared;
+  shared.Write({1, 2, 3}, 5);
+  std::vector<float> one, two{8, 9}, rest;
+  shared.assay.Read({{&one, 2, &two}, {&rest, 1}}, 5);
+  EXPECT_EQ(one, (std::vector<float>{1, 2}));
+  EXPECT_EQ(two, one);
+  EXPECT_EQ(rest, std::vector<float>{3});
+}
+
 TEST(SharedRows, AreACopyThatLaterWritingDoesNotChange) {
   Shared shared;
   shared.Write({1, 2}, 1);

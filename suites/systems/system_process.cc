@@ -154,6 +154,7 @@ void SystemProcess::ReadRows(const std::string& what, const Json& answer, const 
   for (const RowsPart& part : parts) {
     part.to->resize(part.count);
     wire_->ReadFloats(*part.to, deadline);
+    if (part.also != nullptr) *part.also = *part.to;
   }
 }
 
