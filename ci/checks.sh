@@ -125,6 +125,13 @@ done
 # Numbers of two environments are compared only where no field that counts differs.
 expect 0 'comparable with' validate "$work/r.json" --comparable "$work/r.json.gz"
 expect 0 'comparable with here' validate "$work/r.json" --comparable here
+# Of a command that judges and of one that times, as an environment without the variable starts them.
+(unset OMP_WAIT_POLICY
+expect 0 'PASS' run "${quick[@]}" --report "$work/unset.json"
+expect 0 'PASS' bench tiny-llama --what decode --n 1 --ctx 4 --dtype fp32 --device host --report "$work/timed.json"
+for report in unset timed; do expect 0 'comparable with here' validate "$work/$report.json" --comparable here; done
+OMP_WAIT_POLICY=active expect 5 'OMP_WAIT_POLICY' validate "$work/unset.json" --comparable here
+exit $failed) || failed=1
 spoil '"cores":[0-9]*' '"cores":4097' && expect 5 'host cores' validate "$work/r.json" --comparable "$work/spoilt.json"
 expect 2 'cannot open' validate "$work/r.json" --comparable "$work/absent.json"
 

@@ -65,7 +65,7 @@ ended by SIGINT or SIGTERM; the report holds every case that had finished
 folder of the embedded models
 .TP
 .B OMP_NUM_THREADS, OMP_WAIT_POLICY
-threads of the host; waiting is passive in run and golden unless the variable says otherwise
+threads of the host; they wait passively unless the variable says otherwise, except in bench and gate
 .TP
 .B NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE
 colours never, or always

@@ -4,14 +4,17 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <string>
+#include <iterator>
+#include <string_view>
 #include <system_error>
 
 #include "ci/assay/command_line.h"
 #include "ci/assay/commands.h"
+#include "ci/assay/environment.h"
 #include "ci/assay/terminal.h"
 #include "engine/base/check.h"
 #include "engine/base/heap.h"
@@ -52,10 +55,11 @@ int CodeOf(const std::exception_ptr& thrown) {
 // times as long beside others. OpenMP reads the variable when it is loaded, so the program starts itself anew. Timed
 // rows keep what the user's environment says.
 void WaitPassively(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr || argv[0] == nullptr || argv[1] == nullptr) return;
-  const std::string command = argv[1];
-  if (command != "run" && command != "golden" && command != "worker") return;
-  ::setenv("OMP_WAIT_POLICY", "passive", 1);
+  if (std::getenv(kWaitPolicy) != nullptr || argv[0] == nullptr || argv[1] == nullptr) return;
+  const std::string_view command = argv[1];
+  constexpr std::string_view kCommands[]{"run", "golden", "worker", "mutate", "fuzz", "soak"};
+  if (std::find(std::begin(kCommands), std::end(kCommands), command) == std::end(kCommands)) return;
+  ::setenv(kWaitPolicy, kPassive, 1);
   ::execv("/proc/self/exe", argv);  // returns where it is refused: then threads spin
 }
 

@@ -12,18 +12,19 @@
 namespace assay {
 namespace {
 
-// Of another report, or of a run on this machine that would ask for the same device.
-Environment OtherEnvironment(const std::string& comparable, const Environment& environment) {
+// Of another report, or of a run of the same kind on this machine that would ask for the same device.
+Environment OtherEnvironment(const std::string& comparable, const Report& report) {
   if (comparable != "here") return FromJson(ReadFile(comparable)).environment;
-  Environment here = BeginReport("run", 0, nullptr).environment;
+  Environment here = BeginReport(report.kind, 0, nullptr).environment;
+  if (report.kind == "run" || report.kind == "golden") here.variables.try_emplace(kWaitPolicy, kPassive);
   Workbench bench;
-  DescribeDevice(ResolveDevice(environment.device_asked), bench, &here);
+  DescribeDevice(ResolveDevice(report.environment.device_asked), bench, &here);
   return here;
 }
 
 // Every field that differs; numbers may be compared when there is none.
-int Compare(const ValidateArguments& arguments, const std::string& file, const Environment& environment) {
-  const auto differences = ComparabilityDifferences(environment, OtherEnvironment(arguments.comparable, environment));
+int Compare(const ValidateArguments& arguments, const std::string& file, const Report& report) {
+  const auto differences = ComparabilityDifferences(report.environment, OtherEnvironment(arguments.comparable, report));
   for (const std::string& difference : differences) Tell("  differs: {}\n", difference);
   if (!differences.empty())
     Tell("{}: not comparable with {}\n", file, arguments.comparable);
@@ -47,7 +48,7 @@ int Validate(const std::string& file, const ValidateArguments& arguments) {
     return ExitCode(summary.verdict);
   }
   if (!report.complete) return kExitIncomplete;
-  return arguments.comparable.empty() ? kExitPass : Compare(arguments, file, report.environment);
+  return arguments.comparable.empty() ? kExitPass : Compare(arguments, file, report);
 }
 
 // What several reports come to: a lie or a failure is worse than what could not be told.
