@@ -55,8 +55,6 @@ class Batch {
 
 double Sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
 
-constexpr double kClocksApart = 0.02;  // of a series, by which a system's own clock may run ahead of the host's
-
 // Steps of a system of another process, each by the system's own clock, all of them by the host's as well.
 std::vector<TimedRow> TimeDecodeOfProcess(const BenchCase& item, BenchState& state, const DecodeShape& shape) {
   const auto system = state.bench.Open(state.target, shape.options());
@@ -79,8 +77,7 @@ std::vector<TimedRow> TimeDecodeOfProcess(const BenchCase& item, BenchState& sta
     Require<WrongResult>(texts.empty() || timed.texts == texts, "the same steps decoded other tokens when repeated");
     texts = timed.texts;
     const double own = Sum(timed.seconds);
-    Require<WrongResult>(own <= host * (1 + kClocksApart),
-                         "its own clock says {:.6f} s for steps that took {:.6f} s by the host's", own, host);
+    RequireClocksAgree(own, host);
     outside += host - own;
     inside += own;
     timed.seconds.erase(timed.seconds.begin(), timed.seconds.begin() + DecodeShape::kLead);
@@ -108,8 +105,7 @@ std::vector<TimedRow> TimeDecodeOfProcess(const BenchCase& item, BenchState& sta
   row.contains = fmt::format(
       "one step of all sessions by the clock of {}, in series of {} after {} that is not counted; the host's clock had "
       "{:.2f} % more around each series, for the request and its answer; the floor is that of weights and caches as "
-      "the "
-      "engine of this tree would keep them",
+      "the engine of this tree would keep them",
       state.bench.provider().Describe().name, DecodeShape::kTimed, DecodeShape::kLead, 100 * outside / inside);
   return {std::move(timed)};
 }

@@ -9,25 +9,37 @@
 namespace assay {
 namespace {
 
+// The engine of this tree, whose kernels and memory a row holds, or another system.
+std::unique_ptr<SystemUnderTest> SystemFor(BenchState& state, const EngineOptions& options) {
+  if (state.bench.provider().Describe().protocol != 0) return state.bench.Open(state.target, options);
+  return state.bench.OpenEngine(state.target, options);
+}
+
 // Prompts taken in one step by fresh sessions, again and again.
 class Prompts {
  public:
-  Prompts(BenchState& state, const PrefillShape& shape)
-      : system_(state.bench.OpenEngine(state.target, shape.options())) {
+  Prompts(BenchState& state, const PrefillShape& shape) : system_(SystemFor(state, shape.options())) {
     for (int i = 0; i < shape.prompts; ++i) texts_.push_back(MadeUpText(state, i, shape.tokens));
   }
-  Ops& ops() { return system_->ops(); }
+  // Null for another system.
+  Ops* ops() { return system_->engine() == nullptr ? nullptr : &system_->engine()->ops(); }
+  // Of the host's clock more than of the system's own, over all runs.
+  double outside() const { return outside_ / inside_; }
 
+  // Seconds by the system's own clock.
   double Run() {
     std::vector<Feed> feeds;
     for (const Tokens& text : texts_) feeds.push_back({system_->Open(), text, Want::kLast});
-    StepResult result;
-    const double seconds = SecondsOf([&] { result = system_->Step(feeds); });
+    SystemUnderTest::TimedRows timed;
+    const double host = SecondsOf([&] { timed = system_->StepTimed(feeds); });
     for (const Feed& feed : feeds) system_->Close(feed.session);
-    Require<WrongResult>(last_.rows() == 0 || result.best == last_.best,
+    RequireClocksAgree(timed.seconds, host);
+    Require<WrongResult>(last_.rows() == 0 || timed.result.best == last_.best,
                          "the same prompts chose other tokens when they were repeated");
-    last_ = std::move(result);
-    return seconds;
+    last_ = std::move(timed.result);
+    outside_ += host - timed.seconds;
+    inside_ += timed.seconds;
+    return timed.seconds;
   }
 
   // The last prompt again, alone and in two pieces.
@@ -48,9 +60,10 @@ class Prompts {
   }
 
  private:
-  std::unique_ptr<EngineSystem> system_;
+  std::unique_ptr<SystemUnderTest> system_;
   std::vector<Tokens> texts_;
   StepResult last_;
+  double outside_ = 0, inside_ = 0;
 };
 
 }  // namespace
@@ -61,10 +74,13 @@ std::vector<TimedRow> TimePrefill(const BenchCase& item, BenchState& state) {
   Prompts batch(state, shape);
   TimedRow timed{RowOf(item), {}};
   ReportBenchmark& row = timed.row;
-  batch.ops().LogKernels(true);
+  Ops* const ops = batch.ops();
+  if (ops != nullptr) ops->LogKernels(true);
   batch.Run();
-  batch.ops().LogKernels(false);
-  timed.kernels = batch.ops().LoggedKernels();
+  if (ops != nullptr) {
+    ops->LogKernels(false);
+    timed.kernels = ops->LoggedKernels();
+  }
   batch.Check(state.setting);
 
   const double seconds = state.setting.seconds;
@@ -79,17 +95,24 @@ std::vector<TimedRow> TimePrefill(const BenchCase& item, BenchState& state) {
   const CostModel model = MakeCostModel(store, state.target.precision, state.target.device.on_host());
   FillNeeds(&row, PrefillCost(model, shape.tokens, shape.tokens, shape.prompts), state.setting.limits,
             double{1} * shape.prompts * shape.tokens);
-  row.counts["peak_bytes"] = static_cast<std::int64_t>(batch.ops().memory().PeakBytes());
+  if (ops != nullptr) row.counts["peak_bytes"] = static_cast<std::int64_t>(ops->memory().PeakBytes());
   row.unit = "token";
-  row.contains = fmt::format(
-      "one step over {} prompt{} of {} tokens from empty caches, by the host's clock: token upload, embedding, layers "
-      "(those behind the last cache writer for the last tokens only), head, softcap and argmax of the last tokens, "
-      "their logits read back{}",
-      shape.prompts, shape.prompts == 1 ? "" : "s", shape.tokens,
-      paced.rest > 0 ? fmt::format("; {:.0f} ms of rest before each repeat, and repeats in which the device was "
-                                   "throttled all the same do not count ({} of them)",
-                                   1e3 * paced.rest, paced.discarded)
-                     : "");
+  row.contains =
+      fmt::format("one step over {} prompt{} of {} tokens from empty caches, ", shape.prompts,
+                  shape.prompts == 1 ? "" : "s", shape.tokens) +
+      (ops != nullptr
+           ? "by the host's clock: token upload, embedding, layers (those behind the last cache writer for the last "
+             "tokens only), head, softcap and argmax of the last tokens, their logits read back"
+           : fmt::format(
+                 "with the logits of the last tokens, by the clock of {}; the host's had {:.2f} % more, for the "
+                 "request and its answer; the floor is that of weights and caches as the engine of this tree "
+                 "would keep them",
+                 state.bench.provider().Describe().name, 100 * batch.outside()));
+  if (paced.rest > 0)
+    row.contains += fmt::format(
+        "; {:.0f} ms of rest before each repeat, and repeats in which the device was throttled all the same do not "
+        "count ({} of them)",
+        1e3 * paced.rest, paced.discarded);
   return {std::move(timed)};
 }
 

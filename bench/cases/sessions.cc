@@ -35,6 +35,12 @@ void RequireLogits(std::span<const float> logits, std::string_view where) {
   Require<WrongResult>(*low < *high, "{}: all logits are {}", where, *low);
 }
 
+void RequireClocksAgree(double own, double host) {
+  constexpr double kApart = 0.02;
+  Require<WrongResult>(own <= host * (1 + kApart),
+                       "its own clock says {:.6f} s for steps that took {:.6f} s by the host's", own, host);
+}
+
 void RequireGreedy(SystemUnderTest& system, std::span<const SessionId> sessions, std::span<const std::int32_t> first,
                    const std::vector<Tokens>& texts, int steps, const BenchSetting& setting) {
   const auto all_zero = [](const Tokens& text) {

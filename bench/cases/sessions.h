@@ -22,6 +22,9 @@ void RequireRoom(BenchState& state, const EngineOptions& options);
 // Throws WrongResult unless the logits are finite and not all the same.
 void RequireLogits(std::span<const float> logits, std::string_view where);
 
+// Throws WrongResult when a system's own clock says more than the host's by over 2 %, both in seconds.
+void RequireClocksAgree(double own, double host);
+
 // Throws WrongResult unless every token of `texts` is what a step that reads its logits back prefers, or within
 // setting.tie of it. Feeds first[i], then texts[i], for `steps` steps, to the sessions as they stand.
 void RequireGreedy(SystemUnderTest& system, std::span<const SessionId> sessions, std::span<const std::int32_t> first,

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# llama.cpp beside the engine of this tree: decode of the nano models as float32 GGUF, one table, each by its own clock,
+# llama.cpp beside the engine of this tree: decode and prompts of the nano models as float32 GGUF, one table, each by its own clock,
 # which the host's is held against. Usage: bench/peers/llama_cpp.sh ASSAY [ARGUMENTS OF llama_cpp.py]
 # Needs a Python with the wheel cyllama: ASSAY_LLAMA_PYTHON, or build/llama of `ci/run.sh llama`.
 set -eu
@@ -15,7 +15,7 @@ for model in qwen3-nano gemma4-nano; do
   python3 "$root/suites/adapters/to_gguf.py" "$root/suites/fixtures/models/$model" "$work/$model.gguf"
   models+=${models:+,}$work/$model.gguf
 done
-rows=(--model "$models" --dtype fp32 --n "${ASSAY_PEER_N:-1,8,32}" --ctx "${ASSAY_PEER_CTX:-256}" --seconds 2)
+rows=(--model "$models" --dtype fp32 --what decode,prefill --prompt "${ASSAY_PEER_PROMPT:-256,4x64}" --n "${ASSAY_PEER_N:-1,8,32}" --ctx "${ASSAY_PEER_CTX:-256}" --seconds 2)
 threads=${OMP_NUM_THREADS:-1}
 export OMP_NUM_THREADS=$threads
 for system in "'$python' '$root/suites/adapters/llama_cpp.py' --swa-full --threads $threads $*" "'$assay' serve"; do
@@ -28,6 +28,7 @@ for row in report["benchmarks"]:
     figures, axes = row.get("figures"), row["axes"]
     speed = "no speed: " + row.get("reason", "") if not figures else \
         f"{1e3 * figures['p50_s']:9.3f} ms  {figures['rate']:10.0f} token/s"
-    print(f"{axes['model']:18} n={axes['n']:<4} ctx={axes['context']:<6} {name:14} {speed}")
+    shape = " ".join(f"{key}={axes[key]}" for key in ("n", "context", "prompts", "tokens") if key in axes)
+    print(f"{axes['model']:18} {row['name']:8} {shape:22} {name:14} {speed}")
 EOF
 done

@@ -86,6 +86,8 @@ std::vector<ReportBenchmark> TimeIfRight(const BenchCase& item, const Coverage& 
     return without_speed(Status::kFail, error.what());
   } catch (const OutOfMemory& error) {
     return without_speed(Status::kSkip, error.what());
+  } catch (const Unsupported& error) {
+    return without_speed(Status::kSkip, error.what());
   } catch (const std::exception& error) {
     return without_speed(Status::kError, error.what());
   } catch (...) {

@@ -214,10 +214,14 @@ class Server:
         return {"tokens": texts}
 
     def time(self, request):
-        if request.get("what") != "decode":
-            raise Refusal("unsupported", f"time of {request.get('what')!r}: decode is what it can time")
-        seconds = []
-        return {**self.decode(request, seconds), "seconds": seconds}
+        what, seconds = request.get("what"), []
+        if what == "decode":
+            return {**self.decode(request, seconds), "seconds": seconds}
+        if what != "step":
+            raise Refusal("unsupported", f"time of {what!r}: expected decode or step")
+        clock = time.perf_counter()
+        answer, rows = self.step(request)
+        return {**answer, "seconds": [time.perf_counter() - clock]}, rows
 
     def loaded(self):
         if self.limits is None:

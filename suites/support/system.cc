@@ -1,6 +1,7 @@
 #include "suites/support/system.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace assay {
 
@@ -38,6 +39,13 @@ Support Capabilities::HasAll(std::span<const Capability> needs) const {
   for (const Capability need : needs)
     if (Support has = Has(need); !has) return has;
   return Support::Yes();
+}
+
+SystemUnderTest::TimedRows SystemUnderTest::StepTimed(std::span<const Feed> feeds) {
+  const auto start = std::chrono::steady_clock::now();
+  TimedRows timed{Step(feeds), 0};
+  timed.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return timed;
 }
 
 StepResult SystemUnderTest::Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want, int chunk) {

@@ -81,6 +81,12 @@ class SystemUnderTest {
   virtual TimedText DecodeTimed(std::span<const SessionId> sessions, std::span<const std::int32_t> first, int steps) {
     return {Decode(sessions, first, steps), {}};
   }
+  // A step with its time by the system's own clock.
+  struct TimedRows {
+    StepResult result;
+    double seconds = 0;
+  };
+  virtual TimedRows StepTimed(std::span<const Feed> feeds);
   // Feeds `tokens` in chunks of at most `chunk` (0: limits().max_chunk).
   virtual StepResult Prefill(SessionId session, std::span<const std::int32_t> tokens, Want want = Want::kLast,
                              int chunk = 0);

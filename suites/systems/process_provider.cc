@@ -134,28 +134,14 @@ class ProcessUnderTest final : public SystemUnderTest {
 
   using SystemUnderTest::Step;
   StepResult Step(std::span<const Feed> feeds) override {
-    Json request = Json::array();
     StepResult result;
-    result.vocab = vocab_;
-    for (int i = 0; i < std::ssize(feeds); ++i) {
-      const Feed& feed = feeds[i];
-      const Session& session = Known(feed.session);
-      const int count = static_cast<int>(feed.tokens.size());
-      request.push_back({{"session", session.wire},
-                         {"tokens", Tokens(feed.tokens.begin(), feed.tokens.end())},
-                         {"want", Name(feed.want)}});
-      for (int row = feed.want == Want::kAll ? 0 : count - 1; feed.want != Want::kNone && row < count; ++row) {
-        result.feed.push_back(i);
-        result.position.push_back(session.length + row);
-      }
-    }
-    process_->Ask("step", {{"feeds", std::move(request)}}, [&](const Json& answer) { return Places(answer, &result); });
-    for (const Feed& feed : feeds) sessions_[feed.session.index].length += static_cast<int>(feed.tokens.size());
-    result.best.resize(result.feed.size());
-    ParallelFor(result.rows(), 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t row = begin; row < end; ++row) result.best[row] = ArgMax(result.Capped(static_cast<int>(row)));
-    });
+    AskRows("step", Json::object(), feeds, &result);
     return result;
+  }
+  TimedRows StepTimed(std::span<const Feed> feeds) override {
+    TimedRows timed;
+    timed.seconds = Seconds(AskRows("time", {{"what", "step"}}, feeds, &timed.result), 1).front();
+    return timed;
   }
 
   std::vector<Tokens> Decode(std::span<const SessionId> sessions, std::span<const std::int32_t> first,
@@ -166,13 +152,48 @@ class ProcessUnderTest final : public SystemUnderTest {
     Json request = DecodeRequest(sessions, first, steps);
     request["what"] = "decode";
     const Json answer = process_->Ask("time", std::move(request));
-    const auto seconds = answer.at("seconds").get<std::vector<double>>();
-    if (std::ssize(seconds) != steps || std::any_of(seconds.begin(), seconds.end(), [](double s) { return !(s > 0); }))
-      process_->Fail(fmt::format("answered time with other than {} seconds above 0", steps));
-    return {Text(answer, sessions, steps), seconds};
+    return {Text(answer, sessions, steps), Seconds(answer, steps)};
   }
 
  private:
+  // A step, as the request `what` asks for it, and its rows.
+  Json AskRows(const std::string& what, Json request, std::span<const Feed> feeds, StepResult* result) {
+    Json wanted = Json::array();
+    result->vocab = vocab_;
+    for (int i = 0; i < std::ssize(feeds); ++i) {
+      const Feed& feed = feeds[i];
+      const Session& session = Known(feed.session);
+      const int count = static_cast<int>(feed.tokens.size());
+      wanted.push_back({{"session", session.wire},
+                        {"tokens", Tokens(feed.tokens.begin(), feed.tokens.end())},
+                        {"want", Name(feed.want)}});
+      for (int row = feed.want == Want::kAll ? 0 : count - 1; feed.want != Want::kNone && row < count; ++row) {
+        result->feed.push_back(i);
+        result->position.push_back(session.length + row);
+      }
+    }
+    request["feeds"] = std::move(wanted);
+    Json answer = process_->Ask(what, std::move(request), [&](const Json& found) { return Places(found, result); });
+    for (const Feed& feed : feeds) sessions_[feed.session.index].length += static_cast<int>(feed.tokens.size());
+    result->best.resize(result->feed.size());
+    ParallelFor(result->rows(), 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row)
+        result->best[row] = ArgMax(result->Capped(static_cast<int>(row)));
+    });
+    return answer;
+  }
+
+  // Of each step that an answer times.
+  std::vector<double> Seconds(const Json& answer, int steps) {
+    std::vector<double> seconds;
+    const Json times = answer.value("seconds", Json());
+    if (times.is_array())
+      for (const Json& time : times) seconds.push_back(time.is_number() ? time.get<double>() : 0);
+    if (std::ssize(seconds) != steps || std::any_of(seconds.begin(), seconds.end(), [](double s) { return !(s > 0); }))
+      process_->Fail(fmt::format("answered time with other than {} seconds above 0", steps));
+    return seconds;
+  }
+
   Json DecodeRequest(std::span<const SessionId> sessions, std::span<const std::int32_t> first, int steps) const {
     Json ids = Json::array();
     for (const SessionId session : sessions) ids.push_back(Known(session).wire);

@@ -157,14 +157,14 @@ class Server {
     return {{{"tokens", System().Decode(ids, first, request.at("steps").get<int>())}}, {}};
   }
 
-  // Steps are recorded and replayed together: each took its share.
+  // Steps of a text are recorded and replayed together: each took its share.
   Answer Time(const Json& request) {
     const std::string what = request.at("what").get<std::string>();
-    Require(what == "decode", "time of '{}': expected decode", what);
+    Require(what == "decode" || what == "step", "time of '{}': expected decode or step", what);
     const auto start = Wire::Clock::now();
-    Answer answer = Decode(request);
+    Answer answer = what == "step" ? Step(request) : Decode(request);
     const double seconds = std::chrono::duration<double>(Wire::Clock::now() - start).count();
-    const int steps = request.at("steps").get<int>();
+    const int steps = what == "step" ? 1 : request.at("steps").get<int>();
     answer.head["seconds"] = std::vector<double>(steps, seconds / steps);
     return answer;
   }
