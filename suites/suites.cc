@@ -163,6 +163,13 @@ std::vector<Case> ListCases(Workbench& bench, const SuiteInputs& inputs, const s
   return cases;
 }
 
+std::vector<Case> ListCasesOfModel(Workbench& bench, SuiteInputs inputs, const std::string& model) {
+  inputs.models = {model};
+  std::vector<Case> cases = ListCases(bench, inputs);
+  if (model != kAnyModel) std::erase_if(cases, [&](const Case& item) { return item.axes.Text("model") != model; });
+  return cases;
+}
+
 std::vector<std::string> EmptySuites(Workbench& bench, const SuiteInputs& inputs,
                                      const std::vector<std::string>& named) {
   constexpr std::size_t kMostNamed = 5;

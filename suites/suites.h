@@ -25,6 +25,10 @@ std::span<const SuiteEntry> Suites();
 // models' headers. Throws InputError that lists the suites when a name is unknown.
 std::vector<Case> ListCases(Workbench& bench, const SuiteInputs& inputs, const std::vector<std::string>& suites = {});
 
+// Those of one model, for a process of its own. Cases that make what they judge themselves are listed whatever is asked
+// for; here kAnyModel alone has them, so that processes for all default models run each case once.
+std::vector<Case> ListCasesOfModel(Workbench& bench, SuiteInputs inputs, const std::string& model);
+
 // Which of the suites named list no case for which models, and why: "RingWrap: 0 cases for qwen3-nano: no window".
 std::vector<std::string> EmptySuites(Workbench& bench, const SuiteInputs& inputs,
                                      const std::vector<std::string>& suites);

@@ -83,6 +83,15 @@ TEST(Suites, NameTheirCasesAsTheTableDoes) {
   }
 }
 
+TEST(Suites, ListEachCaseForOneOfTheDefaultModels) {
+  Workbench bench;
+  const SuiteInputs inputs{DefaultModels(), {Precision::kBf16}, {Device::Host()}};
+  std::map<std::string, int> listed;
+  for (const std::string& model : DefaultModels())
+    for (const Case& item : ListCasesOfModel(bench, inputs, model)) ++listed[item.id()];
+  for (const Case& item : ListCases(bench, inputs)) EXPECT_EQ(listed[item.id()], 1) << item.id();
+}
+
 // As a replay line asks for it: by id, with its model and its mode alone.
 TEST(Suites, ListACaseForItsOwnModelAgain) {
   Workbench bench;

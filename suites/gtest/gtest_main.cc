@@ -91,7 +91,8 @@ int Main(int argc, char** argv) {
   if (!modes.empty()) inputs.dtypes = {PrecisionFromName(modes.front())};
   for (const std::string& device : devices) inputs.devices.push_back(Device::FromName(device));
   Workbench bench;
-  std::vector<Case> cases = ListCases(bench, inputs);
+  std::vector<Case> cases =
+      models.size() == 1 ? ListCasesOfModel(bench, inputs, models.front()) : ListCases(bench, inputs);
   // Some cases belong to a device whatever was asked for: a small model's reference is always on the host.
   std::erase_if(cases, [&](const Case& item) {
     return std::find(inputs.devices.begin(), inputs.devices.end(), item.target.device) == inputs.devices.end();
