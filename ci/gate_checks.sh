@@ -104,7 +104,7 @@ sed 's/"version":"2\./"version":"9./' run.json >major.json
 expect 5 'major.json' gate --reports run.json major.json
 
 # Really run: one build against itself, and against one that is slower.
-real=(--model gemma4-nano --dtype fp32 --device host --n 4 --ctx 64 --seconds 0.3 --suite Decode --threshold 8)
+real=(--model tiny-llama --dtype fp32 --device host --n 4 --ctx 64 --seconds 0.1 --suite Decode --threshold 8)
 "$assay" gate --baseline "$assay" --candidate "$assay" "${real[@]}" >said 2>&1
 case $? in 0 | 3) ;; *) echo 'a build differs from itself:'; cat said; failed=1 ;; esac
 expect 1 'REGRESSION' gate --baseline "$assay" --candidate "$(fake slow)" "${real[@]}"

@@ -1,5 +1,6 @@
 """Opens pages that trend_page_checks.sh made and does what people do. Usage: trend_page_checks.py CHROMIUM DRIVER
 PAGES SCREENSHOTS AXE"""
+import concurrent.futures
 import gzip
 import json
 import pathlib
@@ -229,7 +230,7 @@ def large_page():
               not browser.one("#filters").is_displayed(), "not all is printed")
 
 
-def other_ways():
+def phone_page():
     with Browser(width=360, height=780) as phone:
         phone.open("made")
         for name in ("series", "changes", "compare", "parity", "roofline"):
@@ -242,6 +243,9 @@ def other_ways():
         check(inside <= 0, f"a series is {inside} pixels too wide for a phone")
         phone.shot("phone-detail")
         phone.quiet("phone")
+
+
+def dark_page():
     with Browser(dark=True) as night:
         night.open("made")
         colour = night.js("return getComputedStyle(document.documentElement).backgroundColor")
@@ -256,6 +260,9 @@ def other_ways():
         night.shot("dark-detail")
         night.accessible("dark detail")
         night.quiet("dark")
+
+
+def page_without_scripts():
     with Browser(scripts=False) as plain:
         plain.open("made")
         check(plain.one("#grid .card svg path.line").get_attribute("d"), "no picture without scripts")
@@ -263,6 +270,9 @@ def other_ways():
             check(plain.one(selector).is_displayed(), f"{selector} is not seen without scripts")
         check(not plain.one("#filters").is_displayed(), "filters are seen that do nothing")
         plain.shot("no-script")
+
+
+def kept_reports():
     with Browser() as browser:
         browser.open("kept")
         browser.shot("kept")
@@ -309,8 +319,12 @@ def hostile_text():
         browser.quiet("hostile")
 
 
-for part in (large_page, other_ways, hostile_text):
+def run(part):
     began = time.time()
     part()
     print(f"{part.__name__}: {time.time() - began:.1f} s")
+
+
+with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    list(pool.map(run, (large_page, phone_page, dark_page, page_without_scripts, kept_reports, hostile_text)))
 sys.exit(1 if problems else 0)
