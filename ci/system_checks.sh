@@ -103,10 +103,15 @@ expect 1 'expected one of exact, fp16 table' run "${gemma[@]}" --dtype fp32 --sy
 
 # Other commands take a system too.
 expect 0 'PASS: 2 of 2' golden hf-tiny/qwen3 --dtype fp32 --system "$serve"
-expect 0 'PASS: 1 of 1 rows timed' bench --model hf-tiny/llama3 --dtype fp32 --n 2 --ctx 32 --seconds 0.2 --system "$serve" \
-  --report bench.json
+timed=(bench --model hf-tiny/llama3 --dtype fp32 --what decode,prefill --n 2 --ctx 32 --prompt 16,2x8 --seconds 0.2)
+expect 0 'PASS: 3 of 3 rows timed' "${timed[@]}" --system "$serve" --report bench.json
 "$assay" validate --require-pass bench.json >/dev/null || bad 'the report of a timed system does not hold'
-grep -q 'by the clock of assay engine' bench.json || bad 'a row does not say whose clock it was'
+[ "$(grep -o 'by the clock of assay engine' bench.json | wc -l)" -eq 3 ] || bad 'a row does not say whose clock it was'
+for clock in '2|its own clock says' '0|answered time with other than'; do
+  "$assay" "${timed[@]}" --system "python3 '$adapters/broken.py' --clock ${clock%|*} -- $serve" >said 2>&1 &&
+    bad "a clock that is ${clock%|*} times right is believed"
+  [ "$(tr -s '\n ' ' ' <said | grep -o -- "${clock#*|}" | wc -l)" -ge 3 ] || bad "clock ${clock%|*}: $(tail -8 said)"
+done
 
 expect 0 'rows compared' fuzz --seconds 2 --system "$serve"
 schedule=(fuzz --model hf-tiny/llama3 --schedule 'sessions=2 capacity=9 chunk=4 rows=16; open a; open b; step a3 b2; fork a c; back a1; step a1 b1; decode a b*2')

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# llama.cpp beside the engine of this tree: decode and prompts of the nano models as float32 GGUF, one table, each by its own clock,
-# which the host's is held against. Usage: bench/peers/llama_cpp.sh ASSAY [ARGUMENTS OF llama_cpp.py]
+# llama.cpp beside the engine of this tree: decode and prompts of the nano models as float32 GGUF, one table, each by
+# its own clock, which the host's is held against. Usage: bench/peers/llama_cpp.sh ASSAY [ARGUMENTS OF llama_cpp.py]
 # Needs a Python with the wheel cyllama: ASSAY_LLAMA_PYTHON, or build/llama of `ci/run.sh llama`.
 set -eu
 assay=$(realpath "$1")

@@ -121,6 +121,7 @@ STREAM = {"crash": crash, "hang": hang, "late": late, "garbage": garbage, "half"
 parser = argparse.ArgumentParser()
 parser.add_argument("--fault", choices=[*ROWS, *STREAM, "none"], default="none")
 parser.add_argument("--declare", type=json.loads, default={}, help="JSON that goes over what it answers to load")
+parser.add_argument("--clock", type=float, default=1, help="by this its own times are multiplied")
 parser.add_argument("--after", type=int, default=3, help="steps of a process that are answered well first")
 parser.add_argument("--once", metavar="FILE", help="break once: the process that creates it")
 parser.add_argument("--late", type=float, default=3, help="seconds that a late answer takes")
@@ -164,6 +165,8 @@ def main():
         data = answers.read(head.get("bytes", 0))
         if request.get("request") == "load" and "error" not in head:
             state, head = {}, {**head, **options.declare}
+        if "seconds" in head:
+            head["seconds"] = [second * options.clock for second in head["seconds"]]
         message = json.dumps(head).encode() + b"\n" + data
         if request.get("request") != "step" or "error" in head or not head["rows"]:
             judge.sendall(message)
