@@ -1,4 +1,5 @@
 # What the build needs from the system, all from Debian packages, and the CUDA toolkit when there is one.
+include(CheckCXXSourceCompiles)
 include(CheckLanguage)
 
 find_package(fmt REQUIRED)
@@ -7,6 +8,15 @@ find_package(CLI11 REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 set(OPENSSL_USE_STATIC_LIBS ON)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+# A static one may want libraries that are not here: Debian's from 13 on wants zstd.
+set(CMAKE_REQUIRED_LIBRARIES OpenSSL::Crypto)
+check_cxx_source_compiles("#include <openssl/evp.h>
+  int main() { return EVP_Digest(nullptr, 0, nullptr, nullptr, EVP_sha256(), nullptr); }" ASSAY_STATIC_OPENSSL)
+unset(CMAKE_REQUIRED_LIBRARIES)
+if(NOT ASSAY_STATIC_OPENSSL)
+  find_library(ASSAY_SHARED_CRYPTO crypto REQUIRED)
+  set_target_properties(OpenSSL::Crypto PROPERTIES IMPORTED_LOCATION ${ASSAY_SHARED_CRYPTO})
+endif()
 set(ZLIB_USE_STATIC_LIBS ON)
 find_package(ZLIB REQUIRED)
 find_package(tinyxml2 REQUIRED)
@@ -16,7 +26,6 @@ find_package(SQLiteCpp REQUIRED)
 find_package(GTest REQUIRED)
 find_package(benchmark REQUIRED)
 find_package(Boost 1.74 REQUIRED CONFIG)  # headers: quantiles of Boost.Math
-find_package(SQLiteCpp REQUIRED)  # and SQLite
 find_path(VALIJSON_INCLUDE_DIR valijson/validator.hpp REQUIRED)
 
 set(ASSAY_HAS_CUDA OFF)
