@@ -95,7 +95,8 @@ std::string Argument(const std::string& build, const std::string& system) {
   return (build.empty() ? "" : WithoutFolders(build) + " ") + "--system " + system;
 }
 
-std::string ShellWord(const std::string& word) {
+// For a script, which nobody reads: every byte stays.
+std::string SingleQuoted(const std::string& word) {
   std::string quoted = "'";
   for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return quoted + "'";
@@ -136,8 +137,8 @@ class Gate {
         named.empty() ? fs::read_symlink("/proc/self/exe").string() : FindBuild(named, preset, &stop_);
     if (system.empty()) return Linked(folder_, name, program);
     const fs::path script = fs::path(folder_.path()) / name;
-    WriteFileAtomically(script.string(),
-                        fmt::format("#!/bin/sh\nexec {} \"$@\" --system {}\n", ShellWord(program), ShellWord(system)));
+    WriteFileAtomically(script.string(), fmt::format("#!/bin/sh\nexec {} \"$@\" --system {}\n", SingleQuoted(program),
+                                                     SingleQuoted(system)));
     fs::permissions(script, fs::perms::owner_all);
     return script.string();
   }

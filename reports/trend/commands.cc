@@ -4,6 +4,8 @@
 
 #include <charconv>
 
+#include "engine/text/shell.h"
+
 namespace assay {
 namespace {
 
@@ -19,7 +21,7 @@ std::string Selection(const Axes& axes) {
   std::string text;
   for (const auto& [axis, option] : kOptions) {
     if (const std::string word = axes.Text(axis); !word.empty())
-      text += fmt::format(" {} {}", option, ShellWord(word));
+      text += fmt::format(" {} {}", option, Quoted(word));
     else if (const auto number = axes.Number(axis))
       text += fmt::format(" {} {}", option, *number);
   }
@@ -38,14 +40,6 @@ std::string BenchmarkOf(const HistoryCell& cell) {
 }
 
 }  // namespace
-
-std::string ShellWord(const std::string& word) {
-  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
-  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
-  std::string quoted = "'";
-  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
 
 Axes AxesOfId(const std::string& id) {
   Axes axes;
@@ -87,18 +81,18 @@ std::string MeasureCommand(const HistoryCell& cell) {
     constexpr std::string_view kGolden = "golden";
     if (selection.starts_with(kGolden))
       return fmt::format("assay golden{}{}", Selection(cell.axes), selection.substr(kGolden.size()));
-    return fmt::format("assay run --suite {}{}{}{}", ShellWord(cell.name), Selection(cell.axes),
+    return fmt::format("assay run --suite {}{}{}{}", Quoted(cell.name), Selection(cell.axes),
                        selection.empty() ? "" : " ", selection);
   }
   const std::string what = BenchmarkOf(cell);
-  return what.empty() ? "" : fmt::format("assay bench --what {}{}", ShellWord(what), Selection(cell.axes));
+  return what.empty() ? "" : fmt::format("assay bench --what {}{}", Quoted(what), Selection(cell.axes));
 }
 
 std::string GateCommandFor(const HistoryCell& cell, const std::string& baseline, const std::string& candidate) {
   const std::string what = BenchmarkOf(cell);
   if (what.empty() || baseline.empty() || candidate.empty()) return "";
-  return fmt::format("assay gate --baseline {} --candidate {} --what {}{}", ShellWord(baseline), ShellWord(candidate),
-                     ShellWord(what), Selection(cell.axes));
+  return fmt::format("assay gate --baseline {} --candidate {} --what {}{}", Quoted(baseline), Quoted(candidate),
+                     Quoted(what), Selection(cell.axes));
 }
 
 }  // namespace assay

@@ -7,9 +7,6 @@
 
 namespace assay {
 
-// `word` as a shell takes it for one word.
-std::string ShellWord(const std::string& word);
-
 // The axes of the id of a row, as a gate's cells name it: "bench.decode/gemma4-nano/bf16/cuda/n=8/context=512". The
 // names of the first three are known; what is not understood is left out.
 Axes AxesOfId(const std::string& id);

@@ -9,6 +9,7 @@
 #include <set>
 #include <tuple>
 
+#include "engine/text/shell.h"
 #include "reports/render/export_text.h"
 #include "reports/render/summary.h"
 #include "reports/trend/change_points.h"
@@ -93,8 +94,8 @@ std::string SelectionOf(const Report& report, bool cases_only) {
     const bool is_known = known != std::end(kOptions);
     const bool takes_next = is_known && known->value && name.size() == word.size() && i + 1 < report.argv.size();
     if (is_known ? !known->output : !cases_only) {
-      kept.push_back(ShellWord(word));
-      if (takes_next) kept.push_back(ShellWord(report.argv[i + 1]));
+      kept.push_back(Quoted(word));
+      if (takes_next) kept.push_back(Quoted(report.argv[i + 1]));
     }
     if (takes_next) ++i;
   }
@@ -254,7 +255,7 @@ HistoryRun RunOf(const Report& report, std::string sha256, std::string path) {
   if (environment.cuda)
     run.driver = fmt::format("driver {}, CUDA {}", environment.cuda->driver, environment.cuda->runtime);
   std::vector<std::string> words;
-  for (const std::string& word : report.argv) words.push_back(ShellWord(word));
+  for (const std::string& word : report.argv) words.push_back(Quoted(word));
   run.command = fmt::format("{}", fmt::join(words, " "));
   run.key = ComparabilityKey(environment);
   run.key_fields = ComparabilityFields(environment);

@@ -264,10 +264,7 @@ TEST(Trend, GatesAreSeriesByBaseline) {
             "assay bench --what decode --model gemma4-e4b --dtype bf16 --n 8 --ctx 512 --device cuda");
 }
 
-TEST(Commands, QuoteWhatAShellWouldRead) {
-  EXPECT_EQ(ShellWord("gemma4-e4b@q8_0"), "gemma4-e4b@q8_0");
-  EXPECT_EQ(ShellWord("it's $(here)"), "'it'\\''s $(here)'");
-  EXPECT_EQ(ShellWord(""), "''");
+TEST(Commands, NameTheAxesOfAnId) {
   const Axes axes = AxesOfId("bench.decode/hf-tiny/llama3/fp32/host/n=2/op=a=b/peak_bytes");
   EXPECT_EQ(axes.Text("model"), "hf-tiny/llama3");
   EXPECT_EQ(axes.Text("dtype"), "fp32");
