@@ -15,11 +15,9 @@ void __tsan_release(void* address);
 }
 #define ASSAY_TSAN_ACQUIRE(p) __tsan_acquire(p)
 #define ASSAY_TSAN_RELEASE(p) __tsan_release(p)
-#define ASSAY_UNINSTRUMENTED __attribute__((no_sanitize("thread"), noinline))
 #else
 #define ASSAY_TSAN_ACQUIRE(p) static_cast<void>(p)
 #define ASSAY_TSAN_RELEASE(p) static_cast<void>(p)
-#define ASSAY_UNINSTRUMENTED
 #endif
 
 namespace assay {
@@ -27,9 +25,9 @@ namespace {
 
 // libgomp is not instrumented, so ThreadSanitizer cannot see its fork and join; the annotations tell it of exactly
 // those two edges and nothing else: a race between two ranges is still reported.
-ASSAY_UNINSTRUMENTED void Run(std::int64_t count, std::int64_t step,
-                              const std::function<void(std::int64_t, std::int64_t)>& body,
-                              std::vector<std::exception_ptr>& errors) {
+ASSAY_UNINSTRUMENTED [[gnu::noinline]] void Run(std::int64_t count, std::int64_t step,
+                                                const std::function<void(std::int64_t, std::int64_t)>& body,
+                                                std::vector<std::exception_ptr>& errors) {
   char fork = 0, join = 0;
   const auto ranges = static_cast<int>(errors.size());
   ASSAY_TSAN_RELEASE(&fork);

@@ -29,9 +29,11 @@ typedef float Half __attribute__((vector_size(kHalf * sizeof(float))));
 typedef float Quarter __attribute__((vector_size(kHalf / 2 * sizeof(float))));
 
 // Rows begin anywhere. Not by value: vectors of this size have no calling convention on every x86-64.
-[[gnu::always_inline]] inline void LoadHalf(Half* half, const float* x) { std::memcpy(half, x, sizeof *half); }
+ASSAY_UNINSTRUMENTED [[gnu::always_inline]] inline void LoadHalf(Half* half, const float* x) {
+  std::memcpy(half, x, sizeof *half);
+}
 
-[[gnu::always_inline]] inline float SumOf(const Half& low, const Half& high) {
+ASSAY_UNINSTRUMENTED [[gnu::always_inline]] inline float SumOf(const Half& low, const Half& high) {
   const Half half = low + high;
   const Quarter quarter =
       __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
@@ -40,8 +42,8 @@ typedef float Quarter __attribute__((vector_size(kHalf / 2 * sizeof(float))));
 
 // `kRows` rows of x at once: independent sums that hide each other's latency. Each is what it would be alone.
 template <int kRows>
-[[gnu::always_inline]] inline void DotsOf(float* out, std::int64_t out_stride, const float* w, const float* x,
-                                          std::int64_t cols) {
+ASSAY_UNINSTRUMENTED [[gnu::always_inline]] inline void DotsOf(float* out, std::int64_t out_stride, const float* w,
+                                                               const float* x, std::int64_t cols) {
   const std::int64_t body = cols / kLanes * kLanes;
   Half low[kRows] = {}, high[kRows] = {}, w_low, w_high, x_low, x_high;
   for (std::int64_t i = 0; i < body; i += kLanes) {
@@ -109,9 +111,12 @@ void StoreOperand(void* operand, DType type, std::int64_t offset, const float* v
   }
 }
 
-ASSAY_CLONES
-void Dots(float* out, std::int64_t out_stride, const float* w, const float* x, std::int64_t rows, std::int64_t cols) {
+// Of x nothing is told: ops multiply what they have loaded for themselves.
+ASSAY_CLONES ASSAY_UNINSTRUMENTED void Dots(float* out, std::int64_t out_stride, const float* w, const float* x,
+                                            std::int64_t rows, std::int64_t cols) {
   constexpr int kRows = 4;
+  ASSAY_TELL_READ(w, cols * sizeof(float));
+  for (std::int64_t row = 0; row < rows; ++row) ASSAY_TELL_WRITE(out + row * out_stride, sizeof(float));
   std::int64_t r = 0;
   for (; r + kRows <= rows; r += kRows) DotsOf<kRows>(out + r * out_stride, out_stride, w, x + r * cols, cols);
   for (; r < rows; ++r) DotsOf<1>(out + r * out_stride, out_stride, w, x + r * cols, cols);
@@ -119,6 +124,7 @@ void Dots(float* out, std::int64_t out_stride, const float* w, const float* x, s
 
 float Dot(const float* a, const float* b, std::int64_t count) {
   float out;
+  ASSAY_TELL_READ(b, count * sizeof(float));
   Dots(&out, 1, a, b, 1, count);
   return out;
 }

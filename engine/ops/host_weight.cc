@@ -5,6 +5,7 @@
 
 #include "engine/base/check.h"
 #include "engine/base/parallel.h"
+#include "engine/base/portable.h"
 #include "engine/base/quant.h"
 #include "engine/ops/host_math.h"
 
@@ -63,6 +64,8 @@ const float* HostWeight::Row(std::int64_t expert, std::int64_t row, float* scrat
   const std::byte* data = part->data.get() + index * StoredBytes(part->type, 1, cols);
   if (part->type == DType::kF32 && reinterpret_cast<std::uintptr_t>(data) % alignof(float) == 0)
     return reinterpret_cast<const float*>(data);
+  ASSAY_TELL_READ(data, StoredBytes(part->type, 1, cols));
+  ASSAY_TELL_WRITE(scratch, cols * sizeof(float));
   DequantiseRow(part->type, data, scratch, cols);
   return scratch;
 }

@@ -4,14 +4,15 @@
 
 #include "engine/base/check.h"
 #include "engine/base/parallel.h"
+#include "engine/base/portable.h"
 
 namespace assay {
 namespace {
 
 // Four rows at once: x is read once for them and the four sums hide each other's latency.
 template <class W, class Real>
-inline __attribute__((always_inline)) void FourDots(Real* out, const W* w, std::int64_t stride, const Real* x,
-                                                    std::int64_t count) {
+ASSAY_UNINSTRUMENTED inline __attribute__((always_inline)) void FourDots(Real* out, const W* w, std::int64_t stride,
+                                                                         const Real* x, std::int64_t count) {
   const W *w0 = w, *w1 = w + stride, *w2 = w + 2 * stride, *w3 = w + 3 * stride;
   Real s0 = 0, s1 = 0, s2 = 0, s3 = 0;
 #pragma omp simd reduction(+ : s0, s1, s2, s3)
@@ -25,7 +26,7 @@ inline __attribute__((always_inline)) void FourDots(Real* out, const W* w, std::
 }
 
 template <class W, class Real>
-inline __attribute__((always_inline)) Real OneDot(const W* w, const Real* x, std::int64_t count) {
+ASSAY_UNINSTRUMENTED inline __attribute__((always_inline)) Real OneDot(const W* w, const Real* x, std::int64_t count) {
   Real sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (std::int64_t i = 0; i < count; ++i) sum += static_cast<Real>(w[i]) * x[i];
@@ -33,8 +34,9 @@ inline __attribute__((always_inline)) Real OneDot(const W* w, const Real* x, std
 }
 
 template <class Real>
-inline __attribute__((always_inline)) void Rows(Real* out, const float* w, std::int64_t cols, const Real* x,
-                                                std::int64_t begin, std::int64_t end) {
+ASSAY_UNINSTRUMENTED inline __attribute__((always_inline)) void Rows(Real* out, const float* w, std::int64_t cols,
+                                                                     const Real* x, std::int64_t begin,
+                                                                     std::int64_t end) {
   std::int64_t row = begin;
   for (; row + 4 <= end; row += 4) FourDots(out + row, w + row * cols, cols, x, cols);
   for (; row < end; ++row) out[row] = OneDot(w + row * cols, x, cols);
@@ -43,14 +45,16 @@ inline __attribute__((always_inline)) void Rows(Real* out, const float* w, std::
 // The same loops compiled twice, because a distributed binary may assume no more than SSE2 and the reference is bound
 // by this loop. Picked by hand: ifunc-based target clones crash under the sanitizers.
 template <class Real>
-void PlainRows(Real* out, const float* w, std::int64_t cols, const Real* x, std::int64_t begin, std::int64_t end) {
+ASSAY_UNINSTRUMENTED void PlainRows(Real* out, const float* w, std::int64_t cols, const Real* x, std::int64_t begin,
+                                    std::int64_t end) {
   Rows(out, w, cols, x, begin, end);
 }
 
 #if defined(__x86_64__)
 template <class Real>
-__attribute__((target("avx2,fma"))) void WideRows(Real* out, const float* w, std::int64_t cols, const Real* x,
-                                                  std::int64_t begin, std::int64_t end) {
+ASSAY_UNINSTRUMENTED __attribute__((target("avx2,fma"))) void WideRows(Real* out, const float* w, std::int64_t cols,
+                                                                       const Real* x, std::int64_t begin,
+                                                                       std::int64_t end) {
   Rows(out, w, cols, x, begin, end);
 }
 bool HasWide() {
@@ -67,8 +71,14 @@ bool HasWide() { return false; }
 
 }  // namespace
 
-double Dot(const double* a, const double* b, std::int64_t count) { return OneDot(a, b, count); }
-float Dot(const float* a, const float* b, std::int64_t count) { return OneDot(a, b, count); }
+ASSAY_UNINSTRUMENTED double Dot(const double* a, const double* b, std::int64_t count) {
+  ASSAY_TELL_READ(b, count * sizeof(double));
+  return OneDot(a, b, count);
+}
+ASSAY_UNINSTRUMENTED float Dot(const float* a, const float* b, std::int64_t count) {
+  ASSAY_TELL_READ(b, count * sizeof(float));
+  return OneDot(a, b, count);
+}
 
 template <class Real>
 std::vector<Real> Multiply(const Matrix& w, const std::vector<Real>& x, std::int64_t expert) {
@@ -78,6 +88,8 @@ std::vector<Real> Multiply(const Matrix& w, const std::vector<Real>& x, std::int
   // because less is done sooner than a second thread wakes up.
   const std::int64_t groups = (w.rows + 3) / 4, grain = (std::int64_t{1} << 16) / std::max<std::int64_t>(1, w.cols);
   ParallelFor(groups, std::max<std::int64_t>(1, grain), [&](std::int64_t begin, std::int64_t end) {
+    ASSAY_TELL_READ(x.data(), x.size() * sizeof(Real));
+    ASSAY_TELL_WRITE(out.data() + 4 * begin, (std::min(4 * end, w.rows) - 4 * begin) * sizeof(Real));
     (HasWide() ? WideRows<Real> : PlainRows<Real>)(out.data(), first, w.cols, x.data(), 4 * begin,
                                                    std::min(4 * end, w.rows));
   });
