@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "engine/base/heap.h"
+#include "engine/base/parallel.h"
 #include "engine/base/portable.h"
 #include "engine/base/random.h"
 #include "engine/model/tensors.h"
@@ -24,10 +24,13 @@ namespace assay {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr double kMostSeconds = 1e-3;  // that the protocol may cost a step
+// What a step may take beyond what the system says of itself, in copies of its rows that are timed beside it: a machine
+// with other work or slower memory is slower at both. Three are usual; rows with a softcap took seven through the
+// stream.
+constexpr double kMostCopies = 5;
 constexpr bool kMeasured = !ASSAY_ADDRESS_SANITIZER && !ASSAY_THREAD_SANITIZER;
 constexpr int kVocab = 262144, kSessions = 8, kSteps = 30;
-constexpr std::chrono::seconds kLongest{kMeasured ? 6 : 0};
+constexpr std::chrono::seconds kLongest{kMeasured ? 20 : 0};
 constexpr const char* kConfig =
     R"({{"model_type": "{}", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
   "num_key_value_heads": 1, "head_dim": 8, "intermediate_size": 16, "vocab_size": 262144, "max_position_embeddings": 8192,
@@ -63,31 +66,47 @@ class Player {
     for (int step = 0; step < kSteps; ++step) last = Step(RandomTokens(round, step, kSessions, kVocab));
     return last;
   }
-  double least() const { return least_; }  // seconds of a step
+  // The least seconds of a step, and of what it took beyond the system's own clock.
+  double least() const { return least_; }
+  double around() const { return around_; }
 
  private:
   StepResult Step(const Tokens& tokens) {
     std::vector<Feed> feeds;
     for (int i = 0; i < kSessions; ++i) feeds.push_back({sessions_[i], std::span(tokens).subspan(i, 1)});
     const auto start = Clock::now();
-    StepResult result = system_->Step(feeds);
-    least_ = std::min(least_, std::chrono::duration<double>(Clock::now() - start).count());
-    return result;
+    SystemUnderTest::TimedRows timed = system_->StepTimed(feeds);
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    least_ = std::min(least_, seconds);
+    around_ = std::min(around_, seconds - timed.seconds);
+    return std::move(timed.result);
   }
 
   std::unique_ptr<SystemUnderTest> system_;
   std::vector<SessionId> sessions_;
-  double least_ = 1e9;
+  double least_ = 1e9, around_ = 1e9;
 };
 
-// What runs now, this thread among it.
-int Running() {
-  std::ifstream in("/proc/loadavg");
-  std::string one, five, fifteen;
-  int running = 0;
-  in >> one >> five >> fifteen >> running;
-  return running;
-}
+// Copies of what a step gives, as many threads as copy it out of shared memory, in the same minute on the same machine.
+class CopyTimer {
+ public:
+  void Round(const StepResult& result) {
+    for (int copy = 0; copy < kSteps; ++copy) {
+      const auto start = Clock::now();
+      ParallelFor(2, 1, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i)
+          (i == 0 ? raw_ : capped_)
+              .assign((i == 0 ? result.raw : result.capped).begin(), (i == 0 ? result.raw : result.capped).end());
+      });
+      least_ = std::min(least_, std::chrono::duration<double>(Clock::now() - start).count());
+    }
+  }
+  double least() const { return least_; }  // seconds
+
+ private:
+  std::vector<float> raw_, capped_;
+  double least_ = 1e9;
+};
 
 // Rounds of steps in process and of the same through the protocol, until the least of each say what is to be shown or
 // there were enough: other processes make steps longer, never shorter.
@@ -99,24 +118,23 @@ void Measure(const std::string& config) {
   target.model = folder.path();
   Workbench own, served(std::make_unique<ProcessProvider>(SystemCommand{fmt::format("'{}' serve", ASSAY_PROGRAM)}));
   Player in_process(own, target), through(served, target);
+  CopyTimer copies;
   const auto until = Clock::now() + kLongest;
-  double cost = 0;  // seconds
-  int round = 0, busy = 0;
-  do {
+  for (int round = 0; round == 0 || (Clock::now() < until && through.around() > kMostCopies * copies.least());
+       ++round) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));  // threads of the round before have stopped spinning
-    busy += Running() > 1;
     const StepResult expected = in_process.Round(round), found = through.Round(round);
     ASSERT_EQ(found.raw.size(), std::size_t{kVocab} * kSessions);
     ASSERT_TRUE(expected.raw == found.raw && expected.capped == found.capped && expected.best == found.best);
-    cost = through.least() - in_process.least();
-    ++round;
-  } while (cost > kMostSeconds && Clock::now() < until);
-  fmt::print("a step of {} sessions, {} logits each: {:.2f} ms in process, {:.2f} ms through the protocol\n", kSessions,
-             kVocab, 1e3 * in_process.least(), 1e3 * through.least());
-  if (!kMeasured || cost <= kMostSeconds) return;
-  if (2 * busy > round) GTEST_SKIP() << "others ran on this machine in " << busy << " of " << round << " rounds";
-  ADD_FAILURE() << "the protocol costs " << 1e3 * cost << " ms a step, at most " << 1e3 * kMostSeconds
-                << " are allowed";
+    copies.Round(found);
+  }
+  fmt::print(
+      "a step of {} sessions, {} logits each: {:.2f} ms in process, {:.2f} ms through the protocol, {:.2f} ms of them "
+      "around the system's own; a copy of its rows: {:.2f} ms\n",
+      kSessions, kVocab, 1e3 * in_process.least(), 1e3 * through.least(), 1e3 * through.around(), 1e3 * copies.least());
+  if (kMeasured) {
+    EXPECT_LE(through.around(), kMostCopies * copies.least());
+  }
 }
 
 TEST(ProtocolCost, OfAStepWithEightRowsOfALargeVocabulary) { Measure(fmt::format(kConfig, "llama", "")); }
