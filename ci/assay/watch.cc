@@ -10,7 +10,7 @@
 namespace assay {
 namespace {
 
-constexpr std::chrono::milliseconds kTick{50};
+constexpr std::chrono::milliseconds kRefresh{50};
 
 std::atomic<int> caught_signal = 0;  // a handler reaches nothing but globals, and may run on any thread
 static_assert(std::atomic<int>::is_always_lock_free);
@@ -37,7 +37,7 @@ RunWatch::RunWatch(std::function<void()> tick, std::function<void(int)> interrup
     while (!done_) {
       if (caught_signal != 0) return interrupted(caught_signal);
       tick();
-      std::this_thread::sleep_for(kTick);
+      std::this_thread::sleep_for(kRefresh);
     }
   });
 }

@@ -110,7 +110,7 @@ class CopyTimer {
 
 // Rounds of steps in process and of the same through the protocol, until the least of each say what is to be shown or
 // there were enough: other processes make steps longer, never shorter.
-void Measure(const std::string& config) {
+void CompareSteps(const std::string& config) {
   KeepFreedMemory();  // as the program does
   const ScratchFolder folder;
   WriteModel(folder, config);
@@ -137,10 +137,10 @@ void Measure(const std::string& config) {
   }
 }
 
-TEST(ProtocolCost, OfAStepWithEightRowsOfALargeVocabulary) { Measure(fmt::format(kConfig, "llama", "")); }
+TEST(ProtocolCost, OfAStepWithEightRowsOfALargeVocabulary) { CompareSteps(fmt::format(kConfig, "llama", "")); }
 
 TEST(ProtocolCost, OfTheSameWithASoftcap) {
-  Measure(fmt::format(kConfig, "gemma3_text", R"(, "final_logit_softcapping": 30)"));
+  CompareSteps(fmt::format(kConfig, "gemma3_text", R"(, "final_logit_softcapping": 30)"));
 }
 
 }  // namespace

@@ -18,4 +18,6 @@ inline std::string Complaint(const std::function<void()>& action) {
   return "";
 }
 
+inline bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
 }  // namespace assay

@@ -7,16 +7,15 @@
 #include <string>
 
 #include "engine/base/check.h"
+#include "engine/testing/fixtures.h"
 #include "engine/testing/gguf_image.h"
 #include "engine/testing/scratch_folder.h"
 #include "engine/weights/gguf.h"
 
 namespace assay {
 
-// `folder` ends with a slash.
-inline GgufImage GgufFixture(const std::string& folder, const std::string& name) {
-  return GgufImage::Read(folder + name + ".gguf");
-}
+inline std::string TinyGgufPath(const std::string& name) { return Fixture("goldens/gguf-tiny/" + name + ".gguf"); }
+inline GgufImage TinyGguf(const std::string& name) { return GgufImage::Read(TinyGgufPath(name)); }
 
 // The store of an image, written to a folder that lives as long as the store.
 struct OpenedGguf {

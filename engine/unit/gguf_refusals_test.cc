@@ -16,21 +16,17 @@
 namespace assay {
 namespace {
 
-const std::string kFolder = Fixture("goldens/gguf-tiny/");
-
-GgufImage Fixture(const std::string& name) { return GgufFixture(kFolder, name); }
-
-struct Refused {
+struct RefusedGguf {
   const char* name;
   const char* fixture;
   std::function<void(GgufImage&)> damage;
   std::vector<std::string> message;  // parts it must have
 };
 
-class GgufRefuses : public ::testing::TestWithParam<Refused> {};
+class GgufRefuses : public ::testing::TestWithParam<RefusedGguf> {};
 
 TEST_P(GgufRefuses, WithAMessage) {
-  GgufImage image = Fixture(GetParam().fixture);
+  GgufImage image = TinyGguf(GetParam().fixture);
   GetParam().damage(image);
   const std::string message = Refusal(image);
   EXPECT_FALSE(message.empty()) << "was accepted";
@@ -41,72 +37,149 @@ TEST_P(GgufRefuses, WithAMessage) {
 using I = GgufImage;
 INSTANTIATE_TEST_SUITE_P(
     Gguf, GgufRefuses,
-    ::testing::Values(
-        Refused{"Architecture", "llama", [](I& i) { i.Rename("gemma4-assistant"); },
-                {"gemma4-assistant", "gemma4, gemma3, llama, qwen2, qwen3"}},
-        Refused{"Version1", "llama", [](I& i) { i.version = 1; }, {"version 1"}},
-        Refused{"Version4", "llama", [](I& i) { i.version = 4; }, {"version 4"}},
-        Refused{"BigEndian", "llama", [](I& i) { i.version = 0x03000000; }, {"big-endian"}},
-        Refused{"Split", "llama", [](I& i) { i.Set("split.count", 2, {3}); }, {"split into 3"}},
-        Refused{"NoTensors", "llama", [](I& i) { i.tensor_count = 0; }, {"0 tensors"}},
-        Refused{"HugeTensorCount", "llama", [](I& i) { i.tensor_count = 1ull << 60; }, {"tensors"}},
-        Refused{"HugeKeyCount", "llama", [](I& i) { i.field_count = ~0ull; }, {"metadata keys"}},
-        Refused{"DuplicateKey", "llama", [](I& i) { i.fields.push_back(i.fields[3]); }, {"occurs twice"}},
-        Refused{"DuplicateTensor", "llama", [](I& i) { i.tensors.push_back(i.tensors[3]); }, {"blk.0.attn_q.weight", "occurs twice"}},
-        Refused{"LongName", "llama", [](I& i) { i.tensors[2].name = std::string(64, 'x'); }, {"tensor name of 64 bytes"}},
-        Refused{"NameWithNewline", "llama", [](I& i) { i.tensors[2].name = "a\nb"; }, {"a\\nb"}},
-        Refused{"ValueType", "llama", [](I& i) { i.fields[1].type = 13; }, {"unknown value type 13"}},
-        Refused{"NestedArray", "llama", [](I& i) { i.Set("x", 9, {}, true); }, {"arrays of arrays"}},
-        Refused{"BoolOfTwo", "llama", [](I& i) { i.At("tokenizer.ggml.add_bos_token").payload = "\2"; }, {"must be 0 or 1, found 2"}},
-        Refused{"TensorType", "llama", [](I& i) { i.tensors[3].type = 77; }, {"blk.0.attn_q.weight", "unknown type 77"}},
-        Refused{"UnsupportedType", "llama", [](I& i) { i.tensors[3].type = 16; }, {"IQ2_XXS"}},
-        Refused{"IntegerWeights", "llama", [](I& i) { i.tensors[3].type = 26; }, {"attn_q", "I32"}},
-        Refused{"PartialBlocks", "llama", [](I& i) { i.tensors[3].type = 12; }, {"blk.0.attn_q.weight", "multiple of 256"}},
-        Refused{"Alignment", "llama", [](I& i) { i.Set("general.alignment", 4, {24}); }, {"general.alignment", "24"}},
-        Refused{"AlignmentZero", "llama", [](I& i) { i.Set("general.alignment", 4, {0}); }, {"power of two"}},
-        Refused{"OffsetUnaligned", "llama", [](I& i) { i.tensors[1].offset = 33; }, {"offset 33"}},
-        Refused{"OffsetBeyond", "llama", [](I& i) { i.tensors[1].offset = ~0ull - 31; }, {"output_norm.weight", "leave the data section"}},
-        Refused{"Overlap", "llama", [](I& i) { i.tensors[1].offset = 32; }, {"overlap"}},
-        Refused{"ZeroDimension", "llama", [](I& i) { i.tensors[3].dims[1] = 0; }, {"at least 1, found 0"}},
-        Refused{"ProductOverflow", "llama",
-                [](I& i) { i.tensors[3].dims = {1ull << 40, 1ull << 40, 1ull << 40}; }, {"blk.0.attn_q.weight", "overflow"}},
-        Refused{"Missing", "qwen3", [](I& i) { i.Drop("blk.1.ffn_up.weight"); }, {"blk.1.ffn_up.weight", "missing", "layer 1 up"}},
-        Refused{"Misshapen", "qwen3", [](I& i) { i.TensorAt("blk.1.ffn_down.weight").dims = {48, 64}; },
-                {"blk.1.ffn_down.weight", "[64, 48, 1, 1]", "[48, 64, 1, 1]"}},
-        Refused{"SlidingWithoutValues", "gemma4-k-eq-v", [](I& i) { i.Drop("blk.0.attn_v.weight"); }, {"blk.0.attn_v.weight"}},
-        Refused{"UnknownBias", "llama",
-                [](I& i) {
-                  i.tensors.push_back(i.TensorAt("blk.0.attn_norm.weight"));
-                  i.tensors.back().name = "blk.0.attn_output.bias";
-                },
-                {"blk.1.attn_output.bias", "missing"}},
-        Refused{"MissingKey", "llama", [](I& i) { i.Drop("llama.attention.layer_norm_rms_epsilon"); },
-                {"llama.attention.layer_norm_rms_epsilon", "missing"}},
-        Refused{"StringForNumber", "llama", [](I& i) { i.SetString("llama.block_count", "3"); }, {"llama.block_count", "string"}},
-        Refused{"NegativeHidden", "llama", [](I& i) { i.Set("llama.embedding_length", 5, {-48}); }, {"-48"}},
-        Refused{"ZeroHeads", "llama", [](I& i) { i.Set("llama.attention.head_count", 4, {0}); }, {"head_count"}},
-        Refused{"TooManyLayers", "llama", [](I& i) { i.Set("llama.block_count", 4, {1025}); }, {"1025"}},
-        Refused{"MoreLayersThanTensors", "llama", [](I& i) { i.Set("llama.block_count", 4, {1000}); }, {"1000 layers claimed"}},
-        Refused{"FewerLayers", "llama", [](I& i) { i.Set("llama.block_count", 4, {2}); }, {"blk.2.", "2 layers"}},
-        Refused{"ArrayOfWrongLength", "gemma4-k-eq-v",
-                [](I& i) { i.Set("gemma4.attention.head_count_kv", 4, {4, 4, 1, 4, 4}, true); }, {"head_count_kv", "found 5"}},
-        Refused{"TokensAndRows", "llama", [](I& i) { i.SetStrings("tokenizer.ggml.tokens", {"a", "b"}); }, {"2 tokens", "96 rows"}},
-        Refused{"Yarn", "qwen2", [](I& i) { i.SetString("qwen2.rope.scaling.type", "yarn"); }, {"yarn"}},
-        Refused{"NotCausal", "llama", [](I& i) { i.Set("llama.attention.causal", 7, {0}); }, {"llama.attention.causal"}},
-        Refused{"UnknownArithmetic", "llama", [](I& i) { i.Set("llama.residual_scale", 6, {0.5}); }, {"llama.residual_scale"}},
-        Refused{"Adapter", "llama", [](I& i) { i.SetString("general.type", "adapter"); }, {"LoRA adapter"}},
-        Refused{"Experts", "llama", [](I& i) { i.Set("llama.expert_count", 4, {8}); }, {"mixture of experts"}},
-        Refused{"PartialRotation", "llama", [](I& i) { i.Set("llama.rope.dimension_count", 4, {8}); }, {"8 of 16"}},
-        Refused{"ValueLength", "llama", [](I& i) { i.Set("llama.attention.value_length", 4, {8}); }, {"value_length"}},
-        Refused{"NanEpsilon", "llama",
-                [](I& i) { i.Set("llama.attention.layer_norm_rms_epsilon", 6, {std::nan("")}); }, {"epsilon", "nan"}},
-        Refused{"RopeDivisorZero", "llama3-rope-freqs",
-                [](I& i) { i.TensorAt("rope_freqs.weight").data.replace(0, 4, std::string(4, '\0')); }, {"divisors"}},
-        Refused{"RopeDivisorCount", "llama3-rope-freqs",
-                [](I& i) { i.TensorAt("rope_freqs.weight").dims = {4}; }, {"rope_freqs.weight", "8"}},
-        Refused{"SharedWithoutDonor", "gemma4-e2b-like", [](I& i) { i.Set("gemma4.attention.shared_kv_layers", 4, {6}); },
-                {"shares keys and values"}},
-        Refused{"TopK", "gemma4-moe-fused-experts", [](I& i) { i.Set("gemma4.expert_used_count", 4, {9}); }, {"top_k"}}),
+    ::testing::
+        Values(RefusedGguf{"Architecture",
+                           "llama",
+                           [](I& i) { i.Rename("gemma4-assistant"); },
+                           {"gemma4-assistant", "gemma4, gemma3, llama, qwen2, qwen3"}},
+               RefusedGguf{"Version1", "llama", [](I& i) { i.version = 1; }, {"version 1"}},
+               RefusedGguf{"Version4", "llama", [](I& i) { i.version = 4; }, {"version 4"}},
+               RefusedGguf{"BigEndian", "llama", [](I& i) { i.version = 0x03000000; }, {"big-endian"}},
+               RefusedGguf{"Split", "llama", [](I& i) { i.Set("split.count", 2, {3}); }, {"split into 3"}},
+               RefusedGguf{"NoTensors", "llama", [](I& i) { i.tensor_count = 0; }, {"0 tensors"}},
+               RefusedGguf{"HugeTensorCount", "llama", [](I& i) { i.tensor_count = 1ull << 60; }, {"tensors"}},
+               RefusedGguf{"HugeKeyCount", "llama", [](I& i) { i.field_count = ~0ull; }, {"metadata keys"}},
+               RefusedGguf{"DuplicateKey", "llama", [](I& i) { i.fields.push_back(i.fields[3]); }, {"occurs twice"}},
+               RefusedGguf{"DuplicateTensor",
+                           "llama",
+                           [](I& i) { i.tensors.push_back(i.tensors[3]); },
+                           {"blk.0.attn_q.weight", "occurs twice"}},
+               RefusedGguf{"LongName",
+                           "llama",
+                           [](I& i) { i.tensors[2].name = std::string(64, 'x'); },
+                           {"tensor name of 64 bytes"}},
+               RefusedGguf{"NameWithNewline", "llama", [](I& i) { i.tensors[2].name = "a\nb"; }, {"a\\nb"}},
+               RefusedGguf{"ValueType", "llama", [](I& i) { i.fields[1].type = 13; }, {"unknown value type 13"}},
+               RefusedGguf{"NestedArray", "llama", [](I& i) { i.Set("x", 9, {}, true); }, {"arrays of arrays"}},
+               RefusedGguf{"BoolOfTwo",
+                           "llama",
+                           [](I& i) { i.At("tokenizer.ggml.add_bos_token").payload = "\2"; },
+                           {"must be 0 or 1, found 2"}},
+               RefusedGguf{"TensorType",
+                           "llama",
+                           [](I& i) { i.tensors[3].type = 77; },
+                           {"blk.0.attn_q.weight", "unknown type 77"}},
+               RefusedGguf{"UnsupportedType", "llama", [](I& i) { i.tensors[3].type = 16; }, {"IQ2_XXS"}},
+               RefusedGguf{"IntegerWeights", "llama", [](I& i) { i.tensors[3].type = 26; }, {"attn_q", "I32"}},
+               RefusedGguf{"PartialBlocks",
+                           "llama",
+                           [](I& i) { i.tensors[3].type = 12; },
+                           {"blk.0.attn_q.weight", "multiple of 256"}},
+               RefusedGguf{"Alignment",
+                           "llama",
+                           [](I& i) { i.Set("general.alignment", 4, {24}); },
+                           {"general.alignment", "24"}},
+               RefusedGguf{
+                   "AlignmentZero", "llama", [](I& i) { i.Set("general.alignment", 4, {0}); }, {"power of two"}},
+               RefusedGguf{"OffsetUnaligned", "llama", [](I& i) { i.tensors[1].offset = 33; }, {"offset 33"}},
+               RefusedGguf{"OffsetBeyond",
+                           "llama",
+                           [](I& i) { i.tensors[1].offset = ~0ull - 31; },
+                           {"output_norm.weight", "leave the data section"}},
+               RefusedGguf{"Overlap", "llama", [](I& i) { i.tensors[1].offset = 32; }, {"overlap"}},
+               RefusedGguf{"ZeroDimension", "llama", [](I& i) { i.tensors[3].dims[1] = 0; }, {"at least 1, found 0"}},
+               RefusedGguf{"ProductOverflow",
+                           "llama",
+                           [](I& i) {
+                             i.tensors[3].dims = {1ull << 40, 1ull << 40, 1ull << 40};
+                           },
+                           {"blk.0.attn_q.weight", "overflow"}},
+               RefusedGguf{"Missing",
+                           "qwen3",
+                           [](I& i) { i.Drop("blk.1.ffn_up.weight"); },
+                           {"blk.1.ffn_up.weight", "missing", "layer 1 up"}},
+               RefusedGguf{"Misshapen",
+                           "qwen3",
+                           [](I& i) {
+                             i.TensorAt("blk.1.ffn_down.weight").dims = {48, 64};
+                           },
+                           {"blk.1.ffn_down.weight", "[64, 48, 1, 1]", "[48, 64, 1, 1]"}},
+               RefusedGguf{"SlidingWithoutValues",
+                           "gemma4-k-eq-v",
+                           [](I& i) { i.Drop("blk.0.attn_v.weight"); },
+                           {"blk.0.attn_v.weight"}},
+               RefusedGguf{
+                   "UnknownBias",
+                   "llama",
+                   [](I& i) {
+                     i.tensors.push_back(i.TensorAt("blk.0.attn_norm.weight"));
+                     i.tensors.back().name = "blk.0.attn_output.bias";
+                   },
+                   {"blk.1.attn_output.bias", "missing"}},
+               RefusedGguf{"MissingKey",
+                           "llama",
+                           [](I& i) { i.Drop("llama.attention.layer_norm_rms_epsilon"); },
+                           {"llama.attention.layer_norm_rms_epsilon", "missing"}},
+               RefusedGguf{"StringForNumber",
+                           "llama",
+                           [](I& i) { i.SetString("llama.block_count", "3"); },
+                           {"llama.block_count", "string"}},
+               RefusedGguf{"NegativeHidden", "llama", [](I& i) { i.Set("llama.embedding_length", 5, {-48}); }, {"-48"}},
+               RefusedGguf{
+                   "ZeroHeads", "llama", [](I& i) { i.Set("llama.attention.head_count", 4, {0}); }, {"head_count"}},
+               RefusedGguf{"TooManyLayers", "llama", [](I& i) { i.Set("llama.block_count", 4, {1025}); }, {"1025"}},
+               RefusedGguf{"MoreLayersThanTensors",
+                           "llama",
+                           [](I& i) { i.Set("llama.block_count", 4, {1000}); },
+                           {"1000 layers claimed"}},
+               RefusedGguf{
+                   "FewerLayers", "llama", [](I& i) { i.Set("llama.block_count", 4, {2}); }, {"blk.2.", "2 layers"}},
+               RefusedGguf{"ArrayOfWrongLength",
+                           "gemma4-k-eq-v",
+                           [](I& i) { i.Set("gemma4.attention.head_count_kv", 4, {4, 4, 1, 4, 4}, true); },
+                           {"head_count_kv", "found 5"}},
+               RefusedGguf{"TokensAndRows",
+                           "llama",
+                           [](I& i) { i.SetStrings("tokenizer.ggml.tokens", {"a", "b"}); },
+                           {"2 tokens", "96 rows"}},
+               RefusedGguf{"Yarn", "qwen2", [](I& i) { i.SetString("qwen2.rope.scaling.type", "yarn"); }, {"yarn"}},
+               RefusedGguf{"NotCausal",
+                           "llama",
+                           [](I& i) { i.Set("llama.attention.causal", 7, {0}); },
+                           {"llama.attention.causal"}},
+               RefusedGguf{"UnknownArithmetic",
+                           "llama",
+                           [](I& i) { i.Set("llama.residual_scale", 6, {0.5}); },
+                           {"llama.residual_scale"}},
+               RefusedGguf{"Adapter", "llama", [](I& i) { i.SetString("general.type", "adapter"); }, {"LoRA adapter"}},
+               RefusedGguf{
+                   "Experts", "llama", [](I& i) { i.Set("llama.expert_count", 4, {8}); }, {"mixture of experts"}},
+               RefusedGguf{
+                   "PartialRotation", "llama", [](I& i) { i.Set("llama.rope.dimension_count", 4, {8}); }, {"8 of 16"}},
+               RefusedGguf{"ValueLength",
+                           "llama",
+                           [](I& i) { i.Set("llama.attention.value_length", 4, {8}); },
+                           {"value_length"}},
+               RefusedGguf{"NanEpsilon",
+                           "llama",
+                           [](I& i) { i.Set("llama.attention.layer_norm_rms_epsilon", 6, {std::nan("")}); },
+                           {"epsilon", "nan"}},
+               RefusedGguf{"RopeDivisorZero",
+                           "llama3-rope-freqs",
+                           [](I& i) { i.TensorAt("rope_freqs.weight").data.replace(0, 4, std::string(4, '\0')); },
+                           {"divisors"}},
+               RefusedGguf{"RopeDivisorCount",
+                           "llama3-rope-freqs",
+                           [](I& i) { i.TensorAt("rope_freqs.weight").dims = {4}; },
+                           {"rope_freqs.weight", "8"}},
+               RefusedGguf{"SharedWithoutDonor",
+                           "gemma4-e2b-like",
+                           [](I& i) { i.Set("gemma4.attention.shared_kv_layers", 4, {6}); },
+                           {"shares keys and values"}},
+               RefusedGguf{"TopK",
+                           "gemma4-moe-fused-experts",
+                           [](I& i) { i.Set("gemma4.expert_used_count", 4, {9}); },
+                           {"top_k"}}),
     [](const auto& at) { return at.param.name; });
 
 TEST(Gguf, RefusesFilesThatCannotBeRead) {
@@ -128,7 +201,7 @@ TEST(Gguf, RefusesFilesThatCannotBeRead) {
   const std::string pipe = folder.path() + "/pipe.gguf";
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
   refused(pipe, "regular file");
-  const std::string secret = folder.Put("secret.gguf", GgufImage::Read(kFolder + "llama.gguf").Bytes());
+  const std::string secret = folder.Put("secret.gguf", TinyGguf("llama").Bytes());
   // Permissions do not bind root: read as nobody.
   std::filesystem::permissions(folder.path(), std::filesystem::perms::all);
   std::filesystem::permissions(secret, std::filesystem::perms::none);
@@ -140,7 +213,7 @@ TEST(Gguf, RefusesFilesThatCannotBeRead) {
 
 TEST(Gguf, AFileThatShrinksWhileOpenIsAnError) {
   ScratchFolder folder;
-  const GgufImage image = Fixture("llama");
+  const GgufImage image = TinyGguf("llama");
   const std::string bytes = image.Bytes(), path = folder.Put("model.gguf", bytes);
   const auto store = OpenGguf(path);
   EXPECT_NO_THROW(store->Load({Role::kDown, 2}));

@@ -18,9 +18,6 @@
 namespace assay {
 namespace {
 
-const std::string kFolder = Fixture("goldens/gguf-tiny/");
-
-GgufImage Fixture(const std::string& name) { return GgufFixture(kFolder, name); }
 using Opened = OpenedGguf;
 
 std::vector<float> Floats(const HostTensor& tensor) {
@@ -61,7 +58,7 @@ TEST(Gguf, ReadsTheGeometryOfEveryFixture) {
   };
   for (const Expected& want : table) {
     SCOPED_TRACE(want.file);
-    const auto store = OpenGguf(kFolder + want.file + ".gguf");
+    const auto store = OpenGguf(TinyGgufPath(want.file));
     const ModelSpec& spec = store->spec();
     EXPECT_EQ(spec.family, want.family);
     EXPECT_EQ(spec.name, want.file);
@@ -89,7 +86,7 @@ TEST(Gguf, ReadsTheGeometryOfEveryFixture) {
 }
 
 TEST(Gguf, Gemma4SharesDoublesAndDropsValuesAsTheFileSays) {
-  const auto e2b = OpenGguf(kFolder + "gemma4-e2b-like.gguf");
+  const auto e2b = OpenGguf(TinyGgufPath("gemma4-e2b-like"));
   const ModelSpec& spec = e2b->spec();
   EXPECT_EQ(spec.ple_width, 16);
   const int sources[] = {0, 1, 2, 3, 4, 3, 3, 3, 3, 4}, ffn[] = {48, 48, 48, 48, 48, 96, 96, 96, 96, 96};
@@ -104,7 +101,7 @@ TEST(Gguf, Gemma4SharesDoublesAndDropsValuesAsTheFileSays) {
   for (std::size_t d = 0; d < 16; ++d)
     EXPECT_EQ(full[d], d < 4 ? static_cast<float>(std::pow(1e6, -2.0 * static_cast<double>(d) / 32)) : 0.0f) << d;
 
-  const auto k_eq_v = OpenGguf(kFolder + "gemma4-k-eq-v.gguf");
+  const auto k_eq_v = OpenGguf(TinyGgufPath("gemma4-k-eq-v"));
   for (std::size_t l = 0; l < 6; ++l) {
     EXPECT_EQ(k_eq_v->spec().layers[l].value_is_key, l % 3 == 2) << l;
     EXPECT_EQ(k_eq_v->spec().layers[l].kv_heads, l % 3 == 2 ? 1 : 4) << l;
@@ -113,7 +110,7 @@ TEST(Gguf, Gemma4SharesDoublesAndDropsValuesAsTheFileSays) {
 }
 
 TEST(Gguf, GeneratesProportionalRopeWhenItsTensorIsMissing) {
-  GgufImage image = Fixture("gemma4-e2b-like");
+  GgufImage image = TinyGguf("gemma4-e2b-like");
   const Opened with(image);
   image.Drop("rope_freqs.weight");
   const Opened without(image);
@@ -121,14 +118,14 @@ TEST(Gguf, GeneratesProportionalRopeWhenItsTensorIsMissing) {
 }
 
 TEST(Gguf, RopeScalingAndDivisors) {
-  const auto linear = OpenGguf(kFolder + "gemma3-linear-rope.gguf"), plain = OpenGguf(kFolder + "gemma3.gguf");
+  const auto linear = OpenGguf(TinyGgufPath("gemma3-linear-rope")), plain = OpenGguf(TinyGgufPath("gemma3"));
   const auto rope = [](const WeightStore& store, std::size_t layer) {
     return store.spec().ropes[store.spec().layers[layer].rope].inv_freq;
   };
   EXPECT_EQ(rope(*linear, 0), rope(*plain, 0));  // sliding layers keep theirs
   for (std::size_t d = 0; d < 8; ++d) EXPECT_FLOAT_EQ(rope(*linear, 5)[d], rope(*plain, 5)[d] / 8) << d;
 
-  GgufImage image = Fixture("llama3-rope-freqs");
+  GgufImage image = TinyGguf("llama3-rope-freqs");
   std::vector<float> divisors(8);
   std::memcpy(divisors.data(), image.TensorAt("rope_freqs.weight").data.data(), 32);
   EXPECT_GT(divisors[7], 1.0f);
@@ -139,7 +136,7 @@ TEST(Gguf, RopeScalingAndDivisors) {
 }
 
 TEST(Gguf, Gemma3ScalesBySqrtHeadDimExceptFor62Layers) {
-  GgufImage image = Fixture("gemma3");
+  GgufImage image = TinyGguf("gemma3");
   EXPECT_EQ(Opened(image)->spec().attn_scale, 0.25f);  // head_dim 16
   image.Set("gemma3.block_count", 4, {62});
   std::vector<GgufImage::Tensor> layer;
@@ -155,10 +152,10 @@ TEST(Gguf, Gemma3ScalesBySqrtHeadDimExceptFor62Layers) {
 }
 
 TEST(Gguf, Gemma3WithoutAWindowIsFullEverywhere) {
-  GgufImage image = Fixture("gemma3");
+  GgufImage image = TinyGguf("gemma3");
   image.Drop("gemma3.attention.sliding_window");
   EXPECT_EQ(Kinds(Opened(image)->spec()), "FFFFFFF");
-  image = Fixture("gemma3");
+  image = TinyGguf("gemma3");
   image.Set("gemma3.attention.sliding_window_pattern", 4, {3});
   EXPECT_EQ(Kinds(Opened(image)->spec()), "ssFssFs");
   image.Set("gemma3.attention.sliding_window_pattern", 7, {1, 0, 1, 1, 0, 1, 0}, true);
@@ -166,9 +163,9 @@ TEST(Gguf, Gemma3WithoutAWindowIsFullEverywhere) {
 }
 
 TEST(Gguf, AcceptsAnyIntegerWidthScalarOrArray) {
-  const ModelSpec want = Opened(Fixture("gemma4-e2b-like"))->spec();
+  const ModelSpec want = Opened(TinyGguf("gemma4-e2b-like"))->spec();
   for (const std::uint32_t type : {0u, 1u, 2u, 3u, 4u, 5u, 10u, 11u}) {
-    GgufImage image = Fixture("gemma4-e2b-like");
+    GgufImage image = TinyGguf("gemma4-e2b-like");
     image.Set("gemma4.block_count", type, {10});
     image.Set("gemma4.attention.head_count", type, std::vector<double>(10, 4), true);
     image.Set("gemma4.attention.head_count_kv", type, {1}, true);
@@ -177,11 +174,11 @@ TEST(Gguf, AcceptsAnyIntegerWidthScalarOrArray) {
     EXPECT_EQ(Opened(image)->spec(), want) << "GGUF type " << type;
   }
   for (const std::uint32_t type : {1u, 3u, 5u, 11u}) {
-    GgufImage image = Fixture("gemma4-e2b-like");
+    GgufImage image = TinyGguf("gemma4-e2b-like");
     image.Set("gemma4.block_count", type, {-10});
     EXPECT_NE(Refusal(image).find("-10"), std::string::npos) << "signed GGUF type " << type << ": " << Refusal(image);
   }
-  GgufImage image = Fixture("gemma4-e2b-like");
+  GgufImage image = TinyGguf("gemma4-e2b-like");
   image.Set("gemma4.rope.freq_base", 12, {1e6});  // f64
   image.Set("gemma4.attention.sliding_window_pattern", 4, {5});
   image.version = 2;
@@ -190,7 +187,7 @@ TEST(Gguf, AcceptsAnyIntegerWidthScalarOrArray) {
 
 // Qwen 2's geometry has rows of 64, whole blocks; as a llama it tells permuted rows from plain ones.
 GgufImage BlockLlama() {
-  GgufImage image = Fixture("qwen2");
+  GgufImage image = TinyGguf("qwen2");
   image.Rename("llama");
   for (int l = 0; l < 3; ++l)
     for (const char* name : {"q", "k", "v"}) image.Drop(fmt::format("blk.{}.attn_{}.bias", l, name));
@@ -220,13 +217,13 @@ TEST(Gguf, UnpermutesLlamaQueriesAndKeysInAnyType) {
     expect_rows(Role::kKey, "blk.1.attn_k.weight", true);
     expect_rows(Role::kValue, "blk.1.attn_v.weight", false);
   }
-  const GgufImage qwen = Fixture("qwen2");
+  const GgufImage qwen = TinyGguf("qwen2");
   EXPECT_EQ(Stored(Opened(qwen)->Load({Role::kQuery, 1})), GgufImage(qwen).TensorAt("blk.1.attn_q.weight").data);
 }
 
 // The same tensors in two files of a split set, of which the first holds all metadata.
 TEST(Gguf, OpensASplitSetFromItsFirstPart) {
-  GgufImage whole = Fixture("qwen3");
+  GgufImage whole = TinyGguf("qwen3");
   const Opened one(whole);
   GgufImage first = whole, second;
   second.tensors.assign(whole.tensors.begin() + 3, whole.tensors.end());
@@ -253,7 +250,7 @@ TEST(Gguf, OpensASplitSetFromItsFirstPart) {
 }
 
 TEST(Gguf, JoinsSplitExperts) {
-  GgufImage split = Fixture("gemma4-moe-split-experts");
+  GgufImage split = TinyGguf("gemma4-moe-split-experts");
   const std::string gate = split.TensorAt("blk.1.ffn_gate_exps.weight").data,
                     up = split.TensorAt("blk.1.ffn_up_exps.weight").data;
   const std::size_t one = gate.size() / 8;
@@ -277,7 +274,7 @@ TEST(Gguf, JoinsSplitExperts) {
 }
 
 TEST(Gguf, IgnoresDeadKeysAndOtherModalities) {
-  GgufImage image = Fixture("gemma4-e2b-like");
+  GgufImage image = TinyGguf("gemma4-e2b-like");
   for (const char* name : {"attn_k.weight", "attn_v.weight", "attn_k_norm.weight"}) {
     GgufImage::Tensor dead = image.TensorAt("blk.3." + std::string(name));
     dead.name = "blk.6." + std::string(name);
@@ -298,7 +295,7 @@ TEST(Gguf, IgnoresDeadKeysAndOtherModalities) {
 }
 
 TEST(Gguf, OptionalTensorsMayBeAbsent) {
-  GgufImage image = Fixture("gemma4-moe-fused-experts");
+  GgufImage image = TinyGguf("gemma4-moe-fused-experts");
   image.Drop("blk.1.layer_output_scale.weight");
   image.Drop("blk.1.ffn_down_exps.scale");
   const Opened opened(image);
@@ -308,7 +305,7 @@ TEST(Gguf, OptionalTensorsMayBeAbsent) {
 }
 
 TEST(Gguf, KeepsWhatIsStoredInMixedTypes) {
-  GgufImage image = Fixture("gemma4-k-eq-v");
+  GgufImage image = TinyGguf("gemma4-k-eq-v");
   image.Convert("token_embd.weight", DType::kQ8_0);
   image.Convert("blk.0.ffn_gate.weight", DType::kQ4_0);
   image.Convert("blk.0.ffn_up.weight", DType::kBF16);
@@ -320,7 +317,7 @@ TEST(Gguf, KeepsWhatIsStoredInMixedTypes) {
 }
 
 TEST(Gguf, IdentityIsOfTheBytes) {
-  GgufImage image = Fixture("llama");
+  GgufImage image = TinyGguf("llama");
   const Opened one(image);
   image.TensorAt("blk.1.ffn_up.weight").data.back() ^= 1;
   const Opened other(image);
@@ -329,7 +326,7 @@ TEST(Gguf, IdentityIsOfTheBytes) {
 }
 
 TEST(Gguf, ListsShapesOutermostFirstAndIdentifiesByHeader) {
-  GgufImage image = Fixture("llama");
+  GgufImage image = TinyGguf("llama");
   const Opened one(image), copy(image);
   EXPECT_EQ(one->Identity(), copy->Identity());
   EXPECT_EQ(one->Identity().size(), 64u);
@@ -342,7 +339,7 @@ TEST(Gguf, ListsShapesOutermostFirstAndIdentifiesByHeader) {
 }
 
 TEST(Gguf, RopeKeysThatAreAbsentHaveTheirDefaults) {
-  GgufImage llama = Fixture("llama");
+  GgufImage llama = TinyGguf("llama");
   const auto frequencies = [&] {
     const Opened file(llama);
     return file->spec().ropes.at(0).inv_freq;
@@ -357,7 +354,7 @@ TEST(Gguf, RopeKeysThatAreAbsentHaveTheirDefaults) {
   llama.Set("llama.rope.scale_linear", 6, {4});  // the older key
   EXPECT_FLOAT_EQ(frequencies().at(1), base.at(1) / 4);
 
-  GgufImage gemma = Fixture("gemma3");
+  GgufImage gemma = TinyGguf("gemma3");
   gemma.Set("gemma3.rope.freq_base_swa", 6, {10000});
   const Opened with(gemma);
   gemma.Drop("gemma3.rope.freq_base_swa");

@@ -19,8 +19,6 @@ ModelSpec Parse(const std::string& text, std::optional<int> rows = std::nullopt)
 std::string Refusal(const std::string& text) {
   return Complaint([&] { Parse(text); });
 }
-bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 std::string Replaced(std::string text, const std::string& from, const std::string& to) {
   const std::size_t at = text.find(from);
   Require(at != std::string::npos, "the test's text has no '{}'", from);

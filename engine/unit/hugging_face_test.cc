@@ -26,8 +26,6 @@ namespace {
 
 const std::string kFixtures = Fixture("");
 
-bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 const char* const kMixture =
     R"({"model_type": "gemma4_text", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
   "num_key_value_heads": 1, "head_dim": 4, "global_head_dim": 6, "intermediate_size": 5, "sliding_window": 4,

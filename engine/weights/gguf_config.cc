@@ -11,11 +11,10 @@
 #include "engine/model/dense.h"
 #include "engine/model/gemma4.h"
 #include "engine/text/foreign.h"
+#include "engine/weights/config_limits.h"
 
 namespace assay {
 namespace {
-
-constexpr int kMaxLayers = 1024, kMaxPosition = 1 << 30;
 
 // Metadata under the architecture's prefix. A number may be a scalar or an array of one or `layers` elements.
 class Keys {
@@ -297,11 +296,11 @@ bool IsOff(const GgufFile& file, const std::string& key) {
   return file.Reals(key, 1)[0] == 0;
 }
 
-struct Architecture {
+struct GgufArchitecture {
   std::string_view name;
   ModelSpec (*read)(const Keys& keys);
 };
-constexpr std::array<Architecture, 5> kArchitectures{{
+constexpr std::array<GgufArchitecture, 5> kGgufArchitectures{{
     {"gemma4", Gemma4FromGguf},
     {"gemma3", Gemma3FromGguf},
     {"llama", PlainFromGguf},
@@ -318,7 +317,7 @@ GgufConfig ReadGgufConfig(const GgufFile& file) {
           file.path());
   const std::string name = file.String("general.architecture");
   std::string known;
-  for (const Architecture& arch : kArchitectures) {
+  for (const GgufArchitecture& arch : kGgufArchitectures) {
     if (arch.name == name) {
       GgufConfig config{.spec = arch.read(Keys(file, name)), .unread = {}};
       // Biases of projections are part of a file or are not; no key says so.

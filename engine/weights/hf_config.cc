@@ -13,6 +13,7 @@
 #include "engine/model/families.h"
 #include "engine/model/gemma4.h"
 #include "engine/text/foreign.h"
+#include "engine/weights/config_limits.h"
 #include "engine/weights/hf_rope.h"
 #include "engine/weights/json_fields.h"
 #include "engine/weights/strict_json.h"
@@ -22,8 +23,6 @@ namespace assay {
 namespace {
 
 using nlohmann::json;
-
-constexpr int kMaxWidth = 1 << 20, kMaxLayers = 1024, kMaxPosition = 1 << 30;
 
 struct Architecture {
   std::string_view model_type;

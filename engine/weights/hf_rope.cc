@@ -6,13 +6,13 @@
 #include <string>
 
 #include "engine/base/check.h"
+#include "engine/weights/config_limits.h"
 
 namespace assay {
 namespace {
 
 using nlohmann::json;
 
-constexpr int kMaxPosition = 1 << 30;
 constexpr const char* kFull = "full_attention";
 constexpr const char* kSliding = "sliding_attention";
 

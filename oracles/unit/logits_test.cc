@@ -4,16 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <limits>
 #include <string>
 #include <vector>
 
 #include "engine/base/check.h"
+#include "oracles/unit/not_finite.h"
 
 namespace assay {
 namespace {
-
-const double kNan = std::numeric_limits<double>::quiet_NaN();
 
 LogitTolerance Calibrated() {
   LogitTolerance tolerance = LogitTolerance::Fixed(0.1, 1e-3, "");

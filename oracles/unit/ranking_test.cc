@@ -8,11 +8,10 @@
 #include <vector>
 
 #include "engine/base/check.h"
+#include "oracles/unit/not_finite.h"
 
 namespace assay {
 namespace {
-
-const double kNan = std::numeric_limits<double>::quiet_NaN();
 
 // Logits may be 0.05 off, so gaps up to 0.1 may flip.
 LogitTolerance Eps005() { return LogitTolerance::Fixed(0.05, 0.1, "test"); }

@@ -276,9 +276,9 @@ TEST_P(ReferenceDecoders, TwinsAreCloseByTheirPrecision) {
 }
 
 TEST(ReferenceDecoder, RefusesWhatNeitherProgramCovers) {
-  EXPECT_THROW(Describe({.twin = DType::kQ8_0}), InputError);
-  EXPECT_EQ(Describe({.twin = DType::kBF16}), "bf16 twin");
-  EXPECT_EQ(Describe({}), "float64 reference");
+  EXPECT_THROW(Describe(ReferenceOptions{.twin = DType::kQ8_0}), InputError);
+  EXPECT_EQ(Describe(ReferenceOptions{.twin = DType::kBF16}), "bf16 twin");
+  EXPECT_EQ(Describe(ReferenceOptions{}), "float64 reference");
   // A spec of a dense family with experts or a value norm.
   ModelSpec spec = Preset("tiny-qwen3");
   spec.v_norm = true;

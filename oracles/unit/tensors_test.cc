@@ -9,12 +9,10 @@
 #include <vector>
 
 #include "engine/base/check.h"
+#include "oracles/unit/not_finite.h"
 
 namespace assay {
 namespace {
-
-const double kNan = std::numeric_limits<double>::quiet_NaN();
-const double kInf = std::numeric_limits<double>::infinity();
 
 TEST(JudgeTensor, PlacesErrorsBetweenTheBounds) {
   const std::vector<double> reference{1, 2, 3};

@@ -4,13 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <limits>
+
+#include "oracles/unit/not_finite.h"
 
 namespace assay {
 namespace {
-
-const double kNan = std::numeric_limits<double>::quiet_NaN();
-const double kInf = std::numeric_limits<double>::infinity();
 
 TEST(Verdicts, AreOrderedBySeverity) {
   EXPECT_EQ(Worse(Verdict::kTieFlip, Verdict::kDrift), Verdict::kTieFlip);

@@ -48,12 +48,7 @@ std::string Code(const std::string& text) {
 
 std::string Bold(const std::string& text, bool bold) { return bold ? "**" + text + "**" : text; }
 
-std::string Time(double seconds) {
-  if (seconds < 1e-3) return fmt::format("{:.4g} us", seconds * 1e6);
-  return seconds < 1 ? fmt::format("{:.4g} ms", seconds * 1e3) : fmt::format("{:.4g} s", seconds);
-}
-
-std::string Line(const Cells& cells) { return fmt::format("| {} |\n", fmt::join(cells, " | ")); }
+std::string TableLine(const Cells& cells) { return fmt::format("| {} |\n", fmt::join(cells, " | ")); }
 
 // A page that never grows beyond its limit.
 class Page {
@@ -72,8 +67,8 @@ class Page {
     std::string rule = "|";
     for (std::size_t i = 0; i < header.size(); ++i) rule += "---|";
     std::size_t shown = 0;
-    if (Add(fmt::format("### {}\n\n{}{}\n", title, Line(header), rule)))
-      while (shown < std::min(rows.size(), most) && Add(Line(rows[shown]))) ++shown;
+    if (Add(fmt::format("### {}\n\n{}{}\n", title, TableLine(header), rule)))
+      while (shown < std::min(rows.size(), most) && Add(TableLine(rows[shown]))) ++shown;
     const std::size_t left = rows.size() - shown;
     if (left > 0) omitted_ += fmt::format("{}{} more of \"{}\"", omitted_.empty() ? "" : ", ", left, title);
     Add(left == 0 ? "\n" : fmt::format("\n{} more, not shown here.\n\n", left), kReserve / 2);
@@ -112,8 +107,8 @@ std::vector<Cells> TimedRows(const Report& report) {
   for (const ReportBenchmark& row : report.benchmarks) {
     const Figures figures = FiguresOf(row, report.limits);
     const bool timed = row.status == Status::kPass && figures.samples > 0;
-    rows.push_back({Code(row.id()), timed ? Time(figures.p50_s) : Bold(std::string(Name(row.status)), true),
-                    timed ? Time(figures.p99_s) : "-",
+    rows.push_back({Code(row.id()), timed ? TimeText(figures.p50_s) : Bold(std::string(Name(row.status)), true),
+                    timed ? TimeText(figures.p99_s) : "-",
                     figures.fraction_of_floor > 0 ? fmt::format("{:.1f} %", 100 * figures.fraction_of_floor) : "-",
                     timed ? Plain(fmt::format("{:.4g} {}/s", figures.rate, row.unit)) : "-",
                     std::string(Name(row.parity))});

@@ -18,6 +18,8 @@ std::string WellFormed(std::string_view text);
 std::string OneLine(std::string_view text);
 // At most `most` bytes, not through a character; what was cut ends in "...".
 std::string Cut(std::string text, std::size_t most);
+// "1.25 ms": in seconds, milliseconds or microseconds, four digits.
+std::string TimeText(double seconds);
 
 // Something that keeps a run from passing.
 struct Trouble {

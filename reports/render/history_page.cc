@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "reports/format/activity.h"
+#include "reports/render/export_text.h"
 #include "reports/render/summary.h"
 
 namespace assay {
@@ -121,11 +122,7 @@ std::string FolderOf(const std::string& path) {
   return slash == std::string::npos ? "" : path.substr(0, slash + 1);
 }
 
-std::string Time(double seconds) {
-  if (seconds <= 0) return "-";
-  if (seconds < 1e-3) return fmt::format("{:.4g} us", seconds * 1e6);
-  return seconds < 1 ? fmt::format("{:.4g} ms", seconds * 1e3) : fmt::format("{:.4g} s", seconds);
-}
+std::string TimeOrDash(double seconds) { return seconds > 0 ? TimeText(seconds) : "-"; }
 
 std::string Percent(double fraction) { return fraction > 0 ? fmt::format("{:.1f} %", 100 * fraction) : "-"; }
 
@@ -166,8 +163,8 @@ Cells BenchmarkRow(const ReportBenchmark& row, const Report& report) {
           RowName(row),
           Number(row.axes, "n"),
           Number(row.axes, "context"),
-          row.status == Status::kPass ? Time(figures.p50_s) : Red(std::string(Name(row.status)), true),
-          Time(figures.p99_s),
+          row.status == Status::kPass ? TimeOrDash(figures.p50_s) : Red(std::string(Name(row.status)), true),
+          TimeOrDash(figures.p99_s),
           Percent(figures.fraction_of_floor),
           Percent(figures.fraction_of_gemm),
           clock,

@@ -14,12 +14,12 @@ struct OptionOf {
   const char* axis;
   const char* option;
 };
-constexpr OptionOf kOptions[] = {
+constexpr OptionOf kOptionsOfAxes[] = {
     {"model", "--model"}, {"dtype", "--dtype"}, {"n", "--n"}, {"context", "--ctx"}, {"device", "--device"}};
 
 std::string Selection(const Axes& axes) {
   std::string text;
-  for (const auto& [axis, option] : kOptions) {
+  for (const auto& [axis, option] : kOptionsOfAxes) {
     if (const std::string word = axes.Text(axis); !word.empty())
       text += fmt::format(" {} {}", option, Quoted(word));
     else if (const auto number = axes.Number(axis))

@@ -5,14 +5,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "reports/render/export_text.h"
+
 namespace assay {
 
 std::string Printed(double value, const std::string& unit) {
   const double size = std::abs(value);
-  if (unit == "s") {
-    if (size >= 1 || size == 0) return fmt::format("{:.4g} s", value);
-    return size >= 1e-3 ? fmt::format("{:.4g} ms", value * 1e3) : fmt::format("{:.4g} us", value * 1e6);
-  }
+  if (unit == "s") return TimeText(value);
   if (unit == "byte") {
     constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
     std::size_t at = 0;

@@ -4,22 +4,19 @@
 #include <filesystem>
 #include <functional>
 
-#include "engine/testing/fixtures.h"
-#include "engine/testing/gguf_image.h"
+#include "engine/testing/gguf_fixture.h"
 #include "engine/testing/scratch_folder.h"
 #include "suites/hostile_files/hostile_files.h"
 
 namespace assay {
 namespace {
 
-const std::string kGguf = Fixture("goldens/gguf-tiny/");
-
 TEST(HostileGguf, TruncatedAtEveryField) {
   ScratchFolder folder;
   Tally tally;
   for (const char* name : {"llama", "gemma4-moe-split-experts"}) {
     std::vector<std::size_t> ends;
-    const std::string bytes = GgufImage::Read(kGguf + name + ".gguf").Bytes(&ends);
+    const std::string bytes = TinyGguf(name).Bytes(&ends);
     for (const std::size_t end : ends)
       for (const std::size_t cut : {end - 1, end})
         tally.Try(folder.Put("model.gguf", bytes.substr(0, cut)), fmt::format("{} cut at {}", name, cut),
@@ -37,7 +34,7 @@ TEST(HostileGguf, FlippedBytes) {
   Dice dice(1);
   for (const char* name : {"llama", "gemma4-moe-fused-experts", "gemma3-linear-rope", "llama3-rope-freqs"}) {
     std::vector<std::size_t> ends;
-    const std::string bytes = GgufImage::Read(kGguf + name + ".gguf").Bytes(&ends);
+    const std::string bytes = TinyGguf(name).Bytes(&ends);
     for (int i = 0; i < 200; ++i)
       tally.Try(folder.Put("model.gguf", Flipped(bytes, ends.back(), dice)), fmt::format("{} flip {}", name, i));
     for (int i = 0; i < 10; ++i)
@@ -52,7 +49,7 @@ TEST(HostileGguf, ExtremeNumbersInEveryField) {
   ScratchFolder folder;
   Tally tally;
   std::vector<std::size_t> ends;
-  GgufImage image = GgufImage::Read(kGguf + "llama3-rope-freqs.gguf");
+  GgufImage image = TinyGguf("llama3-rope-freqs");
   const std::string bytes = image.Bytes(&ends);
   constexpr std::uint64_t kValues[] = {0,          1,          0x7fffffff, 0x80000000, 0xffffffff,
                                        1ull << 40, 1ull << 61, 1ull << 63, ~0ull};
@@ -94,7 +91,7 @@ TEST(HostileGguf, TensorsThatContradictTheFile) {
       {"of integers", [](Image& i, std::size_t t) { i.tensors[t].type = 26; }},
   };
   for (const char* fixture : {"llama", "qwen2"}) {
-    const Image image = Image::Read(kGguf + fixture + ".gguf");
+    const Image image = TinyGguf(fixture);
     for (const Damage& damage : damages)
       for (std::size_t t = 0; t < image.tensors.size(); ++t) {
         Image damaged = image;
@@ -110,7 +107,7 @@ TEST(HostileGguf, MetadataOfOtherKindsAndRanges) {
   ScratchFolder folder;
   Tally tally;
   for (const char* fixture : {"gemma4-e2b-like", "gemma3-linear-rope"}) {
-    const GgufImage image = GgufImage::Read(kGguf + fixture + ".gguf");
+    const GgufImage image = TinyGguf(fixture);
     for (const GgufImage::Field& field : image.fields) {
       GgufImage damaged = image;
       damaged.Drop(field.key);
@@ -138,7 +135,7 @@ TEST(HostileGguf, MetadataOfOtherKindsAndRanges) {
 TEST(HostileGguf, NanBlockScales) {
   ScratchFolder folder;
   Tally tally;
-  GgufImage image = GgufImage::Read(kGguf + "qwen2.gguf");
+  GgufImage image = TinyGguf("qwen2");
   constexpr DType kTypes[] = {DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0};
   std::size_t next = 0;
   std::vector<std::string> matrices;

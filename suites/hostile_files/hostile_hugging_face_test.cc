@@ -5,13 +5,13 @@
 #include <functional>
 
 #include "engine/testing/fixtures.h"
+#include "engine/testing/gguf_fixture.h"
 #include "engine/testing/scratch_folder.h"
 #include "suites/hostile_files/hostile_files.h"
 
 namespace assay {
 namespace {
 
-const std::string kGguf = Fixture("goldens/gguf-tiny/");
 const std::string kHuggingFace = Fixture("goldens/hf-tiny/");
 
 // A Hugging Face folder whose files are given as bytes.
@@ -256,7 +256,7 @@ TEST(HostileFiles, ShrinkingOrUnreadableWhileOpen) {
     ScratchFolder folder;
     std::string file = folder.path() + "/model.gguf", model = file;
     if (gguf) {
-      fs::copy_file(kGguf + "gemma4-moe-split-experts.gguf", file);
+      fs::copy_file(TinyGgufPath("gemma4-moe-split-experts"), file);
     } else {
       model = folder.path();
       file = folder.path() + "/model.safetensors";

@@ -1,4 +1,5 @@
 #include "suites/parity/batch_scenario.h"
+#include "suites/parity/streams.h"
 
 #include <algorithm>
 #include <cmath>
@@ -18,7 +19,6 @@ constexpr int kTail = 4;        // rows before the end of a prompt that the refe
 constexpr int kPrefilled = 11;  // sessions of the Prefill case: two of each long kind
 constexpr int kNoWindow = 256;  // lengths of models without one are made as if they had this
 constexpr int kMaxRows = 512;   // of a step
-constexpr int kStream = 3000;   // of made-up tokens
 
 std::vector<int> First(int n) {
   std::vector<int> members(n);
@@ -58,7 +58,7 @@ void BatchScenario::Populate(const ModelSpec& spec, std::uint64_t seed) {
   for (int i = 0; i < *std::max_element(std::begin(kBatches), std::end(kBatches)); ++i) {
     Session session;
     session.prompt = PromptLength(i);
-    session.tokens = RandomTokens(seed, kStream + i, session.prompt + steps_, spec.vocab);
+    session.tokens = RandomTokens(seed, kBatchStream + i, session.prompt + steps_, spec.vocab);
     sessions_.push_back(std::move(session));
   }
   std::copy_n(sessions_[0].tokens.begin(), sessions_[0].prompt, sessions_[2].tokens.begin());

@@ -1,11 +1,12 @@
 #include <fmt/core.h>
 
 #include "suites/parity/parity.h"
+#include "suites/parity/streams.h"
 
 namespace assay {
 namespace {
 
-constexpr int kSessions = 6, kTokens = 24, kStream = 5000;
+constexpr int kDeclaringSessions = 6, kDeclaringTokens = 24;
 constexpr double kFactor = 4;  // by which two programs of one arithmetic may differ in their median error
 
 // What a system declares of its arithmetic says how far from exact it may be. A system that is much further off does
@@ -14,16 +15,16 @@ void Arithmetic(CaseState& state) {
   const TwinArithmetic arithmetic = state.bench.ArithmeticOf(state.target);
   const auto reference = state.references().MakeDecoder(state.target, {}),
              twin = state.references().MakeDecoder(state.target, {.keep_hidden = false, .twin = arithmetic});
-  const auto system = state.Open(StraightOptions(state.spec(), 1, kTokens));
+  const auto system = state.Open(StraightOptions(state.spec(), 1, kDeclaringTokens));
   Calibrator of_system, of_twin;
-  for (int i = 0; i < kSessions; ++i) {
-    const Tokens tokens = state.MadeUp(kStream + i, kTokens);
+  for (int i = 0; i < kDeclaringSessions; ++i) {
+    const Tokens tokens = state.MadeUp(kDeclarationStream + i, kDeclaringTokens);
     const SessionId session = system->Open();
     const StepResult rows = system->Prefill(session, tokens, Want::kAll);
     system->Close(session);
     reference->Truncate(0);
     twin->Truncate(0);
-    for (int t = 0; t < kTokens; ++t) {
+    for (int t = 0; t < kDeclaringTokens; ++t) {
       const std::vector<double> exact = reference->Step(tokens[t]).capped;
       of_system.Add(exact, Widen(rows.Capped(t)));
       of_twin.Add(exact, twin->Step(tokens[t]).capped);

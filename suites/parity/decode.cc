@@ -7,7 +7,7 @@
 namespace assay {
 namespace {
 
-constexpr int kSteps = 16;
+constexpr int kDecodeSteps = 16;
 
 // Prompt lengths that straddle window and ring, no two alike for the first rows.
 int RaggedLength(const ModelSpec& spec, int row) {
@@ -15,7 +15,7 @@ int RaggedLength(const ModelSpec& spec, int row) {
   return 1 + (row * 7 + (row % 3) * window) % (2 * window + 3);
 }
 
-int RaggedCapacity(const ModelSpec& spec) { return 2 * WindowWithin(spec, 5, 40) + 4 + kSteps + 1; }
+int RaggedCapacity(const ModelSpec& spec) { return 2 * WindowWithin(spec, 5, 40) + 4 + kDecodeSteps + 1; }
 
 void EqualsPrefill(CaseState& state) {
   RowAgreement same(state);
@@ -43,7 +43,7 @@ void GraphEqualsSteps(CaseState& state, int n) {
   for (const char* metric : {"tokens", "length"}) state.check.AtLeast(metric, n);
   std::vector<Tokens> expected(n);
   Tokens next = first;
-  for (int step = 0; step < kSteps; ++step) {
+  for (int step = 0; step < kDecodeSteps; ++step) {
     std::vector<Feed> feeds;
     for (int i = 0; i < n; ++i) feeds.push_back({stepped[i], Slice(next, i, 1)});
     const StepResult result = system->Step(feeds);
@@ -51,10 +51,10 @@ void GraphEqualsSteps(CaseState& state, int n) {
     next = result.best;
   }
   // In two calls, so that a replay starts from where another ended.
-  std::vector<Tokens> found = system->Decode(recorded, first, kSteps / 2);
+  std::vector<Tokens> found = system->Decode(recorded, first, kDecodeSteps / 2);
   Tokens middle;
   for (const Tokens& tokens : found) middle.push_back(tokens.back());
-  const std::vector<Tokens> rest = system->Decode(recorded, middle, kSteps - kSteps / 2);
+  const std::vector<Tokens> rest = system->Decode(recorded, middle, kDecodeSteps - kDecodeSteps / 2);
   for (int i = 0; i < n; ++i) {
     found[i].insert(found[i].end(), rest[i].begin(), rest[i].end());
     const auto step = std::mismatch(expected[i].begin(), expected[i].end(), found[i].begin(), found[i].end()).first;
@@ -73,13 +73,13 @@ void MatchesSingleUser(CaseState& state, int n) {
   std::vector<SessionId> sessions;
   for (int row = 0; row < n; ++row) {
     const int length = RaggedLength(spec, row);
-    tokens.push_back(state.MadeUp(100 + row, length + kSteps));
+    tokens.push_back(state.MadeUp(100 + row, length + kDecodeSteps));
     sessions.push_back(system->OpenWith(Slice(tokens.back(), 0, length)));
   }
-  checker.AtLeast(std::int64_t{n} * kSteps);
-  same.AtLeast((n > 8 ? (n + 7) / 8 : n) * kSteps);
+  checker.AtLeast(std::int64_t{n} * kDecodeSteps);
+  same.AtLeast((n > 8 ? (n + 7) / 8 : n) * kDecodeSteps);
   std::vector<StepResult> steps;
-  for (int step = 0; step < kSteps; ++step) {
+  for (int step = 0; step < kDecodeSteps; ++step) {
     std::vector<Feed> feeds;
     for (int row = 0; row < n; ++row)
       feeds.push_back({sessions[row], Slice(tokens[row], system->Length(sessions[row]), 1)});
@@ -92,7 +92,7 @@ void MatchesSingleUser(CaseState& state, int n) {
   const auto alone = state.Open(SmallOptions(spec, 1, RaggedCapacity(spec)));
   for (int row = 0; row<n; row += n> 8 ? 8 : 1) {
     const StepResult single = AloneRows(*alone, tokens[row], RaggedLength(spec, row));
-    for (int step = 0; step < kSteps; ++step)
+    for (int step = 0; step < kDecodeSteps; ++step)
       same.Check(single.Raw(step), steps[step].Raw(row), {"alone", {{"session", row}, {"step", step}}}, tokens[row],
                  RaggedLength(spec, row) + step);
   }
@@ -117,7 +117,7 @@ std::vector<Case> BatchedDecodeCases(Workbench& bench, const Target& target) {
   for (const int n : {1, 2, 3, 5, 8, 16, 17, 33}) {
     cases.push_back(MakeCase("BatchedDecode", "MatchesSingleUser", target, {{"n", n}}, {kLogits, kBatch},
                              [n](CaseState& state) { MatchesSingleUser(state, n); }));
-    cases.back().tokens = 2.0 * n * (kSteps + WindowWithin(bench.Spec(target), 5, 40));
+    cases.back().tokens = 2.0 * n * (kDecodeSteps + WindowWithin(bench.Spec(target), 5, 40));
   }
   return cases;
 }

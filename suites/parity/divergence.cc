@@ -9,12 +9,11 @@
 #include "oracles/probes/checking_ops.h"
 #include "oracles/probes/tracing_ops.h"
 #include "suites/parity/parity.h"
+#include "suites/parity/streams.h"
 #include "suites/support/runner.h"
 
 namespace assay {
 namespace {
-
-constexpr int kStream = 9900;
 
 std::unique_ptr<EngineProvider> Made(const EngineMaker& engines) {
   return engines ? engines() : std::make_unique<EngineProvider>();
@@ -50,7 +49,7 @@ std::string FirstWrongLayer(const Case& item, const EngineMaker& engines) {
   const Target& target = item.target;
   const ModelSpec& spec = bench.Spec(target);
   const int length = std::min(64, 2 * WindowWithin(spec, 4, 24) + 8);
-  const Tokens tokens = RandomTokens(target.seed, kStream, length, spec.vocab);
+  const Tokens tokens = RandomTokens(target.seed, kDivergenceStream, length, spec.vocab);
   const std::unique_ptr<Ops> ops = bench.MakeOps(target);
   TracingOps tracing(*ops);
   EngineOptions options = StraightOptions(spec, 1, length);

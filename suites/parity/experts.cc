@@ -1,4 +1,5 @@
 #include "suites/parity/experts.h"
+#include "suites/parity/streams.h"
 
 #include <fmt/format.h>
 
@@ -12,10 +13,9 @@
 namespace assay {
 namespace {
 
-constexpr int kSessions = 8, kSteps = 16;
-constexpr int kWatched[] = {0, 4, kSessions - 1};  // the first row of a step, one within and the last
+constexpr int kExpertSessions = 8, kExpertSteps = 16;
+constexpr int kWatched[] = {0, 4, kExpertSessions - 1};  // the first row of a step, one within and the last
 constexpr int kCalibrated = 32;  // rows of a prompt's end that count for the twin's error, beside the rows judged
-constexpr int kStream = 6000;
 
 struct WatchedSession {
   Tokens tokens;
@@ -28,25 +28,25 @@ struct WatchedSession {
 std::vector<WatchedSession> Decoded(CaseState& state) {
   const int window = SmallestWindow(state.spec());
   EngineOptions options;
-  options.max_sessions = kSessions;
+  options.max_sessions = kExpertSessions;
   options.max_chunk = std::clamp(window / 4, 8, 128);
   options.skip_tail = false;  // routing of every row is wanted
   const auto length = [&](int i) { return i == 0 ? window + options.max_chunk + 4 : 1 + i * 37 % 97; };
-  options.capacity = std::max(length(0), 97) + kSteps;
+  options.capacity = std::max(length(0), 97) + kExpertSteps;
   const std::unique_ptr<Ops> ops = state.bench.MakeOps(state.target);
   RoutingOps routing(*ops);
   const auto system = state.bench.OpenEngine(state.target, options, routing);
-  std::vector<WatchedSession> sessions(kSessions);
+  std::vector<WatchedSession> sessions(kExpertSessions);
   std::vector<SessionId> ids;
-  for (int i = 0; i < kSessions; ++i) {
+  for (int i = 0; i < kExpertSessions; ++i) {
     WatchedSession& session = sessions[i];
     session.prompt = length(i);
-    session.tokens = state.MadeUp(kStream + i, session.prompt + kSteps);
+    session.tokens = state.MadeUp(kExpertsStream + i, session.prompt + kExpertSteps);
     ids.push_back(system->OpenWith(Slice(session.tokens, 0, session.prompt)));
   }
-  for (int step = 0; step < kSteps; ++step) {
+  for (int step = 0; step < kExpertSteps; ++step) {
     std::vector<Feed> feeds;
-    for (int i = 0; i < kSessions; ++i)
+    for (int i = 0; i < kExpertSessions; ++i)
       feeds.push_back({ids[i], Slice(sessions[i].tokens, sessions[i].prompt + step, 1)});
     const StepResult result = system->Step(feeds);
     for (const int i : kWatched) {
@@ -107,7 +107,7 @@ void JudgeExperts(CaseState& state) {
       state.references().MakeDecoder(target, {.keep_hidden = false, .twin = target.precision});
   const auto with_experts =
       std::ranges::count_if(state.spec().layers, [](const LayerSpec& layer) { return layer.experts > 0; });
-  const std::int64_t rows = std::ssize(kWatched) * kSteps;
+  const std::int64_t rows = std::ssize(kWatched) * kExpertSteps;
   state.check.AtLeast("routing_margin", rows * with_experts);
   state.check.AtLeast("max_abs_logit_raw", rows);
   ChoiceJudge routing;
@@ -148,7 +148,7 @@ void JudgeExperts(CaseState& state) {
       state.check.tally());
   for (int i = 0; i < std::ssize(sessions); ++i)
     for (int step = 0; step < std::ssize(sessions[i].rows); ++step) {
-      const std::vector<double>& raw = expected[i * kSteps + step];
+      const std::vector<double>& raw = expected[i * kExpertSteps + step];
       std::vector<double> capped = raw;
       for (double& logit : capped) logit = Softcap(logit, state.spec().softcap);
       const StepResult& found = sessions[i].rows[step];

@@ -7,24 +7,24 @@
 namespace assay {
 namespace {
 
-constexpr int kRows = 6, kSteps = 6, kCapacity = 40;
+constexpr int kOrderRows = 6, kOrderSteps = 6, kOrderCapacity = 40;
 
-using Rows = std::vector<std::vector<float>>;  // [session] logits
+using SessionRows = std::vector<std::vector<float>>;  // [session] logits
 using Order = std::vector<int>;
 
-// Runs kRows sessions with these tokens in this order for kSteps steps: [step][session] logits.
-std::vector<Rows> Run(CaseState& state, const std::vector<Tokens>& tokens, const Order& order) {
-  const auto system = state.Open(SmallOptions(state.spec(), kRows, kCapacity + kRows * 16));
+// Runs kOrderRows sessions with these tokens in this order for kOrderSteps steps: [step][session] logits.
+std::vector<SessionRows> Run(CaseState& state, const std::vector<Tokens>& tokens, const Order& order) {
+  const auto system = state.Open(SmallOptions(state.spec(), kOrderRows, kOrderCapacity + kOrderRows * 16));
   std::vector<SessionId> sessions;
   for (const Tokens& each : tokens)
-    sessions.push_back(system->OpenWith(Slice(each, 0, static_cast<int>(each.size()) - kSteps)));
-  std::vector<Rows> steps;
-  for (int step = 0; step < kSteps; ++step) {
+    sessions.push_back(system->OpenWith(Slice(each, 0, static_cast<int>(each.size()) - kOrderSteps)));
+  std::vector<SessionRows> steps;
+  for (int step = 0; step < kOrderSteps; ++step) {
     std::vector<Feed> feeds;
     for (const int i : order)
-      feeds.push_back({sessions[i], Slice(tokens[i], static_cast<int>(tokens[i].size()) - kSteps + step, 1)});
+      feeds.push_back({sessions[i], Slice(tokens[i], static_cast<int>(tokens[i].size()) - kOrderSteps + step, 1)});
     const StepResult result = system->Step(feeds);
-    Rows rows(tokens.size());
+    SessionRows rows(tokens.size());
     for (int at = 0; at < std::ssize(order); ++at) rows[order[at]].assign(result.Raw(at).begin(), result.Raw(at).end());
     steps.push_back(std::move(rows));
   }
@@ -34,17 +34,18 @@ std::vector<Rows> Run(CaseState& state, const std::vector<Tokens>& tokens, const
 std::vector<Tokens> Sessions(CaseState& state, int base) {
   const int window = WindowWithin(state.spec(), 3, 16);
   std::vector<Tokens> tokens;
-  for (int row = 0; row < kRows; ++row) tokens.push_back(state.MadeUp(base + row, 1 + row * window / 2 + kSteps));
+  for (int row = 0; row < kOrderRows; ++row)
+    tokens.push_back(state.MadeUp(base + row, 1 + row * window / 2 + kOrderSteps));
   return tokens;
 }
 
 Order InOrder() {
-  Order order(kRows);
+  Order order(kOrderRows);
   std::iota(order.begin(), order.end(), 0);
   return order;
 }
 
-void Same(SameBits& same, const std::vector<Rows>& expected, const std::vector<Rows>& found, int run) {
+void Same(SameBits& same, const std::vector<SessionRows>& expected, const std::vector<SessionRows>& found, int run) {
   for (int step = 0; step < std::ssize(expected); ++step)
     for (int i = 0; i < std::ssize(expected[step]); ++i)
       same.Check(expected[step][i], found[step][i], {{"run", run}, {"session", i}, {"step", step}});
@@ -53,7 +54,7 @@ void Same(SameBits& same, const std::vector<Rows>& expected, const std::vector<R
 void Permutation(CaseState& state) {
   SameBits same(state);
   const std::vector<Tokens> tokens = Sessions(state, 900);
-  same.AtLeast(2 * kSteps * kRows);
+  same.AtLeast(2 * kOrderSteps * kOrderRows);
   const auto straight = Run(state, tokens, InOrder());
   int run = 0;
   for (const Order& order : {Order{5, 4, 3, 2, 1, 0}, Order{2, 0, 5, 1, 4, 3}})
@@ -65,11 +66,11 @@ void FillerIndependence(CaseState& state) {
   const std::vector<Tokens> tokens = Sessions(state, 920);
   std::vector<Tokens> others = Sessions(state, 940);
   others[2] = tokens[2];
-  same.AtLeast(kSteps);
-  state.check.AtLeast("neighbours differ", kSteps);
+  same.AtLeast(kOrderSteps);
+  state.check.AtLeast("neighbours differ", kOrderSteps);
   const auto mine = Run(state, tokens, InOrder()), again = Run(state, others, InOrder());
   RequireVisible(state, mine.back()[1], tokens[1]);
-  for (int step = 0; step < kSteps; ++step) {
+  for (int step = 0; step < kOrderSteps; ++step) {
     same.Check(mine[step][2], again[step][2], {{"session", 2}, {"step", step}});
     state.check.True(mine[step][1] != again[step][1], "neighbours differ", {{"step", step}},
                      "the fillers were meant to change");
@@ -80,16 +81,16 @@ void Duplicates(CaseState& state) {
   SameBits same(state);
   std::vector<Tokens> tokens = Sessions(state, 960);
   tokens[4] = tokens[1];
-  same.AtLeast(kSteps);
+  same.AtLeast(kOrderSteps);
   const auto steps = Run(state, tokens, InOrder());
-  for (int step = 0; step < kSteps; ++step)
+  for (int step = 0; step < kOrderSteps; ++step)
     same.Check(steps[step][1], steps[step][4], {"sessions 1 and 4", {{"step", step}}});
 }
 
 void RunToRun(CaseState& state) {
   SameBits same(state, state.bench.provider().Describe().claims_repeatable);
   const std::vector<Tokens> tokens = Sessions(state, 980);
-  same.AtLeast(2 * kSteps * kRows);
+  same.AtLeast(2 * kOrderSteps * kOrderRows);
   const auto first = Run(state, tokens, InOrder());
   for (const int run : {1, 2}) Same(same, first, Run(state, tokens, InOrder()), run);
 }

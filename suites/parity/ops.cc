@@ -17,12 +17,12 @@
 #include "oracles/probes/checking_ops.h"
 #include "suites/ops/cases/cases.h"
 #include "suites/parity/parity.h"
+#include "suites/parity/streams.h"
 #include "suites/support/embedded.h"
 
 namespace assay {
 namespace {
 
-constexpr int kStream = 8000;
 // The op cases have shapes of their own; a target needs a model all the same.
 
 std::unique_ptr<Ops> Checked(CaseState& state, Precision precision) {
@@ -53,7 +53,7 @@ void WithinSteps(CaseState& state) {
     std::vector<Tokens> tokens;
     for (int i = 0; i < kSessions; ++i) {
       sessions.push_back(system->Open());
-      tokens.push_back(state.MadeUp(kStream + i, kCapacity));
+      tokens.push_back(state.MadeUp(kOpsStream + i, kCapacity));
     }
     system->Step(std::vector<Feed>{{sessions[0], Slice(tokens[0], 0, kLong), Want::kAll},
                                    {sessions[1], Slice(tokens[1], 0, 3), Want::kLast}});

@@ -16,11 +16,11 @@
 #include "oracles/probes/contract_ops.h"
 #include "oracles/probes/faulty_ops.h"
 #include "suites/parity/cache_bytes.h"
+#include "suites/parity/streams.h"
 
 namespace assay {
 namespace {
 
-constexpr int kStream = 20000;  // of made-up tokens
 constexpr unsigned char kNan = 0xff;
 
 // A row that the system computed: of the token at `position` of what the session holds.
@@ -115,7 +115,7 @@ class Player {
   }
 
   Place Here() const { return {{"move", move_}, {"session", session_}}; }
-  Tokens MadeUp(int part, int count) { return state_.MadeUp(kStream + 64 * move_ + part, count); }
+  Tokens MadeUp(int part, int count) { return state_.MadeUp(kScheduleStream + 64 * move_ + part, count); }
 
   void True(bool ok, const char* metric, const std::string& detail = "") {
     state_.check.True(ok, metric, Here(), detail);
@@ -451,7 +451,7 @@ class Player {
   // How many op calls a step of a call of several steps makes: by a session that comes and goes.
   void CountCalls() {
     if (inside_ == nullptr) return;
-    const Tokens tokens = state_.MadeUp(kStream - 1, 1);
+    const Tokens tokens = state_.MadeUp(kScheduleStream - 1, 1);
     const auto count = [&](auto&& call) {
       const SessionId session = system_->Open();
       faulty_->Arm(-1);

@@ -8,11 +8,11 @@
 #include "engine/weights/stored_types.h"
 #include "oracles/reference/single_user_cuda.h"
 #include "suites/parity/parity.h"
+#include "suites/parity/streams.h"
 
 namespace assay {
 namespace {
 
-constexpr int kStream = 5000;
 constexpr double kFloat64Bound = 0x1p-36;
 // How far the median errors of two twins may be apart. Roundings to 16 bits are the same ones, and what two orders of
 // summation change in them is little: 1.25 seen. In float32 the order is all there is: partial sums of many threads err
@@ -83,8 +83,9 @@ void JudgeReferenceProgram(CaseState& state, const ReferenceMaker& make) {
   const WeightStore& store = state.bench.Store(state.target);
   const ReferenceOptions options{.keep_hidden = true, .twin = {}};
   const int length = LengthFor(store.spec()), half = length / 2;
-  const Tokens first = state.MadeUp(kStream, length), second = state.MadeUp(kStream + 1, length),
-               third = state.MadeUp(kStream + 2, length);
+  const Tokens first = state.MadeUp(kReferenceProgramsStream, length),
+               second = state.MadeUp(kReferenceProgramsStream + 1, length),
+               third = state.MadeUp(kReferenceProgramsStream + 2, length);
   const std::span<const std::int32_t> text(first), other(second), more(third);
 
   for (const char* metric : {"raw_logits", "capped_logits", "hidden entries"})
@@ -116,7 +117,7 @@ void JudgeTwinProgram(CaseState& state, const ReferenceMaker& make, const TwinAr
   Calibrator of_expected, of_found;
   for (int session = 0; session < 3; ++session) {
     for (ReferenceDecoder* decoder : {reference.get(), expected.get(), found.get()}) decoder->Truncate(0);
-    for (const std::int32_t token : state.MadeUp(kStream + 10 + session, LengthFor(store.spec()))) {
+    for (const std::int32_t token : state.MadeUp(kReferenceProgramsStream + 10 + session, LengthFor(store.spec()))) {
       const std::vector<double> exact = reference->Step(token).raw;
       of_expected.Add(exact, expected->Step(token).raw);
       of_found.Add(exact, found->Step(token).raw);

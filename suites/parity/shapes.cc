@@ -3,11 +3,11 @@
 #include <algorithm>
 
 #include "suites/parity/batch_scenario.h"
+#include "suites/parity/streams.h"
 
 namespace assay {
 namespace {
 
-constexpr int kStream = 9000;
 constexpr int kForced = 12;           // teacher-forced steps: as one piece they go to the packed kernel
 constexpr int kReferenced = 3;        // sessions that the reference follows
 constexpr int kLongContext = 4096;    // from here on it follows one
@@ -51,7 +51,7 @@ void Watched(CaseState& state, SystemUnderTest& system, Step&& step) {
 void Decode(CaseState& state, const DecodeShape& shape) {
   const int n = shape.sessions, context = shape.context;
   std::vector<Tokens> texts;
-  for (int i = 0; i < n; ++i) texts.push_back(state.MadeUp(kStream + i, context + kForced + 1));
+  for (int i = 0; i < n; ++i) texts.push_back(state.MadeUp(kShapesStream + i, context + kForced + 1));
   const std::vector<int> referenced = HasReference(state, context) ? Referenced(n, context) : std::vector<int>();
   if (!referenced.empty()) state.references().Prepare(state.target, Requests(texts, referenced, context));
   LogitChecker checker(state);
@@ -99,7 +99,7 @@ void Decode(CaseState& state, const DecodeShape& shape) {
 void Prefill(CaseState& state, const PrefillShape& shape) {
   const int last = shape.tokens - 1;
   std::vector<Tokens> texts;
-  for (int i = 0; i < shape.prompts; ++i) texts.push_back(state.MadeUp(kStream + 500 + i, shape.tokens));
+  for (int i = 0; i < shape.prompts; ++i) texts.push_back(state.MadeUp(kShapesStream + 500 + i, shape.tokens));
   const std::vector<int> referenced =
       HasReference(state, shape.tokens) ? Referenced(shape.prompts, shape.tokens) : std::vector<int>();
   if (!referenced.empty()) state.references().Prepare(state.target, Requests(texts, referenced, last));

@@ -97,7 +97,7 @@ Asked RowsOf(Workbench& bench, const std::string& model) {
   return rows;
 }
 
-double Judged(const std::vector<std::vector<double>>& rows, const LogitTolerance& tolerance) {
+double ShareJudged(const std::vector<std::vector<double>>& rows, const LogitTolerance& tolerance) {
   const auto judged = std::count_if(rows.begin(), rows.end(), [&](const auto& row) { return Decides(row, tolerance); });
   return static_cast<double>(judged) / static_cast<double>(rows.size());
 }
@@ -115,12 +115,12 @@ TEST_P(Decisive, SixteenBitsLeaveNearlyEveryArgmaxJudged) {
     const LogitTolerance tolerance =
         bench.references().Bounds(target) ? bench.references().Tolerance(target) : UnderOneRouting(bench, target);
     if (!rows.determined.empty()) {
-      EXPECT_EQ(Judged(rows.determined, tolerance), 1.0);
+      EXPECT_EQ(ShareJudged(rows.determined, tolerance), 1.0);
       continue;
     }
-    EXPECT_GE(Judged(rows.made_up, tolerance), kJudged);
+    EXPECT_GE(ShareJudged(rows.made_up, tolerance), kJudged);
     if (!rows.recorded.empty()) {
-      EXPECT_GE(Judged(rows.recorded, tolerance), kJudged);
+      EXPECT_GE(ShareJudged(rows.recorded, tolerance), kJudged);
     }
   }
 }
