@@ -9,26 +9,10 @@
 namespace assay {
 namespace {
 
-const HostTensor& First(const std::vector<HostTensor>& parts) {
-  Require(!parts.empty(), "weight without parts");
-  return parts[0];
-}
-
-std::int64_t Stacked(const std::vector<HostTensor>& parts) {
-  std::int64_t rows = 0;
-  for (const HostTensor& part : parts) {
-    Require(part.cols == parts[0].cols && part.experts == parts[0].experts,
-            "{}: cannot be stacked under {}: expected {} columns and {} experts, found {} and {}", part.where,
-            parts[0].where, parts[0].cols, parts[0].experts, part.cols, part.experts);
-    Require(part.type != DType::kI32, "{}: a weight cannot be {}", part.where, Name(part.type));
-    Require(part.data != nullptr || part.fill.has_value(), "{}: neither values nor a recipe", part.where);
-    rows += part.rows;
-  }
-  return rows;
-}
-
 // Type and layout of the whole; data pointers still null.
 WeightView Planned(const std::vector<HostTensor>& parts, Precision precision, WeightUse use) {
+  for (const HostTensor& part : parts)
+    Require(part.data != nullptr || part.fill.has_value(), "{}: neither values nor a recipe", part.where);
   WeightView v;
   v.cols = parts[0].cols;
   const DType stored = parts[0].type;
@@ -54,7 +38,7 @@ WeightView Planned(const std::vector<HostTensor>& parts, Precision precision, We
 
 CudaWeight::CudaWeight(const KernelContext& ctx, Memory& memory, const Buffer& staging,
                        const std::vector<HostTensor>& parts, WeightUse use)
-    : Weight(First(parts).experts, Stacked(parts), First(parts).cols), view_(Planned(parts, ctx.precision, use)) {
+    : Weight(parts), view_(Planned(parts, ctx.precision, use)) {
   view_.rows = rows;
   const std::int64_t all_rows = experts * rows;
   data_ = Buffer(memory, all_rows * view_.row_bytes, parts[0].where);

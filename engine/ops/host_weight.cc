@@ -12,18 +12,6 @@
 namespace assay {
 namespace {
 
-std::int64_t Stacked(const std::vector<HostTensor>& parts) {
-  Require(!parts.empty(), "weight without parts");
-  std::int64_t rows = 0;
-  for (const HostTensor& part : parts) {
-    Require(part.cols == parts[0].cols && part.experts == parts[0].experts,
-            "{}: cannot be stacked under {}: expected {} columns and {} experts, found {} and {}", part.where,
-            parts[0].where, parts[0].cols, parts[0].experts, part.cols, part.experts);
-    rows += part.rows;
-  }
-  return rows;
-}
-
 HostTensor Converted(const HostTensor& from, DType type) {
   HostTensor to = from;
   to.type = type;
@@ -45,7 +33,7 @@ HostTensor Converted(const HostTensor& from, DType type) {
 }  // namespace
 
 HostWeight::HostWeight(std::vector<HostTensor> parts, Precision precision, WeightUse use)
-    : Weight(parts.empty() ? 0 : parts[0].experts, Stacked(parts), parts[0].cols), parts_(std::move(parts)) {
+    : Weight(parts), parts_(std::move(parts)) {
   for (HostTensor& part : parts_) {
     std::string format(Name(part.type));
     if (const DType kept = KeptType(part.type, precision, use, true); kept != part.type) {

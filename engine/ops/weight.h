@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "engine/base/tensor.h"
 #include "engine/ops/precision.h"
@@ -13,8 +14,8 @@ namespace assay {
 // A weight prepared by one Ops for its own products. Opaque; owned by the caller; freed before the Ops.
 class Weight {
  public:
-  Weight(std::int64_t experts_in, std::int64_t rows_in, std::int64_t cols_in)
-      : experts(experts_in), rows(rows_in), cols(cols_in) {}
+  // Of these, one under the other. Throws InputError when they cannot be stacked.
+  explicit Weight(const std::vector<HostTensor>& parts);
   virtual ~Weight() = default;
   virtual std::size_t bytes() const = 0;   // device bytes a product over all rows must read
   virtual std::string format() const = 0;  // "BF16", "Q8_0", "Q4_K as BF16"
