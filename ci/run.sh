@@ -12,7 +12,8 @@
 #           the history (ASSAY_HISTORY, default: build/history.db) and writes the trend page, build/reports/trend.html;
 #           writers of a history that are killed a hundred times, and pairs of writers of one report, five hundred times
 #   llama   a Python with llama.cpp from PyPI in build/llama, which test makes too where PyPI answers; judges it
-#   asan    test under AddressSanitizer and UBSan; tsan: under ThreadSanitizer; clang: test what Clang builds
+#   asan    test under AddressSanitizer and UBSan; tsan: under ThreadSanitizer; clang: test what Clang builds, each file
+#           and header alone
 #   fuzz    [SECONDS]: libFuzzer on each reader of files and on an engine's schedules, default: a minute each
 #   device-sanitizers  on a GPU machine: op tests and nano suites under memcheck, synccheck, initcheck and racecheck
 #   package a Debian package of the command and its models in build/PRESET

@@ -35,10 +35,19 @@ void RequireLogits(std::span<const float> logits, std::string_view where) {
   Require<WrongResult>(*low < *high, "{}: all logits are {}", where, *low);
 }
 
-void RequireClocksAgree(double own, double host) {
+void OwnClock::Add(double own, double host) {
   constexpr double kApart = 0.02;
   Require<WrongResult>(own <= host * (1 + kApart),
                        "its own clock says {:.6f} s for steps that took {:.6f} s by the host's", own, host);
+  own_ += own;
+  host_ += host;
+}
+
+std::string OwnClock::Described(std::string_view system) const {
+  return fmt::format(
+      "by the clock of {}; the host's had {:.2f} % more, for requests and answers; the floor is that of weights and "
+      "caches as the engine of this tree would keep them",
+      system, 100 * (host_ / own_ - 1));
 }
 
 void RequireGreedy(SystemUnderTest& system, std::span<const SessionId> sessions, std::span<const std::int32_t> first,

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -22,8 +23,18 @@ void RequireRoom(BenchState& state, const EngineOptions& options);
 // Throws WrongResult unless the logits are finite and not all the same.
 void RequireLogits(std::span<const float> logits, std::string_view where);
 
-// Throws WrongResult when a system's own clock says more than the host's by over 2 %, both in seconds.
-void RequireClocksAgree(double own, double host);
+// A system's own clock beside the host's, over all that was timed.
+class OwnClock {
+ public:
+  // One time by both, in seconds. Throws WrongResult when its own says more than the host's by over 2 %.
+  void Add(double own, double host);
+  void Restart() { own_ = host_ = 0; }
+  // Whose clock it is, what the host's had more, and what a row's floor stands for then.
+  std::string Described(std::string_view system) const;
+
+ private:
+  double own_ = 0, host_ = 0;
+};
 
 // Throws WrongResult unless every token of `texts` is what a step that reads its logits back prefers, or within
 // setting.tie of it. Feeds first[i], then texts[i], for `steps` steps, to the sessions as they stand.
