@@ -6,6 +6,13 @@
 #include <bit>
 #include <cstdint>
 
+// GCC 12 for aarch64 has the type in C alone.
+#if defined(__FLT16_MANT_DIG__) && !(defined(__aarch64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13)
+#define ASSAY_HAS_FLOAT16 1
+#else
+#define ASSAY_HAS_FLOAT16 0
+#endif
+
 namespace assay {
 
 struct BF16 {
@@ -28,7 +35,7 @@ inline BF16 ToBF16(float v) {
 }
 
 inline float ToFloat(F16 v) {
-#ifdef __FLT16_MANT_DIG__
+#if ASSAY_HAS_FLOAT16
   return static_cast<float>(std::bit_cast<_Float16>(v.bits));
 #else
   const std::uint32_t sign = (v.bits & 0x8000u) << 16, magnitude = v.bits & 0x7fffu;
@@ -40,7 +47,7 @@ inline float ToFloat(F16 v) {
 }
 
 inline F16 ToF16(float v) {
-#ifdef __FLT16_MANT_DIG__
+#if ASSAY_HAS_FLOAT16
   return {std::bit_cast<std::uint16_t>(static_cast<_Float16>(v))};
 #else
   const std::uint32_t u = std::bit_cast<std::uint32_t>(v);
