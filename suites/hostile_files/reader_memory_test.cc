@@ -2,6 +2,7 @@
 #include <functional>
 #include <map>
 
+#include "engine/base/portable.h"
 #include "engine/testing/scratch_folder.h"
 #include "engine/weights/hf_config.h"
 #include "engine/weights/hf_shards.h"
@@ -108,7 +109,14 @@ void Checked(const std::string& what, const std::string& text) {
   });
 }
 
-TEST(ReaderMemory, OfReports) {
+class ReaderMemory : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (ASSAY_THREAD_SANITIZER) GTEST_SKIP() << "readers have one thread, and take thirty times as long here";
+  }
+};
+
+TEST_F(ReaderMemory, OfReports) {
   const std::string report = Report();
   ASSERT_TRUE(SchemaProblems(report).empty()) << SchemaProblems(report).front();
   ASSERT_TRUE(ConsistencyProblems(report).empty()) << ConsistencyProblems(report).front();
@@ -141,7 +149,7 @@ TEST(ReaderMemory, OfReports) {
           With(cases(judgements), "\"from\":\"", "\"", std::string(kSize / 2, 'x')));
 }
 
-TEST(ReaderMemory, OfPoliciesPlansAndShards) {
+TEST_F(ReaderMemory, OfPoliciesPlansAndShards) {
   for (const auto& [name, value] : Costly()) {
     const std::string text = value(kSize);
     OfText("policy of " + name, text, [](const std::string& all) { PolicyFrom(all, "policy.json", "2025-01-31"); });
@@ -150,7 +158,7 @@ TEST(ReaderMemory, OfPoliciesPlansAndShards) {
   }
 }
 
-TEST(ReaderMemory, OfCheckpoints) {
+TEST_F(ReaderMemory, OfCheckpoints) {
   const auto of_file = [](const std::string& what, const std::string& name, const std::string& bytes,
                           const auto& read) {
     const ScratchFolder folder;
