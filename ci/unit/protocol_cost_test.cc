@@ -94,9 +94,7 @@ class CopyTimer {
     for (int copy = 0; copy < kSteps; ++copy) {
       const auto start = Clock::now();
       ParallelFor(2, 1, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i)
-          (i == 0 ? raw_ : capped_)
-              .assign((i == 0 ? result.raw : result.capped).begin(), (i == 0 ? result.raw : result.capped).end());
+        for (std::int64_t i = begin; i < end; ++i) to_[i] = i == 0 ? result.raw : result.capped;
       });
       least_ = std::min(least_, std::chrono::duration<double>(Clock::now() - start).count());
     }
@@ -104,7 +102,7 @@ class CopyTimer {
   double least() const { return least_; }  // seconds
 
  private:
-  std::vector<float> raw_, capped_;
+  std::vector<float> to_[2];
   double least_ = 1e9;
 };
 
