@@ -47,7 +47,8 @@ cases = json.load(sys.stdin)["cases"]
 assert len(cases) == 4 and cases[0]["axes"]["model"] == "tiny-llama" and cases[0]["seconds"] > 0' || bad 'list --json'
 "$assay" inspect tiny-llama --json | python3 -c '
 import json, sys
-assert json.load(sys.stdin)["layers"][0]["kv_heads"] == 2' || bad 'inspect --json'
+model = json.load(sys.stdin)
+assert model["ple_width"] == 0 and model["layers"][0]["kv_heads"] == 2 and model["layers"][0]["rotated_pairs"] == 8' || bad 'inspect --json'
 colours=$(FORCE_COLOR=1 "$assay" run "${quick[@]}")
 grep -q $'\033' <<<"$colours" || bad 'FORCE_COLOR is not heard'
 grep -q $'\033\[31m' <<<"$colours" && bad 'something is red where nothing failed'

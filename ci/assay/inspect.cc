@@ -44,12 +44,17 @@ void PrintModel(const ModelSpec& spec, const WeightStore& store, IdentityExtent 
   Tell("identity {}{}\n\n", store.Identity(extent), extent == IdentityExtent::kWhole ? " of every byte" : "");
 }
 
+std::ptrdiff_t RotatedPairs(const ModelSpec& spec, const LayerSpec& layer) {
+  const std::vector<float>& inv_freq = spec.ropes[layer.rope].inv_freq;
+  return std::count_if(inv_freq.begin(), inv_freq.end(), [](float f) { return f != 0; });
+}
+
 void PrintLayers(const ModelSpec& spec, const KvPlan& plan) {
   Table table("><>>>><<><", {"layer", "kind", "window", "heads", "kv", "dim", "rope", "kv from", "cache", "ffn"});
   for (int i = 0; i < spec.layer_count(); ++i) {
     const LayerSpec& layer = spec.layers[i];
     const RopeSpec& rope = spec.ropes[layer.rope];
-    const auto rotated = std::count_if(rope.inv_freq.begin(), rope.inv_freq.end(), [](float f) { return f != 0; });
+    const auto rotated = RotatedPairs(spec, layer);
     std::string ffn = fmt::format("{}", layer.ffn);
     if (layer.experts > 0) ffn += fmt::format(" + {} of {} experts x {}", layer.top_k, layer.experts, layer.expert_ffn);
     table.Add(
@@ -157,6 +162,8 @@ Json ModelJson(const std::string& model, const WeightStore& store, const KvPlan&
                       {"kv_heads", layer.kv_heads},
                       {"head_dim", layer.head_dim},
                       {"rope_theta", spec.ropes[layer.rope].theta},
+                      {"rotated_pairs", RotatedPairs(spec, layer)},
+                      {"value_is_key", layer.value_is_key},
                       {"kv_source", layer.kv_source},
                       {"ffn", layer.ffn},
                       {"experts", layer.experts},
@@ -178,6 +185,9 @@ Json ModelJson(const std::string& model, const WeightStore& store, const KvPlan&
           {"hidden", spec.hidden},
           {"vocab", spec.vocab},
           {"max_position", spec.max_position},
+          {"norm_eps", spec.norm_eps},
+          {"softcap", spec.softcap},
+          {"ple_width", spec.ple_width},
           {"layers", std::move(layers)},
           {"capacity", plan.capacity},
           {"caches", std::move(caches)},

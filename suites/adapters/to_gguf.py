@@ -12,6 +12,7 @@ import struct
 
 U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
 FORMS = {U32: "I", I32: "i", F32: "f", BOOL: "?"}
+F32_TENSOR, Q8_0_TENSOR, BF16_TENSOR = 0, 8, 30
 
 TOP = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
        "lm_head.weight": "output.weight", "model.embed_tokens_per_layer.weight": "per_layer_token_embd.weight",
@@ -59,7 +60,7 @@ def name_of(name, family):
 
 
 def metadata(config, family):
-    """Keys of GGUF in order: (key, type, value), a list of arrays of one type."""
+    """Keys of GGUF in order: (key, type, value); a value that differs from layer to layer is a list."""
     c = config
     layers = c["num_hidden_layers"]
     yield "general.architecture", STRING, family
@@ -83,7 +84,7 @@ def metadata(config, family):
                  ("attention.sliding_window", U32, c["sliding_window"]),
                  ("attention.shared_kv_layers", U32, c["num_kv_shared_layers"]),
                  ("embedding_length_per_layer_input", U32, c["hidden_size_per_layer_input"]),
-                 ("attention.sliding_window_pattern", ARRAY, (BOOL, [t == "sliding_attention" for t in c["layer_types"]])),
+                 ("attention.sliding_window_pattern", BOOL, [t == "sliding_attention" for t in c["layer_types"]]),
                  ("rope.dimension_count", U32, full), ("rope.dimension_count_swa", U32, local)]
     for key, kind, value in keys:
         yield f"{family}.{key}", kind, value
@@ -109,24 +110,33 @@ def text(value):
 
 
 def packed(kind, value):
-    if kind == STRING:
-        return text(value)
-    if kind == ARRAY:
-        inner, values = value
-        return struct.pack("<IQ", inner, len(values)) + b"".join(packed(inner, v) for v in values)
-    return struct.pack("<" + FORMS[kind], value)
+    if isinstance(value, list):
+        return struct.pack("<IIQ", ARRAY, kind, len(value)) + b"".join(scalar(kind, v) for v in value)
+    return struct.pack("<I", kind) + scalar(kind, value)
 
 
-def write(path, keys, tensors):
+def scalar(kind, value):
+    return text(value) if kind == STRING else struct.pack("<" + FORMS[kind], value)
+
+
+def header(keys, tensors):
+    """The file before its data, and where in the file each tensor begins. Tensors are (name, shape, type, bytes)."""
     keys, tensors = list(keys), list(tensors)
     out = bytearray(struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(keys)))
     for key, kind, value in keys:
-        out += text(key) + struct.pack("<I", kind) + packed(kind, value)
-    offset = 0
-    for name, shape, data in tensors:
-        out += text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *reversed(shape), 0, offset)
-        offset += (len(data) + 31) // 32 * 32
+        out += text(key) + packed(kind, value)
+    offsets, end = [], 0
+    for name, shape, kind, size in tensors:
+        out += text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *reversed(shape), kind, end)
+        offsets.append(end)
+        end += (size + 31) // 32 * 32
     out += bytes(-len(out) % 32)
+    return out, [len(out) + offset for offset in offsets]
+
+
+def write(path, keys, tensors):
+    tensors = list(tensors)
+    out, _ = header(keys, ((name, shape, F32_TENSOR, len(data)) for name, shape, data in tensors))
     for _, _, data in tensors:
         out += data + bytes(-len(data) % 32)
     with open(path, "wb") as file:
