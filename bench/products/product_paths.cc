@@ -27,15 +27,17 @@ constexpr Shape kShapes[] = {
     {"31b qkv", 16384, 5376, false},    {"31b gate_up", 43008, 5376, true},   {"31b down", 5376, 21504, false},
 };
 constexpr DType kTypes[] = {DType::kBF16, DType::kQ8_0, DType::kQ4_0};
-constexpr int kRows[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 128};
+constexpr int kRows[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 128, 512, 2048};
 struct Path {
   const char* name;
   GemmPath path;
+  bool batch_invariant = false;
 };
 constexpr Path kPaths[] = {{"dot", GemmPath::kDot},
                            {"skinny", GemmPath::kSkinny},
                            {"stream", GemmPath::kStream},
-                           {"library", GemmPath::kLibrary}};
+                           {"library", GemmPath::kLibrary},
+                           {"invariant", GemmPath::kStream, true}};
 
 // What is measured; an empty list: all there are.
 struct Selection {
@@ -79,9 +81,13 @@ double CopyBandwidth(Ops& ops) {
 
 void Measure(DType type, const Selection& selection, double copy) {
   std::vector<std::unique_ptr<Ops>> ops;
-  for (const Path& path : kPaths) ops.push_back(MakeCudaOps({.precision = Precision::kBf16, .gemm_path = path.path}));
-  fmt::print("{:>14} {:>5} {:>4} {:>8} | {:>16} {:>16} {:>16} {:>16}\n", "shape", "type", "rows", "floor us", "dot",
-             "skinny", "stream", "library");
+  std::string head = fmt::format("{:>14} {:>5} {:>4} {:>8} |", "shape", "type", "rows", "floor us");
+  for (const Path& path : kPaths) {
+    ops.push_back(
+        MakeCudaOps({.precision = Precision::kBf16, .batch_invariant = path.batch_invariant, .gemm_path = path.path}));
+    head += fmt::format(" {:>16}", path.name);
+  }
+  fmt::print("{}\n", head);
   for (const Shape& shape : kShapes) {
     if (!Selected(selection.shapes, shape.name)) continue;
     const double bytes = static_cast<double>(StoredBytes(type, shape.rows, shape.cols));

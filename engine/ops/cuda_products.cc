@@ -65,8 +65,9 @@ GemmPath CudaOps::PathOf(const Product& p) const {
     const bool dot = ctx_.batch_invariant || p.rows <= (expanded ? kExpandedDot32 : kPlainDot32);
     return dot ? GemmPath::kDot : GemmPath::kLibrary;
   }
-  if (ctx_.batch_invariant) return GemmPath::kSkinny;
   const std::int64_t elements = p.w.rows * p.w.cols;
+  // By the weight alone: few rows of a small one would wait for the sums of others longer than for its bytes.
+  if (ctx_.batch_invariant) return streams && elements > kSmallWeight ? GemmPath::kStream : GemmPath::kSkinny;
   const PathLimits limits = elements <= kSmallWeight ? kSmall16
                             : !expanded              ? kPlain16
                             : !streams               ? kExpanded16

@@ -3,7 +3,8 @@
 //
 // A tile is 128 weight rows by N activation rows. The steps along k of all tiles, one after the other, are cut evenly
 // over as many blocks as the multiprocessors hold, by the shape alone. Blocks that share a tile leave their sums in
-// workspace, and the last of them, or each for some activation rows, adds them in the order of k.
+// workspace, and the last of them, or each for some activation rows, adds them in the order of k. In batch-invariant
+// mode more rows than a tile holds take whole tiles, each summed in the same parts in the same order.
 //
 // A block is one warpgroup that copies, mostly by the tensor memory accelerator, and two that multiply, 64 weight rows
 // each. Weights are requested before the wait for predecessors, as deep as the ring is.
@@ -17,24 +18,19 @@ namespace {
 
 #ifdef ASSAY_WARPGROUP
 
-template <class Format, class T, int N, bool kGrouped>
-__device__ void MultiplySteps(const Walk<kGrouped>& walk, const SplitSums& split, RingReader<Format, N> reader,
-                              int thread) {
-  __shared__ GroupResults<N> results[2];
-  const int group = thread / kGroupThreads;
-  const Multiplier<T, N, kGrouped> multiplier{walk, results[group], group, thread % kGroupThreads};
-  const auto shared = [&](const StreamSegment& segment) { return !kGrouped && segment.steps < walk.cut.steps; };
+// A block's share: whole tiles are finished at once, those that it shares when it has left all its sums.
+template <class Format, class T, int N>
+__device__ void MultiplyShare(const Multiplier<T, N, Schedule::kStreamK>& multiplier, const SplitSums& split,
+                              RingReader<Format, N> reader, int thread) {
+  using W = Walk<Schedule::kStreamK, N>;
+  const W& walk = multiplier.walk;
+  const auto shared = [&](const StreamSegment& segment) { return segment.steps < walk.cut.steps; };
   // In thread 0: of the shared tile that the block begins in, and of the one it ends in.
   typename SharedTile<N>::Shares shares[2] = {};
   StreamSegment segment;
-  for (Walk<kGrouped> steps = walk; steps.Next(segment);) {
+  for (W steps = walk; steps.Next(segment);) {
     float sum[N / 2];
-#pragma unroll
-    for (int i = 0; i < N / 2; ++i) sum[i] = 0.0f;
-    if constexpr (Format::kScaled)
-      MultiplyExpanded<Format, T, N, kGrouped>(sum, reader, segment.steps, thread);
-    else
-      MultiplyPlain<Format, T, N, kGrouped>(sum, reader, segment.steps, thread);
+    Multiply<Format, T, N, Schedule::kStreamK>(sum, reader, segment.steps, thread);
     if (!shared(segment)) {
       multiplier.Finish(segment, sum);
       continue;
@@ -42,24 +38,48 @@ __device__ void MultiplySteps(const Walk<kGrouped>& walk, const SplitSums& split
     const auto own = SharedTile<N>(walk.cut, split, segment.tile, thread).Leave(sum, split.fault, thread);
     (segment.step > 0 ? shares[0] : shares[1]) = own;
   }
-  if constexpr (!kGrouped) {
-    for (Walk<kGrouped> tiles = walk; tiles.Next(segment);)
-      if (shared(segment))
-        SharedTile<N>(walk.cut, split, segment.tile, thread)
-            .Finish(multiplier, segment, segment.step > 0 ? shares[0] : shares[1], segment.step > 0 ? 0 : 1, thread);
+  for (W tiles = walk; tiles.Next(segment);)
+    if (shared(segment))
+      SharedTile<N>(walk.cut, split, segment.tile, thread)
+          .Finish(multiplier, segment, segment.step > 0 ? shares[0] : shares[1], segment.step > 0 ? 0 : 1, thread);
+}
+
+// Whole tiles. Those of all rows are summed in the parts that shares have, so that a row has the same bits beside many
+// others as beside few.
+template <class Format, class T, int N, Schedule kSchedule>
+__device__ void MultiplyTiles(const Multiplier<T, N, kSchedule>& multiplier, RingReader<Format, N> reader, int thread) {
+  StreamSegment segment;
+  for (Walk<kSchedule, N> steps = multiplier.walk; steps.Next(segment);) {
+    float sum[N / 2];
+    if constexpr (kSchedule == Schedule::kGrouped) {
+      Multiply<Format, T, N, kSchedule>(sum, reader, segment.steps, thread);
+      multiplier.Finish(segment, sum);
+    } else {
+      float total[N / 2];
+#pragma unroll
+      for (int i = 0; i < N / 2; ++i) total[i] = Nothing().x;
+      for (int step = 0; step < segment.steps;) {
+        const int part = steps.cut.part(segment.tile, step);
+        Multiply<Format, T, N, kSchedule>(sum, reader, part, thread);
+#pragma unroll
+        for (int i = 0; i < N / 2; ++i) total[i] += sum[i];
+        step += part;
+      }
+      multiplier.Finish(segment, total);
+    }
   }
 }
 #endif
 
-template <class Format, class T, int N, bool kGrouped>
+template <class Format, class T, int N, Schedule kSchedule>
 __global__ void __launch_bounds__(kThreads, BlockShare<N>::kResident)
     StreamKernel(Product p, StreamCut cut, SplitSums split, ExpertTiles tiles,
                  const __grid_constant__ CUtensorMap weights, const __grid_constant__ CUtensorMap activations) {
 #ifdef ASSAY_WARPGROUP
   using S = Stage<Format, N>;
+  constexpr bool kGrouped = kSchedule == Schedule::kGrouped;
   extern __shared__ unsigned char shared[];
   __shared__ std::uint64_t barriers[2 * kMostStages];
-  LetSuccessorsStart();
   const std::uint32_t unaligned = SharedAddress(shared), ring = (unaligned + 1023) / 1024 * 1024;
   const std::uint32_t full = SharedAddress(barriers), empty = full + 8 * kMostStages;
   if (threadIdx.x == 0) {
@@ -70,14 +90,17 @@ __global__ void __launch_bounds__(kThreads, BlockShare<N>::kResident)
     FenceShared();
   }
   __syncthreads();
-  const Walk<kGrouped> walk(p, cut, tiles);
+  const Walk<kSchedule, N> walk(p, cut, tiles);
   if (threadIdx.x < kGroupThreads) {
     GiveRegisters<BlockShare<N>::kCopyRegisters>();
     const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
     const RingWriter<Format, N> writer{ring, full, empty};
     if (kGrouped || warp >= 2) WaitForPredecessors();  // they make activations and list assignments
     if (warp == 0) {
-      if (lane == 0) CopyWeights<Format, N>(walk, weights, writer);
+      if (lane == 0) {
+        CopyWeights<Format, N>(walk, weights, writer);
+        LetSuccessorsStart();  // their weights fill the pause that sums and results leave to memory
+      }
     } else if (warp == 1) {
       if constexpr (Format::kScaled) CopyScales<Format, N>(walk, writer, lane);
     } else if constexpr (kGrouped) {
@@ -89,8 +112,14 @@ __global__ void __launch_bounds__(kThreads, BlockShare<N>::kResident)
   } else {
     TakeRegisters<BlockShare<N>::kMultiplyRegisters>();
     WaitForPredecessors();
-    MultiplySteps<Format, T, N>(walk, split, RingReader<Format, N>{shared + (ring - unaligned), ring, full, empty},
-                                static_cast<int>(threadIdx.x) - kGroupThreads);
+    __shared__ GroupResults<N> results[2];
+    const int thread = static_cast<int>(threadIdx.x) - kGroupThreads, group = thread / kGroupThreads;
+    const Multiplier<T, N, kSchedule> multiplier{walk, results[group], group, thread % kGroupThreads};
+    const RingReader<Format, N> reader{shared + (ring - unaligned), ring, full, empty};
+    if constexpr (kSchedule == Schedule::kStreamK)
+      MultiplyShare<Format>(multiplier, split, reader, thread);
+    else
+      MultiplyTiles<Format>(multiplier, reader, thread);
   }
 #else
   __trap();  // code for another architecture: StreamTakes does not let it come to this
@@ -112,12 +141,56 @@ void WithStreamTile(int rows, F&& f) {
     f(std::integral_constant<int, 128>{});
 }
 
-constexpr int kMostRows = 128;     // a launch
-constexpr int kMostBlocks = 1023;  // that may share a tile: SharedTile counts them
+constexpr int kMostRows = 128;     // of a tile
+constexpr int kMostShares = 1023;  // that may have steps of one tile: SharedTile counts them
 
 template <class S>
 StreamCut CutOf(const Product& p) {
   return {static_cast<int>((p.w.row_bytes + S::kRowBytes - 1) / S::kRowBytes), RowTiles(p, kTileRows / 16)};
+}
+
+// In batch-invariant mode nothing but the weight's shape decides.
+template <class S, int N>
+StreamCut SharesOf(const KernelContext& ctx, const Product& p) {
+  StreamCut cut = CutOf<S>(p);
+  const int at_once = ctx.sm_count * BlockShare<N>::kResident,
+            most = ctx.batch_invariant ? ctx.split_multiprocessors() : std::min(at_once, kMostShares);
+  // A block that leaves its sums to another writes and reads as many bytes as some steps do.
+  const int least_steps = ctx.batch_invariant ? 2 : 1 + N / 32;
+  cut.shares =
+      static_cast<int>(std::min<std::int64_t>(most, std::max<std::int64_t>(cut.tiles, cut.total() / least_steps)));
+  // Where two blocks run on a multiprocessor, as those of few rows do, none needs to share.
+  if (ctx.batch_invariant && cut.tiles > most && cut.tiles <= 2 * most) cut.shares = cut.tiles;
+  cut.at_once = cut.shares <= at_once;
+  return cut;
+}
+
+template <class Format, class T, int N>
+void LaunchStreamK(const KernelContext& ctx, const Product& p) {
+  using S = Stage<Format, N>;
+  const StreamCut cut = SharesOf<S, N>(ctx, p);
+  SplitSums split;
+  split.partial = static_cast<float4*>(ctx.Workspace(std::size_t{2} * cut.shares * kTileRows * N * sizeof(float)));
+  split.semaphores = ctx.semaphores;
+  split.fault = ctx.fault;
+  Require<Error>(cut.tiles <= kSemaphores, "{} tiles of a streamed product: too many", cut.tiles);
+  if (ctx.semaphores_used != nullptr) *ctx.semaphores_used = std::max(*ctx.semaphores_used, cut.tiles);
+  Launch(StreamKernel<Format, T, N, Schedule::kStreamK>, dim3(static_cast<unsigned>(cut.shares)), dim3(kThreads),
+         S::kCount * S::kBytes + 1024, ctx, p, cut, split, ExpertTiles{}, MapOfWeights<Format, N>(ctx, p),
+         MapOfActivations<N>(ctx, p));
+}
+
+// In the tiles that registers allow: two sums of each result are kept, and of quantised weights those of some blocks.
+template <class Format, class T>
+void LaunchDataParallel(const KernelContext& ctx, const Product& p) {
+  constexpr int N = Format::kScaled ? 64 : 128;
+  using S = Stage<Format, N>;
+  const StreamCut cut = SharesOf<S, N>(ctx, p);
+  const std::int64_t tiles = std::int64_t{cut.tiles} * ((p.rows + N - 1) / N);
+  Launch(StreamKernel<Format, T, N, Schedule::kDataParallel>,
+         dim3(static_cast<unsigned>(std::min<std::int64_t>(tiles, ctx.sm_count * BlockShare<N>::kResident))),
+         dim3(kThreads), S::kCount * S::kBytes + 1024, ctx, p, cut, SplitSums{}, ExpertTiles{},
+         MapOfWeights<Format, N>(ctx, p), MapOfActivations<N>(ctx, p));
 }
 
 }  // namespace
@@ -137,26 +210,10 @@ void LaunchStream(const KernelContext& ctx, const Product& all) {
     WithWeightFormat<decltype(t)>(all.w, [&](auto format) {
       using T = decltype(t);
       using Format = decltype(format);
+      if (ctx.batch_invariant && all.rows > kMostRows) return LaunchDataParallel<Format, T>(ctx, all);
       for (int row = 0; row < all.rows; row += kMostRows) {
         const Product p = RowsOf<T>(all, row, std::min(all.rows - row, kMostRows));
-        WithStreamTile(p.rows, [&](auto n) {
-          constexpr int N = decltype(n)::value;
-          using S = Stage<Format, N>;
-          const StreamCut cut = CutOf<S>(p);
-          const int most = std::min(ctx.sm_count * BlockShare<N>::kResident, kMostBlocks);
-          SplitSums split;
-          split.partial = static_cast<float4*>(ctx.Workspace(std::size_t{2} * most * kTileRows * N * sizeof(float)));
-          split.semaphores = ctx.semaphores;
-          split.fault = ctx.fault;
-          Require<Error>(cut.tiles <= kSemaphores, "{} tiles of a streamed product: too many", cut.tiles);
-          if (ctx.semaphores_used != nullptr) *ctx.semaphores_used = std::max(*ctx.semaphores_used, cut.tiles);
-          // A block that leaves its sums to another writes and reads as many bytes as some steps do.
-          constexpr int kLeastSteps = 1 + N / 32;
-          const auto blocks = static_cast<unsigned>(
-              std::min<std::int64_t>(most, std::max<std::int64_t>(cut.tiles, cut.total() / kLeastSteps)));
-          Launch(StreamKernel<Format, T, N, false>, dim3(blocks), dim3(kThreads), S::kCount * S::kBytes + 1024, ctx, p,
-                 cut, split, ExpertTiles{}, MapOfWeights<Format, N>(ctx, p), MapOfActivations<N>(ctx, p));
-        });
+        WithStreamTile(p.rows, [&](auto n) { LaunchStreamK<Format, T, decltype(n)::value>(ctx, p); });
       }
     });
   });
@@ -171,9 +228,10 @@ void LaunchStreamGrouped(const KernelContext& ctx, const Product& p, const Exper
         constexpr int N = std::max(decltype(n)::value, kLeastStreamedTile);
         using S = Stage<Format, N>;
         const StreamCut cut = CutOf<S>(p);
-        Launch(StreamKernel<Format, T, N, true>, dim3(static_cast<unsigned>(ctx.sm_count * BlockShare<N>::kResident)),
-               dim3(kThreads), S::kCount * S::kBytes + 1024, ctx, p, cut, SplitSums{}, tiles,
-               MapOfWeights<Format, N>(ctx, p), CUtensorMap{});
+        Launch(StreamKernel<Format, T, N, Schedule::kGrouped>,
+               dim3(static_cast<unsigned>(ctx.sm_count * BlockShare<N>::kResident)), dim3(kThreads),
+               S::kCount * S::kBytes + 1024, ctx, p, cut, SplitSums{}, tiles, MapOfWeights<Format, N>(ctx, p),
+               CUtensorMap{});
       });
     });
   });

@@ -14,6 +14,9 @@ namespace assay {
 __device__ __forceinline__ void SyncMultipliers() { asm volatile("bar.sync 1, 256;" ::: "memory"); }
 __device__ __forceinline__ void SyncGroup(int group) { asm volatile("bar.sync %0, 128;" ::"r"(2 + group) : "memory"); }
 
+// What changes no sum it is added to, the sign of a zero included.
+__device__ __forceinline__ float4 Nothing() { return make_float4(-0.0f, -0.0f, -0.0f, -0.0f); }
+
 // Sums of the 64 weight rows of a warpgroup by some activation rows, through which they come from lanes to results.
 template <int N>
 struct GroupResults {
@@ -37,9 +40,9 @@ inline constexpr bool kFits = BlockShare<N>::kResident*(BlockShare<N>::kRingByte
 static_assert(kFits<8> && kFits<16> && kFits<32> && kFits<64> && kFits<128>);
 
 // A warpgroup that multiplies.
-template <class T, int N, bool kGrouped>
+template <class T, int N, Schedule kSchedule>
 struct Multiplier {
-  const Walk<kGrouped>& walk;
+  const Walk<kSchedule, N>& walk;
   GroupResults<N>& results;
   int group, thread;  // the thread of the group
 
@@ -107,6 +110,7 @@ template <int N>
 struct SharedTile {
   static constexpr int kColumns = N / 8;  // items of a thread
   static constexpr int kPitch = 2 * kGroupThreads;
+  bool at_once;             // StreamCut
   int self, parts;          // which of so many blocks
   float4 *sums, *of_first;  // of part i at sums + 2 * i * kColumns * kPitch, but of the first at `of_first`
   // Counts blocks that have left their sums, that are done with the counter, and that gave up; zero between kernels.
@@ -116,19 +120,18 @@ struct SharedTile {
   static constexpr long long kPatience = 1 << 18;  // cycles
   enum class Shares { kNone, kOwn, kAll };
 
-  __device__ SharedTile(const StreamCut& cut, const SplitSums& split, int tile, int thread) {
-    const int blocks = static_cast<int>(gridDim.x);
+  __device__ SharedTile(const StreamCut& cut, const SplitSums& split, int tile, int thread) : at_once(cut.at_once) {
     const std::int64_t begin = std::int64_t{tile} * cut.steps;
-    const int first = cut.owner(begin, blocks);
+    const int first = cut.owner(begin);
     self = static_cast<int>(blockIdx.x) - first;
-    parts = cut.owner(begin + cut.steps - 1, blocks) - first + 1;
+    parts = cut.owner(begin + cut.steps - 1) - first + 1;
     // A block has room for the tile it begins in and for the tile it ends in; only the first of a tile ends there.
     sums = split.partial + std::int64_t{2} * first * kColumns * kPitch + thread;
-    of_first = sums + (cut.begin(first, blocks) < begin ? kColumns * kPitch : 0);
+    of_first = sums + (cut.begin(first) < begin ? kColumns * kPitch : 0);
     counter = split.semaphores + tile;
   }
-  // Reading all sums is then faster than waiting for those of others. It follows from the shape alone.
-  __device__ __forceinline__ bool last_finishes() const { return N <= 8 || parts <= 3; }
+  // Reading all sums is then faster than waiting for those of others.
+  __device__ __forceinline__ bool last_finishes() const { return N <= 8 || parts <= 3 || !at_once; }
   __device__ __forceinline__ float4* part(int i) const {
     return i == 0 ? of_first : sums + std::int64_t{2} * i * kColumns * kPitch;
   }
@@ -165,9 +168,9 @@ struct SharedTile {
   }
 
   // `shares`: in thread 0, what Leave returned; `slot`: of the tiles of a block, which differ in it.
-  template <class T, bool kGrouped>
-  __device__ __forceinline__ void Finish(const Multiplier<T, N, kGrouped>& multiplier, const StreamSegment& segment,
-                                         Shares shares, int slot, int thread) const {
+  template <class T>
+  __device__ __forceinline__ void Finish(const Multiplier<T, N, Schedule::kStreamK>& multiplier,
+                                         const StreamSegment& segment, Shares shares, int slot, int thread) const {
     __shared__ Shares due[2];
     if (thread == 0) due[slot] = last_finishes() || Wait() ? shares : Shares::kNone;
     SyncMultipliers();
@@ -177,13 +180,15 @@ struct SharedTile {
                   all ? kColumns : (self + 1) * kColumns / parts);
   }
 
-  template <class T, bool kGrouped>
-  __device__ void FinishColumns(const Multiplier<T, N, kGrouped>& multiplier, const StreamSegment& segment, int begin,
-                                int end) const {
+  template <class T>
+  __device__ void FinishColumns(const Multiplier<T, N, Schedule::kStreamK>& multiplier, const StreamSegment& segment,
+                                int begin, int end) const {
     constexpr int kTogether = 4, kAtOnce = GroupResults<N>::kRows / 8;  // parts and items whose loads overlap
 #pragma unroll 1
     for (int j = begin; j < end && 8 * j < segment.count; j += kAtOnce) {
-      float4 total[kAtOnce] = {};
+      float4 total[kAtOnce];
+#pragma unroll
+      for (int c = 0; c < kAtOnce; ++c) total[c] = Nothing();
 #pragma unroll 1
       for (int i = 0; i < parts; i += kTogether) {
         float4 v[kTogether][kAtOnce];
@@ -191,7 +196,7 @@ struct SharedTile {
         for (int u = 0; u < kTogether; ++u)
 #pragma unroll
           for (int c = 0; c < kAtOnce; ++c)
-            v[u][c] = i + u < parts && j + c < end ? __ldcg(part(i + u) + (j + c) * kPitch) : float4{};
+            v[u][c] = i + u < parts && j + c < end ? __ldcg(part(i + u) + (j + c) * kPitch) : Nothing();
 #pragma unroll
         for (int u = 0; u < kTogether; ++u)
 #pragma unroll

@@ -67,13 +67,13 @@ __device__ __forceinline__ void AddScaled(float (&sum)[N / 2], const float (&dot
 
 // sum += `steps` steps of plain weights, which are multiplied from shared memory. The products of one step run while
 // the next is waited for.
-template <class Format, class T, int N, bool kGrouped>
+template <class Format, class T, int N, Schedule kSchedule>
 __device__ __forceinline__ void MultiplyPlain(float (&sum)[N / 2], RingReader<Format, N>& reader, int steps,
                                               int thread) {
   const int lane = thread % 32, group = thread / kGroupThreads;
   int before = -1;  // the stage whose products may still run
   for (int step = 0; step < steps; ++step) {
-    reader.template Wait<kGrouped>();
+    reader.template Wait<kSchedule>();
     const std::uint32_t w = reader.weights(reader.stage) + group * 64 * 128, x = reader.activations(reader.stage);
     FenceProducts();
 #pragma unroll
@@ -93,7 +93,7 @@ __device__ __forceinline__ void MultiplyPlain(float (&sum)[N / 2], RingReader<Fo
 
 // sum += `steps` steps of quantised weights, which are expanded in registers: the next blocks while the products of
 // some run.
-template <class Format, class T, int N, bool kGrouped>
+template <class Format, class T, int N, Schedule kSchedule>
 __device__ __forceinline__ void MultiplyExpanded(float (&sum)[N / 2], RingReader<Format, N>& reader, int steps,
                                                  int thread) {
   constexpr int kTogether = N <= 16 || N == 64 ? 2 : 1;  // blocks, as registers allow
@@ -105,7 +105,7 @@ __device__ __forceinline__ void MultiplyExpanded(float (&sum)[N / 2], RingReader
       Expand<Format, T, N>(blocks[i % (2 * kTogether)], reader.data + reader.stage * Stage<Format, N>::kBytes, i, row,
                            t);
   };
-  reader.template Wait<kGrouped>();
+  reader.template Wait<kSchedule>();
   expand(0);
   for (int step = 0; step < steps; ++step) {
     const int stage = reader.stage;
@@ -127,7 +127,7 @@ __device__ __forceinline__ void MultiplyExpanded(float (&sum)[N / 2], RingReader
       } else {
         reader.Next();
         if (step + 1 < steps) {
-          reader.template Wait<kGrouped>();
+          reader.template Wait<kSchedule>();
           expand(0);
         }
       }
@@ -137,6 +137,17 @@ __device__ __forceinline__ void MultiplyExpanded(float (&sum)[N / 2], RingReader
     }
     reader.Release(stage, lane);
   }
+}
+
+// sum = `steps` steps.
+template <class Format, class T, int N, Schedule kSchedule>
+__device__ __forceinline__ void Multiply(float (&sum)[N / 2], RingReader<Format, N>& reader, int steps, int thread) {
+#pragma unroll
+  for (int i = 0; i < N / 2; ++i) sum[i] = 0.0f;
+  if constexpr (Format::kScaled)
+    MultiplyExpanded<Format, T, N, kSchedule>(sum, reader, steps, thread);
+  else
+    MultiplyPlain<Format, T, N, kSchedule>(sum, reader, steps, thread);
 }
 
 #endif

@@ -9,15 +9,27 @@
 
 namespace assay {
 
-// How the steps of all tiles are cut.
+// What the blocks of a launch take.
+enum class Schedule : std::uint8_t {
+  kStreamK,       // of up to N activation rows: each a share of the steps of all tiles
+  kDataParallel,  // of any number of activation rows: whole tiles in turn, their sums added as those of shares are
+  kGrouped,       // of experts: whole tiles in turn
+};
+
+// How the steps of all tiles are cut into shares, and with them the sum of a result into parts.
 struct StreamCut {
   int steps = 0;  // of a tile
   int tiles = 0;  // of 128 weight rows
+  int shares = 1;
+  bool at_once = true;  // whether the blocks that have a share each run at a time
   __host__ __device__ std::int64_t total() const { return std::int64_t{steps} * tiles; }
-  __host__ __device__ std::int64_t begin(int block, int blocks) const { return total() * block / blocks; }
-  // The block that has step `at`.
-  __host__ __device__ int owner(std::int64_t at, int blocks) const {
-    return static_cast<int>(((at + 1) * blocks - 1) / total());
+  __host__ __device__ std::int64_t begin(int share) const { return total() * share / shares; }
+  // The share that step `at` is in.
+  __host__ __device__ int owner(std::int64_t at) const { return static_cast<int>(((at + 1) * shares - 1) / total()); }
+  // Steps from `step` of a tile to the end of the tile or of the share.
+  __host__ __device__ int part(int tile, int step) const {
+    const std::int64_t at = std::int64_t{tile} * steps + step, end = begin(owner(at) + 1) - at;
+    return end < steps - step ? static_cast<int>(end) : steps - step;
   }
 };
 
@@ -59,10 +71,11 @@ struct Stage {
 
 #ifdef ASSAY_WARPGROUP
 
-// The segments of a block, which all its warps walk alike: of a product of all rows its share of the steps, of experts
-// every tile of weight rows with every tile of assignments, whole, in turn with the other blocks.
-template <bool kGrouped>
+// The segments of a block, which all its warps walk alike. Whole tiles of activation rows follow each other for the
+// same weight rows, which are then in the L2 cache.
+template <Schedule kSchedule, int N>
 struct Walk {
+  static constexpr bool kGrouped = kSchedule == Schedule::kGrouped;
   const Product& p;
   const StreamCut& cut;
   const ExpertTiles& tiles;
@@ -70,10 +83,13 @@ struct Walk {
 
   __device__ Walk(const Product& product, const StreamCut& steps, const ExpertTiles& assignments)
       : p(product), cut(steps), tiles(assignments) {
-    const int block = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
-    at = kGrouped ? block : cut.begin(block, blocks);
-    end = kGrouped ? std::int64_t{cut.tiles} * tiles.max_tiles : cut.begin(block + 1, blocks);
+    const int block = static_cast<int>(blockIdx.x);
+    at = kSchedule == Schedule::kStreamK ? cut.begin(block) : block;
+    end = kSchedule == Schedule::kStreamK ? cut.begin(block + 1)
+                                          : std::int64_t{cut.tiles} * (kGrouped ? tiles.max_tiles : row_tiles());
   }
+  // Of activation rows.
+  __device__ __forceinline__ int row_tiles() const { return (p.rows + N - 1) / N; }
   __device__ __forceinline__ bool Next(StreamSegment& segment) {
     if constexpr (kGrouped) {
       for (; at < end; at += gridDim.x) {
@@ -84,6 +100,12 @@ struct Walk {
         return true;
       }
       return false;
+    } else if constexpr (kSchedule == Schedule::kDataParallel) {
+      if (at >= end) return false;
+      const int first = static_cast<int>(at % row_tiles()) * N;
+      segment = {0, static_cast<int>(at / row_tiles()), 0, cut.steps, first, min(N, p.rows - first)};
+      at += gridDim.x;
+      return true;
     } else {
       if (at >= end) return false;
       const std::int64_t tile = at / cut.steps, tile_end = min(end, (tile + 1) * cut.steps);
@@ -96,7 +118,7 @@ struct Walk {
   }
   // Of the result: the i-th of the segment.
   __device__ __forceinline__ int Row(const StreamSegment& segment, int i) const {
-    return kGrouped ? tiles.list[segment.first + i] : i;
+    return kGrouped ? tiles.list[segment.first + i] : segment.first + i;
   }
 };
 
@@ -149,8 +171,8 @@ CUtensorMap MapOfActivations(const KernelContext& ctx, const Product& p) {
 #ifdef ASSAY_WARPGROUP
 
 // A thread copies weights.
-template <class Format, int N, bool kGrouped>
-__device__ void CopyWeights(Walk<kGrouped> walk, const CUtensorMap& map, RingWriter<Format, N> writer) {
+template <class Format, int N, Schedule kSchedule>
+__device__ void CopyWeights(Walk<kSchedule, N> walk, const CUtensorMap& map, RingWriter<Format, N> writer) {
   using S = Stage<Format, N>;
   const bool gated = walk.p.epilogue == Epilogue::kGated;
   StreamSegment segment;
@@ -161,15 +183,16 @@ __device__ void CopyWeights(Walk<kGrouped> walk, const CUtensorMap& map, RingWri
       ArriveExpecting(writer.barrier(), S::kWeights);
 #pragma unroll
       for (int at = 0; at < S::kRowBytes; at += S::kBoxBytes)
-        CopyBoxOnce(writer.stage_at() + at * kTileRows, map,
-                    {step * S::kRowBytes + at, row, 0, pair, static_cast<int>(segment.matrix)}, writer.barrier());
+        CopyBox<kSchedule != Schedule::kDataParallel>(
+            writer.stage_at() + at * kTileRows, map,
+            {step * S::kRowBytes + at, row, 0, pair, static_cast<int>(segment.matrix)}, writer.barrier());
     }
   }
 }
 
 // A warp copies scales.
-template <class Format, int N, bool kGrouped>
-__device__ void CopyScales(Walk<kGrouped> walk, RingWriter<Format, N> writer, int lane) {
+template <class Format, int N, Schedule kSchedule>
+__device__ void CopyScales(Walk<kSchedule, N> walk, RingWriter<Format, N> writer, int lane) {
   using S = Stage<Format, N>;
   constexpr int kTurns = kTileRows / 32;
   const Product& p = walk.p;
@@ -203,8 +226,8 @@ __device__ void CopyScales(Walk<kGrouped> walk, RingWriter<Format, N> writer, in
 }
 
 // A thread copies the activations of all rows.
-template <class Format, int N>
-__device__ void CopyAllActivations(Walk<false> walk, const CUtensorMap& map, RingWriter<Format, N> writer) {
+template <class Format, int N, Schedule kSchedule>
+__device__ void CopyAllActivations(Walk<kSchedule, N> walk, const CUtensorMap& map, RingWriter<Format, N> writer) {
   using S = Stage<Format, N>;
   StreamSegment segment;
   while (walk.Next(segment)) {
@@ -213,15 +236,15 @@ __device__ void CopyAllActivations(Walk<false> walk, const CUtensorMap& map, Rin
       ArriveExpecting(writer.barrier(), S::kActivations);
 #pragma unroll
       for (int half = 0; half < S::kColumns / 64; ++half)
-        CopyBox(writer.stage_at() + S::kWeights + half * N * 128, map, {2 * (step * S::kColumns + 64 * half), 0},
-                writer.barrier());
+        CopyBox(writer.stage_at() + S::kWeights + half * N * 128, map,
+                {2 * (step * S::kColumns + 64 * half), segment.first}, writer.barrier());
     }
   }
 }
 
 // Two warps copy the activations that a tile's assignments name.
 template <class Format, int N>
-__device__ void CopyAssignedActivations(Walk<true> walk, RingWriter<Format, N> writer, int thread) {
+__device__ void CopyAssignedActivations(Walk<Schedule::kGrouped, N> walk, RingWriter<Format, N> writer, int thread) {
   using S = Stage<Format, N>;
   const Product& p = walk.p;
   const int chunk = thread % 8, row = thread / 8, cols = static_cast<int>(p.w.cols);
@@ -260,10 +283,10 @@ struct RingReader {
   std::uint32_t phase = 0;
 
   // Threads' copies, but not those of boxes, must be made visible to products.
-  template <bool kGrouped>
+  template <Schedule kSchedule>
   __device__ __forceinline__ void Wait() const {
     WaitBarrier(full + 8 * stage, phase);
-    if (kGrouped) FenceShared();
+    if (kSchedule == Schedule::kGrouped) FenceShared();
   }
   __device__ __forceinline__ void Next() {
     if (++stage == Stage<Format, N>::kCount) stage = 0, phase ^= 1;

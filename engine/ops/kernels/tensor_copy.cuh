@@ -21,15 +21,19 @@ __device__ __forceinline__ void CopyBox(std::uint32_t to, const CUtensorMap& map
       "l"(&map), "r"(barrier), "r"(at.x), "r"(at.y)
       : "memory");
 }
-// What is read once: it leaves the L2 cache first.
-__device__ __forceinline__ void CopyBoxOnce(std::uint32_t to, const CUtensorMap& map, const int (&at)[5],
-                                            std::uint32_t barrier) {
+// What is read once leaves the L2 cache first.
+template <bool kOnce>
+__device__ __forceinline__ void CopyBox(std::uint32_t to, const CUtensorMap& map, const int (&at)[5],
+                                        std::uint32_t barrier) {
+  std::uint64_t policy = 0;
+  if constexpr (kOnce)
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  else
+    asm volatile("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
   asm volatile(
-      "{\n.reg .b64 policy;\n"
-      "createpolicy.fractional.L2::evict_first.b64 policy, 1.0;\n"
       "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint"
-      " [%0], [%1, {%3, %4, %5, %6, %7}], [%2], policy;\n}" ::"r"(to),
-      "l"(&map), "r"(barrier), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]), "r"(at[4])
+      " [%0], [%1, {%3, %4, %5, %6, %7}], [%2], %8;" ::"r"(to),
+      "l"(&map), "r"(barrier), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]), "r"(at[4]), "l"(policy)
       : "memory");
 }
 
