@@ -14,6 +14,7 @@ namespace assay {
 struct KeySpan {
   int first;   // position of the first visible key
   int end;     // one past the last
+  int start;   // where the first chunk begins: there, or before it where chunks are aligned
   int length;  // keys of a chunk
   int chunks;
 };
@@ -22,20 +23,29 @@ struct KeySpan {
 // more.
 ASSAY_HD inline int ChunkLength(int keys) { return keys <= 2048 ? 64 : keys <= 8192 ? 128 : 256; }
 
-ASSAY_HD inline KeySpan SpanOf(int position, int window) {
-  const int first = window > 0 && position >= window ? position - window + 1 : 0, keys = position + 1 - first;
-  const int length = ChunkLength(keys);
-  return {first, position + 1, length, (keys + length - 1) / length};
+// Aligned chunks begin at multiples of their length, so that consecutive rows have the same ones.
+ASSAY_HD inline KeySpan SpanOf(int position, int window, bool aligned) {
+  const int first = window > 0 && position >= window ? position - window + 1 : 0, end = position + 1;
+  const int length = ChunkLength(end - first), start = aligned ? first / length * length : first;
+  return {first, end, start, length, (end - start + length - 1) / length};
 }
 
-// The most chunks of any row with at most `keys` keys.
-inline int MostChunks(int keys) {
+// How many consecutive rows share the `most` rows of a tensor-core fragment with all `heads` query heads of each. A
+// power of two, at most 16: rows whose positions have the same quotient by it have chunks of the same length.
+inline int RowsTogether(int heads, int most) {
+  int rows = 1;
+  while (2 * rows * heads <= most) rows *= 2;
+  return rows;
+}
+
+// The most chunks of any row with at most `keys` keys; `straddles`: aligned ones, which may begin before the first key.
+inline int MostChunks(int keys, bool straddles) {
   int most = 1;
   for (const int bound : {keys, keys < 2048 ? keys : 2048, keys < 8192 ? keys : 8192}) {
     const int length = ChunkLength(bound), chunks = (bound + length - 1) / length;
     most = chunks > most ? chunks : most;
   }
-  return most;
+  return most + (straddles ? 1 : 0);
 }
 
 constexpr int kShortSegment = 8;                          // rows of a segment that decode takes one by one
@@ -55,9 +65,8 @@ inline int MostPackedSegments(const Segment* segment, int segments) {
   return most;
 }
 
-// Of partial results of `rows` rows with at most `keys` keys each; 0 when nothing is split.
-inline std::size_t DecodePartialBytes(int rows, int heads, int head_dim, int keys) {
-  const int capacity = MostChunks(keys);
+// Of partial results of `rows` rows with at most `capacity` chunks each; 0 when nothing is split.
+inline std::size_t DecodePartialBytes(int rows, int heads, int head_dim, int capacity) {
   if (capacity == 1) return 0;
   return std::int64_t{rows} * heads * capacity * (head_dim + 2) * sizeof(float);
 }

@@ -12,6 +12,7 @@ struct AttentionShape {
   int group;     // query heads of a kv head
   int window;    // 0: all keys
   float scale2;  // scale * log2(e): weights are powers of 2
+  bool aligned;  // chunks of keys, in batch-invariant mode
 };
 
 // Calls f(integral_constant) with the head_dim of a tensor-core path; false when there is none for this mode.
@@ -44,10 +45,10 @@ void WithHalfOperand(Precision precision, F&& f) {
   with(__nv_bfloat16{});
 }
 
-AttentionShape ShapeOf(const Ops::AttentionArgs& args);
+AttentionShape ShapeOf(const KernelContext& ctx, const Ops::AttentionArgs& args);
 
-// The most keys any row of the call may see.
-int MostKeys(const Ops::AttentionArgs& args);
+// The most chunks that the keys of any row of the call are cut into.
+int MostChunks(const KernelContext& ctx, const Ops::AttentionArgs& args);
 
 // Takes any even head_dim in any mode, on CUDA cores in float32. With `split` the keys of a row are split over blocks
 // as in decode; else each row has one block.

@@ -101,7 +101,7 @@ __global__ void __launch_bounds__(PrefillFlash<T, Cached, kHeadDim>::kThreads, 1
 }  // namespace
 
 // A segment's kernel follows from its own length, so that its results do not depend on its neighbours, and in
-// batch-invariant mode not on how a text is cut: there all rows are taken one by one. Runs of short segments and of
+// batch-invariant mode not on how a text is cut: there all rows are taken as in decode. Runs of short segments and of
 // long ones are launches of their own, of short ones as many as workspace for them asks: decode rows followed by a
 // chunk of a prompt are two.
 void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args) {
@@ -118,7 +118,7 @@ void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args) {
     part.out = static_cast<std::byte*>(args.out) + first * row_bytes;
     return part;
   };
-  const std::size_t partials = DecodePartialBytes(1, args.heads, args.kv->head_dim, MostKeys(args));
+  const std::size_t partials = DecodePartialBytes(1, args.heads, args.kv->head_dim, MostChunks(ctx, args));
   const int at_once = std::max(1, static_cast<int>(kShortPartials / std::max<std::size_t>(partials, 1)));
   const auto is_short = [&](int s) { return ctx.batch_invariant || !TakesPackedKernel(rows.host_segment[s]); };
   for (int from = 0, upto = 0; from < rows.segments; from = upto) {
@@ -144,7 +144,7 @@ void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args) {
 }
 
 void LaunchAttentionPrefill(const KernelContext& ctx, const Ops::AttentionArgs& args) {
-  const AttentionShape shape = ShapeOf(args);
+  const AttentionShape shape = ShapeOf(ctx, args);
   bool fits = true;
   const bool fast = WithFastHeadDim(ctx.precision, args.kv->head_dim, [&](auto head_dim) {
     WithHalfOperand(ctx.precision, [&](auto type, auto cached) {
