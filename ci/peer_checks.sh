@@ -66,7 +66,8 @@ refused() {
   [ $? -eq 4 ] && grep -qF "$text" <<<"$said" || bad "expected exit 4 and '$text', found: $said"
 }
 text="no llama-bench in $work: is llama.cpp built?"
-cp "$work/bin/llama-batched-bench" "$work" && refused "$root/bench/peers/llama_cuda.sh" "$assay" "$work/out" "$work"
+cp "$work/bin/llama-batched-bench" "$work" && refused "$root/bench/peers/llama_cuda.sh" "$assay" "$work/none" "$work"
 text='no GPU'
-nvidia-smi -L >/dev/null 2>&1 || refused ASSAY_PEER_DEVICE=cuda "$root/bench/peers/llama_cuda.sh" "$assay" "$work/out" "$work/bin"
+nvidia-smi -L >/dev/null 2>&1 || refused ASSAY_PEER_DEVICE=cuda "$root/bench/peers/llama_cuda.sh" "$assay" "$work/none" "$work/bin"
+beside "$root/bench/peers/llama_cuda.sh" "$assay" "$work/out" "$work/bin" | grep -q 'expected an empty folder' || bad 'a folder of another run'
 exit $failed

@@ -17,6 +17,7 @@
 set -eu
 assay=$(realpath "$1")
 mkdir -p "$2" && out=$(realpath "$2")
+[ -z "$(ls -A "$out")" ] || { echo "$out: expected an empty folder: what is there would come into the table" >&2; exit 2; }
 folder=${3:-}
 peers=$(cd "$(dirname "$0")" && pwd)
 model=${ASSAY_PEER_MODEL:-gemma4-e4b}
@@ -39,6 +40,7 @@ single=$(program llama-bench)
 layers=0
 if [ "$device" = cuda ]; then
   layers=99
+  export CUDA_DEVICE_ORDER=PCI_BUS_ID  # as nvidia-smi counts
   CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES:-0}
   export CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES%%,*}  # llama.cpp would spread layers over all
   ask=(nvidia-smi -i "$CUDA_VISIBLE_DEVICES" --format=csv,noheader,nounits)
@@ -51,9 +53,8 @@ fi
 room=$(df --output=avail -BG /dev/shm 2>/dev/null | tr -dc '0-9\n' | tail -1)
 [ "${room:-0}" -ge 24 ] && memory=/dev/shm || memory=${TMPDIR:-/tmp}
 work=$(mktemp -d -p "${ASSAY_PEER_WORK:-$memory}")
-sampler=
-trap '[ -z "$sampler" ] || kill "$sampler"; rm -rf "$work"' EXIT
-jobs=()
+sampler= jobs=()
+trap 'kill $sampler "${jobs[@]}" 2>/dev/null || :; rm -rf "$work"' EXIT
 for type in $types; do
   "$python" "$peers/random_gguf.py" "$assay" "$model" "$type" "$work/$model-$type.gguf" &
   jobs+=($!)
@@ -83,7 +84,7 @@ for type in $types; do
     fi
     keep "$name.batched.jsonl" "$batched" -m "$file" "${llama[@]}" "${decode[@]}"
     keep "$name.llama-bench.json" "$single" -m "$file" "${llama[@]}" -p "$prompts" -n 0 -o json
-    [ -z "$sampler" ] || { kill "$sampler" && sampler=; }
+    [ -z "$sampler" ] || { kill "$sampler" || :; sampler=; }
     # A row without a speed says why in the table; the next round's rows rest on nothing then.
     report=$name.assay.json.gz
     if keep "$name.assay.txt" "$assay" bench --model "$file" "${rows[@]}" "${evidence[@]}" --report "$report"; then

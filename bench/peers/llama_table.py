@@ -13,8 +13,8 @@ CONTAINS = {
     "llama.cpp decode":
         "one token of each of N sequences, drawn by the host: nothing is sampled. Rows of the token and per-layer "
         "embeddings, which llama.cpp leaves to the CPU unless told otherwise; all layers, head, softcap; logits of all "
-        "N copied to the host. The mean of the steps between two counts (llama-batched-bench): what only the first do "
-        "is left out",
+        "N copied to the host. The mean of the steps between two counts (llama-batched-bench), at texts that much "
+        "longer: what only the first do is left out",
     "llama.cpp prefill":
         "one prompt from empty caches, all layers for all tokens, logits of the last token copied to the host; the "
         "median of repeats (llama-bench)"}

@@ -37,7 +37,7 @@ constexpr Path kPaths[] = {{"dot", GemmPath::kDot},
                            {"skinny", GemmPath::kSkinny},
                            {"stream", GemmPath::kStream},
                            {"library", GemmPath::kLibrary},
-                           {"invariant", GemmPath::kStream, true}};
+                           {"invariant", GemmPath::kAuto, true}};
 
 // What is measured; an empty list: all there are.
 struct Selection {

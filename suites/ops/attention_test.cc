@@ -56,22 +56,23 @@ TEST_P(AttentionTest, SegmentsDoNotDependOnNeighbours) {
   }
 }
 
-// The rows of a prompt of 300 tokens, which parts of it give bit for bit: each so many rows from a position on.
-void ExpectPartsOfAPrompt(DeviceFixture& device, int head_dim, const std::vector<std::pair<int, int>>& parts) {
+// Parts of a segment give the rows of the whole bit for bit: each so many rows from a row on.
+void ExpectParts(DeviceFixture& device, AttentionShape shape, const std::vector<std::pair<int, int>>& parts) {
   device.Clear();
-  AttentionShape shape{"whole", head_dim, 4, 1, 100, 400, {{0, 300, 0, 0}}};
-  shape.bound = 300;
+  const Segment segment = shape.segments.front();
+  shape.bound = segment.first_position + segment.rows;
   const AttentionInputs inputs = MakeAttentionInputs(shape, 99);
   const std::vector<float> whole = Attend(device, shape, inputs);
-  const auto width = static_cast<std::ptrdiff_t>(inputs.q.count / 300);
+  const auto width = static_cast<std::ptrdiff_t>(inputs.q.count / static_cast<std::size_t>(segment.rows));
   for (const auto& [from, rows] : parts) {
     AttentionShape part = shape;
-    part.segments = {{0, rows, 0, from}};
+    part.segments = {{0, rows, 0, segment.first_position + from}};
     device.Clear();
     const std::vector<float> found = Attend(device, part, PartOf(inputs, from * width, rows * width));
     for (std::size_t i = 0; i < found.size(); ++i)
       ASSERT_EQ(found[i], whole[static_cast<std::size_t>(from * width) + i])
-          << "head_dim " << head_dim << ", " << rows << " rows at " << from << " element " << i;
+          << "head_dim " << shape.head_dim << ", " << shape.group << " heads, window " << shape.window << ", " << rows
+          << " rows at " << from << " element " << i;
   }
 }
 
@@ -79,7 +80,7 @@ void ExpectPartsOfAPrompt(DeviceFixture& device, int head_dim, const std::vector
 TEST_P(AttentionTest, PrefillRowsDoNotDependOnChunks) {
   ASSAY_HOST_AND_DEVICE(both, GetParam());
   for (const int head_dim : {64, 256, 512})
-    ExpectPartsOfAPrompt(*both.device, head_dim, {{0, 37}, {37, 200}, {237, 63}});
+    ExpectParts(*both.device, {"prompt", head_dim, 4, 1, 100, 400, {{0, 300, 0, 0}}}, {{0, 37}, {37, 200}, {237, 63}});
 }
 
 // In batch-invariant mode every row of a prompt has the bits of a decode step, however it is cut.
@@ -87,8 +88,13 @@ TEST_P(AttentionTest, CutsDoNotMatterInBatchInvariantMode) {
   HostAndDevice both = MakeHostAndDevice(GetParam(), /*batch_invariant=*/true);
   if (!both.missing.empty()) GTEST_SKIP() << both.missing;
   for (const int head_dim : {32, 64, 256, 512})
-    ExpectPartsOfAPrompt(*both.device, head_dim,
-                         {{0, 1}, {1, 8}, {9, 9}, {64, 1}, {99, 2}, {101, 64}, {165, 134}, {299, 1}});
+    ExpectParts(*both.device, {"prompt", head_dim, 4, 1, 100, 400, {{0, 300, 0, 0}}},
+                {{0, 1}, {1, 8}, {9, 9}, {64, 1}, {99, 2}, {101, 64}, {165, 134}, {299, 1}});
+  // From 2049 keys on chunks are twice as long; so many query heads leave room for 16 to 1 rows in a fragment.
+  for (const int group : {1, 2, 3, 20})
+    for (const int window : {0, 2050})
+      ExpectParts(*both.device, {"late", 64, group, 1, window, 2200, {{0, 60, 0, 2030}}},
+                  {{0, 1}, {1, 17}, {18, 1}, {19, 41}});
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, AttentionTest, testing::ValuesIn(kKvPrecisions), ModeName);

@@ -39,9 +39,9 @@ TEST_P(ProductTest, BatchInvariance) {
   HostAndDevice both = MakeHostAndDevice(GetParam().precision, /*batch_invariant=*/true);
   if (!both.missing.empty()) GTEST_SKIP() << both.missing;
   DeviceFixture& fixture = *both.device;
-  // The last: as many tiles as two blocks a multiprocessor take whole.
+  // The last two: as many tiles as two blocks a multiprocessor take whole, and more.
   for (const TensorShape& shape :
-       {TensorShape{1, 256, 2560}, {1, 2560, 2048}, {1, 512, 10240}, {1, 34, 704}, {1, 17024, 96}}) {
+       {TensorShape{1, 256, 2560}, {1, 2560, 2048}, {1, 512, 10240}, {1, 34, 704}, {1, 17024, 96}, {1, 34048, 64}}) {
     const auto w = Prepared(fixture, {RandomTensor(GetParam().stored, shape, 61)});
     const auto gated = Prepared(fixture, {RandomTensor(GetParam().stored, shape, 62)}, WeightUse::kGated);
     const int most = 140;  // more than a tile of any path holds

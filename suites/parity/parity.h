@@ -70,7 +70,7 @@ inline std::span<const std::int32_t> Slice(const Tokens& tokens, int first, int 
 StepResult AloneRows(SystemUnderTest& system, const Tokens& tokens, int prompt = 0);
 
 // Whether at least so many pieces of prompts shared one launch of the packed kernel, where the inside of the system can
-// be seen. Not in batch-invariant mode, which takes all rows one by one.
+// be seen. Not in batch-invariant mode, which takes all rows as in decode.
 void CheckPackedKernel(CaseState& state, SystemUnderTest& system, std::int64_t least, const Place& where);
 
 // For relations that a change must show: throws CannotBeSeen when `row`, which the system computed after `tokens`, is

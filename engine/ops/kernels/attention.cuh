@@ -12,7 +12,7 @@ struct AttentionShape {
   int group;     // query heads of a kv head
   int window;    // 0: all keys
   float scale2;  // scale * log2(e): weights are powers of 2
-  bool aligned;  // chunks of keys, in batch-invariant mode
+  bool aligned;  // chunks of keys begin at multiples of their length: batch-invariant mode, DecodeKind::kTogether
 };
 
 // Calls f(integral_constant) with the head_dim of a tensor-core path; false when there is none for this mode.
@@ -48,7 +48,7 @@ void WithHalfOperand(Precision precision, F&& f) {
 AttentionShape ShapeOf(const KernelContext& ctx, const Ops::AttentionArgs& args);
 
 // The most chunks that the keys of any row of the call are cut into.
-int MostChunks(const KernelContext& ctx, const Ops::AttentionArgs& args);
+int ChunkCapacity(const KernelContext& ctx, const Ops::AttentionArgs& args);
 
 // Takes any even head_dim in any mode, on CUDA cores in float32. With `split` the keys of a row are split over blocks
 // as in decode; else each row has one block.

@@ -1,5 +1,6 @@
-// Attention of rows that are queries of their own (decode, short verify segments). One launch for all rows: blocks over
-// (row, kv head, chunk of keys), all query heads of a kv head together, then a merge of the chunks in their order.
+// Attention of rows that are queries of their own (decode, short verify segments; in batch-invariant mode all). One
+// launch for all rows: blocks over (row, kv head, chunk of keys), all query heads of a kv head together, in
+// batch-invariant mode consecutive rows as well, then a merge of the chunks in their order.
 //
 // Chunks are fixed by the row (split_keys.h); the grid only says how many blocks share them, so it may follow a bound
 // that is known when a step is captured.
@@ -32,7 +33,7 @@ using DecodeFlash =
     Flash<T, Cached, kHeadDim, 1, 4, TileKeys(kHeadDim * sizeof(Cached), kKind != DecodeKind::kFewBlocks), true>;
 constexpr int kManyBlocksPerSm = 3;  // of one multiprocessor; above this there are many
 template <class Cached, int kHeadDim, DecodeKind kKind>
-constexpr int kDecodeBlocks = kKind != DecodeKind::kFewBlocks&& SharesSm(kHeadDim, kHeadDim * sizeof(Cached))
+constexpr int kDecodeBlocks = (kKind != DecodeKind::kFewBlocks) && SharesSm(kHeadDim, kHeadDim * sizeof(Cached))
                                   ? kManyBlocksPerSm + 1
                                   : 1;
 
@@ -150,11 +151,10 @@ void LaunchAttentionDecode(const KernelContext& ctx, const Ops::AttentionArgs& a
                Tile::kShared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv,
                args.rows->position, args.rows->session, partials, shape, together, ctx.fault);
       };
-      // Tiles of another length round differently: in batch-invariant mode the number of rows must not decide.
       const bool many_blocks = others * partials.capacity > std::int64_t{kManyBlocksPerSm} * ctx.sm_count;
       constexpr DecodeKind kMany =
           SharesSm(kHeadDim, kHeadDim * sizeof(Cached)) ? DecodeKind::kManyBlocks : DecodeKind::kFewBlocks;
-      if (ctx.batch_invariant)
+      if (ctx.batch_invariant)  // tiles of another length round differently: the number of rows must not decide
         launch(std::integral_constant<DecodeKind, DecodeKind::kTogether>{}, RowsTogether(shape.group, kHeadTile));
       else if (many_blocks)
         launch(std::integral_constant<DecodeKind, kMany>{}, 1);

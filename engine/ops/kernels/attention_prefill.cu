@@ -118,7 +118,7 @@ void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args) {
     part.out = static_cast<std::byte*>(args.out) + first * row_bytes;
     return part;
   };
-  const std::size_t partials = DecodePartialBytes(1, args.heads, args.kv->head_dim, MostChunks(ctx, args));
+  const std::size_t partials = DecodePartialBytes(1, args.heads, args.kv->head_dim, ChunkCapacity(ctx, args));
   const int at_once = std::max(1, static_cast<int>(kShortPartials / std::max<std::size_t>(partials, 1)));
   const auto is_short = [&](int s) { return ctx.batch_invariant || !TakesPackedKernel(rows.host_segment[s]); };
   for (int from = 0, upto = 0; from < rows.segments; from = upto) {

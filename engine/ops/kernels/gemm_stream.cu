@@ -1,10 +1,11 @@
 // The product that streams weights through a ring in shared memory to the tensor cores of compute capability 9.0a: for
-// 8 to 128 activation rows at a time, all 16-bit modes, plain, Q8_0 and Q4_0 weights.
+// any number of activation rows, all 16-bit modes, plain, Q8_0 and Q4_0 weights.
 //
-// A tile is 128 weight rows by N activation rows. The steps along k of all tiles, one after the other, are cut evenly
-// over as many blocks as the multiprocessors hold, by the shape alone. Blocks that share a tile leave their sums in
-// workspace, and the last of them, or each for some activation rows, adds them in the order of k. In batch-invariant
-// mode more rows than a tile holds take whole tiles, each summed in the same parts in the same order.
+// A tile is 128 weight rows by N activation rows, N from 8 to 128. The steps along k of all tiles, one after the other,
+// are cut evenly over as many blocks as the multiprocessors hold; in batch-invariant mode by the weight's shape alone.
+// Blocks that share a tile leave their sums in workspace, and the last of them, or each for some activation rows, adds
+// them in the order of k. In batch-invariant mode more rows than a tile holds take whole tiles, each summed in the same
+// parts in the same order; else one launch for every 128.
 //
 // A block is one warpgroup that copies, mostly by the tensor memory accelerator, and two that multiply, 64 weight rows
 // each. Weights are requested before the wait for predecessors, as deep as the ring is.

@@ -8,8 +8,9 @@
 //   LaunchStream  tensor cores of compute capability 9.0: weights stream through a ring in shared memory.
 //   cuBLAS        cuda_products.cc; the epilogue follows as a kernel of its own.
 // In LaunchSkinny, in LaunchDot in fp32 mode, and in LaunchStream in batch-invariant mode, the order of a row's sum
-// depends on the weight's shape alone, never on how many rows there are: they are the batch-invariant paths. Quantised weights are multiplied as integers, exact
-// in fp16 and bf16, and the scale of each 32-group multiplies the group's float32 sum.
+// depends on the weight's shape alone, never on how many rows there are: they are the batch-invariant paths. Quantised
+// weights are multiplied as integers, exact in fp16 and bf16, and the scale of each 32-group multiplies the group's
+// float32 sum.
 #pragma once
 
 #include "engine/ops/kernels/kernel_context.h"

@@ -130,7 +130,7 @@ struct SharedTile {
     of_first = sums + (cut.begin(first) < begin ? kColumns * kPitch : 0);
     counter = split.semaphores + tile;
   }
-  // Reading all sums is then faster than waiting for those of others.
+  // Reading all sums is then faster than waiting for those of others, or others may not have begun.
   __device__ __forceinline__ bool last_finishes() const { return N <= 8 || parts <= 3 || !at_once; }
   __device__ __forceinline__ float4* part(int i) const {
     return i == 0 ? of_first : sums + std::int64_t{2} * i * kColumns * kPitch;

@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(kMergeThreads)
 
 }  // namespace
 
-int MostChunks(const KernelContext& ctx, const Ops::AttentionArgs& args) {
+int ChunkCapacity(const KernelContext& ctx, const Ops::AttentionArgs& args) {
   const int bound = args.rows->context_bound > 0 ? args.rows->context_bound : args.kv->slots;
   const bool windowed = args.window > 0 && args.window < bound;
   return MostChunks(windowed ? args.window : bound, windowed && ctx.batch_invariant);
@@ -101,7 +101,7 @@ unsigned ChunkBlocks(const KernelContext& ctx, std::int64_t others, int capacity
 }
 
 Partials PartialsIn(const KernelContext& ctx, const Ops::AttentionArgs& args) {
-  const int capacity = MostChunks(ctx, args), rows = args.rows->count, head_dim = args.kv->head_dim;
+  const int capacity = ChunkCapacity(ctx, args), rows = args.rows->count, head_dim = args.kv->head_dim;
   if (capacity == 1) return {nullptr, nullptr, 1};
   auto* values = static_cast<float*>(ctx.Workspace(DecodePartialBytes(rows, args.heads, head_dim, capacity)));
   const std::size_t count = std::int64_t{rows} * args.heads * capacity;
