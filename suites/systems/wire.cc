@@ -111,7 +111,8 @@ std::optional<std::string> Wire::ReadLine(Deadline deadline) {
 void Wire::ReadFloats(std::span<float> into, Deadline deadline) {
   std::span<std::byte> left = std::as_writable_bytes(into);
   const std::size_t known = std::min(left.size(), buffer_.size());
-  std::memcpy(left.data(), buffer_.data(), known);
+  std::ranges::copy_n(reinterpret_cast<const std::byte*>(buffer_.data()), static_cast<std::ptrdiff_t>(known),
+                      left.begin());
   buffer_.erase(0, known);
   left = left.subspan(known);
   while (!left.empty()) {
