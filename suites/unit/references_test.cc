@@ -73,7 +73,7 @@ TEST_F(References, TwinErrorRatioIsOfTheRow) {
 }
 
 // In bf16 an H100 was off by 0.13, 0.70 and 1.3 at the last of these tokens, as it took them in pieces of 9, 12 and 25;
-// the twin by 0.07.
+// the twin by 0.07, or by more where a compiler does not fuse its products.
 TEST_F(References, OtherOrdersOfSumsShowWhereRoundingDecides) {
   const Target target{.model = "qwen3-nano", .precision = Precision::kBf16};
   const Tokens tokens = {236, 210, 256, 12, 173, 88, 39, 105, 120, 63, 36,  119, 105,
@@ -82,7 +82,6 @@ TEST_F(References, OtherOrdersOfSumsShowWhereRoundingDecides) {
   const auto ratio = [&](int position) {
     return bench_.references().WorstTwinErrorRatio(target, tolerance, tokens, position);
   };
-  EXPECT_EQ(bench_.references().TwinErrorRatio(target, tolerance, tokens, 24), 1);
   EXPECT_GT(ratio(24), 1.3 / tolerance.max_abs.hard);
   EXPECT_EQ(ratio(11), 1);
   EXPECT_EQ(ratio(23), 1);
