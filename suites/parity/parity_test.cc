@@ -76,11 +76,12 @@ TEST(HardRows, AskOtherOrdersOfEightRows) {
                          239, 94,  86,  1,  143, 61, 61, 53,  63,  36, 188, 93};
   HardRows rows(state);
   const Bound& bound = tolerance.max_abs;
+  const double own = state.references().TwinErrorRatio(target, tolerance, tokens, 24);  // below 2, however compiled
   EXPECT_EQ(rows.Ratio(tolerance, 0.9 * bound.soft, bound, tokens, 24), 1);
-  EXPECT_EQ(rows.Ratio(tolerance, 0.9 * bound.hard, bound, tokens, 24), 1);
-  EXPECT_EQ(rows.Ratio(tolerance, 17 * bound.hard, bound, tokens, 24), 1);
+  EXPECT_EQ(rows.Ratio(tolerance, 0.9 * bound.hard, bound, tokens, 24), own);
+  EXPECT_EQ(rows.Ratio(tolerance, 17 * bound.hard, bound, tokens, 24), own);
   for (int i = 0; i < 8; ++i) EXPECT_GT(rows.Ratio(tolerance, 2 * bound.hard, bound, tokens, 24), 2);
-  EXPECT_EQ(rows.Ratio(tolerance, 2 * bound.hard, bound, tokens, 24), 1) << "the ninth";
+  EXPECT_EQ(rows.Ratio(tolerance, 2 * bound.hard, bound, tokens, 24), own) << "the ninth";
 }
 
 TEST(Prefill, HoldsPromptsBeyondTheWindowAgainstTheReference) {
