@@ -27,7 +27,7 @@ constexpr Shape kShapes[] = {
     {"31b qkv", 16384, 5376, false},    {"31b gate_up", 43008, 5376, true},   {"31b down", 5376, 21504, false},
 };
 constexpr DType kTypes[] = {DType::kBF16, DType::kQ8_0, DType::kQ4_0};
-constexpr int kRows[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 128, 512, 2048};
+constexpr int kRows[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 128, 256, 512, 2048};
 struct Path {
   const char* name;
   GemmPath path;

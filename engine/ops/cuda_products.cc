@@ -26,6 +26,9 @@ bool IsLarge(const WeightView& w) { return w.rows * w.cols >= (w.cols > w.rows ?
 constexpr PathLimits kSmall16 = {8, 64, 0};
 constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;  // elements
 
+// Plain gated products of so many rows are streamed: the library leaves float32 sums, which a kernel of its own reads.
+constexpr int kStreamedGated16 = 1024;
+
 constexpr int kPlainDot32 = 4, kExpandedDot32 = 16;  // the same in fp32 mode, where dot is the only other path
 
 constexpr std::int64_t kFewAssignments = 64;                   // experts: up to here one product per assignment
@@ -68,6 +71,7 @@ GemmPath CudaOps::PathOf(const Product& p) const {
   const std::int64_t elements = p.w.rows * p.w.cols;
   // By the weight alone: few rows of a small one would wait for the sums of others longer than for its bytes.
   if (ctx_.batch_invariant) return streams && elements > kSmallWeight ? GemmPath::kStream : GemmPath::kSkinny;
+  if (!expanded && StreamsGated(p)) return GemmPath::kStream;
   const PathLimits limits = elements <= kSmallWeight ? kSmall16
                             : !expanded              ? kPlain16
                             : !streams               ? kExpanded16
@@ -76,6 +80,10 @@ GemmPath CudaOps::PathOf(const Product& p) const {
   if (p.rows <= limits.dot) return GemmPath::kDot;
   if (p.rows <= limits.skinny) return GemmPath::kSkinny;
   return p.rows <= limits.stream ? GemmPath::kStream : GemmPath::kLibrary;
+}
+
+bool CudaOps::StreamsGated(const Product& p) const {
+  return p.epilogue == Epilogue::kGated && p.rows >= kStreamedGated16 && StreamTakes(ctx_, p);
 }
 
 bool CudaOps::FewAssignments(std::int64_t assignments) const {

@@ -9,6 +9,8 @@ namespace {
 
 // More blocks than run at a time: a block of a streamed product must not need one that has not begun.
 constexpr int kManyMultiprocessors = 1000;
+// So few that prompts of some hundred rows take the largest tiles.
+constexpr int kFewMultiprocessors = 16;
 
 struct ProductPath {
   OpCaseList list;
@@ -22,7 +24,8 @@ std::vector<ProductPath> ProductPaths() {
     for (const OpCaseList& list : lists) {
       if (list.precision.operands == DType::kF32) continue;  // has neither
       for (const GemmPath path : {GemmPath::kSkinny, GemmPath::kStream}) all.push_back({list, path});
-      all.push_back({list, GemmPath::kStream, kManyMultiprocessors});
+      for (const int sm_count : {kFewMultiprocessors, kManyMultiprocessors})
+        all.push_back({list, GemmPath::kStream, sm_count});
     }
   }
   return all;
@@ -50,7 +53,9 @@ INSTANTIATE_TEST_SUITE_P(Ops, ProductPathTest, testing::ValuesIn(ProductPaths())
                          [](const testing::TestParamInfo<ProductPath>& path) {
                            return path.param.list.name +
                                   (path.param.path == GemmPath::kSkinny ? "_skinny" : "_stream") +
-                                  (path.param.sm_count > 0 ? "_many" : "");
+                                  (path.param.sm_count == kManyMultiprocessors  ? "_many"
+                                   : path.param.sm_count == kFewMultiprocessors ? "_few"
+                                                                                : "");
                          });
 
 class InvariantProductTest : public testing::TestWithParam<OpCaseList> {};
@@ -61,7 +66,7 @@ TEST_P(InvariantProductTest, MatchesHostAndGivesTheSameBitsOnFewerMultiprocessor
   if (const Support support = CudaOpsAvailable(0); !support) GTEST_SKIP() << support.reason;
   const CudaOptions whole{.precision = GetParam().precision, .batch_invariant = true};
   CudaOptions slice = whole;
-  slice.sm_count = 16;
+  slice.sm_count = kFewMultiprocessors;
   DeviceFixture host(std::make_unique<HostOps>(GetParam().precision)), on_whole(MakeCudaOps(whole)),
       on_slice(MakeCudaOps(slice));
   for (const OpCase& item : GetParam().cases()) {

@@ -13,7 +13,7 @@ __device__ __forceinline__ void ApplyEpilogue(const Product& p, std::int64_t row
     p.out[row * p.w.rows + o] = v;
   } else {
     static_cast<T*>(p.operand)[row * p.w.rows + o] =
-        RoundTo<T>(Activate(v, p.activation) * p.ple[row * p.ple_stride + o]);
+        RoundTo<T>(Activate<T>(v, p.activation) * p.ple[row * p.ple_stride + o]);
   }
 }
 
@@ -24,7 +24,7 @@ __device__ __forceinline__ void ApplyEpiloguePair(const Product& p, std::int64_t
                                                   std::int64_t second, float a, float b) {
   if (p.epilogue == Epilogue::kGated) {
     const std::int64_t half = p.w.rows / 2;
-    if (o < half) static_cast<T*>(p.operand)[row * half + o] = RoundTo<T>(Activate(a, p.activation) * b);
+    if (o < half) static_cast<T*>(p.operand)[row * half + o] = RoundTo<T>(Activate<T>(a, p.activation) * b);
   } else {
     ApplyEpilogue<T>(p, row, o, a);
     ApplyEpilogue<T>(p, row, second, b);

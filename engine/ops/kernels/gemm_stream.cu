@@ -4,8 +4,8 @@
 // A tile is 128 weight rows by N activation rows, N from 8 to 128. The steps along k of all tiles, one after the other,
 // are cut evenly over as many blocks as the multiprocessors hold; in batch-invariant mode by the weight's shape alone.
 // Blocks that share a tile leave their sums in workspace, and the last of them, or each for some activation rows, adds
-// them in the order of k. In batch-invariant mode more rows than a tile holds take whole tiles, each summed in the same
-// parts in the same order; else one launch for every 128.
+// them in the order of k. More rows than 128 take whole tiles, N up to 256, in batch-invariant mode each summed in the
+// same parts in the same order; quantised weights else one launch for every 128.
 //
 // A block is one warpgroup that copies, mostly by the tensor memory accelerator, and two that multiply, 64 weight rows
 // each. Weights are requested before the wait for predecessors, as deep as the ring is.
@@ -31,7 +31,7 @@ __device__ void MultiplyShare(const Multiplier<T, N, Schedule::kStreamK>& multip
   StreamSegment segment;
   for (W steps = walk; steps.Next(segment);) {
     float sum[N / 2];
-    Multiply<Format, T, N, Schedule::kStreamK>(sum, reader, segment.steps, thread);
+    Multiply<Format, T, N, Schedule::kStreamK>(sum, reader, segment.steps, segment.count, thread);
     if (!shared(segment)) {
       multiplier.Finish(segment, sum);
       continue;
@@ -46,14 +46,14 @@ __device__ void MultiplyShare(const Multiplier<T, N, Schedule::kStreamK>& multip
 }
 
 // Whole tiles. Those of all rows are summed in the parts that shares have, so that a row has the same bits beside many
-// others as beside few.
+// others as beside few; registers hold no second sum of 256, which take tiles that have one part.
 template <class Format, class T, int N, Schedule kSchedule>
 __device__ void MultiplyTiles(const Multiplier<T, N, kSchedule>& multiplier, RingReader<Format, N> reader, int thread) {
   StreamSegment segment;
   for (Walk<kSchedule, N> steps = multiplier.walk; steps.Next(segment);) {
     float sum[N / 2];
-    if constexpr (kSchedule == Schedule::kGrouped) {
-      Multiply<Format, T, N, kSchedule>(sum, reader, segment.steps, thread);
+    if constexpr (kSchedule == Schedule::kGrouped || N > 128) {
+      Multiply<Format, T, N, kSchedule>(sum, reader, segment.steps, segment.count, thread);
       multiplier.Finish(segment, sum);
     } else {
       float total[N / 2];
@@ -61,7 +61,7 @@ __device__ void MultiplyTiles(const Multiplier<T, N, kSchedule>& multiplier, Rin
       for (int i = 0; i < N / 2; ++i) total[i] = Nothing().x;
       for (int step = 0; step < segment.steps;) {
         const int part = steps.cut.part(segment.tile, step);
-        Multiply<Format, T, N, kSchedule>(sum, reader, part, thread);
+        Multiply<Format, T, N, kSchedule>(sum, reader, part, segment.count, thread);
 #pragma unroll
         for (int i = 0; i < N / 2; ++i) total[i] += sum[i];
         step += part;
@@ -69,6 +69,15 @@ __device__ void MultiplyTiles(const Multiplier<T, N, kSchedule>& multiplier, Rin
       multiplier.Finish(segment, total);
     }
   }
+}
+
+// All who arrive at a block's barriers.
+template <Schedule kSchedule>
+__device__ __forceinline__ void SyncBlocks() {
+  if constexpr (kCluster<kSchedule> != 1)
+    SyncCluster();
+  else
+    __syncthreads();
 }
 #endif
 
@@ -86,11 +95,11 @@ __global__ void __launch_bounds__(kThreads, BlockShare<N>::kResident)
   if (threadIdx.x == 0) {
     for (int s = 0; s < S::kCount; ++s) {
       InitBarrier(full + 8 * s, 1 + (Format::kScaled ? 32 : 0) + (kGrouped ? 64 : 1));
-      InitBarrier(empty + 8 * s, 2 * kGroupThreads / 32);
+      InitBarrier(empty + 8 * s, kCluster<kSchedule> * 2 * kGroupThreads / 32);
     }
-    FenceShared();
+    FenceBarriers();
   }
-  __syncthreads();
+  SyncBlocks<kSchedule>();
   const Walk<kSchedule, N> walk(p, cut, tiles);
   if (threadIdx.x < kGroupThreads) {
     GiveRegisters<BlockShare<N>::kCopyRegisters>();
@@ -107,7 +116,7 @@ __global__ void __launch_bounds__(kThreads, BlockShare<N>::kResident)
     } else if constexpr (kGrouped) {
       CopyAssignedActivations<Format, N>(walk, writer, static_cast<int>(threadIdx.x) - 64);
     } else {
-      if (warp == 2 && lane == 0) CopyAllActivations<Format, N>(walk, activations, writer);
+      if (warp == 2 && lane == 0) CopyActivations<Format, N>(walk, activations, writer);
     }
     if (!kGrouped && warp < 2) WaitForPredecessors();
   } else {
@@ -122,6 +131,8 @@ __global__ void __launch_bounds__(kThreads, BlockShare<N>::kResident)
     else
       MultiplyTiles<Format>(multiplier, reader, thread);
   }
+  // Another block of the cluster may still arrive at this one's barriers.
+  if constexpr (kCluster<kSchedule> != 1) SyncCluster();
 #else
   __trap();  // code for another architecture: StreamTakes does not let it come to this
 #endif
@@ -142,7 +153,7 @@ void WithStreamTile(int rows, F&& f) {
     f(std::integral_constant<int, 128>{});
 }
 
-constexpr int kMostRows = 128;     // of a tile
+constexpr int kMostRows = 128;     // of a tile that blocks may share
 constexpr int kMostShares = 1023;  // that may have steps of one tile: SharedTile counts them
 
 template <class S>
@@ -178,20 +189,38 @@ void LaunchStreamK(const KernelContext& ctx, const Product& p) {
   if (ctx.semaphores_used != nullptr) *ctx.semaphores_used = std::max(*ctx.semaphores_used, cut.tiles);
   Launch(StreamKernel<Format, T, N, Schedule::kStreamK>, dim3(static_cast<unsigned>(cut.shares)), dim3(kThreads),
          S::kCount * S::kBytes + 1024, ctx, p, cut, split, ExpertTiles{}, MapOfWeights<Format, N>(ctx, p),
-         MapOfActivations<N>(ctx, p));
+         MapOfActivations<kBoxRows<Schedule::kStreamK, N>>(ctx, p));
 }
 
-// In the tiles that registers allow: two sums of each result are kept, and of quantised weights those of some blocks.
+template <class Format, class T, int N>
+void LaunchWholeTiles(const KernelContext& ctx, const Product& p, const StreamCut& cut) {
+  using S = Stage<Format, N>;
+  constexpr unsigned kBlocks = kCluster<Schedule::kDataParallel>;
+  const std::int64_t clusters = std::int64_t{(cut.tiles + kBlocks - 1) / kBlocks} * ((p.rows + N - 1) / N),
+                     at_once = std::max(1U, ctx.sm_count * BlockShare<N>::kResident / kBlocks);
+  LaunchClusters(kBlocks, StreamKernel<Format, T, N, Schedule::kDataParallel>,
+                 dim3(static_cast<unsigned>(std::min(clusters, at_once)) * kBlocks), dim3(kThreads),
+                 S::kCount * S::kBytes + 1024, ctx, p, cut, SplitSums{}, ExpertTiles{}, MapOfWeights<Format, N>(ctx, p),
+                 MapOfActivations<kBoxRows<Schedule::kDataParallel, N>>(ctx, p));
+}
+
+// In the tiles that registers allow: two sums of each result are kept where a tile has parts, and of quantised weights
+// those of some blocks.
 template <class Format, class T>
 void LaunchDataParallel(const KernelContext& ctx, const Product& p) {
   constexpr int N = Format::kScaled ? 64 : 128;
-  using S = Stage<Format, N>;
-  const StreamCut cut = SharesOf<S, N>(ctx, p);
-  const std::int64_t tiles = std::int64_t{cut.tiles} * ((p.rows + N - 1) / N);
-  Launch(StreamKernel<Format, T, N, Schedule::kDataParallel>,
-         dim3(static_cast<unsigned>(std::min<std::int64_t>(tiles, ctx.sm_count * BlockShare<N>::kResident))),
-         dim3(kThreads), S::kCount * S::kBytes + 1024, ctx, p, cut, SplitSums{}, ExpertTiles{},
-         MapOfWeights<Format, N>(ctx, p), MapOfActivations<N>(ctx, p));
+  StreamCut cut = CutOf<Stage<Format, N>>(p);
+  cut.shares = cut.tiles;
+  if (ctx.batch_invariant) cut = SharesOf<Stage<Format, N>, N>(ctx, p);
+  if constexpr (!Format::kScaled) {
+    // Large tiles are faster by a sixth or more, unless fewer of them leave multiprocessors idle.
+    const auto turns = [&](int rows) {
+      const std::int64_t tiles = std::int64_t{cut.tiles} * ((p.rows + rows - 1) / rows);
+      return (tiles + ctx.sm_count - 1) / ctx.sm_count * rows;
+    };
+    if (cut.shares == cut.tiles && 5 * turns(256) <= 6 * turns(N)) return LaunchWholeTiles<Format, T, 256>(ctx, p, cut);
+  }
+  LaunchWholeTiles<Format, T, N>(ctx, p, cut);
 }
 
 }  // namespace
@@ -199,7 +228,8 @@ void LaunchDataParallel(const KernelContext& ctx, const Product& p) {
 bool StreamTakes(const KernelContext& ctx, const Product& p) {
 #ifdef ASSAY_STREAM
   return ctx.compute_capability == 90 && ctx.precision.operands != DType::kF32 && AlignedRows(p) &&
-         (p.epilogue != Epilogue::kGated || p.w.rows % 16 == 0);
+         (p.epilogue != Epilogue::kGated ||
+          (p.w.rows % 16 == 0 && reinterpret_cast<std::uintptr_t>(p.operand) % 16 == 0));
 #else
   static_cast<void>(ctx), static_cast<void>(p);
   return false;
@@ -211,7 +241,8 @@ void LaunchStream(const KernelContext& ctx, const Product& all) {
     WithWeightFormat<decltype(t)>(all.w, [&](auto format) {
       using T = decltype(t);
       using Format = decltype(format);
-      if (ctx.batch_invariant && all.rows > kMostRows) return LaunchDataParallel<Format, T>(ctx, all);
+      if ((ctx.batch_invariant || !Format::kScaled) && all.rows > kMostRows)
+        return LaunchDataParallel<Format, T>(ctx, all);
       for (int row = 0; row < all.rows; row += kMostRows) {
         const Product p = RowsOf<T>(all, row, std::min(all.rows - row, kMostRows));
         WithStreamTile(p.rows, [&](auto n) { LaunchStreamK<Format, T, decltype(n)::value>(ctx, p); });

@@ -46,11 +46,11 @@ __device__ __forceinline__ void LetSuccessorsStart() {
 #endif
 }
 
-// Counts kernel<<<grid, block, smem, ctx.stream>>>(args...) and enqueues it if ctx.launches. Throws DeviceError on a
-// failed launch. An empty grid is not launched.
+// Counts kernel<<<grid, block, smem, ctx.stream>>>(args...) and enqueues it if ctx.launches, `cluster` blocks of grid.x
+// a cluster. Throws DeviceError on a failed launch. An empty grid is not launched.
 template <class... Params, class... Args>
-void Launch(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t smem, const KernelContext& ctx,
-            Args&&... args) {
+void LaunchClusters(unsigned cluster, void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t smem,
+                    const KernelContext& ctx, Args&&... args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   if (ctx.counters != nullptr) ++ctx.counters->kernel_launches;
   if (!ctx.launches) return;
@@ -64,14 +64,26 @@ void Launch(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t smem, 
   config.blockDim = block;
   config.dynamicSmemBytes = smem;
   config.stream = ctx.stream;
-  cudaLaunchAttribute attribute = {};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
-  config.attrs = &attribute;
-  config.numAttrs = ctx.pdl ? 1 : 0;
+  cudaLaunchAttribute attributes[2] = {};
+  config.attrs = attributes;
+  if (ctx.pdl) {
+    cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (cluster > 1) {
+    cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim = {cluster, 1, 1};
+  }
   ASSAY_CUDA(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(std::forward<Args>(args))...));
   if (ctx.log != nullptr) [[unlikely]]
     ctx.log->kernels.insert(reinterpret_cast<const void*>(kernel));
+}
+template <class... Params, class... Args>
+void Launch(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t smem, const KernelContext& ctx,
+            Args&&... args) {
+  LaunchClusters(1, kernel, grid, block, smem, ctx, std::forward<Args>(args)...);
 }
 
 // Calls f with a value of the operand type: f(T{}), T one of float, __half, __nv_bfloat16.
@@ -107,10 +119,15 @@ __device__ __forceinline__ T RoundTo(float v) {
     return __float2bfloat16_rn(v);
 }
 
+// What becomes a 16-bit operand needs no last bits.
+template <class T>
 __device__ __forceinline__ float Activate(float x, Activation activation) {
-  if (activation == Activation::kSilu) return x / (1.0f + expf(-x));
-  const float inner = 0.7978845608028654f * (x + 0.044715f * x * x * x);
-  return 0.5f * x * (1.0f + tanhf(inner));
+  // (1 + tanh(u)) / 2 = 1 / (1 + exp(-2 u))
+  const float u = activation == Activation::kSilu ? x : 1.5957691216057308f * (x + 0.044715f * x * x * x);
+  if constexpr (std::is_same_v<T, float>)
+    return x / (1.0f + expf(-u));
+  else
+    return __fdividef(x, 1.0f + __expf(-u));
 }
 
 }  // namespace assay

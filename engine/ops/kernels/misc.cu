@@ -62,10 +62,10 @@ __global__ void __launch_bounds__(kThreads)
     const float* gate = gate_up + row * 2 * width + o;
     if constexpr (kVector == 4) {
       const float4 g = Load4(gate), u = Load4(gate + width);
-      Store4(operand + row * width + o, {Activate(g.x, activation) * u.x, Activate(g.y, activation) * u.y,
-                                         Activate(g.z, activation) * u.z, Activate(g.w, activation) * u.w});
+      Store4(operand + row * width + o, {Activate<T>(g.x, activation) * u.x, Activate<T>(g.y, activation) * u.y,
+                                         Activate<T>(g.z, activation) * u.z, Activate<T>(g.w, activation) * u.w});
     } else {
-      operand[row * width + o] = RoundTo<T>(Activate(gate[0], activation) * gate[width]);
+      operand[row * width + o] = RoundTo<T>(Activate<T>(gate[0], activation) * gate[width]);
     }
   }
 }
@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t count = rows * width;
   for (std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; i < count;
        i += std::int64_t{gridDim.x} * kThreads)
-    operand[i] = RoundTo<T>(Activate(gate[i], activation) * ple[i / width * ple_stride + i % width]);
+    operand[i] = RoundTo<T>(Activate<T>(gate[i], activation) * ple[i / width * ple_stride + i % width]);
 }
 
 __global__ void __launch_bounds__(kThreads)

@@ -17,14 +17,23 @@ __device__ __forceinline__ void SyncGroup(int group) { asm volatile("bar.sync %0
 // What changes no sum it is added to, the sign of a zero included.
 __device__ __forceinline__ float4 Nothing() { return make_float4(-0.0f, -0.0f, -0.0f, -0.0f); }
 
-// Sums of the 64 weight rows of a warpgroup by some activation rows, through which they come from lanes to results.
+// Sums of the 64 weight rows of a warpgroup by some activation rows, or what a gated product makes of them, through
+// which they come from lanes to results.
 template <int N>
 struct GroupResults {
   static constexpr int kRows = N < 32 ? N : 32;  // activation rows
   static constexpr int kPitch = 68;              // floats: lanes of a warp fall into different banks
-  float sum[kRows][kPitch];
+  static constexpr int kGatedPitch = 80;         // bytes, of 32 16-bit elements
+  alignas(16) float sum[kRows][kPitch];
 
   // What a lane has of activation rows 8 j to 8 j + 7.
+  template <class T>
+  __device__ __forceinline__ void PutGated(int j, float4 v, Activation activation, int thread) {
+    const T pair[2] = {RoundTo<T>(Activate<T>(v.x, activation) * v.z), RoundTo<T>(Activate<T>(v.y, activation) * v.w)};
+    std::uint32_t both;
+    memcpy(&both, pair, sizeof(both));
+    StoreTransposed(SharedAddress(sum) + (8 * j + thread % 8) * kGatedPitch + thread / 32 * 16, both);
+  }
   __device__ __forceinline__ void Put(int j, float4 v, int thread) {
     const int t = thread % 4, row = thread / 32 * 16 + thread % 32 / 4;
     sum[8 * j + 2 * t][row] = v.x, sum[8 * j + 2 * t + 1][row] = v.y;
@@ -37,7 +46,7 @@ struct GroupResults {
 template <int N>
 inline constexpr bool kFits = BlockShare<N>::kResident*(BlockShare<N>::kRingBytes + 1024 + 2 * sizeof(GroupResults<N>) +
                                                         512 + 1024) <= 228 * 1024;
-static_assert(kFits<8> && kFits<16> && kFits<32> && kFits<64> && kFits<128>);
+static_assert(kFits<8> && kFits<16> && kFits<32> && kFits<64> && kFits<128> && kFits<256>);
 
 // A warpgroup that multiplies.
 template <class T, int N, Schedule kSchedule>
@@ -46,57 +55,99 @@ struct Multiplier {
   GroupResults<N>& results;
   int group, thread;  // the thread of the group
 
-  // Applies the epilogue to `count` activation rows of the segment from `from` on. A warp writes runs of a result's
-  // row: rows may be a megabyte apart, and scattered writes cost more than the product. Several results at a time hide
-  // what an activation takes.
-  __device__ __forceinline__ void Apply(const StreamSegment& segment, int from, int count) const {
-    const Product& p = walk.p;
-    const bool gated = p.epilogue == Epilogue::kGated;
-    const int width = gated ? 32 : 64, r = gated ? thread % 32 : thread % 64, a = gated ? r / 8 * 16 + r % 8 : r;
-    const std::int64_t o = (std::int64_t{segment.tile} * 2 + group) * width + r, end = gated ? p.w.rows / 2 : p.w.rows;
+  // What the lane has of activation rows 8 j to 8 j + 7 of those that Write is to write.
+  __device__ __forceinline__ void Put(int j, float4 v) const {
+    if (walk.p.epilogue == Epilogue::kGated)
+      results.template PutGated<T>(j, v, walk.p.activation, thread);
+    else
+      results.Put(j, v, thread);
+  }
+
+  // The row of the result that belongs to activation row `from` + lane of the segment.
+  __device__ __forceinline__ int RowOfLane(const StreamSegment& segment, int from) const {
+    return walk.Row(segment, min(from + thread % 32, segment.count - 1));
+  }
+
+  // Writes `count` activation rows of the segment, of which RowOfLane says where they go.
+  __device__ __forceinline__ void Write(const StreamSegment& segment, int row_of_lane, int count) const {
     SyncGroup(group);
-    if (o < end) {
-      constexpr int kTogether = 4;
-      const int step = gated ? kGroupThreads / 32 : kGroupThreads / 64;
+    const Product& p = walk.p;
+    if (p.epilogue == Epilogue::kGated)
+      WriteGated(segment, row_of_lane, count);
+    else if (p.epilogue == Epilogue::kStore && p.w.rows % 4 == 0 && reinterpret_cast<std::uintptr_t>(p.out) % 16 == 0)
+      WriteQuads(segment, row_of_lane, count);
+    else
+      WriteSums(segment, row_of_lane, count);
+    SyncGroup(group);
+  }
+
+  __device__ __forceinline__ void WriteGated(const StreamSegment& segment, int row_of_lane, int count) const {
+    const Product& p = walk.p;
+    const int i = thread / 4, chunk = thread % 4;
+    const std::int64_t o = (std::int64_t{segment.tile} * 2 + group) * 32 + 8 * chunk, end = p.w.rows / 2;
+    const std::int64_t to = __shfl_sync(0xffffffffu, row_of_lane, i);
+    if (i >= count || o >= end) return;
+    const auto* row = reinterpret_cast<const unsigned char*>(results.sum) + i * GroupResults<N>::kGatedPitch;
+    *reinterpret_cast<uint4*>(static_cast<T*>(p.operand) + to * end + o) =
+        *reinterpret_cast<const uint4*>(row + 16 * chunk);
+  }
+
+  __device__ __forceinline__ void WriteQuads(const StreamSegment& segment, int row_of_lane, int count) const {
+    const Product& p = walk.p;
+    const int q = 4 * (thread % 16);
+    const std::int64_t o = (std::int64_t{segment.tile} * 2 + group) * 64 + q, end = p.w.rows;
+#pragma unroll
+    for (int i = thread / 16; i < GroupResults<N>::kRows; i += kGroupThreads / 16) {
+      const std::int64_t to = __shfl_sync(0xffffffffu, row_of_lane, i);
+      if (i < count && o < end)
+        *reinterpret_cast<float4*>(p.out + to * end + o) = *reinterpret_cast<const float4*>(&results.sum[i][q]);
+    }
+  }
+
+  // A warp writes runs of a result's row: rows may be a megabyte apart, and scattered writes cost more than the
+  // product. Several results at a time hide what an activation takes.
+  __device__ __forceinline__ void WriteSums(const StreamSegment& segment, int row_of_lane, int count) const {
+    const Product& p = walk.p;
+    const int r = thread % 64;
+    const std::int64_t end = p.w.rows, here = (std::int64_t{segment.tile} * 2 + group) * 64 + r, o = min(here, end - 1);
+    constexpr int kTogether = 4, step = kGroupThreads / 64;
 #pragma unroll 1
-      for (int first = gated ? thread / 32 : thread / 64; first < count; first += kTogether * step) {
-        float v[kTogether];
+    for (int first = thread / 64; first < count; first += kTogether * step) {
+      float v[kTogether];
+      std::int64_t to[kTogether];
 #pragma unroll
-        for (int u = 0; u < kTogether; ++u) {
-          const int i = min(first + u * step, count - 1);
-          v[u] = results.sum[i][a];
-          if (p.epilogue != Epilogue::kStore) {
-            v[u] = Activate(v[u], p.activation);
-            v[u] *= gated ? results.sum[i][a + 8] : p.ple[walk.Row(segment, from + i) * p.ple_stride + o];
-          }
-        }
+      for (int u = 0; u < kTogether; ++u) {
+        const int i = min(first + u * step, count - 1);
+        to[u] = __shfl_sync(0xffffffffu, row_of_lane, i);
+        v[u] = results.sum[i][r];
+        if (p.epilogue != Epilogue::kStore) v[u] = Activate<T>(v[u], p.activation) * p.ple[to[u] * p.ple_stride + o];
+      }
 #pragma unroll
-        for (int u = 0; u < kTogether; ++u) {
-          const int i = first + u * step;
-          if (i >= count) break;
-          const std::int64_t at = walk.Row(segment, from + i) * end + o;
-          if (p.epilogue == Epilogue::kStore)
-            p.out[at] = v[u];
-          else
-            static_cast<T*>(p.operand)[at] = RoundTo<T>(v[u]);
-        }
+      for (int u = 0; u < kTogether; ++u) {
+        if (first + u * step >= count || here >= end) break;
+        if (p.epilogue == Epilogue::kStore)
+          p.out[to[u] * end + o] = v[u];
+        else
+          static_cast<T*>(p.operand)[to[u] * end + o] = RoundTo<T>(v[u]);
       }
     }
-    SyncGroup(group);
   }
 
   // The results of a tile whose sums are whole.
   __device__ __forceinline__ void Finish(const StreamSegment& segment, const float (&sum)[N / 2]) const {
     constexpr int kRows = GroupResults<N>::kRows;
+    int row_of_lane[N / kRows];  // all at once: they may have to be read
+#pragma unroll
+    for (int i = 0; i < N / kRows; ++i) row_of_lane[i] = RowOfLane(segment, i * kRows);
 #pragma unroll
     for (int from = 0; from < N; from += kRows) {
       if (from >= segment.count) break;
 #pragma unroll
       for (int j = 0; j < kRows / 8; ++j) {
         const float* v = sum + from / 2 + 4 * j;
-        results.Put(j, make_float4(v[0], v[1], v[2], v[3]), thread);
+        Put(j, make_float4(v[0], v[1], v[2], v[3]));
       }
-      Apply(segment, from, min(kRows, segment.count - from));
+      Write(segment, row_of_lane[from / kRows], min(kRows, segment.count - from));
     }
   }
 };
@@ -206,8 +257,9 @@ struct SharedTile {
           }
       }
 #pragma unroll
-      for (int c = 0; c < kAtOnce; ++c) multiplier.results.Put(c, total[c], multiplier.thread);
-      multiplier.Apply(segment, 8 * j, min(8 * min(end - j, kAtOnce), segment.count - 8 * j));
+      for (int c = 0; c < kAtOnce; ++c) multiplier.Put(c, total[c]);
+      multiplier.Write(segment, multiplier.RowOfLane(segment, 8 * j),
+                       min(8 * min(end - j, kAtOnce), segment.count - 8 * j));
     }
   }
 };

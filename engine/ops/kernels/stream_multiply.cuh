@@ -54,10 +54,11 @@ __device__ __forceinline__ void Expand(ExpandedBlock& block, const unsigned char
   block.scale_b = __half2float(scales[4 * (row + 8)]);
 }
 
-template <int N>
-__device__ __forceinline__ void AddScaled(float (&sum)[N / 2], const float (&dot)[N / 2], const ExpandedBlock& block) {
+template <int kWidth>
+__device__ __forceinline__ void AddScaled(float (&sum)[kWidth / 2], const float (&dot)[kWidth / 2],
+                                          const ExpandedBlock& block) {
 #pragma unroll
-  for (int j = 0; j < N / 8; ++j) {
+  for (int j = 0; j < kWidth / 8; ++j) {
     sum[4 * j] = fmaf(block.scale_a, dot[4 * j], sum[4 * j]);
     sum[4 * j + 1] = fmaf(block.scale_a, dot[4 * j + 1], sum[4 * j + 1]);
     sum[4 * j + 2] = fmaf(block.scale_b, dot[4 * j + 2], sum[4 * j + 2]);
@@ -65,10 +66,10 @@ __device__ __forceinline__ void AddScaled(float (&sum)[N / 2], const float (&dot
   }
 }
 
-// sum += `steps` steps of plain weights, which are multiplied from shared memory. The products of one step run while
-// the next is waited for.
-template <class Format, class T, int N, Schedule kSchedule>
-__device__ __forceinline__ void MultiplyPlain(float (&sum)[N / 2], RingReader<Format, N>& reader, int steps,
+// sum += `steps` steps of plain weights by kWidth activation rows, multiplied from shared memory. The products of one
+// step run while the next is waited for.
+template <class Format, class T, int N, Schedule kSchedule, int kWidth>
+__device__ __forceinline__ void MultiplyPlain(float (&sum)[kWidth / 2], RingReader<Format, N>& reader, int steps,
                                               int thread) {
   const int lane = thread % 32, group = thread / kGroupThreads;
   int before = -1;  // the stage whose products may still run
@@ -78,23 +79,23 @@ __device__ __forceinline__ void MultiplyPlain(float (&sum)[N / 2], RingReader<Fo
     FenceProducts();
 #pragma unroll
     for (int i = 0; i < 4; ++i)
-      Warpgroup<T, N>::Multiply(sum, SharedOperand(w + 32 * i), SharedOperand(x + 32 * i), true);
+      Warpgroup<T, kWidth>::Multiply(sum, SharedOperand(w + 32 * i), SharedOperand(x + 32 * i), true);
     CommitProducts();
     if (before >= 0) {
       WaitProducts<1>();
-      reader.Release(before, lane);
+      reader.template Release<kSchedule>(before, lane);
     }
     before = reader.stage;
     reader.Next();
   }
   WaitProducts<0>();
-  reader.Release(before, lane);
+  reader.template Release<kSchedule>(before, lane);
 }
 
 // sum += `steps` steps of quantised weights, which are expanded in registers: the next blocks while the products of
 // some run.
-template <class Format, class T, int N, Schedule kSchedule>
-__device__ __forceinline__ void MultiplyExpanded(float (&sum)[N / 2], RingReader<Format, N>& reader, int steps,
+template <class Format, class T, int N, Schedule kSchedule, int kWidth>
+__device__ __forceinline__ void MultiplyExpanded(float (&sum)[kWidth / 2], RingReader<Format, N>& reader, int steps,
                                                  int thread) {
   constexpr int kTogether = N <= 16 || N == 64 ? 2 : 1;  // blocks, as registers allow
   const int lane = thread % 32, t = lane % 4, row = thread / 32 * 16 + lane / 4;
@@ -112,14 +113,14 @@ __device__ __forceinline__ void MultiplyExpanded(float (&sum)[N / 2], RingReader
     const std::uint32_t x = reader.activations(stage);
 #pragma unroll
     for (int first = 0; first < 4; first += kTogether) {
-      float dot[kTogether][N / 2];
+      float dot[kTogether][kWidth / 2];
       FenceProducts();
 #pragma unroll
       for (int i = first; i < first + kTogether; ++i) {
         const ExpandedBlock& block = blocks[i % (2 * kTogether)];
         const std::uint32_t at = x + i / 2 * N * 128 + i % 2 * 64;
-        Warpgroup<T, N>::Multiply(dot[i - first], block.first, SharedOperand(at), false);
-        Warpgroup<T, N>::Multiply(dot[i - first], block.second, SharedOperand(at + 32), true);
+        Warpgroup<T, kWidth>::Multiply(dot[i - first], block.first, SharedOperand(at), false);
+        Warpgroup<T, kWidth>::Multiply(dot[i - first], block.second, SharedOperand(at + 32), true);
       }
       CommitProducts();
       if (first + kTogether < 4) {
@@ -133,21 +134,39 @@ __device__ __forceinline__ void MultiplyExpanded(float (&sum)[N / 2], RingReader
       }
       WaitProducts<0>();
 #pragma unroll
-      for (int i = first; i < first + kTogether; ++i) AddScaled<N>(sum, dot[i - first], blocks[i % (2 * kTogether)]);
+      for (int i = first; i < first + kTogether; ++i)
+        AddScaled<kWidth>(sum, dot[i - first], blocks[i % (2 * kTogether)]);
     }
-    reader.Release(stage, lane);
+    reader.template Release<kSchedule>(stage, lane);
   }
 }
 
-// sum = `steps` steps.
+// Calls f(std::integral_constant<int, kWidth>) with the width that activations are copied in.
+template <Schedule kSchedule, int N, class F>
+__device__ __forceinline__ void WithWidth(int width, F&& f) {
+  if constexpr (kSchedule != Schedule::kStreamK && N >= 64) {
+    if (width == N / 2) return f(std::integral_constant<int, N / 2>{});
+    if constexpr (N == 256) {
+      if (width == 192) return f(std::integral_constant<int, 192>{});
+    }
+  }
+  f(std::integral_constant<int, N>{});
+}
+
+// sum = `steps` steps of `count` activation rows; of those beyond, anything.
 template <class Format, class T, int N, Schedule kSchedule>
-__device__ __forceinline__ void Multiply(float (&sum)[N / 2], RingReader<Format, N>& reader, int steps, int thread) {
+__device__ __forceinline__ void Multiply(float (&sum)[N / 2], RingReader<Format, N>& reader, int steps, int count,
+                                         int thread) {
 #pragma unroll
   for (int i = 0; i < N / 2; ++i) sum[i] = 0.0f;
-  if constexpr (Format::kScaled)
-    MultiplyExpanded<Format, T, N, kSchedule>(sum, reader, steps, thread);
-  else
-    MultiplyPlain<Format, T, N, kSchedule>(sum, reader, steps, thread);
+  WithWidth<kSchedule, N>(Width<kSchedule, N>(count), [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    auto& first = reinterpret_cast<float(&)[kWidth / 2]>(sum);
+    if constexpr (Format::kScaled)
+      MultiplyExpanded<Format, T, N, kSchedule, kWidth>(first, reader, steps, thread);
+    else
+      MultiplyPlain<Format, T, N, kSchedule, kWidth>(first, reader, steps, thread);
+  });
 }
 
 #endif

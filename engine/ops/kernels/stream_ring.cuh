@@ -16,6 +16,15 @@ enum class Schedule : std::uint8_t {
   kGrouped,       // of experts: whole tiles in turn
 };
 
+// Blocks of a cluster. Those of whole tiles take other weights and the same activations, of which each copies a part
+// for all: read by every block, they would cost more of the L2 cache's bandwidth than it has.
+template <Schedule kSchedule>
+inline constexpr int kCluster = kSchedule == Schedule::kDataParallel ? 2 : 1;
+
+// Activation rows of a box, which is what a block of a cluster copies at a time.
+template <Schedule kSchedule, int N>
+inline constexpr int kBoxRows = kSchedule == Schedule::kDataParallel ? N / 4 : N;
+
 // How the steps of all tiles are cut into shares, and with them the sum of a result into parts.
 struct StreamCut {
   int steps = 0;  // of a tile
@@ -51,7 +60,8 @@ template <int N>
 struct BlockShare {
   static constexpr int kResident = N <= 32 ? 2 : 1;
   static constexpr int kRingBytes = (N <= 32 ? 93 : 208) * 1024;
-  static constexpr int kCopyRegisters = N <= 32 ? 40 : 56, kMultiplyRegisters = N <= 32 ? 96 : 224;
+  static constexpr int kCopyRegisters = N <= 32 || N == 256 ? 40 : 56;
+  static constexpr int kMultiplyRegisters = N <= 32 ? 96 : N == 256 ? 232 : 224;
 };
 
 // What one step along k holds.
@@ -84,10 +94,18 @@ struct Walk {
   __device__ Walk(const Product& product, const StreamCut& steps, const ExpertTiles& assignments)
       : p(product), cut(steps), tiles(assignments) {
     const int block = static_cast<int>(blockIdx.x);
-    at = kSchedule == Schedule::kStreamK ? cut.begin(block) : block;
-    end = kSchedule == Schedule::kStreamK ? cut.begin(block + 1)
-                                          : std::int64_t{cut.tiles} * (kGrouped ? tiles.max_tiles : row_tiles());
+    if constexpr (kSchedule == Schedule::kStreamK) {
+      at = cut.begin(block), end = cut.begin(block + 1);
+    } else if constexpr (kGrouped) {
+      at = block, end = std::int64_t{cut.tiles} * tiles.max_tiles;
+    } else {
+      // As many tiles of weights at a time as a cluster has blocks; the last may lie behind the last weight row.
+      at = block / kCluster<kSchedule>;
+      end = std::int64_t{(cut.tiles + kCluster<kSchedule> - 1) / kCluster<kSchedule>} * row_tiles();
+    }
   }
+  // Of the cluster.
+  static __device__ __forceinline__ int rank() { return static_cast<int>(blockIdx.x) % kCluster<kSchedule>; }
   // Of activation rows.
   __device__ __forceinline__ int row_tiles() const { return (p.rows + N - 1) / N; }
   __device__ __forceinline__ bool Next(StreamSegment& segment) {
@@ -103,8 +121,9 @@ struct Walk {
     } else if constexpr (kSchedule == Schedule::kDataParallel) {
       if (at >= end) return false;
       const int first = static_cast<int>(at % row_tiles()) * N;
-      segment = {0, static_cast<int>(at / row_tiles()), 0, cut.steps, first, min(N, p.rows - first)};
-      at += gridDim.x;
+      const int tile = static_cast<int>(at / row_tiles()) * kCluster<kSchedule> + rank();
+      segment = {0, tile, 0, cut.steps, first, min(N, p.rows - first)};
+      at += gridDim.x / kCluster<kSchedule>;
       return true;
     } else {
       if (at >= end) return false;
@@ -121,6 +140,14 @@ struct Walk {
     return kGrouped ? tiles.list[segment.first + i] : segment.first + i;
   }
 };
+
+// Activation rows that are multiplied for a segment of `count`, in three widths at most.
+template <Schedule kSchedule, int N>
+__device__ __forceinline__ int Width(int count) {
+  if (kSchedule == Schedule::kStreamK || N < 64) return N;
+  if (count <= N / 2) return N / 2;
+  return N == 256 && count <= 192 ? 192 : N;
+}
 
 // Row of the stored matrices that row r of a tile shows: rows 8 to 15 of each 16 are the partners of 0 to 7.
 __device__ __forceinline__ std::int64_t WeightRow(const Product& p, const StreamSegment& segment, int r) {
@@ -160,12 +187,12 @@ CUtensorMap MapOfWeights(const KernelContext& ctx, const Product& p) {
                           {kBox, kTileRows, 1, 1, 1});
 }
 
-// Activations of N rows and 64 columns at a time.
-template <int N>
+// Activations of kRows rows and 64 columns at a time.
+template <int kRows>
 CUtensorMap MapOfActivations(const KernelContext& ctx, const Product& p) {
   if (!ctx.launches) return {};
   const auto row = static_cast<cuuint64_t>(2 * p.w.cols);
-  return MakeTensorMap<2>(p.x, {row, static_cast<cuuint64_t>(p.rows)}, {row}, {128, N});
+  return MakeTensorMap<2>(p.x, {row, static_cast<cuuint64_t>(p.rows)}, {row}, {128, kRows});
 }
 
 #ifdef ASSAY_WARPGROUP
@@ -225,19 +252,29 @@ __device__ void CopyScales(Walk<kSchedule, N> walk, RingWriter<Format, N> writer
   }
 }
 
-// A thread copies the activations of all rows.
+// A thread copies the activations of all rows, or its block's part of them to all blocks of the cluster.
 template <class Format, int N, Schedule kSchedule>
-__device__ void CopyAllActivations(Walk<kSchedule, N> walk, const CUtensorMap& map, RingWriter<Format, N> writer) {
+__device__ void CopyActivations(Walk<kSchedule, N> walk, const CUtensorMap& map, RingWriter<Format, N> writer) {
   using S = Stage<Format, N>;
+  constexpr int kBlocks = kCluster<kSchedule>;
+  constexpr int kRows = kBoxRows<kSchedule, N>;
   StreamSegment segment;
   while (walk.Next(segment)) {
+    const int width = Width<kSchedule, N>(segment.count);
     for (int step = segment.step; step < segment.step + segment.steps; ++step, writer.Next()) {
       writer.Wait();
-      ArriveExpecting(writer.barrier(), S::kActivations);
+      ArriveExpecting(writer.barrier(), width * 2 * S::kColumns);
 #pragma unroll
-      for (int half = 0; half < S::kColumns / 64; ++half)
-        CopyBox(writer.stage_at() + S::kWeights + half * N * 128, map,
-                {2 * (step * S::kColumns + 64 * half), segment.first}, writer.barrier());
+      for (int half = 0; half < S::kColumns / 64; ++half) {
+        for (int row = walk.rank() * kRows; row < width; row += kBlocks * kRows) {
+          const std::uint32_t to = writer.stage_at() + S::kWeights + (half * N + row) * 128;
+          const int2 from = {2 * (step * S::kColumns + 64 * half), segment.first + row};
+          if constexpr (kBlocks == 1)
+            CopyBox(to, map, from, writer.barrier());
+          else
+            CopyBoxTo((1 << kBlocks) - 1, to, map, from, writer.barrier());
+        }
+      }
     }
   }
 }
@@ -254,6 +291,7 @@ __device__ void CopyAssignedActivations(Walk<Schedule::kGrouped, N> walk, RingWr
   StreamSegment segment;
   while (walk.Next(segment)) {
     const int rows = (segment.count - row + 7) / 8;  // that this thread copies
+    const int items = Width<Schedule::kGrouped, N>(segment.count) / 8;
 #pragma unroll
     for (int i = 0; i < N / 8; ++i) {
       const int r = i < rows ? walk.Row(segment, row + 8 * i) : 0;
@@ -267,7 +305,9 @@ __device__ void CopyAssignedActivations(Walk<Schedule::kGrouped, N> walk, RingWr
         const int k = step * S::kColumns + 64 * half + 8 * chunk, present = k < cols ? rows : 0;
         const uint4* column = x + (k < cols ? k / 8 : 0);
 #pragma unroll
-        for (int i = 0; i < N / 8; ++i) CopyAsync<16>(to + half * N * 128 + i * 1024, column + from[i], i < present);
+        for (int i = 0; i < N / 8; ++i) {
+          if (i < N / 16 || i < items) CopyAsync<16>(to + half * N * 128 + i * 1024, column + from[i], i < present);
+        }
       }
       ArriveAfterCopies(writer.barrier());
     }
@@ -291,9 +331,15 @@ struct RingReader {
   __device__ __forceinline__ void Next() {
     if (++stage == Stage<Format, N>::kCount) stage = 0, phase ^= 1;
   }
+  // To the blocks that copy into it.
+  template <Schedule kSchedule>
   __device__ __forceinline__ void Release(int s, int lane) const {
     __syncwarp();
-    if (lane == 0) Arrive(empty + 8 * s);
+    if constexpr (kCluster<kSchedule> == 1) {
+      if (lane == 0) Arrive(empty + 8 * s);
+    } else {
+      if (lane < kCluster<kSchedule>) ArriveAt(empty + 8 * s, lane);
+    }
   }
   __device__ __forceinline__ std::uint32_t weights(int s) const { return ring + s * Stage<Format, N>::kBytes; }
   __device__ __forceinline__ std::uint32_t activations(int s) const { return weights(s) + Stage<Format, N>::kWeights; }

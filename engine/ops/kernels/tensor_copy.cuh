@@ -21,6 +21,15 @@ __device__ __forceinline__ void CopyBox(std::uint32_t to, const CUtensorMap& map
       "l"(&map), "r"(barrier), "r"(at.x), "r"(at.y)
       : "memory");
 }
+// Into the same place of the blocks of the cluster that `blocks` has a bit for; each one's barrier counts.
+__device__ __forceinline__ void CopyBoxTo(std::uint16_t blocks, std::uint32_t to, const CUtensorMap& map, int2 at,
+                                          std::uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster"
+      " [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(to),
+      "l"(&map), "r"(barrier), "r"(at.x), "r"(at.y), "h"(blocks)
+      : "memory");
+}
 // What is read once leaves the L2 cache first.
 template <bool kOnce>
 __device__ __forceinline__ void CopyBox(std::uint32_t to, const CUtensorMap& map, const int (&at)[5],

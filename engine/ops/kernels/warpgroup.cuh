@@ -21,6 +21,25 @@ __device__ __forceinline__ void InitBarrier(std::uint32_t barrier, int arrivals)
 __device__ __forceinline__ void Arrive(std::uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
+// At the barrier that block `block` of the cluster has at this place. Orders what threads have read from shared memory,
+// but nothing else: release in the cluster's scope would wait for all stores of the thread.
+__device__ __forceinline__ void ArriveAt(std::uint32_t barrier, int block) {
+  asm volatile(
+      "{\n.reg .b32 there;\n"
+      "mapa.shared::cluster.u32 there, %0, %1;\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(barrier),
+      "r"(block)
+      : "memory");
+}
+// All threads of all blocks of a cluster; orders no stores.
+__device__ __forceinline__ void SyncCluster() {
+  asm volatile("barrier.cluster.arrive.relaxed;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
+// Makes initialised barriers visible to the cluster and to copies.
+__device__ __forceinline__ void FenceBarriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
 // Arrives when all earlier copies of the calling thread have been written.
 __device__ __forceinline__ void ArriveAfterCopies(std::uint32_t barrier) {
   asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
@@ -53,6 +72,7 @@ template <int kPending>
 __device__ __forceinline__ void WaitProducts() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
+
 // Makes what copies and stores have written to shared memory visible to products.
 __device__ __forceinline__ void FenceShared() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
@@ -63,6 +83,12 @@ __device__ __forceinline__ void TakeRegisters() {
 template <int kRegisters>
 __device__ __forceinline__ void GiveRegisters() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
+// Lane t of quad g has elements 2 t and 2 t + 1 of row g of a matrix of 8 x 8 16-bit elements. Its columns become rows
+// of 16 bytes, of which lane i < 8 says where the i-th goes.
+__device__ __forceinline__ void StoreTransposed(std::uint32_t to, std::uint32_t pair) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x1.trans.shared.b16 [%0], {%1};" ::"r"(to), "r"(pair) : "memory");
 }
 
 // Operand in shared memory: rows of 64 16-bit elements (128 bytes) along k, 8-row groups one after the other, 16-byte
@@ -83,6 +109,8 @@ struct Warpgroup;
 #define ASSAY_S16(i) ASSAY_S8(i), ASSAY_S8(i + 8)
 #define ASSAY_S32(i) ASSAY_S16(i), ASSAY_S16(i + 16)
 #define ASSAY_S64(i) ASSAY_S32(i), ASSAY_S32(i + 32)
+#define ASSAY_S96(i) ASSAY_S64(i), ASSAY_S32(i + 64)
+#define ASSAY_S128(i) ASSAY_S64(i), ASSAY_S64(i + 64)
 #define ASSAY_L4 "%0, %1, %2, %3"
 #define ASSAY_L8 ASSAY_L4 ", %4, %5, %6, %7"
 #define ASSAY_L16 ASSAY_L8 ", %8, %9, %10, %11, %12, %13, %14, %15"
@@ -91,6 +119,15 @@ struct Warpgroup;
   ASSAY_L32                                                                                      \
   ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, " \
   "%50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define ASSAY_L96                                                                           \
+  ASSAY_L64                                                                                 \
+  ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, " \
+  "%81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define ASSAY_L128                                                                           \
+  ASSAY_L96                                                                                  \
+  ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, " \
+  "%111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, "     \
+  "%125, %126, %127"
 
 // O0 to O5: the numbers of the operands behind the sums.
 #define ASSAY_WARPGROUP_PRODUCT(T, TYPE, N, SUMS, O0, O1, O2, O3, O4, O5)                                            \
@@ -114,12 +151,14 @@ struct Warpgroup;
                    : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));                \
     }                                                                                                                \
   };
-#define ASSAY_WARPGROUP_PRODUCTS(T, TYPE)                          \
-  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 8, 4, 4, 5, 6, 7, 8, 9)         \
-  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 16, 8, 8, 9, 10, 11, 12, 13)    \
-  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 32, 16, 16, 17, 18, 19, 20, 21) \
-  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 64, 32, 32, 33, 34, 35, 36, 37) \
-  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 128, 64, 64, 65, 66, 67, 68, 69)
+#define ASSAY_WARPGROUP_PRODUCTS(T, TYPE)                             \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 8, 4, 4, 5, 6, 7, 8, 9)            \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 16, 8, 8, 9, 10, 11, 12, 13)       \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 32, 16, 16, 17, 18, 19, 20, 21)    \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 64, 32, 32, 33, 34, 35, 36, 37)    \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 128, 64, 64, 65, 66, 67, 68, 69)   \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 192, 96, 96, 97, 98, 99, 100, 101) \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 256, 128, 128, 129, 130, 131, 132, 133)
 ASSAY_WARPGROUP_PRODUCTS(__half, "f16")
 ASSAY_WARPGROUP_PRODUCTS(__nv_bfloat16, "bf16")
 #undef ASSAY_WARPGROUP_PRODUCTS

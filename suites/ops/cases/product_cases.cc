@@ -113,6 +113,10 @@ std::vector<OpCase> ExactIntegers(DType stored) {
   return cases;
 }
 
+// Rows of prompts. Where 16 multiprocessors stream them by as many weights as below, tiles hold 256 of them, and the
+// last ones of three widths.
+constexpr int kPrompts[] = {330, 400, 450};
+
 std::vector<OpCase> Random(DType stored) {
   std::vector<OpCase> cases;
   for (const TensorShape& shape :
@@ -121,6 +125,11 @@ std::vector<OpCase> Random(DType stored) {
     for (const int rows : {1, 2, 3, 4, 5, 8, 9, 16, 17, 33, 64, 65, 150})
       cases.push_back(
           MatMulCase({stored, shape.rows, shape.cols, rows}, weights, LazyNumbers(22, Elements(rows, shape.cols))));
+  }
+  for (const std::int64_t rows_out : {2980, 3108}) {
+    const WeightsOf weights = PreparedFrom(Parts({RandomTensor(stored, {1, rows_out, 320}, 23)}));
+    for (const int rows : kPrompts)
+      cases.push_back(MatMulCase({stored, rows_out, 320, rows}, weights, LazyNumbers(24, Elements(rows, 320))));
   }
   return cases;
 }
@@ -147,6 +156,12 @@ std::vector<OpCase> Gated(DType stored) {
         cases.push_back(GatedCase({stored, 2 * half.rows, half.cols, rows}, weights,
                                   LazyNumbers(43, Elements(rows, half.cols), 2.0f), activation));
   }
+  const TensorShape half{1, 1504, 320};
+  const WeightsOf weights =
+      PreparedFrom(Parts({RandomTensor(stored, half, 44), RandomTensor(stored, half, 45)}, WeightUse::kGated));
+  for (const int rows : kPrompts)
+    cases.push_back(GatedCase({stored, 2 * half.rows, half.cols, rows}, weights,
+                              LazyNumbers(46, Elements(rows, half.cols), 2.0f), Activation::kSilu));
   return cases;
 }
 
