@@ -81,6 +81,8 @@ class CudaOps final : public Ops, public WorkspaceSource {
   GemmPath PathOf(const Product& p) const;
   // Whether a gated product has so many rows that an epilogue of its own would cost more than the library saves.
   bool StreamsGated(const Product& p) const;
+  // Streams a gated product of a weight that the library would have expanded as well; false: this is none.
+  bool RunExpanded(const Product& p);
   // Whether tiles of assignments may be streamed, and the product of all of them, one way or the other.
   bool StreamsExperts(const Product& p) const;
   void RunExperts(const Product& p, const ExpertTiles& tiles, bool streams);

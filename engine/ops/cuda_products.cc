@@ -17,8 +17,8 @@ constexpr PathLimits kPlain16 = {1, 16, 0};
 constexpr PathLimits kExpanded16 = {1, 64, 0};
 // On devices that stream them. A product that many blocks share spends some microseconds on their sums, which a large
 // weight does not notice.
-constexpr PathLimits kStreamed16 = {1, 32, 512};
-constexpr PathLimits kLargeStreamed16 = {1, 8, 512};
+constexpr PathLimits kStreamed16 = {1, 32, 256};
+constexpr PathLimits kLargeStreamed16 = {1, 8, 256};
 constexpr std::int64_t kLargeWeight = std::int64_t{48} << 20;  // elements
 // One with longer rows than it has rows is large at half of that, because the skinny path cuts it over blocks as well.
 bool IsLarge(const WeightView& w) { return w.rows * w.cols >= (w.cols > w.rows ? kLargeWeight / 2 : kLargeWeight); }
@@ -142,6 +142,25 @@ void CudaOps::LibraryProduct(float* raw, const WeightView& w, const void* x, int
   }
 }
 
+bool CudaOps::RunExpanded(const Product& p) {
+  const std::int64_t row_bytes = p.w.stride * OperandBytes(ctx_.precision);
+  const std::size_t bytes = Padded(p.w.rows * row_bytes);
+  if (options_.gemm_path != GemmPath::kAuto || LibraryReads(p.w, ctx_.precision) || !StreamsGated(p) ||
+      bytes > kRawBytes)
+    return false;
+  Product plain = p;
+  plain.w.data = Workspace(bytes);
+  plain.w.scales = nullptr;
+  plain.w.row_bytes = row_bytes;
+  plain.w.type = OperandType(ctx_.precision);
+  plain.w.layout = WeightLayout::kPlain;
+  plain.w.block = 1;
+  plain.w.block_bytes = OperandBytes(ctx_.precision);
+  LaunchExpand(ctx_, const_cast<void*>(plain.w.data), p.w, 0, p.w.rows);
+  LaunchStream(ctx_, plain);
+  return true;
+}
+
 template <class Apply>
 void CudaOps::RunLibrary(const Product& p, Apply&& apply) {
   const std::size_t scratch = LibraryScratch(p.w), row_bytes = p.w.rows * sizeof(float);
@@ -173,6 +192,7 @@ void CudaOps::Run(const Product& p) {
     default:
       break;
   }
+  if (RunExpanded(p)) return;
   switch (p.epilogue) {
     case Epilogue::kStore: {
       const std::size_t scratch = LibraryScratch(p.w);

@@ -1,5 +1,8 @@
 // Converts stored rows to the layouts that products read, and back.
+#include <cstring>
+
 #include "engine/ops/kernels/convert.h"
+#include "engine/ops/kernels/fragments.cuh"
 #include "engine/ops/kernels/weight_view.cuh"
 
 namespace assay {
@@ -62,6 +65,37 @@ __global__ void __launch_bounds__(kThreads)
     out[c] = RoundTo<T>(c < from.cols ? WeightElement(from, first + blockIdx.x, c) : 0.0f);
 }
 
+// Split weights, 16 bytes at a time. The grid is (rows, chunks of their vectors).
+template <class Format, class T>
+__global__ void __launch_bounds__(kThreads) ExpandKernel(T* to, WeightView from, std::int64_t first) {
+  LetSuccessorsStart();
+  WaitForPredecessors();
+  const std::int64_t row = first + blockIdx.x, vectors = from.row_bytes / 16;
+  const auto* data =
+      reinterpret_cast<const uint4*>(static_cast<const unsigned char*>(from.data) + row * from.row_bytes);
+  const __half* scales = static_cast<const __half*>(from.scales) + row * (from.stride / 32);
+  T* out = to + static_cast<std::int64_t>(blockIdx.x) * from.stride;
+  for (std::int64_t v = static_cast<std::int64_t>(blockIdx.y) * kThreads + threadIdx.x; v < vectors;
+       v += static_cast<std::int64_t>(gridDim.y) * kThreads) {
+    const Raw<Format> raw = {{data[v]}};
+    GroupScales<Format> scale;
+    scale.Load(scales, static_cast<int>(v / 4));
+#pragma unroll
+    for (int b = 0; b < Format::kBlocks; ++b) {
+      float integers[8];
+      ExpandFloats<Format>(integers, raw, b);
+      alignas(16) T rounded[8];
+#pragma unroll
+      for (int i = 0; i < 8; ++i) rounded[i] = RoundTo<T>(__fmul_rn(scale.At(b), integers[i]));
+      uint4 stored[sizeof(rounded) / 16];
+      memcpy(stored, rounded, sizeof(rounded));
+      auto* place = reinterpret_cast<uint4*>(out + 32 * (Format::kBlocks * (v / 4) + b) + 8 * (v % 4));
+#pragma unroll
+      for (std::size_t i = 0; i < sizeof(rounded) / 16; ++i) place[i] = stored[i];
+    }
+  }
+}
+
 dim3 RowGrid(std::int64_t rows, std::int64_t items) {
   const std::int64_t chunks = (items + kThreads - 1) / kThreads;
   return {static_cast<unsigned>(rows), static_cast<unsigned>(chunks > 64 ? 64 : chunks)};
@@ -89,6 +123,11 @@ void LaunchConvert(const KernelContext& ctx, const WeightView& to, const StoredR
 void LaunchExpand(const KernelContext& ctx, void* to, const WeightView& from, std::int64_t first, std::int64_t count) {
   WithOperand(ctx.precision, [&](auto t) {
     using T = decltype(t);
+    const auto split = [&](auto format) {
+      Launch(ExpandKernel<decltype(format), T>, RowGrid(count, from.row_bytes / 16), dim3(kThreads), 0, ctx,
+             static_cast<T*>(to), from, first);
+    };
+    if (from.layout == WeightLayout::kSplit) return from.type == DType::kQ8_0 ? split(Q8Format{}) : split(Q4Format{});
     Launch(ReadKernel<T>, RowGrid(count, from.stride), dim3(kThreads), 0, ctx, static_cast<T*>(to), from.stride, from,
            first);
   });
