@@ -26,8 +26,8 @@ bool IsLarge(const WeightView& w) { return w.rows * w.cols >= (w.cols > w.rows ?
 constexpr PathLimits kSmall16 = {8, 64, 0};
 constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;  // elements
 
-// Plain gated products of so many rows are streamed: the library leaves float32 sums, which a kernel of its own reads.
-constexpr int kStreamedGated16 = 1024;
+// Gated products of more rows are streamed: the library leaves float32 sums, which a kernel of its own reads.
+constexpr int kLibraryGated16 = 512;
 
 constexpr int kPlainDot32 = 4, kExpandedDot32 = 16;  // the same in fp32 mode, where dot is the only other path
 
@@ -83,7 +83,7 @@ GemmPath CudaOps::PathOf(const Product& p) const {
 }
 
 bool CudaOps::StreamsGated(const Product& p) const {
-  return p.epilogue == Epilogue::kGated && p.rows >= kStreamedGated16 && StreamTakes(ctx_, p);
+  return p.epilogue == Epilogue::kGated && p.rows > kLibraryGated16 && StreamTakes(ctx_, p);
 }
 
 bool CudaOps::FewAssignments(std::int64_t assignments) const {
@@ -157,7 +157,9 @@ bool CudaOps::RunExpanded(const Product& p) {
   plain.w.block = 1;
   plain.w.block_bytes = OperandBytes(ctx_.precision);
   LaunchExpand(ctx_, const_cast<void*>(plain.w.data), p.w, 0, p.w.rows);
-  LaunchStream(ctx_, plain);
+  KernelContext in_order = ctx_;
+  in_order.pdl = false;  // weights are copied before the wait for predecessors, and the one before writes them
+  LaunchStream(in_order, plain);
   return true;
 }
 

@@ -5,8 +5,9 @@
 //   LaunchSkinny  tensor cores, fp16 and bf16 modes. Weights are the M operand, 8 NT activation rows the N operand;
 //                 eight warps of a block share 16 weight rows and interleave k in 64-byte groups, so a block reads
 //                 rows as runs.
-//   LaunchStream  tensor cores of compute capability 9.0: weights stream through a ring in shared memory; of more rows
-//                 than 128, tiles whose activations two blocks share.
+//   LaunchStream  tensor cores of compute capability 9.0: weights stream through a ring in shared memory. Of more than
+//                 128 rows, two blocks share the activations of a tile, quantised weights in batch-invariant mode
+//                 alone.
 //   cuBLAS        cuda_products.cc; the epilogue follows as a kernel of its own.
 // In LaunchSkinny, in LaunchDot in fp32 mode, and in LaunchStream in batch-invariant mode, the order of a row's sum
 // depends on the weight's shape alone, never on how many rows there are: they are the batch-invariant paths. Quantised

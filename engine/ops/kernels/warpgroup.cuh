@@ -31,9 +31,9 @@ __device__ __forceinline__ void ArriveAt(std::uint32_t barrier, int block) {
       "r"(block)
       : "memory");
 }
-// All threads of all blocks of a cluster; orders no stores.
+// All threads of all blocks of a cluster; what they have done before, arrivals included, comes first.
 __device__ __forceinline__ void SyncCluster() {
-  asm volatile("barrier.cluster.arrive.relaxed;\nbarrier.cluster.wait.acquire;" ::: "memory");
+  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
 // Makes initialised barriers visible to the cluster and to copies.
 __device__ __forceinline__ void FenceBarriers() {

@@ -2,6 +2,9 @@
 // parts, gated and PLE epilogues.
 #include <fmt/format.h>
 
+#include <array>
+#include <span>
+
 #include "engine/base/quant.h"
 #include "suites/ops/cases/cases.h"
 #include "suites/ops/cases/tensors.h"
@@ -156,12 +159,17 @@ std::vector<OpCase> Gated(DType stored) {
         cases.push_back(GatedCase({stored, 2 * half.rows, half.cols, rows}, weights,
                                   LazyNumbers(43, Elements(rows, half.cols), 2.0f), activation));
   }
-  const TensorShape half{1, 1504, 320};
-  const WeightsOf weights =
-      PreparedFrom(Parts({RandomTensor(stored, half, 44), RandomTensor(stored, half, 45)}, WeightUse::kGated));
-  for (const int rows : kPrompts)
-    cases.push_back(GatedCase({stored, 2 * half.rows, half.cols, rows}, weights,
-                              LazyNumbers(46, Elements(rows, half.cols), 2.0f), Activation::kSilu));
+  const auto prompts = [&](const TensorShape& half, std::span<const int> all) {
+    const WeightsOf weights =
+        PreparedFrom(Parts({RandomTensor(stored, half, 44), RandomTensor(stored, half, 45)}, WeightUse::kGated));
+    for (const int rows : all)
+      cases.push_back(GatedCase({stored, 2 * half.rows, half.cols, rows}, weights,
+                                LazyNumbers(46, Elements(rows, half.cols), 2.0f), Activation::kSilu));
+  };
+  prompts({1, 1504, 320}, kPrompts);
+  // So many that they are streamed by themselves, quantised weights when they have been expanded, and every tile of
+  // weights is begun at once.
+  prompts({1, 2112, 128}, std::array{1030});
   return cases;
 }
 
