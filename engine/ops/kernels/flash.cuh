@@ -50,15 +50,6 @@ __device__ __forceinline__ void LoadMatricesTransposed(std::uint32_t (&r)[2], st
                : "memory");
 }
 
-__device__ __forceinline__ std::uint32_t PackPair(float a, float b, __half) {
-  const __half2 v = __floats2half2_rn(a, b);
-  return reinterpret_cast<const std::uint32_t&>(v);
-}
-__device__ __forceinline__ std::uint32_t PackPair(float a, float b, __nv_bfloat16) {
-  const __nv_bfloat162 v = __floats2bfloat162_rn(a, b);
-  return reinterpret_cast<const std::uint32_t&>(v);
-}
-
 // Two e4m3 to two fp16, of the low and of the high half of a word.
 __device__ __forceinline__ void WidenPairs(std::uint32_t (&pair)[2], std::uint32_t word) {
 #if __CUDA_ARCH__ >= 890

@@ -132,6 +132,15 @@ __device__ __forceinline__ void UnpackPair(float* out, std::uint32_t pair, __nv_
   out[1] = __uint_as_float(pair & 0xffff0000u);
 }
 
+__device__ __forceinline__ std::uint32_t PackPair(float a, float b, __half) {
+  const __half2 v = __floats2half2_rn(a, b);
+  return reinterpret_cast<const std::uint32_t&>(v);
+}
+__device__ __forceinline__ std::uint32_t PackPair(float a, float b, __nv_bfloat16) {
+  const __nv_bfloat162 v = __floats2bfloat162_rn(a, b);
+  return reinterpret_cast<const std::uint32_t&>(v);
+}
+
 // Expands eight floats of block b for CUDA cores; they are integers when the format is scaled. A lane needs two vectors
 // for float weights.
 template <class Format>

@@ -29,10 +29,8 @@ struct GroupResults {
   // What a lane has of activation rows 8 j to 8 j + 7.
   template <class T>
   __device__ __forceinline__ void PutGated(int j, float4 v, Activation activation, int thread) {
-    const T pair[2] = {RoundTo<T>(Activate<T>(v.x, activation) * v.z), RoundTo<T>(Activate<T>(v.y, activation) * v.w)};
-    std::uint32_t both;
-    memcpy(&both, pair, sizeof(both));
-    StoreTransposed(SharedAddress(sum) + (8 * j + thread % 8) * kGatedPitch + thread / 32 * 16, both);
+    const std::uint32_t pair = PackPair(Activate<T>(v.x, activation) * v.z, Activate<T>(v.y, activation) * v.w, T{});
+    StoreTransposed(SharedAddress(sum) + (8 * j + thread % 8) * kGatedPitch + thread / 32 * 16, pair);
   }
   __device__ __forceinline__ void Put(int j, float4 v, int thread) {
     const int t = thread % 4, row = thread / 32 * 16 + thread % 32 / 4;

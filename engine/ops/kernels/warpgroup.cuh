@@ -35,11 +35,6 @@ __device__ __forceinline__ void ArriveAt(std::uint32_t barrier, int block) {
 __device__ __forceinline__ void SyncCluster() {
   asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
-// Makes initialised barriers visible to the cluster and to copies.
-__device__ __forceinline__ void FenceBarriers() {
-  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-}
 // Arrives when all earlier copies of the calling thread have been written.
 __device__ __forceinline__ void ArriveAfterCopies(std::uint32_t barrier) {
   asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
@@ -72,9 +67,13 @@ template <int kPending>
 __device__ __forceinline__ void WaitProducts() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
-
 // Makes what copies and stores have written to shared memory visible to products.
 __device__ __forceinline__ void FenceShared() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+// Makes initialised barriers visible to the cluster and to copies.
+__device__ __forceinline__ void FenceBarriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  FenceShared();
+}
 
 template <int kRegisters>
 __device__ __forceinline__ void TakeRegisters() {
