@@ -22,8 +22,9 @@ constexpr PathLimits kLargeStreamed16 = {1, 8, 256};
 constexpr std::int64_t kLargeWeight = std::int64_t{48} << 20;  // elements
 // One with longer rows than it has rows is large at half of that, because the skinny path cuts it over blocks as well.
 bool IsLarge(const WeightView& w) { return w.rows * w.cols >= (w.cols > w.rows ? kLargeWeight / 2 : kLargeWeight); }
-// Of either kind, when the weight is so small that only the path's own latency counts.
-constexpr PathLimits kSmall16 = {8, 64, 0};
+// Of either kind, when the weight is so small that only the path's own latency counts; and when it has more rows than
+// columns, each of which dot reads anew for every four activation rows.
+constexpr PathLimits kSmall16 = {8, 64, 0}, kSmallTall16 = {4, 64, 0}, kExpandedSmallTall16 = {1, 64, 0};
 constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;  // elements
 
 // Gated products of more rows are streamed: the library leaves float32 sums, which a kernel of its own reads.
@@ -72,12 +73,15 @@ GemmPath CudaOps::PathOf(const Product& p) const {
   // By the weight alone: few rows of a small one would wait for the sums of others longer than for its bytes.
   if (ctx_.batch_invariant) return streams && elements > kSmallWeight ? GemmPath::kStream : GemmPath::kSkinny;
   if (!expanded && StreamsGated(p)) return GemmPath::kStream;
-  const PathLimits limits = elements <= kSmallWeight ? kSmall16
+  const PathLimits small = p.w.rows <= p.w.cols ? kSmall16 : expanded ? kExpandedSmallTall16 : kSmallTall16;
+  const PathLimits limits = elements <= kSmallWeight ? small
                             : !expanded              ? kPlain16
                             : !streams               ? kExpanded16
                             : IsLarge(p.w)           ? kLargeStreamed16
                                                      : kStreamed16;
-  if (p.rows <= limits.dot) return GemmPath::kDot;
+  // Expanding four bits takes CUDA cores longer than memory takes to deliver them.
+  const bool skips_dot = p.w.type == DType::kQ4_0 && elements >= kLargeWeight;
+  if (p.rows <= limits.dot && !skips_dot) return GemmPath::kDot;
   if (p.rows <= limits.skinny) return GemmPath::kSkinny;
   return p.rows <= limits.stream ? GemmPath::kStream : GemmPath::kLibrary;
 }

@@ -50,5 +50,7 @@ void WithWeightFormat(const WeightView& w, F&& f) {
 inline bool AlignedRows(const Product& p) {
   return p.w.cols % 8 == 0 && reinterpret_cast<std::uintptr_t>(p.x) % 16 == 0;
 }
+// And nothing stands beyond them where a weight's rows do.
+inline bool WholeRows(const Product& p) { return AlignedRows(p) && p.w.stride == p.w.cols; }
 
 }  // namespace assay

@@ -119,11 +119,13 @@ void LaunchGrouped(const KernelContext& ctx, const Product& p, const ExpertTiles
     WithWeightFormat<T>(p.w, [&](auto format) {
       using Format = decltype(format);
       WithTile(tiles.tile, [&](auto nt) {
-        const int row_tiles = RowTiles(p, 1);
-        const dim3 grid(static_cast<unsigned>(tiles.max_tiles), static_cast<unsigned>(row_tiles), 1);
-        Launch(SkinnyKernel<Format, T, decltype(nt)::value, 1, true>, grid, dim3(32 * kSkinnyWarps), 0, ctx, p,
-               p.w.row_bytes / 16, static_cast<int>(p.w.row_bytes / kGroupBytes), row_tiles, AlignedRows(p),
-               SplitSums{}, tiles);
+        WithWhole(p, [&](auto whole) {
+          const int row_tiles = RowTiles(p, 1);
+          const dim3 grid(static_cast<unsigned>(tiles.max_tiles), static_cast<unsigned>(row_tiles), 1);
+          Launch(SkinnyKernel<Format, T, decltype(nt)::value, 1, true, decltype(whole)::value>, grid,
+                 dim3(32 * kSkinnyWarps), 0, ctx, p, p.w.row_bytes / 16, static_cast<int>(p.w.row_bytes / kGroupBytes),
+                 row_tiles, AlignedRows(p), SplitSums{}, tiles);
+        });
       });
     });
   });

@@ -65,10 +65,48 @@ __device__ __forceinline__ std::uint32_t Word(const uint4& v, int i) {
   return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
 }
 
+// (word & mask) | bits in one instruction. Written plainly it becomes two, because one takes a single constant.
+__device__ __forceinline__ std::uint32_t AndOr(std::uint32_t word, std::uint32_t mask, std::uint32_t bits) {
+  std::uint32_t v;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(v) : "r"(word), "r"(mask), "r"(bits));
+  return v;
+}
+
 // Gives a signed byte of `word` as an exact float: the byte placed in a mantissa is 2^23 + (q + 128), and one
 // subtraction leaves q.
 __device__ __forceinline__ float ByteAsFloat(std::uint32_t flipped, int i) {
   return __uint_as_float(__byte_perm(flipped, 0x4b000000u, 0x7540u | static_cast<std::uint32_t>(i))) - 8388736.0f;
+}
+
+// Two signed bytes of a word as exact T: bytes 0 and 1 with `select` 0x4140, 2 and 3 with 0x4342.
+template <class T>
+__device__ __forceinline__ std::uint32_t BytePair(std::uint32_t word, std::uint32_t select) {
+  if constexpr (std::is_same_v<T, __half>) {
+    const std::uint32_t placed = __byte_perm(word ^ 0x80808080u, 0x64646464u, select);
+    const __half2 v = __hsub2(reinterpret_cast<const __half2&>(placed), __floats2half2_rn(1152.0f, 1152.0f));
+    return reinterpret_cast<const std::uint32_t&>(v);  // 1152 = 1024 + 128
+  } else {
+    // Seven bits placed in a mantissa are 128 + low; what to subtract, 128 or 256, is the sign bit placed there alone.
+    const std::uint32_t placed = __byte_perm(word, 0x43434343u, select);
+    const std::uint32_t value = placed & 0xff7fff7fu, bias = placed & 0xff80ff80u;
+    const __nv_bfloat162 v =
+        __hsub2(reinterpret_cast<const __nv_bfloat162&>(value), reinterpret_cast<const __nv_bfloat162&>(bias));
+    return reinterpret_cast<const std::uint32_t&>(v);
+  }
+}
+// Bits 0..3 and 16..19 of a word, less eight, as exact T.
+template <class T>
+__device__ __forceinline__ std::uint32_t NibblePair(std::uint32_t word) {
+  if constexpr (std::is_same_v<T, __half>) {
+    const std::uint32_t placed = AndOr(word, 0x000f000fu, 0x64006400u);
+    const __half2 v = __hsub2(reinterpret_cast<const __half2&>(placed), __floats2half2_rn(1032.0f, 1032.0f));
+    return reinterpret_cast<const std::uint32_t&>(v);
+  } else {
+    const std::uint32_t placed = AndOr(word, 0x000f000fu, 0x43004300u);
+    const __nv_bfloat162 v =
+        __hsub2(reinterpret_cast<const __nv_bfloat162&>(placed), __floats2bfloat162_rn(136.0f, 136.0f));
+    return reinterpret_cast<const std::uint32_t&>(v);
+  }
 }
 
 // Expands four packed pairs of T (elements 2p, 2p+1 of block b) for tensor cores; they are integers when the format is
@@ -77,45 +115,10 @@ template <class Format, class T>
 __device__ __forceinline__ void ExpandPairs(std::uint32_t (&pair)[4], const uint4& raw, int b) {
   if constexpr (std::is_same_v<Format, Q8Format>) {
 #pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      if constexpr (std::is_same_v<T, __half>) {
-        const std::uint32_t flipped = Word(raw, 2 * b + h) ^ 0x80808080u;
-        const __half2 bias = __floats2half2_rn(1152.0f, 1152.0f);  // 1024 + 128
-        const std::uint32_t low = __byte_perm(flipped, 0x64646464u, 0x4140),
-                            high = __byte_perm(flipped, 0x64646464u, 0x4342);
-        const __half2 a = __hsub2(reinterpret_cast<const __half2&>(low), bias);
-        const __half2 c = __hsub2(reinterpret_cast<const __half2&>(high), bias);
-        pair[2 * h] = reinterpret_cast<const std::uint32_t&>(a);
-        pair[2 * h + 1] = reinterpret_cast<const std::uint32_t&>(c);
-      } else {
-        // Seven bits placed in a mantissa are 128 + low; what to subtract, 128 or 256, is the sign bit placed there
-        // alone.
-#pragma unroll
-        for (int p = 0; p < 2; ++p) {
-          const std::uint32_t placed = __byte_perm(Word(raw, 2 * b + h), 0x43434343u, p == 0 ? 0x4140 : 0x4342);
-          const std::uint32_t value = placed & 0xff7fff7fu, bias = placed & 0xff80ff80u;
-          const __nv_bfloat162 v =
-              __hsub2(reinterpret_cast<const __nv_bfloat162&>(value), reinterpret_cast<const __nv_bfloat162&>(bias));
-          pair[2 * h + p] = reinterpret_cast<const std::uint32_t&>(v);
-        }
-      }
-    }
+    for (int p = 0; p < 4; ++p) pair[p] = BytePair<T>(Word(raw, 2 * b + p / 2), p % 2 == 0 ? 0x4140u : 0x4342u);
   } else if constexpr (std::is_same_v<Format, Q4Format>) {
-    const std::uint32_t word = Word(raw, b);
 #pragma unroll
-    for (int p = 0; p < 4; ++p) {
-      const std::uint32_t nibbles = (word >> (4 * p)) & 0x000f000fu;
-      if constexpr (std::is_same_v<T, __half>) {
-        const std::uint32_t biased = nibbles | 0x64006400u;
-        const __half2 v = __hsub2(reinterpret_cast<const __half2&>(biased), __floats2half2_rn(1032.0f, 1032.0f));
-        pair[p] = reinterpret_cast<const std::uint32_t&>(v);
-      } else {
-        const std::uint32_t biased = nibbles | 0x43004300u;
-        const __nv_bfloat162 v =
-            __hsub2(reinterpret_cast<const __nv_bfloat162&>(biased), __floats2bfloat162_rn(136.0f, 136.0f));
-        pair[p] = reinterpret_cast<const std::uint32_t&>(v);
-      }
-    }
+    for (int p = 0; p < 4; ++p) pair[p] = NibblePair<T>(Word(raw, b) >> (4 * p));
   } else {
 #pragma unroll
     for (int p = 0; p < 4; ++p) pair[p] = Word(raw, p);
@@ -161,7 +164,7 @@ __device__ __forceinline__ void ExpandFloats(float (&out)[8], const Raw<Format>&
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
       const int shift = 4 * (i / 2 + 4 * (i % 2));
-      out[i] = __uint_as_float(((word >> shift) & 15u) | 0x4b000000u) - 8388616.0f;
+      out[i] = __uint_as_float(AndOr(word >> shift, 15u, 0x4b000000u)) - 8388616.0f;
     }
   } else if constexpr (std::is_same_v<Format, PlainFormat<float>>) {
 #pragma unroll
@@ -176,26 +179,31 @@ __device__ __forceinline__ void ExpandFloats(float (&out)[8], const Raw<Format>&
 }
 
 // Reads eight consecutive operand elements from column k on, with zeros beyond `cols`. `aligned` says that cols % 8 ==
-// 0 and x is 16-byte aligned, so that every row starts on 16 bytes. Loads are plain because of rule 2 of launch.cuh.
-template <class T>
+// 0 and x is 16-byte aligned, so that every row starts on 16 bytes; kWhole that it does and that none is read beyond.
+// Loads are plain because of rule 2 of launch.cuh.
+template <bool kWhole, class T>
 __device__ __forceinline__ uint4 LoadOperand8(const T* row, int k, int cols, bool aligned) {
   static_assert(sizeof(T) == 2);
-  if (k >= cols) return {0, 0, 0, 0};
-  if (aligned) return *reinterpret_cast<const uint4*>(row + k);
-  std::uint32_t word[4];
+  if constexpr (kWhole) {
+    return *reinterpret_cast<const uint4*>(row + k);
+  } else {
+    if (k >= cols) return {0, 0, 0, 0};
+    if (aligned) return *reinterpret_cast<const uint4*>(row + k);
+    std::uint32_t word[4];
 #pragma unroll
-  for (int p = 0; p < 4; ++p) {
-    const int i = k + 2 * p;
-    const std::uint32_t low = i < cols ? reinterpret_cast<const unsigned short*>(row)[i] : 0u;
-    const std::uint32_t high = i + 1 < cols ? reinterpret_cast<const unsigned short*>(row)[i + 1] : 0u;
-    word[p] = low | (high << 16);
+    for (int p = 0; p < 4; ++p) {
+      const int i = k + 2 * p;
+      const std::uint32_t low = i < cols ? reinterpret_cast<const unsigned short*>(row)[i] : 0u;
+      const std::uint32_t high = i + 1 < cols ? reinterpret_cast<const unsigned short*>(row)[i + 1] : 0u;
+      word[p] = low | (high << 16);
+    }
+    return {word[0], word[1], word[2], word[3]};
   }
-  return {word[0], word[1], word[2], word[3]};
 }
-template <class T>
+template <bool kWhole, class T>
 __device__ __forceinline__ void LoadFloats8(float (&out)[8], const T* row, int k, int cols, bool aligned) {
   if constexpr (std::is_same_v<T, float>) {
-    if (aligned && k < cols) {
+    if (kWhole || (aligned && k < cols)) {
       const float4 a = *reinterpret_cast<const float4*>(row + k), b = *reinterpret_cast<const float4*>(row + k + 4);
       out[0] = a.x, out[1] = a.y, out[2] = a.z, out[3] = a.w, out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
     } else {
@@ -203,7 +211,7 @@ __device__ __forceinline__ void LoadFloats8(float (&out)[8], const T* row, int k
       for (int i = 0; i < 8; ++i) out[i] = k + i < cols ? row[k + i] : 0.0f;
     }
   } else {
-    const uint4 v = LoadOperand8(row, k, cols, aligned);
+    const uint4 v = LoadOperand8<kWhole>(row, k, cols, aligned);
 #pragma unroll
     for (int p = 0; p < 4; ++p) UnpackPair(out + 2 * p, Word(v, p), T{});
   }

@@ -39,7 +39,7 @@ __device__ __forceinline__ WeightRows<kRows> RowsOf(const Product& p, std::int64
 
 // Adds w_j . x_n to acc[n][j] over the lane's chunks first, first + step, ...; a chunk is what a lane holds of a group.
 // The wait for the activations comes when the first weights are on their way.
-template <class Format, class T, int NB, int kRows>
+template <bool kWhole, class Format, class T, int NB, int kRows>
 __device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const WeightRows<kRows>& w, const T* const (&x)[NB],
                                            int cols, bool aligned, int first, int step, int chunks) {
   constexpr int kVectors = sizeof(Raw<Format>) / sizeof(uint4), kAhead = kLoads / kRows;
@@ -68,7 +68,7 @@ __device__ __forceinline__ void Accumulate(float (&acc)[NB][kRows], const Weight
         const int k = 32 * (Format::kBlocks * (c / 4) + b) + 8 * (c % 4);
         float xs[NB][8];
 #pragma unroll
-        for (int n = 0; n < NB; ++n) LoadFloats8(xs[n], x[n], k, cols, aligned);
+        for (int n = 0; n < NB; ++n) LoadFloats8<kWhole>(xs[n], x[n], k, cols, aligned);
 #pragma unroll
         for (int j = 0; j < kRows; ++j) {
           float ws[8];
@@ -93,8 +93,8 @@ template <class T, int NB, bool kCombine>
 constexpr int kBlocksPerSm = NB == 1 && sizeof(T) == 2 ? (kCombine ? 2 : 3) : 1;
 
 // The grid is (row groups / (kWarps / k_warps), result rows / NB or assignments). With kCombine grid.y counts rows of
-// out and warps split top_k.
-template <class Format, class T, int NB, int kRows, bool kCombine>
+// out and warps split top_k. kWhole: WholeRows(p).
+template <class Format, class T, int NB, int kRows, bool kCombine, bool kWhole>
 __global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
     DotKernel(Product p, std::int64_t row_vectors, int chunks, int k_warps, bool aligned) {
   LetSuccessorsStart();
@@ -112,8 +112,7 @@ __global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
       const int matrix = min(max(p.expert[a], 0), p.experts - 1);
       float dot[1][kRows] = {};
       const T* const x[1] = {static_cast<const T*>(p.x) + a * cols};
-      Accumulate<Format, T, 1, kRows>(dot, RowsOf<kRows>(p, row_vectors, matrix, first), x, cols, aligned, lane, 32,
-                                      chunks);
+      Accumulate<kWhole, Format>(dot, RowsOf<kRows>(p, row_vectors, matrix, first), x, cols, aligned, lane, 32, chunks);
 #pragma unroll
       for (int j = 0; j < kRows; ++j) acc[0][j] = fmaf(p.combine[a], dot[0][j], acc[0][j]);
     }
@@ -131,7 +130,7 @@ __global__ void __launch_bounds__(32 * kWarps, (kBlocksPerSm<T, NB, kCombine>))
     for (int n = 0; n < NB; ++n)
       x[n] =
           static_cast<const T*>(p.x) + (NB == 1 ? x_row : min(x_row + n, static_cast<std::int64_t>(p.rows) - 1)) * cols;
-    Accumulate<Format, T, NB, kRows>(acc, weights, x, cols, aligned, start, step, chunks);
+    Accumulate<kWhole, Format>(acc, weights, x, cols, aligned, start, step, chunks);
   }
   __shared__ float sums[kWarps][NB][kRows];
 #pragma unroll
@@ -169,7 +168,7 @@ void LaunchDot(const KernelContext& ctx, const Product& p) {
       using Format = decltype(format);
       const int chunks = static_cast<int>(p.w.stride / (8 * Format::kBlocks));
       const std::int64_t row_vectors = p.w.row_bytes / 16;
-      const bool aligned = AlignedRows(p);
+      const bool aligned = AlignedRows(p), whole = WholeRows(p);
       const dim3 block(32 * kWarps);
       const auto rows = static_cast<unsigned>(p.rows);
       const auto groups_of = [&](int own) {  // of `own` weight rows
@@ -177,8 +176,8 @@ void LaunchDot(const KernelContext& ctx, const Product& p) {
         return (p.width() + results - 1) / results;
       };
       if (p.combine != nullptr) {
-        Launch(DotKernel<Format, T, 1, 4, true>, dim3(static_cast<unsigned>(groups_of(4)), rows), block, 0, ctx, p,
-               row_vectors, chunks, kWarps, aligned);
+        Launch(whole ? DotKernel<Format, T, 1, 4, true, true> : DotKernel<Format, T, 1, 4, true, false>,
+               dim3(static_cast<unsigned>(groups_of(4)), rows), block, 0, ctx, p, row_vectors, chunks, kWarps, aligned);
         return;
       }
       // Few row groups cannot fill the device, so k is split over the warps of a block; in batch-invariant mode the
@@ -189,17 +188,29 @@ void LaunchDot(const KernelContext& ctx, const Product& p) {
         const std::int64_t groups = groups_of(own);
         int k_warps = 1;
         while (k_warps < kWarps && groups * products * k_warps < enough && chunks > 32 * k_warps) k_warps *= 2;
-        const auto grid_x = static_cast<unsigned>((groups + kWarps / k_warps - 1) / (kWarps / k_warps));
-        Launch(kernel, dim3(grid_x, grid_y), block, 0, ctx, p, row_vectors, chunks, k_warps, aligned);
+        const auto blocks = [&](int split) { return (groups + kWarps / split - 1) / (kWarps / split); };
+        if constexpr (sizeof(T) == 2) {
+          // And further where the last turn of blocks then leaves fewer multiprocessors idle.
+          const auto turns = [&](int split) {
+            const std::int64_t all = blocks(split) * grid_y, at_once = kBlocksPerSm<T, 1, false> * ctx.sm_count;
+            return static_cast<double>((all + at_once - 1) / at_once) / static_cast<double>(all);
+          };
+          constexpr int kLeastSteps = Format::kScaled ? 4 : 2;
+          for (int more = 2 * k_warps; more <= kWarps && chunks >= 32 * kLeastSteps * more; more *= 2)
+            if (turns(more) < 0.85 * turns(k_warps)) k_warps = more;
+        }
+        Launch(kernel, dim3(static_cast<unsigned>(blocks(k_warps)), grid_y), block, 0, ctx, p, row_vectors, chunks,
+               k_warps, aligned);
       };
-      if (p.rows > 1 && p.expert == nullptr) return launch(DotKernel<Format, T, 4, 4, false>, 4, (rows + 3) / 4);
+      if (!whole) return launch(DotKernel<Format, T, 1, 4, false, false>, 4, rows);
+      if (p.rows > 1 && p.expert == nullptr) return launch(DotKernel<Format, T, 4, 4, false, true>, 4, (rows + 3) / 4);
       // Where k must be split, two rows a warp split it in half as many parts; expanding weights for fewer rows at a
       // time also lets loads be reissued sooner. Plain weights have nothing to expand and keep four, as does fp32 mode,
       // where this is the batch-invariant path and the split must not follow the number of rows.
       if constexpr (Format::kScaled && sizeof(T) == 2) {
-        if (groups_of(4) * products < enough) return launch(DotKernel<Format, T, 1, 2, false>, 2, rows);
+        if (groups_of(4) * products < enough) return launch(DotKernel<Format, T, 1, 2, false, true>, 2, rows);
       }
-      launch(DotKernel<Format, T, 1, 4, false>, 4, rows);
+      launch(DotKernel<Format, T, 1, 4, false, true>, 4, rows);
     });
   });
 }

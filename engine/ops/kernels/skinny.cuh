@@ -70,12 +70,12 @@ struct WeightRing {
 };
 
 // Activations of block b of a group: rows 8 n + g.
-template <class Format, int NT, class T>
+template <bool kWhole, class Format, int NT, class T>
 __device__ __forceinline__ void LoadActivations(uint4 (&v)[NT], const T* x, const std::uint32_t (&x_row)[NT], int group,
                                                 int b, int t, int cols, bool aligned) {
 #pragma unroll
   for (int n = 0; n < NT; ++n)
-    v[n] = LoadOperand8(x + x_row[n], 32 * (Format::kBlocks * group + b) + 8 * t, cols, aligned);
+    v[n] = LoadOperand8<kWhole>(x + x_row[n], 32 * (Format::kBlocks * group + b) + 8 * t, cols, aligned);
 }
 
 // acc[m][n] += 16 weight rows x 8 activation rows over one group. load(v, b) yields the activations of block b.
@@ -159,8 +159,8 @@ struct SkinnyShape {
 };
 
 // grid (token tiles, blocks that share the row tiles, splits of k). kGrouped: token tiles are those of `tiles`, each
-// with its expert's matrix.
-template <class Format, class T, int NT, int MT, bool kGrouped>
+// with its expert's matrix. kWhole: WholeRows(p).
+template <class Format, class T, int NT, int MT, bool kGrouped, bool kWhole>
 __global__ void __launch_bounds__(32 * kSkinnyWarps, (SkinnyShape<Format, NT, MT>::kBlocksPerSm))
     SkinnyKernel(Product p, std::int64_t row_vectors, int groups, int row_tiles, bool aligned, SplitSums split,
                  ExpertTiles tiles) {
@@ -200,7 +200,7 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, (SkinnyShape<Format, NT, MT
   const int cols = static_cast<int>(p.w.cols);
   uint4 ahead[kAheadX + 1][NT];  // activations of the next groups, used in rotation
   const auto load_ahead = [&](int slot, int group) {
-    if (kAheadX > 0 && group < end) LoadActivations<Format>(ahead[slot], x, x_row, group, 0, t, cols, aligned);
+    if (kAheadX > 0 && group < end) LoadActivations<kWhole, Format>(ahead[slot], x, x_row, group, 0, t, cols, aligned);
   };
 #pragma unroll
   for (int u = 0; u < kAheadX; ++u) load_ahead(u, begin + u * kSkinnyWarps);
@@ -229,7 +229,7 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, (SkinnyShape<Format, NT, MT
         if (group < end) {
           MultiplyGroup<Format, T, NT, MT>(acc, ring, u, [&](uint4(&v)[NT], int b) {
             if constexpr (kAheadX == 0) {
-              LoadActivations<Format>(v, x, x_row, group, b, t, cols, aligned);
+              LoadActivations<kWhole, Format>(v, x, x_row, group, b, t, cols, aligned);
             } else {
 #pragma unroll
               for (int n = 0; n < NT; ++n) v[n] = ahead[u % (kAheadX + 1)][n];
@@ -296,6 +296,15 @@ void WithTile(int rows, F&& f) {
     f(std::integral_constant<int, 4>{});
   else
     f(std::integral_constant<int, 8>{});
+}
+
+// Calls f(std::bool_constant<WholeRows(p)>{}).
+template <class F>
+void WithWhole(const Product& p, F&& f) {
+  if (WholeRows(p))
+    f(std::true_type{});
+  else
+    f(std::false_type{});
 }
 
 // Calls f(T{}) for the 16-bit modes.

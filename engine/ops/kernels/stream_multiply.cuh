@@ -17,18 +17,12 @@ __device__ __forceinline__ void ExpandPairsAcross(std::uint32_t (&pair)[4], cons
   const auto word = [&](int chunk, int i) {
     return *reinterpret_cast<const std::uint32_t*>(group + row * 64 + (chunk ^ (row / 2 % 4)) * 16 + 4 * i);
   };
-  uint4 raw = {};
-  if constexpr (std::is_same_v<Format, Q8Format>) {
-    // Of each two words, the half that t says.
-    const std::uint32_t select = t % 2 == 0 ? 0x5410u : 0x7632u;
-    raw.x = __byte_perm(word(0, 2 * b + t / 2), word(1, 2 * b + t / 2), select);
-    raw.y = __byte_perm(word(2, 2 * b + t / 2), word(3, 2 * b + t / 2), select);
-    ExpandPairs<Format, T>(pair, raw, 0);
-  } else {
-    // Pair t of each word moves to where pair p is expected.
 #pragma unroll
-    for (int p = 0; p < 4; ++p) raw.x |= ((word(p, b) >> (4 * t)) & 0x000f000fu) << (4 * p);
-    ExpandPairs<Format, T>(pair, raw, 0);
+  for (int p = 0; p < 4; ++p) {
+    if constexpr (std::is_same_v<Format, Q8Format>)
+      pair[p] = BytePair<T>(word(p, 2 * b + t / 2), t % 2 == 0 ? 0x4140u : 0x4342u);
+    else
+      pair[p] = NibblePair<T>(word(p, b) >> (4 * t));
   }
 }
 

@@ -159,17 +159,25 @@ std::vector<OpCase> Gated(DType stored) {
         cases.push_back(GatedCase({stored, 2 * half.rows, half.cols, rows}, weights,
                                   LazyNumbers(43, Elements(rows, half.cols), 2.0f), activation));
   }
-  const auto prompts = [&](const TensorShape& half, std::span<const int> all) {
-    const WeightsOf weights =
-        PreparedFrom(Parts({RandomTensor(stored, half, 44), RandomTensor(stored, half, 45)}, WeightUse::kGated));
+  const auto prompts = [&](const TensorShape& half, const WeightsOf& weights, std::span<const int> all) {
     for (const int rows : all)
       cases.push_back(GatedCase({stored, 2 * half.rows, half.cols, rows}, weights,
                                 LazyNumbers(46, Elements(rows, half.cols), 2.0f), Activation::kSilu));
   };
-  prompts({1, 1504, 320}, kPrompts);
-  // So many that they are streamed by themselves, quantised weights when they have been expanded, and every tile of
-  // weights is begun at once.
-  prompts({1, 2112, 128}, std::array{1030});
+  const auto parts_of = [&](const TensorShape& half, int seed) {
+    return Parts({RandomTensor(stored, half, seed), RandomTensor(stored, half, seed + 1)}, WeightUse::kGated);
+  };
+  const TensorShape few{1, 1504, 320}, many{1, 2112, 128};
+  prompts(few, PreparedFrom(parts_of(few, 44)), kPrompts);
+  // So many that they are streamed by themselves, and every tile of weights is begun at once. Quantised weights are
+  // expanded before, to where others are left by another product.
+  const auto others = parts_of(many, 47), own = parts_of(many, 49);
+  prompts(
+      many,
+      [=](DeviceFixture& fixture) {
+        return std::vector{fixture.Prepared(others), fixture.Prepared(own)};
+      },
+      std::array{1030});
   return cases;
 }
 
