@@ -1,4 +1,4 @@
-// Products of CudaOps: which of the three paths (kernels/product.h) computes one, and the cuBLAS path itself.
+// Products of CudaOps: which of the four paths (kernels/product.h) computes one, and the cuBLAS path itself.
 #include <algorithm>
 
 #include "engine/ops/cuda_ops_impl.h"
@@ -22,8 +22,8 @@ constexpr PathLimits kLargeStreamed16 = {1, 8, 256};
 constexpr std::int64_t kLargeWeight = std::int64_t{48} << 20;  // elements
 // One with longer rows than it has rows is large at half of that, because the skinny path cuts it over blocks as well.
 bool IsLarge(const WeightView& w) { return w.rows * w.cols >= (w.cols > w.rows ? kLargeWeight / 2 : kLargeWeight); }
-// Of either kind, when the weight is so small that only the path's own latency counts; and when it has more rows than
-// columns, each of which dot reads anew for every four activation rows.
+// Of either kind, when the weight is so small that only the path's own latency counts. One with more rows than columns
+// fills the device for the tensor cores, which wait for no sums of other blocks then.
 constexpr PathLimits kSmall16 = {8, 64, 0}, kSmallTall16 = {4, 64, 0}, kExpandedSmallTall16 = {1, 64, 0};
 constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;  // elements
 
@@ -79,7 +79,8 @@ GemmPath CudaOps::PathOf(const Product& p) const {
                             : !streams               ? kExpanded16
                             : IsLarge(p.w)           ? kLargeStreamed16
                                                      : kStreamed16;
-  // Expanding four bits takes CUDA cores longer than memory takes to deliver them.
+  // Expanding four bits takes CUDA cores longer than memory takes to deliver them: by more than tensor cores lose to
+  // their tiles, if there are many.
   const bool skips_dot = p.w.type == DType::kQ4_0 && elements >= kLargeWeight;
   if (p.rows <= limits.dot && !skips_dot) return GemmPath::kDot;
   if (p.rows <= limits.skinny) return GemmPath::kSkinny;

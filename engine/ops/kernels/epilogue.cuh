@@ -50,7 +50,7 @@ void WithWeightFormat(const WeightView& w, F&& f) {
 inline bool AlignedRows(const Product& p) {
   return p.w.cols % 8 == 0 && reinterpret_cast<std::uintptr_t>(p.x) % 16 == 0;
 }
-// And nothing stands beyond them where a weight's rows do.
+// And weight rows are not padded, so that no column beyond them is read.
 inline bool WholeRows(const Product& p) { return AlignedRows(p) && p.w.stride == p.w.cols; }
 
 }  // namespace assay

@@ -82,9 +82,9 @@ __device__ __forceinline__ float ByteAsFloat(std::uint32_t flipped, int i) {
 template <class T>
 __device__ __forceinline__ std::uint32_t BytePair(std::uint32_t word, std::uint32_t select) {
   if constexpr (std::is_same_v<T, __half>) {
-    const std::uint32_t placed = __byte_perm(word ^ 0x80808080u, 0x64646464u, select);
+    const std::uint32_t placed = __byte_perm(word ^ 0x80808080u, 0x64646464u, select);  // 1024 + 128 + byte
     const __half2 v = __hsub2(reinterpret_cast<const __half2&>(placed), __floats2half2_rn(1152.0f, 1152.0f));
-    return reinterpret_cast<const std::uint32_t&>(v);  // 1152 = 1024 + 128
+    return reinterpret_cast<const std::uint32_t&>(v);
   } else {
     // Seven bits placed in a mantissa are 128 + low; what to subtract, 128 or 256, is the sign bit placed there alone.
     const std::uint32_t placed = __byte_perm(word, 0x43434343u, select);

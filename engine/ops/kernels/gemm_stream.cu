@@ -214,11 +214,11 @@ void LaunchDataParallel(const KernelContext& ctx, const Product& p) {
   if (ctx.batch_invariant) cut = SharesOf<Stage<Format, N>, N>(ctx, p);
   if constexpr (!Format::kScaled) {
     // Large tiles are faster by a sixth or more, unless fewer of them leave multiprocessors idle.
-    const auto turns = [&](int rows) {
+    const auto waves = [&](int rows) {
       const std::int64_t tiles = std::int64_t{cut.tiles} * ((p.rows + rows - 1) / rows);
       return (tiles + ctx.sm_count - 1) / ctx.sm_count * rows;
     };
-    if (cut.shares == cut.tiles && 5 * turns(256) <= 6 * turns(N)) return LaunchWholeTiles<Format, T, 256>(ctx, p, cut);
+    if (cut.shares == cut.tiles && 5 * waves(256) <= 6 * waves(N)) return LaunchWholeTiles<Format, T, 256>(ctx, p, cut);
   }
   LaunchWholeTiles<Format, T, N>(ctx, p, cut);
 }

@@ -180,37 +180,45 @@ void LaunchDot(const KernelContext& ctx, const Product& p) {
                dim3(static_cast<unsigned>(groups_of(4)), rows), block, 0, ctx, p, row_vectors, chunks, kWarps, aligned);
         return;
       }
-      // Few row groups cannot fill the device, so k is split over the warps of a block; in batch-invariant mode the
-      // shape alone decides.
+      // Few row groups cannot fill the device, so k is split over the warps of a block; in fp32 mode, where this is the
+      // batch-invariant path, the shape alone decides.
       const std::int64_t products = p.expert != nullptr && !ctx.batch_invariant ? p.rows : 1,
                          enough = std::int64_t{kFewWarps} * ctx.split_multiprocessors();
-      const auto launch = [&](auto kernel, int own, unsigned grid_y) {
+      // nb: activation rows a warp multiplies at once.
+      const auto launch = [&](auto nb, auto kernel, int own) {
+        constexpr unsigned NB = decltype(nb)::value;
+        const unsigned grid_y = (rows + NB - 1) / NB;
         const std::int64_t groups = groups_of(own);
         int k_warps = 1;
         while (k_warps < kWarps && groups * products * k_warps < enough && chunks > 32 * k_warps) k_warps *= 2;
         const auto blocks = [&](int split) { return (groups + kWarps / split - 1) / (kWarps / split); };
-        if constexpr (sizeof(T) == 2) {
-          // And further where the last turn of blocks then leaves fewer multiprocessors idle.
-          const auto turns = [&](int split) {
-            const std::int64_t all = blocks(split) * grid_y, at_once = kBlocksPerSm<T, 1, false> * ctx.sm_count;
+        if constexpr (sizeof(T) == 2 && NB == 1) {
+          // And further where the last wave of blocks then leaves fewer multiprocessors idle: on an H200 products got
+          // faster where waves became shorter by a sixth or more, and warps kept steps enough to pay for their start.
+          const auto waves = [&](int split) {
+            const std::int64_t all = blocks(split) * grid_y, at_once = kBlocksPerSm<T, NB, false> * ctx.sm_count;
             return static_cast<double>((all + at_once - 1) / at_once) / static_cast<double>(all);
           };
           constexpr int kLeastSteps = Format::kScaled ? 4 : 2;
           for (int more = 2 * k_warps; more <= kWarps && chunks >= 32 * kLeastSteps * more; more *= 2)
-            if (turns(more) < 0.85 * turns(k_warps)) k_warps = more;
+            if (waves(more) < 0.85 * waves(k_warps)) k_warps = more;
         }
         Launch(kernel, dim3(static_cast<unsigned>(blocks(k_warps)), grid_y), block, 0, ctx, p, row_vectors, chunks,
                k_warps, aligned);
       };
-      if (!whole) return launch(DotKernel<Format, T, 1, 4, false, false>, 4, rows);
-      if (p.rows > 1 && p.expert == nullptr) return launch(DotKernel<Format, T, 4, 4, false, true>, 4, (rows + 3) / 4);
+      constexpr std::integral_constant<unsigned, 1> kOne;
+      constexpr std::integral_constant<unsigned, 4> kFour;
+      if (p.rows > 1 && p.expert == nullptr)
+        return launch(kFour, whole ? DotKernel<Format, T, 4, 4, false, true> : DotKernel<Format, T, 4, 4, false, false>,
+                      4);
+      if (!whole) return launch(kOne, DotKernel<Format, T, 1, 4, false, false>, 4);
       // Where k must be split, two rows a warp split it in half as many parts; expanding weights for fewer rows at a
       // time also lets loads be reissued sooner. Plain weights have nothing to expand and keep four, as does fp32 mode,
       // where this is the batch-invariant path and the split must not follow the number of rows.
       if constexpr (Format::kScaled && sizeof(T) == 2) {
-        if (groups_of(4) * products < enough) return launch(DotKernel<Format, T, 1, 2, false, true>, 2, rows);
+        if (groups_of(4) * products < enough) return launch(kOne, DotKernel<Format, T, 1, 2, false, true>, 2);
       }
-      launch(DotKernel<Format, T, 1, 4, false, true>, 4, rows);
+      launch(kOne, DotKernel<Format, T, 1, 4, false, true>, 4);
     });
   });
 }

@@ -8,15 +8,16 @@ namespace {
 
 // Into how many parts k is split over blocks, where there are fewer tiles than multiprocessors to read them. A
 // reduction costs about as much as reading a megabyte, so k is not split before half of the multiprocessors would be
-// idle, nor into parts of less than sixteen blocks of columns and four groups. The number depends on the shape alone,
-// because the order of a sum must not change with the number of activation rows.
+// idle, nor into parts of less than sixteen blocks of columns. The number depends on the shape alone, because the order
+// of a sum must not change with the number of activation rows.
 unsigned Splits(int tiles, int groups, int blocks, int sm_count) {
   const int wanted = (sm_count / 2 + tiles - 1) / tiles;
-  return static_cast<unsigned>(std::clamp(std::min({wanted, groups / 4, groups * blocks / 16}), 1, 16));
+  return static_cast<unsigned>(std::clamp(std::min(wanted, groups * blocks / 16), 1, 16));
 }
 
-// Calls f with 2 where blocks of 32 rows of quantised weights still give every multiprocessor one and the registers
-// allow it, because an activation is then read for twice as many weights; else with 1. And with WholeRows(p).
+// Calls f with 2 where blocks of 32 rows of quantised weights still give every multiprocessor one, activation rows are
+// whole and the registers allow it, because an activation is then read for twice as many weights; else with 1. And with
+// WholeRows(p).
 template <class Format, int NT, class F>
 void WithRowTile(const Product& p, int tiles, int sm_count, F&& f) {
   WithWhole(p, [&](auto whole) {

@@ -10,7 +10,7 @@
 namespace assay {
 namespace {
 
-constexpr ExpertLayer kLayers[] = {{8, 2, 64, 32}, {4, 4, 96, 64}, {16, 8, 256, 704}, {128, 8, 128, 32}};
+constexpr ExpertLayer kLayers[] = {{8, 2, 64, 32}, {4, 4, 96, 64}, {16, 8, 256, 704}, {128, 8, 128, 128}};
 
 Axes AxesOf(DType stored, const ExpertLayer& layer, int rows, bool skew) {
   return Axes({{"stored", std::string(Name(stored))}, {"experts", layer.experts}, {"rows", rows}, {"skew", skew}});
