@@ -33,11 +33,9 @@ struct Path {
   GemmPath path;
   bool batch_invariant = false;
 };
-constexpr Path kPaths[] = {{"dot", GemmPath::kDot},
-                           {"skinny", GemmPath::kSkinny},
-                           {"stream", GemmPath::kStream},
-                           {"library", GemmPath::kLibrary},
-                           {"invariant", GemmPath::kAuto, true}};
+constexpr Path kPaths[] = {{"dot", GemmPath::kDot},         {"skinny", GemmPath::kSkinny},
+                           {"tma", GemmPath::kSkinnyTma},   {"stream", GemmPath::kStream},
+                           {"library", GemmPath::kLibrary}, {"invariant", GemmPath::kAuto, true}};
 
 // What is measured; an empty list: all there are.
 struct Selection {

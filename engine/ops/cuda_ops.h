@@ -12,7 +12,7 @@
 namespace assay {
 
 // The paths to compute a product (kernels/product.h). kAuto picks by the limits in cuda_products.cc.
-enum class GemmPath { kAuto, kDot, kSkinny, kStream, kLibrary };
+enum class GemmPath { kAuto, kDot, kSkinny, kSkinnyTma, kStream, kLibrary };
 
 struct CudaOptions {
   Precision precision = Precision::kBf16;
@@ -21,7 +21,7 @@ struct CudaOptions {
   bool batch_invariant = false;
   bool pdl = true;  // overlap a kernel's start with the end of its predecessor
   int device = 0;
-  GemmPath gemm_path = GemmPath::kAuto;  // others are for measurements; fp32 mode has no kSkinny or kStream
+  GemmPath gemm_path = GemmPath::kAuto;  // others are for measurements; fp32 mode has kDot and kLibrary
   int sm_count = 0;                      // computes as a device with so many; 0: as many as there are. For tests
 };
 

@@ -1,4 +1,4 @@
-// Products of CudaOps: which of the four paths (kernels/product.h) computes one, and the cuBLAS path itself.
+// Products of CudaOps: which of the five paths (kernels/product.h) computes one, and the cuBLAS path itself.
 #include <algorithm>
 
 #include "engine/ops/cuda_ops_impl.h"
@@ -26,6 +26,11 @@ bool IsLarge(const WeightView& w) { return w.rows * w.cols >= (w.cols > w.rows ?
 // fills the device for the tensor cores, which wait for no sums of other blocks then.
 constexpr PathLimits kSmall16 = {8, 64, 0}, kSmallTall16 = {4, 64, 0}, kExpandedSmallTall16 = {1, 64, 0};
 constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;  // elements
+
+// Where weights of skinny products can be copied ahead, that path up to so many rows. Fewer rows of plain weights take
+// it if their tiles give multiprocessors the same share: registers in flight are enough then.
+constexpr int kSkinnyTma16 = 8, kUnevenSkinny16 = 4;
+constexpr double kEvenShare = 0.8;  // of the multiprocessors' time that tiles fill
 
 // Gated products of more rows are streamed: the library leaves float32 sums, which a kernel of its own reads.
 constexpr int kLibraryGated16 = 512;
@@ -64,6 +69,7 @@ Product Plain(const Weight& w, const void* x, int rows) {
 GemmPath CudaOps::PathOf(const Product& p) const {
   const bool expanded = !LibraryReads(p.w, ctx_.precision), streams = StreamTakes(ctx_, p);
   if (options_.gemm_path == GemmPath::kStream && !streams) return GemmPath::kSkinny;
+  if (options_.gemm_path == GemmPath::kSkinnyTma && !SkinnyTmaTakes(ctx_, p)) return GemmPath::kSkinny;
   if (options_.gemm_path != GemmPath::kAuto) return options_.gemm_path;
   if (ctx_.precision.operands == DType::kF32) {
     const bool dot = ctx_.batch_invariant || p.rows <= (expanded ? kExpandedDot32 : kPlainDot32);
@@ -79,12 +85,22 @@ GemmPath CudaOps::PathOf(const Product& p) const {
                             : !streams               ? kExpanded16
                             : IsLarge(p.w)           ? kLargeStreamed16
                                                      : kStreamed16;
-  // Expanding four bits takes CUDA cores longer than memory takes to deliver them: by more than tensor cores lose to
-  // their tiles, if there are many.
-  const bool skips_dot = p.w.type == DType::kQ4_0 && elements >= kLargeWeight;
-  if (p.rows <= limits.dot && !skips_dot) return GemmPath::kDot;
+  const bool four_bits = p.w.type == DType::kQ4_0;
+  if (elements > kSmallWeight && p.rows <= kSkinnyTma16 && SkinnyTmaTakes(ctx_, p)) {
+    // Of one row dot reads as fast, but takes CUDA cores longer to expand four bits than memory to deliver them.
+    if (p.rows == 1 && !four_bits) return GemmPath::kDot;
+    if (expanded || p.rows > kUnevenSkinny16 || EvenTiles(p.w)) return GemmPath::kSkinnyTma;
+  }
+  // Without copies ahead tensor cores lose less to their tiles than CUDA cores to expanding four bits if tiles are
+  // many.
+  if (p.rows <= limits.dot && !(elements >= kLargeWeight && four_bits)) return GemmPath::kDot;
   if (p.rows <= limits.skinny) return GemmPath::kSkinny;
   return p.rows <= limits.stream ? GemmPath::kStream : GemmPath::kLibrary;
+}
+
+bool CudaOps::EvenTiles(const WeightView& w) const {
+  const std::int64_t tiles = (w.rows + 15) / 16, waves = (tiles + ctx_.sm_count - 1) / ctx_.sm_count;
+  return static_cast<double>(tiles) >= kEvenShare * static_cast<double>(waves * ctx_.sm_count);
 }
 
 bool CudaOps::StreamsGated(const Product& p) const {
@@ -194,6 +210,8 @@ void CudaOps::Run(const Product& p) {
       return LaunchDot(ctx_, p);
     case GemmPath::kSkinny:
       return LaunchSkinny(ctx_, p);
+    case GemmPath::kSkinnyTma:
+      return LaunchSkinnyTma(ctx_, p);
     case GemmPath::kStream:
       return LaunchStream(ctx_, p);
     default:

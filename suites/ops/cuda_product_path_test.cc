@@ -9,7 +9,7 @@ namespace {
 
 // More blocks than run at a time: a block of a streamed product must not need one that has not begun.
 constexpr int kManyMultiprocessors = 1000;
-// So few that prompts of some hundred rows take the largest tiles.
+// So few that prompts of some hundred rows take the largest tiles, and that blocks of skinny products have several.
 constexpr int kFewMultiprocessors = 16;
 
 struct ProductPath {
@@ -23,9 +23,11 @@ std::vector<ProductPath> ProductPaths() {
   for (const auto& lists : {ProductCases(), ExpertCases()}) {
     for (const OpCaseList& list : lists) {
       if (list.precision.operands == DType::kF32) continue;  // has neither
-      for (const GemmPath path : {GemmPath::kSkinny, GemmPath::kStream}) all.push_back({list, path});
+      for (const GemmPath path : {GemmPath::kSkinny, GemmPath::kSkinnyTma, GemmPath::kStream})
+        all.push_back({list, path});
       for (const int sm_count : {kFewMultiprocessors, kManyMultiprocessors})
         all.push_back({list, GemmPath::kStream, sm_count});
+      all.push_back({list, GemmPath::kSkinnyTma, kFewMultiprocessors});
     }
   }
   return all;
@@ -52,7 +54,9 @@ TEST_P(ProductPathTest, MatchesHost) {
 INSTANTIATE_TEST_SUITE_P(Ops, ProductPathTest, testing::ValuesIn(ProductPaths()),
                          [](const testing::TestParamInfo<ProductPath>& path) {
                            return path.param.list.name +
-                                  (path.param.path == GemmPath::kSkinny ? "_skinny" : "_stream") +
+                                  (path.param.path == GemmPath::kSkinny      ? "_skinny"
+                                   : path.param.path == GemmPath::kSkinnyTma ? "_skinny_tma"
+                                                                             : "_stream") +
                                   (path.param.sm_count == kManyMultiprocessors  ? "_many"
                                    : path.param.sm_count == kFewMultiprocessors ? "_few"
                                                                                 : "");

@@ -33,12 +33,17 @@ __device__ __forceinline__ uint4 LoadStream(const uint4* p) {
   return v;
 }
 
+__device__ __forceinline__ std::uint32_t Word(const uint4& v, int i) {
+  return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+}
+
 // fp16 scales of one group of one row.
 template <class Format>
 struct GroupScales;
 template <class T>
 struct GroupScales<PlainFormat<T>> {
   __device__ __forceinline__ void Load(const __half*, int) {}
+  __device__ __forceinline__ void Take(const uint4&, int) {}
   __device__ __forceinline__ float At(int) const { return 1.0f; }
 };
 template <>
@@ -46,6 +51,11 @@ struct GroupScales<Q8Format> {
   __half2 v;
   __device__ __forceinline__ void Load(const __half* row, int group) {
     v = __ldg(reinterpret_cast<const __half2*>(row) + group);
+  }
+  // Of the groups whose scales are in `all`.
+  __device__ __forceinline__ void Take(const uint4& all, int group) {
+    const std::uint32_t word = Word(all, group);
+    v = reinterpret_cast<const __half2&>(word);
   }
   __device__ __forceinline__ float At(int b) const { return b == 0 ? __low2float(v) : __high2float(v); }
 };
@@ -55,15 +65,14 @@ struct GroupScales<Q4Format> {
   __device__ __forceinline__ void Load(const __half* row, int group) {
     v = __ldg(reinterpret_cast<const uint2*>(row) + group);
   }
+  __device__ __forceinline__ void Take(const uint4& all, int group) {
+    v = {Word(all, 2 * group), Word(all, 2 * group + 1)};
+  }
   __device__ __forceinline__ float At(int b) const {
     const std::uint32_t word = b < 2 ? v.x : v.y;
     return __half2float(__ushort_as_half(static_cast<unsigned short>(b % 2 == 0 ? word & 0xffffu : word >> 16)));
   }
 };
-
-__device__ __forceinline__ std::uint32_t Word(const uint4& v, int i) {
-  return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
-}
 
 // (word & mask) | bits in one instruction. Written plainly it becomes two, because one takes a single constant.
 __device__ __forceinline__ std::uint32_t AndOr(std::uint32_t word, std::uint32_t mask, std::uint32_t bits) {

@@ -78,20 +78,22 @@ __device__ __forceinline__ void LoadActivations(uint4 (&v)[NT], const T* x, cons
     v[n] = LoadOperand8<kWhole>(x + x_row[n], 32 * (Format::kBlocks * group + b) + 8 * t, cols, aligned);
 }
 
-// acc[m][n] += 16 weight rows x 8 activation rows over one group. load(v, b) yields the activations of block b.
-template <class Format, class T, int NT, int MT, int kAhead, class Load>
-__device__ __forceinline__ void MultiplyGroup(float (&acc)[MT][NT][4], const WeightRing<Format, MT, kAhead>& ring,
-                                              int u, Load&& load) {
+// acc[m][n] += 16 weight rows x 8 activation rows over one group, of which the lane has `a` and `b`. load(v, block)
+// yields the activations of a block.
+template <class Format, class T, int NT, int MT, class Load>
+__device__ __forceinline__ void MultiplyGroup(float (&acc)[MT][NT][4], const uint4 (&a)[MT], const uint4 (&b)[MT],
+                                              const GroupScales<Format> (&scale_a)[MT],
+                                              const GroupScales<Format> (&scale_b)[MT], Load&& load) {
 #pragma unroll
-  for (int b = 0; b < Format::kBlocks; ++b) {
+  for (int block = 0; block < Format::kBlocks; ++block) {
     uint4 x[NT];
-    load(x, b);
+    load(x, block);
 #pragma unroll
     for (int m = 0; m < MT; ++m) {
       std::uint32_t wa[4], wb[4];
-      ExpandPairs<Format, T>(wa, ring.a[u][m], b);
-      ExpandPairs<Format, T>(wb, ring.b[u][m], b);
-      const float sa = ring.scale_a[u][m].At(b), sb = ring.scale_b[u][m].At(b);
+      ExpandPairs<Format, T>(wa, a[m], block);
+      ExpandPairs<Format, T>(wb, b[m], block);
+      const float sa = scale_a[m].At(block), sb = scale_b[m].At(block);
 #pragma unroll
       for (int n = 0; n < NT; ++n) {
         const uint4& v = x[n];
@@ -144,6 +146,27 @@ __device__ __forceinline__ bool ReduceSplits(float4& v, const SplitSums& split, 
   for (int s = 0; s < splits; ++s) {
     const float4 part = __ldcg(parts + static_cast<std::int64_t>(s) * items + item);
     v.x += part.x, v.y += part.y, v.z += part.z, v.w += part.w;
+  }
+  return true;
+}
+
+// The same by one warp, which has all items of a tile.
+__device__ __forceinline__ bool ReduceSplits(float4& v, const SplitSums& split, int tile, int part, int splits,
+                                             int lane) {
+  float4* const parts = split.partial + std::int64_t{tile} * splits * 32 + lane;
+  parts[part * 32] = v;
+  __syncwarp();
+  std::uint32_t before = 0;
+  if (lane == 0) {
+    before = Count(split.semaphores + tile, 1);
+    if (before >= static_cast<std::uint32_t>(splits)) Report(split.fault, KernelFault::kArrivals, before, splits - 1);
+    if (before == static_cast<std::uint32_t>(splits - 1)) split.semaphores[tile] = 0;
+  }
+  if (__shfl_sync(0xffffffffu, before, 0) != static_cast<std::uint32_t>(splits - 1)) return false;
+  v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  for (int s = 0; s < splits; ++s) {
+    const float4 add = __ldcg(parts + s * 32);
+    v.x += add.x, v.y += add.y, v.z += add.z, v.w += add.w;
   }
   return true;
 }
@@ -227,14 +250,15 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, (SkinnyShape<Format, NT, MT
             u + kAheadX < kAhead ? group + kAheadX * kSkinnyWarps : follow + (u + kAheadX - kAhead) * kSkinnyWarps;
         load_ahead((u + kAheadX) % (kAheadX + 1), due);
         if (group < end) {
-          MultiplyGroup<Format, T, NT, MT>(acc, ring, u, [&](uint4(&v)[NT], int b) {
-            if constexpr (kAheadX == 0) {
-              LoadActivations<kWhole, Format>(v, x, x_row, group, b, t, cols, aligned);
-            } else {
+          MultiplyGroup<Format, T, NT, MT>(
+              acc, ring.a[u], ring.b[u], ring.scale_a[u], ring.scale_b[u], [&](uint4(&v)[NT], int block) {
+                if constexpr (kAheadX == 0) {
+                  LoadActivations<kWhole, Format>(v, x, x_row, group, block, t, cols, aligned);
+                } else {
 #pragma unroll
-              for (int n = 0; n < NT; ++n) v[n] = ahead[u % (kAheadX + 1)][n];
-            }
-          });
+                  for (int n = 0; n < NT; ++n) v[n] = ahead[u % (kAheadX + 1)][n];
+                }
+              });
         }
         if (follow + u * kSkinnyWarps < end) ring.Load(u, follow + u * kSkinnyWarps);
       }

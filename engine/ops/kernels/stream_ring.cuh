@@ -180,11 +180,12 @@ CUtensorMap MapOfWeights(const KernelContext& ctx, const Product& p) {
   const auto row = static_cast<cuuint64_t>(p.w.row_bytes), rows = static_cast<cuuint64_t>(p.w.rows),
              experts = static_cast<cuuint64_t>(p.experts);
   constexpr cuuint32_t kBox = Stage<Format, N>::kBoxBytes;
+  constexpr CUtensorMapSwizzle kSwizzle = kBox == 64 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_128B;
   if (p.epilogue == Epilogue::kGated)
     return MakeTensorMap<5>(p.w.data, {row, 8, 2, rows / 16, experts}, {row, rows / 2 * row, 8 * row, rows * row},
-                            {kBox, 8, 2, kTileRows / 16, 1});
+                            {kBox, 8, 2, kTileRows / 16, 1}, kSwizzle);
   return MakeTensorMap<5>(p.w.data, {row, rows, 1, 1, experts}, {row, rows * row, rows * row, rows * row},
-                          {kBox, kTileRows, 1, 1, 1});
+                          {kBox, kTileRows, 1, 1, 1}, kSwizzle);
 }
 
 // Activations of kRows rows and 64 columns at a time.
@@ -192,7 +193,7 @@ template <int kRows>
 CUtensorMap MapOfActivations(const KernelContext& ctx, const Product& p) {
   if (!ctx.launches) return {};
   const auto row = static_cast<cuuint64_t>(2 * p.w.cols);
-  return MakeTensorMap<2>(p.x, {row, static_cast<cuuint64_t>(p.rows)}, {row}, {128, kRows});
+  return MakeTensorMap<2>(p.x, {row, static_cast<cuuint64_t>(p.rows)}, {row}, {128, kRows}, CU_TENSOR_MAP_SWIZZLE_128B);
 }
 
 #ifdef ASSAY_WARPGROUP

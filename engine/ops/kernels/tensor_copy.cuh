@@ -47,11 +47,13 @@ __device__ __forceinline__ void CopyBox(std::uint32_t to, const CUtensorMap& map
 }
 
 // A matrix of bytes as boxes of it are copied: sizes and box innermost first, strides in bytes from the second
-// dimension on, multiples of 16. A box has 64 or 128 bytes innermost, whose 16-byte chunks are exchanged from row to
-// row (swizzled) so that reading a column of chunks meets all banks. What lies beyond `sizes` is copied as zeros.
+// dimension on, multiples of 16. With a swizzle of 64 or 128 bytes a box has so many innermost, whose 16-byte chunks
+// are exchanged from row to row so that reading a column of chunks meets all banks. What lies beyond `sizes` is copied
+// as zeros.
 template <std::size_t kRank>
 CUtensorMap MakeTensorMap(const void* data, const std::array<cuuint64_t, kRank>& sizes,
-                          const std::array<cuuint64_t, kRank - 1>& strides, const std::array<cuuint32_t, kRank>& box) {
+                          const std::array<cuuint64_t, kRank - 1>& strides, const std::array<cuuint32_t, kRank>& box,
+                          CUtensorMapSwizzle swizzle) {
   // Of the driver, which a program that also runs without one cannot link.
   static const auto encode = [] {
     void* function = nullptr;
@@ -64,8 +66,7 @@ CUtensorMap MakeTensorMap(const void* data, const std::array<cuuint64_t, kRank>&
   steps.fill(1);
   CUtensorMap map = {};
   const CUresult result = encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, kRank, const_cast<void*>(data), sizes.data(),
-                                 strides.data(), box.data(), steps.data(), CU_TENSOR_MAP_INTERLEAVE_NONE,
-                                 box[0] == 64 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_128B,
+                                 strides.data(), box.data(), steps.data(), CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle,
                                  CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   Require<Error>(result == CUDA_SUCCESS, "cuTensorMapEncodeTiled: error {}", static_cast<int>(result));
   return map;

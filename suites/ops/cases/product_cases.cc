@@ -154,7 +154,7 @@ std::vector<OpCase> StackedParts(DType stored) {
 
 std::vector<OpCase> Gated(DType stored) {
   std::vector<OpCase> cases;
-  for (const TensorShape& half : {TensorShape{1, 33, 64}, {1, 704, 2816}, {1, 2112, 256}, {1, 1, 32}}) {
+  for (const TensorShape& half : {TensorShape{1, 33, 64}, {1, 704, 2816}, {1, 528, 1536}, {1, 2112, 256}, {1, 1, 32}}) {
     const WeightsOf weights =
         PreparedFrom(Parts({RandomTensor(stored, half, 41), RandomTensor(stored, half, 42)}, WeightUse::kGated));
     for (const int rows : {1, 2, 4, 7, 16, 17, 40, 64, 70})
