@@ -79,8 +79,6 @@ class CudaOps final : public Ops, public WorkspaceSource {
   void Forward(const char* op, const Args& args);
 
   GemmPath PathOf(const Product& p) const;
-  // Whether tiles of 16 weight rows give all multiprocessors about the same share.
-  bool EvenTiles(const WeightView& w) const;
   // Whether a gated product has so many rows that an epilogue of its own would cost more than the library saves.
   bool StreamsGated(const Product& p) const;
   // Streams a gated product of a weight that the library would have expanded as well; false: this is none.

@@ -27,10 +27,10 @@ bool IsLarge(const WeightView& w) { return w.rows * w.cols >= (w.cols > w.rows ?
 constexpr PathLimits kSmall16 = {8, 64, 0}, kSmallTall16 = {4, 64, 0}, kExpandedSmallTall16 = {1, 64, 0};
 constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;  // elements
 
-// Where weights of skinny products can be copied ahead, that path up to so many rows. Fewer rows of plain weights take
-// it if their tiles give multiprocessors the same share: registers in flight are enough then.
-constexpr int kSkinnyTma16 = 8, kUnevenSkinny16 = 4;
-constexpr double kEvenShare = 0.8;  // of the multiprocessors' time that tiles fill
+// Where weights of skinny products can be copied ahead, that path up to so many rows. Of plain weights wide ones take
+// it: a multiprocessor divides its memory anew for it, which costs steps of narrow layers more than it gains.
+constexpr int kSkinnyTma16 = 8;
+constexpr std::int64_t kWideWeight = 4096;  // rows and columns
 
 // Gated products of more rows are streamed: the library leaves float32 sums, which a kernel of its own reads.
 constexpr int kLibraryGated16 = 512;
@@ -88,19 +88,14 @@ GemmPath CudaOps::PathOf(const Product& p) const {
   const bool four_bits = p.w.type == DType::kQ4_0;
   if (elements > kSmallWeight && p.rows <= kSkinnyTma16 && SkinnyTmaTakes(ctx_, p)) {
     // Of one row dot reads as fast, but takes CUDA cores longer to expand four bits than memory to deliver them.
-    if (p.rows == 1 && !four_bits) return GemmPath::kDot;
-    if (expanded || p.rows > kUnevenSkinny16 || EvenTiles(p.w)) return GemmPath::kSkinnyTma;
+    const bool wide = std::min(p.w.rows, p.w.cols) >= kWideWeight;
+    if (p.rows == 1 ? four_bits : expanded || wide) return GemmPath::kSkinnyTma;
   }
   // Without copies ahead tensor cores lose less to their tiles than CUDA cores to expanding four bits if tiles are
   // many.
   if (p.rows <= limits.dot && !(elements >= kLargeWeight && four_bits)) return GemmPath::kDot;
   if (p.rows <= limits.skinny) return GemmPath::kSkinny;
   return p.rows <= limits.stream ? GemmPath::kStream : GemmPath::kLibrary;
-}
-
-bool CudaOps::EvenTiles(const WeightView& w) const {
-  const std::int64_t tiles = (w.rows + 15) / 16, waves = (tiles + ctx_.sm_count - 1) / ctx_.sm_count;
-  return static_cast<double>(tiles) >= kEvenShare * static_cast<double>(waves * ctx_.sm_count);
 }
 
 bool CudaOps::StreamsGated(const Product& p) const {

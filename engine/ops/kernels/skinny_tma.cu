@@ -213,7 +213,7 @@ CUtensorMap MapOfTiles(const KernelContext& ctx, const Product& p, const void* d
 // Of a block. k is split over blocks where there would be more, which leaves rings half of the shared memory or more. A
 // block takes all of it: with two a multiprocessor, of one product or of successive ones, products alone were faster by
 // up to a fifth, but steps slower by a tenth.
-constexpr int kMostActivations = 82 * 1024;
+constexpr int kMostActivations = 96 * 1024;
 
 int CeilDiv(int a, int b) { return (a + b - 1) / b; }
 
