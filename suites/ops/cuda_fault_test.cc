@@ -102,24 +102,25 @@ TEST_F(KernelFaults, APositionBeforeTheFirst) {
 }
 
 TEST_F(KernelFaults, AnArrivalCounterLeftDirty) {
-  // The path whose products are split.
-  fixture_ = std::make_unique<DeviceFixture>(MakeCudaOps({.gemm_path = GemmPath::kSkinny}));
-  const auto weight = ops().Prepare({RandomTensor(DType::kBF16, {1, 64, 8192}, 1)}, WeightUse::kMatrix);
-  constexpr int kRows = 8;
-  const void* x = fixture_->InOperand(Numbers(2, std::size_t{kRows} * 8192));
-  const auto logits = [&] {
-    float* raw = fixture_->Out(std::size_t{kRows} * 64);
-    ops().MatMul(raw, *weight, x, kRows);
-    ops().Logits(
-        {.capped = nullptr, .best = fixture_->OutInts(kRows), .raw = raw, .rows = kRows, .vocab = 64, .cap = 0});
-  };
-  logits();
-  EXPECT_NO_THROW(ops().Synchronize()) << "they are zero between kernels";
-  PoisonArrivals(ops());
-  logits();
-  ExpectNamed("an arrival counter of split sums held");
-  logits();
-  EXPECT_NO_THROW(ops().Synchronize()) << "it was put right";
+  for (const GemmPath path : {GemmPath::kSkinny, GemmPath::kSkinnyTma}) {  // those whose products are split
+    fixture_ = std::make_unique<DeviceFixture>(MakeCudaOps({.gemm_path = path}));
+    const auto weight = ops().Prepare({RandomTensor(DType::kBF16, {1, 64, 8192}, 1)}, WeightUse::kMatrix);
+    constexpr int kRows = 8;
+    const void* x = fixture_->InOperand(Numbers(2, std::size_t{kRows} * 8192));
+    const auto logits = [&] {
+      float* raw = fixture_->Out(std::size_t{kRows} * 64);
+      ops().MatMul(raw, *weight, x, kRows);
+      ops().Logits(
+          {.capped = nullptr, .best = fixture_->OutInts(kRows), .raw = raw, .rows = kRows, .vocab = 64, .cap = 0});
+    };
+    logits();
+    EXPECT_NO_THROW(ops().Synchronize()) << "they are zero between kernels";
+    PoisonArrivals(ops());
+    logits();
+    ExpectNamed("an arrival counter of split sums held");
+    logits();
+    EXPECT_NO_THROW(ops().Synchronize()) << "it was put right";
+  }
 }
 
 }  // namespace

@@ -22,13 +22,15 @@ std::vector<ProductPath> ProductPaths() {
   std::vector<ProductPath> all;
   for (const auto& lists : {ProductCases(), ExpertCases()}) {
     for (const OpCaseList& list : lists) {
-      if (list.precision.operands == DType::kF32) continue;  // has neither
-      for (const GemmPath path : {GemmPath::kSkinny, GemmPath::kSkinnyTma, GemmPath::kStream})
-        all.push_back({list, path});
+      if (list.precision.operands == DType::kF32) continue;  // has none of these
+      for (const GemmPath path : {GemmPath::kSkinny, GemmPath::kStream}) all.push_back({list, path});
       for (const int sm_count : {kFewMultiprocessors, kManyMultiprocessors})
         all.push_back({list, GemmPath::kStream, sm_count});
-      all.push_back({list, GemmPath::kSkinnyTma, kFewMultiprocessors});
     }
+  }
+  for (const OpCaseList& list : ProductCases()) {  // experts do not take it
+    if (list.precision.operands == DType::kF32) continue;
+    for (const int sm_count : {0, kFewMultiprocessors}) all.push_back({list, GemmPath::kSkinnyTma, sm_count});
   }
   return all;
 }

@@ -54,8 +54,9 @@ void LaunchDot(const KernelContext& ctx, const Product& p);
 // Any rows; fp16 and bf16 modes, weights plain in the mode's type or split.
 void LaunchSkinny(const KernelContext& ctx, const Product& p);
 
-// Any rows, eight of them a launch; fp16 and bf16 modes, devices and products of which SkinnyTmaTakes says so. How many
-// rows there are decides where k is cut.
+// Any rows, eight of them a launch; fp16 and bf16 modes, devices and products of which SkinnyTmaTakes says so: a weight
+// row must be whole chunks of 256 bytes (512 columns of four bits). How many rows and multiprocessors there are decides
+// where k is cut.
 bool SkinnyTmaTakes(const KernelContext& ctx, const Product& p);
 void LaunchSkinnyTma(const KernelContext& ctx, const Product& p);
 

@@ -162,7 +162,9 @@ __device__ __forceinline__ bool ReduceSplits(float4& v, const SplitSums& split, 
     if (before >= static_cast<std::uint32_t>(splits)) Report(split.fault, KernelFault::kArrivals, before, splits - 1);
     if (before == static_cast<std::uint32_t>(splits - 1)) split.semaphores[tile] = 0;
   }
-  if (__shfl_sync(0xffffffffu, before, 0) != static_cast<std::uint32_t>(splits - 1)) return false;
+  before = __shfl_sync(0xffffffffu, before, 0);
+  __syncwarp();
+  if (before != static_cast<std::uint32_t>(splits - 1)) return false;
   v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
   for (int s = 0; s < splits; ++s) {
     const float4 add = __ldcg(parts + s * 32);

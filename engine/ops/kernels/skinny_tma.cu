@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kWarps = 7;  // that multiply
 constexpr int kThreads = 32 * (kWarps + 1);
-constexpr int kMostStages = 8;  // of a warp's ring
+constexpr int kMostStages = 7;  // of a warp's ring: more do not fit
 constexpr int kTileRows = 16;
 constexpr int kChunkBytes = 256;  // of a weight row
 constexpr int kMostRows = 8;      // activation rows of a launch
@@ -210,31 +210,32 @@ CUtensorMap MapOfTiles(const KernelContext& ctx, const Product& p, const void* d
                           {box, kTileRows, 1, 1, 1}, CU_TENSOR_MAP_SWIZZLE_NONE);
 }
 
-// Of a block. k is split over blocks where there would be more, which leaves rings half of the shared memory or more. A
+// Of a block. k is split over blocks where there would be more, so that rings have half of the shared memory or more. A
 // block takes all of it: with two a multiprocessor, of one product or of successive ones, products alone were faster by
 // up to a fifth, but steps slower by a tenth.
-constexpr int kMostActivations = 96 * 1024;
+constexpr int kMostActivationBytes = 96 * 1024;
 
 int CeilDiv(int a, int b) { return (a + b - 1) / b; }
+int SplitsOf(const Product& p, int rows) {
+  return CeilDiv(static_cast<int>(2 * rows * p.w.cols), kMostActivationBytes);
+}
 
 template <class Format, class T>
 void LaunchTiles(const KernelContext& ctx, const Product& p) {
   using C = Chunk<Format>;
-  const int all_x = static_cast<int>(2 * p.rows * p.w.cols);
-  const int splits = CeilDiv(all_x, kMostActivations);
+  const int splits = SplitsOf(p, p.rows);
   RingShape shape;
   shape.chunks = static_cast<int>(p.w.row_bytes / kChunkBytes);
   shape.tiles = RowTiles(p, 1);
   // Eight lanes that read 64 bytes of two rows each meet all banks.
-  shape.x_pitch = CeilDiv(CeilDiv(shape.chunks, splits) * C::kColumns * 2, 128) * 128 + 64;
+  shape.x_pitch = CeilDiv(shape.chunks, splits) * C::kColumns * 2 + 64;
   const int x_bytes = p.rows * shape.x_pitch,
-            sums_bytes = 2 * kWarps * 32 * static_cast<int>(sizeof(float4)) + 8 * kBarriers,
-            room = static_cast<int>(ctx.shared_memory) - sums_bytes - x_bytes - kAlignment;
+            static_bytes = 2 * kWarps * 32 * static_cast<int>(sizeof(float4)) + 8 * (kBarriers + 1),
+            room = static_cast<int>(ctx.shared_memory) - static_bytes - x_bytes - kAlignment;
   shape.stages = std::clamp(room / (kWarps * C::kBytes), 1, kMostStages);
   const int blocks = std::clamp(ctx.sm_count / splits, 1, shape.tiles);
   SplitSums split;
   if (splits > 1) {
-    Require<Error>(shape.tiles <= kSemaphores, "{} tiles of a split product: too many", shape.tiles);
     split.partial = static_cast<float4*>(ctx.Workspace(sizeof(float4) * shape.tiles * splits * 32));
     split.semaphores = ctx.semaphores;
     split.fault = ctx.fault;
@@ -251,7 +252,8 @@ void LaunchTiles(const KernelContext& ctx, const Product& p) {
 bool SkinnyTmaTakes(const KernelContext& ctx, const Product& p) {
 #ifdef ASSAY_STREAM
   return ctx.compute_capability == 90 && ctx.precision.operands != DType::kF32 && WholeRows(p) &&
-         p.w.row_bytes % kChunkBytes == 0 && (p.epilogue != Epilogue::kGated || p.w.rows % kTileRows == 0);
+         p.w.row_bytes % kChunkBytes == 0 && (p.epilogue != Epilogue::kGated || p.w.rows % kTileRows == 0) &&
+         (RowTiles(p, 1) <= kSemaphores || SplitsOf(p, kMostRows) == 1);
 #else
   static_cast<void>(ctx), static_cast<void>(p);
   return false;

@@ -97,8 +97,8 @@ Values LazyIntegers(std::uint64_t key, std::size_t count) {
 }
 
 std::vector<OpCase> ExactIntegers(DType stored) {
-  std::vector<TensorShape> shapes = {{1, 16, 32},  {1, 33, 96},    {1, 5, 160},   {1, 130, 256},
-                                     {1, 48, 704}, {1, 257, 2560}, {1, 20, 10240}};
+  std::vector<TensorShape> shapes = {{1, 16, 32},  {1, 33, 96},    {1, 5, 160},    {1, 130, 256},
+                                     {1, 48, 704}, {1, 257, 2560}, {1, 20, 10240}, {1, 20, 14336}};
   if (!IsQuantised(stored))
     shapes.insert(shapes.end(), {{1, 7, 1}, {1, 9, 7}, {1, 64, 41}, {1, 100, 40}, {1, 3, 1000}});
   std::vector<OpCase> cases;
