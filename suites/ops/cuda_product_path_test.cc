@@ -64,6 +64,48 @@ INSTANTIATE_TEST_SUITE_P(Ops, ProductPathTest, testing::ValuesIn(ProductPaths())
                                                                                 : "");
                          });
 
+class ProductOrderTest : public testing::TestWithParam<std::tuple<GemmPath, DType>> {};
+
+// Activations hold NaN until the kernel before the product writes them. A product may start before that kernel has
+// ended; in a build with late blocks its last one is late.
+TEST_P(ProductOrderTest, WaitsForWhatMakesItsActivations) {
+  if (const Support support = CudaOpsAvailable(0); !support) GTEST_SKIP() << support.reason;
+  constexpr int kCols = 2560, kOut = 1040;
+  const auto& [path, stored] = GetParam();
+  DeviceFixture fixture(MakeCudaOps({.gemm_path = path}));
+  Ops& ops = fixture.ops();
+  const auto weight = ops.Prepare({RandomTensor(stored, {1, kOut, kCols}, 61)}, WeightUse::kMatrix);
+  const float* const norm = fixture.In(Numbers(62, kCols, 0.3f, 1.0f));
+  for (const int rows : {1, 8}) {
+    SCOPED_TRACE(rows);
+    const auto operands = static_cast<std::size_t>(rows) * kCols, results = static_cast<std::size_t>(rows) * kOut;
+    const float* const x = fixture.In(Numbers(63, operands));
+    void* const operand = fixture.OutOperand(operands);
+    float *const behind = fixture.Out(results), *const alone = fixture.Out(results);
+    ops.Synchronize();
+    ops.Norm({operand, x, norm, rows, kCols, 1e-6f});
+    ops.MatMul(behind, *weight, operand, rows);
+    ops.Synchronize();
+    ops.MatMul(alone, *weight, operand, rows);
+    EXPECT_EQ(fixture.Read(behind, results), fixture.Read(alone, results));
+  }
+}
+
+std::string NameOf(const testing::TestParamInfo<std::tuple<GemmPath, DType>>& test) {
+  const auto& [path, stored] = test.param;
+  const char* const name = path == GemmPath::kDot         ? "dot"
+                           : path == GemmPath::kSkinny    ? "skinny"
+                           : path == GemmPath::kSkinnyTma ? "skinny_tma"
+                                                          : "stream";
+  return fmt::format("{}_{}", name, Name(stored));
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, ProductOrderTest,
+                         testing::Combine(testing::Values(GemmPath::kDot, GemmPath::kSkinny, GemmPath::kSkinnyTma,
+                                                          GemmPath::kStream),
+                                          testing::Values(DType::kBF16, DType::kQ8_0, DType::kQ4_0)),
+                         NameOf);
+
 class InvariantProductTest : public testing::TestWithParam<OpCaseList> {};
 
 // In batch-invariant mode results are those of the host, and the number of multiprocessors, which differs between
