@@ -1,5 +1,9 @@
 // Which path a product takes depends on its size, and most cases are small: here all of them go through the paths that
 // are chosen by size.
+#include <fmt/core.h>
+
+#include <tuple>
+
 #include "engine/ops/cuda_ops.h"
 #include "engine/ops/host_ops.h"
 #include "suites/ops/checks.h"

@@ -181,12 +181,7 @@ template <class Format, class T, int N>
 void LaunchStreamK(const KernelContext& ctx, const Product& p) {
   using S = Stage<Format, N>;
   const StreamCut cut = SharesOf<S, N>(ctx, p);
-  SplitSums split;
-  split.partial = static_cast<float4*>(ctx.Workspace(std::size_t{2} * cut.shares * kTileRows * N * sizeof(float)));
-  split.semaphores = ctx.semaphores;
-  split.fault = ctx.fault;
-  Require<Error>(cut.tiles <= kSemaphores, "{} tiles of a streamed product: too many", cut.tiles);
-  if (ctx.semaphores_used != nullptr) *ctx.semaphores_used = std::max(*ctx.semaphores_used, cut.tiles);
+  const SplitSums split = SplitOver(ctx, std::size_t{2} * cut.shares * kTileRows * N * sizeof(float), cut.tiles);
   Launch(StreamKernel<Format, T, N, Schedule::kStreamK>, dim3(static_cast<unsigned>(cut.shares)), dim3(kThreads),
          S::kCount * S::kBytes + 1024, ctx, p, cut, split, ExpertTiles{}, MapOfWeights<Format, N>(ctx, p),
          MapOfActivations<kBoxRows<Schedule::kStreamK, N>>(ctx, p));

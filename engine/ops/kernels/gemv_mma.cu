@@ -48,13 +48,7 @@ void LaunchSkinny(const KernelContext& ctx, const Product& all) {
             const Product p = RowsOf<T>(all, row, std::min(all.rows - row, kMostTiles * 8 * NT));
             const int token_tiles = (p.rows + 8 * NT - 1) / (8 * NT), reductions = token_tiles * row_tiles;
             SplitSums split;
-            if (splits > 1) {
-              Require<Error>(reductions <= kSemaphores, "{} tiles of a split product: too many", reductions);
-              split.partial = static_cast<float4*>(ctx.Workspace(sizeof(float4) * reductions * splits * MT * NT * 32));
-              split.semaphores = ctx.semaphores;
-              split.fault = ctx.fault;
-              if (ctx.semaphores_used != nullptr) *ctx.semaphores_used = std::max(*ctx.semaphores_used, reductions);
-            }
+            if (splits > 1) split = SplitOver(ctx, sizeof(float4) * reductions * splits * MT * NT * 32, reductions);
             const int blocks =
                 SkinnyShape<Format, NT, MT>::kBlocksPerSm * ctx.sm_count / (token_tiles * static_cast<int>(splits));
             const dim3 grid(static_cast<unsigned>(token_tiles), static_cast<unsigned>(std::clamp(blocks, 1, row_tiles)),

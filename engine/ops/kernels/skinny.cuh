@@ -5,8 +5,11 @@
 // then.
 #pragma once
 
+#include <algorithm>
+
 #include "engine/ops/kernels/epilogue.cuh"
 #include "engine/ops/kernels/fault.cuh"
+#include "engine/ops/kernels/reduce.cuh"
 
 namespace assay {
 
@@ -21,6 +24,13 @@ struct SplitSums {
   std::uint32_t* semaphores = nullptr;
   std::uint64_t* fault = nullptr;
 };
+
+// With room for `bytes` of parts of `tiles` tiles.
+inline SplitSums SplitOver(const KernelContext& ctx, std::size_t bytes, int tiles) {
+  Require<Error>(tiles <= kSemaphores, "{} tiles of a product that blocks share: too many", tiles);
+  if (ctx.semaphores_used != nullptr) *ctx.semaphores_used = std::max(*ctx.semaphores_used, tiles);
+  return {static_cast<float4*>(ctx.Workspace(bytes)), ctx.semaphores, ctx.fault};
+}
 
 // The 16 weight rows of a block: lane row g and its partner, which is g + 8, or the up row of gate row g.
 struct TileRows {
@@ -123,8 +133,26 @@ __device__ __forceinline__ std::uint32_t Count(std::uint32_t* counter, std::uint
   return before;
 }
 
-// Split-K reduction: sums v over the splits of one tile, in order. Returns false in all blocks but the last to arrive,
-// which holds the sum and sets the tile's semaphore back to zero.
+// A thread counts that its block has stored its part of a tile. True in the last block to do so, which sets the tile's
+// semaphore back to zero.
+__device__ __forceinline__ bool ArrivesLast(const SplitSums& split, std::int64_t tile, int splits) {
+  const std::uint32_t before = Count(split.semaphores + tile, 1);
+  const bool last = before == static_cast<std::uint32_t>(splits - 1);
+  // A counter that did not begin at zero: the sum was taken too early. What this leaves behind, Logits looks for.
+  if (before >= static_cast<std::uint32_t>(splits)) Report(split.fault, KernelFault::kArrivals, before, splits - 1);
+  if (last) split.semaphores[tile] = 0;
+  return last;
+}
+
+// Of one item, whose parts are `items` apart, in order.
+__device__ __forceinline__ float4 SumOfParts(const float4* part, int splits, int items) {
+  float4 v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  for (int s = 0; s < splits; ++s) v = Plus(v, __ldcg(part + static_cast<std::int64_t>(s) * items));
+  return v;
+}
+
+// Split-K reduction: sums v over the splits of one tile. Returns false in all blocks but the last to arrive, which
+// holds the sum.
 __device__ __forceinline__ bool ReduceSplits(float4& v, const SplitSums& split, std::int64_t tile, int item,
                                              int items) {
   const int splits = static_cast<int>(gridDim.z);
@@ -132,45 +160,23 @@ __device__ __forceinline__ bool ReduceSplits(float4& v, const SplitSums& split, 
   if (item < items) parts[static_cast<std::int64_t>(blockIdx.z) * items + item] = v;
   __syncthreads();
   __shared__ bool last;
-  if (item == 0) {
-    const std::uint32_t before = Count(split.semaphores + tile, 1);
-    last = before == static_cast<std::uint32_t>(splits - 1);
-    // A counter that did not begin at zero: the sum was taken too early. What this leaves behind, Logits looks for.
-    if (before >= static_cast<std::uint32_t>(splits)) Report(split.fault, KernelFault::kArrivals, before, splits - 1);
-    if (last) split.semaphores[tile] = 0;
-  }
+  if (item == 0) last = ArrivesLast(split, tile, splits);
   __syncthreads();
   if (!last) return false;
-  v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-  if (item >= items) return true;
-  for (int s = 0; s < splits; ++s) {
-    const float4 part = __ldcg(parts + static_cast<std::int64_t>(s) * items + item);
-    v.x += part.x, v.y += part.y, v.z += part.z, v.w += part.w;
-  }
+  if (item < items) v = SumOfParts(parts + item, splits, items);
   return true;
 }
 
-// The same by one warp, which has all items of a tile.
-__device__ __forceinline__ bool ReduceSplits(float4& v, const SplitSums& split, int tile, int part, int splits,
-                                             int lane) {
-  float4* const parts = split.partial + std::int64_t{tile} * splits * 32 + lane;
-  parts[part * 32] = v;
+// The same by one warp, which has the 32 items of a tile.
+__device__ __forceinline__ bool ReduceSplitsOfWarp(float4& v, const SplitSums& split, std::int64_t tile, int lane) {
+  const int splits = static_cast<int>(gridDim.z);
+  float4* const parts = split.partial + tile * splits * 32 + lane;
+  parts[static_cast<std::int64_t>(blockIdx.z) * 32] = v;
   __syncwarp();
-  std::uint32_t before = 0;
-  if (lane == 0) {
-    before = Count(split.semaphores + tile, 1);
-    if (before >= static_cast<std::uint32_t>(splits)) Report(split.fault, KernelFault::kArrivals, before, splits - 1);
-    if (before == static_cast<std::uint32_t>(splits - 1)) split.semaphores[tile] = 0;
-  }
-  before = __shfl_sync(0xffffffffu, before, 0);
+  const bool last = __shfl_sync(0xffffffffu, lane == 0 && ArrivesLast(split, tile, splits), 0);
   __syncwarp();
-  if (before != static_cast<std::uint32_t>(splits - 1)) return false;
-  v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-  for (int s = 0; s < splits; ++s) {
-    const float4 add = __ldcg(parts + s * 32);
-    v.x += add.x, v.y += add.y, v.z += add.z, v.w += add.w;
-  }
-  return true;
+  if (last) v = SumOfParts(parts, splits, 32);
+  return last;
 }
 
 // How a block works: how many groups of weights are in flight, how many groups of activations are read ahead of their
@@ -277,10 +283,7 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, (SkinnyShape<Format, NT, MT
     float4 v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     if (item < kItems) {
 #pragma unroll
-      for (int w = 0; w < kSkinnyWarps; ++w) {
-        const float4 part = sums[w][item];
-        v.x += part.x, v.y += part.y, v.z += part.z, v.w += part.w;
-      }
+      for (int w = 0; w < kSkinnyWarps; ++w) v = Plus(v, sums[w][item]);
     }
     if (gridDim.z > 1 && !ReduceSplits(v, split, std::int64_t{blockIdx.x} * row_tiles + tile, item, kItems)) continue;
     if (item >= kItems) continue;

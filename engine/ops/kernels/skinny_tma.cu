@@ -180,13 +180,10 @@ __global__ void __launch_bounds__(kThreads, 1)
     WaitBarrier(sums_full + 8 * (i % 2), i / 2 % 2);
     float4 v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
 #pragma unroll
-    for (int w = 0; w < kWarps; ++w) {
-      const float4 part = sums[i % 2][w][lane];
-      v.x += part.x, v.y += part.y, v.z += part.z, v.w += part.w;
-    }
+    for (int w = 0; w < kWarps; ++w) v = Plus(v, sums[i % 2][w][lane]);
     __syncwarp();
     if (lane == 0) Arrive(sums_empty + 8 * (i % 2));
-    if (splits > 1 && !ReduceSplits(v, split, tile, z, splits, lane)) continue;
+    if (splits > 1 && !ReduceSplitsOfWarp(v, split, tile, lane)) continue;
     const TileRows rows = RowsOfTile(p, tile, g);
     const int row = 2 * t;
     if (row < p.rows) ApplyEpiloguePair<T>(p, row, rows.a, rows.b, v.x, v.z);
@@ -195,19 +192,6 @@ __global__ void __launch_bounds__(kThreads, 1)
 #else
   __trap();  // code for another architecture: SkinnyTmaTakes does not let it come to this
 #endif
-}
-
-// Boxes of a tile's rows, in the order of RowsOfTile: [pair of 8 rows][half][8 rows] where a gated product's rows are
-// exchanged, else [row].
-CUtensorMap MapOfTiles(const KernelContext& ctx, const Product& p, const void* data, std::int64_t row_bytes,
-                       cuuint32_t box) {
-  if (!ctx.launches) return {};
-  const auto row = static_cast<cuuint64_t>(row_bytes), rows = static_cast<cuuint64_t>(p.w.rows);
-  if (p.epilogue == Epilogue::kGated)
-    return MakeTensorMap<5>(data, {row, 8, 2, rows / 16, 1}, {row, rows / 2 * row, 8 * row, rows * row},
-                            {box, 8, 2, 1, 1}, CU_TENSOR_MAP_SWIZZLE_NONE);
-  return MakeTensorMap<5>(data, {row, rows, 1, 1, 1}, {row, rows * row, rows * row, rows * row},
-                          {box, kTileRows, 1, 1, 1}, CU_TENSOR_MAP_SWIZZLE_NONE);
 }
 
 // Of a block. k is split over blocks where there would be more, so that rings have half of the shared memory or more. A
@@ -235,16 +219,13 @@ void LaunchTiles(const KernelContext& ctx, const Product& p) {
   shape.stages = std::clamp(room / (kWarps * C::kBytes), 1, kMostStages);
   const int blocks = std::clamp(ctx.sm_count / splits, 1, shape.tiles);
   SplitSums split;
-  if (splits > 1) {
-    split.partial = static_cast<float4*>(ctx.Workspace(sizeof(float4) * shape.tiles * splits * 32));
-    split.semaphores = ctx.semaphores;
-    split.fault = ctx.fault;
-    if (ctx.semaphores_used != nullptr) *ctx.semaphores_used = std::max(*ctx.semaphores_used, shape.tiles);
-  }
+  if (splits > 1) split = SplitOver(ctx, sizeof(float4) * shape.tiles * splits * 32, shape.tiles);
   Launch(SkinnyTmaKernel<Format, T>, dim3(static_cast<unsigned>(blocks), 1, static_cast<unsigned>(splits)),
          dim3(kThreads), kWarps * shape.stages * C::kBytes + x_bytes + kAlignment, ctx, p, shape, split,
-         MapOfTiles(ctx, p, p.w.data, p.w.row_bytes, kChunkBytes),
-         Format::kScaled ? MapOfTiles(ctx, p, p.w.scales, p.w.stride / 16, C::kScaleRow) : CUtensorMap{});
+         MapOfTiles(ctx, p, p.w.data, p.w.row_bytes, kTileRows, kChunkBytes, CU_TENSOR_MAP_SWIZZLE_NONE),
+         Format::kScaled
+             ? MapOfTiles(ctx, p, p.w.scales, p.w.stride / 16, kTileRows, C::kScaleRow, CU_TENSOR_MAP_SWIZZLE_NONE)
+             : CUtensorMap{});
 }
 
 }  // namespace

@@ -172,20 +172,11 @@ struct RingWriter {
 
 #endif
 
-// The weights of a matrix, or of all experts, as tiles of 128 rows are copied: [expert][pair of 8 rows][half][8 rows]
-// where a gated product's rows are exchanged (WeightRow), else [expert][row].
 template <class Format, int N>
 CUtensorMap MapOfWeights(const KernelContext& ctx, const Product& p) {
-  if (!ctx.launches) return {};
-  const auto row = static_cast<cuuint64_t>(p.w.row_bytes), rows = static_cast<cuuint64_t>(p.w.rows),
-             experts = static_cast<cuuint64_t>(p.experts);
   constexpr cuuint32_t kBox = Stage<Format, N>::kBoxBytes;
-  constexpr CUtensorMapSwizzle kSwizzle = kBox == 64 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_128B;
-  if (p.epilogue == Epilogue::kGated)
-    return MakeTensorMap<5>(p.w.data, {row, 8, 2, rows / 16, experts}, {row, rows / 2 * row, 8 * row, rows * row},
-                            {kBox, 8, 2, kTileRows / 16, 1}, kSwizzle);
-  return MakeTensorMap<5>(p.w.data, {row, rows, 1, 1, experts}, {row, rows * row, rows * row, rows * row},
-                          {kBox, kTileRows, 1, 1, 1}, kSwizzle);
+  return MapOfTiles(ctx, p, p.w.data, p.w.row_bytes, kTileRows, kBox,
+                    kBox == 64 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_128B);
 }
 
 // Activations of kRows rows and 64 columns at a time.

@@ -6,6 +6,7 @@
 
 #include <array>
 
+#include "engine/ops/kernels/product.h"
 #include "engine/ops/kernels/warpgroup.cuh"
 
 namespace assay {
@@ -70,6 +71,21 @@ CUtensorMap MakeTensorMap(const void* data, const std::array<cuuint64_t, kRank>&
                                  CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   Require<Error>(result == CUDA_SUCCESS, "cuTensorMapEncodeTiled: error {}", static_cast<int>(result));
   return map;
+}
+
+// The rows of a matrix, or of all experts, as tiles of `tile_rows` are copied, in the order of RowsOfTile:
+// [expert][pair of 8 rows][half][8 rows] where a gated product's rows are exchanged, else [expert][row]. `data`: a
+// plane of p.w with rows of `row_bytes`, of which a box has `box_bytes`.
+inline CUtensorMap MapOfTiles(const KernelContext& ctx, const Product& p, const void* data, std::int64_t row_bytes,
+                              cuuint32_t tile_rows, cuuint32_t box_bytes, CUtensorMapSwizzle swizzle) {
+  if (!ctx.launches) return {};
+  const auto row = static_cast<cuuint64_t>(row_bytes), rows = static_cast<cuuint64_t>(p.w.rows),
+             experts = static_cast<cuuint64_t>(p.experts);
+  if (p.epilogue == Epilogue::kGated)
+    return MakeTensorMap<5>(data, {row, 8, 2, rows / 16, experts}, {row, rows / 2 * row, 8 * row, rows * row},
+                            {box_bytes, 8, 2, tile_rows / 16, 1}, swizzle);
+  return MakeTensorMap<5>(data, {row, rows, 1, 1, experts}, {row, rows * row, rows * row, rows * row},
+                          {box_bytes, tile_rows, 1, 1, 1}, swizzle);
 }
 
 }  // namespace assay
