@@ -181,7 +181,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     float4 v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
 #pragma unroll
     for (int w = 0; w < kWarps; ++w) v = Plus(v, sums[i % 2][w][lane]);
-    __syncwarp();
+    __syncwarp();  // orders all lanes' reads before lane 0 arrives; racecheck counts those of the other 31 as hazards
     if (lane == 0) Arrive(sums_empty + 8 * (i % 2));
     if (splits > 1 && !ReduceSplitsOfWarp(v, split, tile, lane)) continue;
     const TileRows rows = RowsOfTile(p, tile, g);
