@@ -54,6 +54,10 @@ std::vector<BenchCase> OpsBenchmarks(const Target& target, const BenchInputs& in
   return OverSessions<TimeOps>("ops", target, inputs);
 }
 
+std::vector<BenchCase> AblationBenchmarks(const Target& target, const BenchInputs& inputs) {
+  return OverSessions<TimeAblation>("ablation", target, inputs);
+}
+
 std::vector<BenchCase> PrefillBenchmarks(const Target& target, const BenchInputs& inputs) {
   std::vector<BenchCase> cases;
   for (const PrefillShape& shape : inputs.prompts)
@@ -75,6 +79,7 @@ constexpr BenchEntry kBenchmarks[] = {
     {"prefill", "prompts in one step, logits of their last tokens", PrefillBenchmarks},
     {"load", "an engine from an opened store", LoadBenchmarks},
     {"ops", "the model's own products, attention and norms", OpsBenchmarks},
+    {"ablation", "steps without one sort of calls each, which says what they cost", AblationBenchmarks},
 };
 
 int Positive(std::string_view text, const std::string& whole) {

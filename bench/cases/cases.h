@@ -40,5 +40,9 @@ std::vector<TimedRow> TimePrefill(const BenchCase& item, BenchState& state);
 std::vector<TimedRow> TimeLoad(const BenchCase& item, BenchState& state);
 // The model's own products, attention and norms, a row each.
 std::vector<TimedRow> TimeOps(const BenchCase& item, BenchState& state);
+// The recorded step of TimeDecode whole, without overlap, and without each sort of its calls: the axis `without` says
+// which, kNothingOmitted first. Such rows but that one have no floor.
+std::vector<TimedRow> TimeAblation(const BenchCase& item, BenchState& state);
+inline constexpr char kNothingOmitted[] = "nothing";
 
 }  // namespace assay

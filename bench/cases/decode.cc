@@ -2,56 +2,12 @@
 #include <numeric>
 
 #include "bench/cases/cases.h"
-#include "bench/cases/sessions.h"
+#include "bench/cases/decode_batch.h"
 #include "bench/support/roofline.h"
-#include "bench/support/step_timer.h"
 #include "bench/support/timing.h"
 
 namespace assay {
 namespace {
-
-constexpr int kChecked = 8;  // steps of the timed text that are held against steps that read their logits back
-
-// N sessions at the same length, decoded greedily from there again and again.
-class Batch {
- public:
-  Batch(BenchState& state, const DecodeShape& shape, StepTimer& timer)
-      : shape_(shape), timer_(timer), system_(state.bench.OpenEngine(state.target, shape.options(), timer)) {
-    for (int i = 0; i < shape.sessions; ++i) {
-      const Tokens text = MadeUpText(state, i, shape.context + 1);
-      sessions_.push_back(system_->OpenWith(std::span(text).first(shape.context)));
-      first_.push_back(text.back());
-    }
-  }
-
-  // One series. The same tokens every time, or it throws WrongResult.
-  TimedSteps Run() {
-    std::vector<Tokens> texts = system_->Decode(sessions_, first_, DecodeShape::kSteps);
-    TimedSteps steps = timer_.Take();
-    Rewind();
-    Require<WrongResult>(texts_.empty() || texts == texts_,
-                         "the same steps decoded other tokens when they were replayed");
-    texts_ = std::move(texts);
-    return steps;
-  }
-
-  void Check(const BenchSetting& setting) {
-    RequireGreedy(*system_, sessions_, first_, texts_, kChecked, setting);
-    Rewind();
-  }
-
- private:
-  void Rewind() {
-    for (const SessionId session : sessions_) system_->Truncate(session, shape_.context);
-  }
-
-  DecodeShape shape_;
-  StepTimer& timer_;
-  std::unique_ptr<EngineSystem> system_;
-  std::vector<SessionId> sessions_;
-  Tokens first_;
-  std::vector<Tokens> texts_;
-};
 
 double Sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
 
@@ -83,7 +39,7 @@ std::vector<TimedRow> TimeDecodeOfProcess(const BenchCase& item, BenchState& sta
   TimedRow timed{RowOf(item), {}};
   ReportBenchmark& row = timed.row;
   run();
-  RequireGreedy(*system, sessions, first, texts, kChecked, state.setting);
+  RequireGreedy(*system, sessions, first, texts, DecodeBatch::kChecked, state.setting);
   rewind();
   const double seconds = state.setting.seconds;
   const double once = WarmUp([&] { return Sum(run()); }, seconds);
@@ -113,7 +69,7 @@ std::vector<TimedRow> TimeDecode(const BenchCase& item, BenchState& state) {
   if (state.bench.provider().Describe().protocol != 0) return TimeDecodeOfProcess(item, state, shape);
   const std::unique_ptr<Ops> ops = state.bench.MakeOps(state.target);
   StepTimer timer(*ops);
-  Batch batch(state, shape, timer);
+  DecodeBatch batch(state, shape, timer);
   TimedRow timed{RowOf(item), {}};
   ReportBenchmark& row = timed.row;
   timer.LogKernels(true);

@@ -13,7 +13,6 @@
 namespace assay {
 namespace {
 
-constexpr double kShare = 0.1;  // of a row's seconds: a model has a dozen ops
 constexpr int kNormCalls = 32;
 
 // An op case to time: the row that it becomes, and what its sequence of calls holds.
@@ -140,7 +139,7 @@ TimedRow TimeCalls(const TimedCase& timed_case, const PreparedOp& op, const Benc
   replay();
   ops.LogKernels(false);
   timed.kernels = ops.LoggedKernels();
-  const double budget = kShare * state.setting.seconds;
+  const double budget = kShareOfMany * state.setting.seconds;
   const double once = WarmUp([&] { return sum(replay()); }, budget);
   RunTimed(row.id(), RepeatsWithin(budget, once, 12, 4), [&] {
     state.activity.Start();

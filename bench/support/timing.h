@@ -11,6 +11,9 @@
 
 namespace assay {
 
+// The part of BenchSetting::seconds that a row has which is one of the dozens of a case.
+inline constexpr double kShareOfMany = 0.1;
+
 // Seconds of each of `repeats` calls of `body`, which times itself (a region of it, or a device clock) and returns
 // seconds. What it throws is thrown here.
 std::vector<double> RunTimed(const std::string& name, int repeats, const std::function<double()>& body);

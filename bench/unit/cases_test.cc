@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "bench/cases/sessions.h"
+#include "bench/support/omitting_ops.h"
 #include "bench/support/step_timer.h"
 #include "engine/ops/host_ops.h"
 #include "suites/testing/planted.h"
@@ -99,8 +101,10 @@ TEST_F(Bench, EveryBenchmarkFillsItsRows) {
         EXPECT_GT(figures.samples, 0) << row.id();
         EXPECT_GT(figures.p50_s, 0) << row.id();
         EXPECT_LE(figures.p50_s, figures.p99_s) << row.id();
-        EXPECT_GT(row.bytes, 0) << row.id();
-        EXPECT_GT(row.floor_s, 0) << row.id();
+        const std::string without = row.axes.Text("without");
+        const bool whole = without.empty() || without == kNothingOmitted;
+        EXPECT_EQ(row.bytes > 0, whole) << row.id();
+        EXPECT_EQ(row.floor_s > 0, whole) << row.id();
         EXPECT_FALSE(row.unit.empty() || row.contains.empty()) << row.id();
       }
     }
@@ -115,6 +119,46 @@ TEST_F(Bench, AStepIsOneLaunchWithoutASynchronisation) {
   EXPECT_EQ(row.counts.at("host_syncs"), 0);
   EXPECT_NEAR(figures.rate * figures.p50_s, 3, 1e-9) << "three sessions, a token each";
   for (const TimedSeries& series : row.series) EXPECT_EQ(std::ssize(series.seconds), DecodeShape::kTimed);
+}
+
+TEST_F(Bench, AnAblationLeavesOutEachSortOfCallOnce) {
+  const std::vector<ReportBenchmark> rows = Time(List({"ablation"}).front());
+  std::map<std::string, std::int64_t> calls;
+  for (const ReportBenchmark& row : rows) {
+    const auto count = row.counts.find("calls");
+    calls[row.axes.Text("without")] = count == row.counts.end() ? 0 : count->second;
+  }
+  EXPECT_EQ(rows.front().axes.Text("without"), kNothingOmitted);
+  EXPECT_EQ(calls.at("overlap"), 0);
+  const int layers = bench_.Spec(kTarget).layer_count();
+  for (const char* once : {"Embed@embed", "MatMul@head", "Logits@head"}) EXPECT_EQ(calls.at(once), 1) << once;
+  for (const char* each : {"Attention@attention", "MatMul@attention-output", "Residual@attention-output",
+                           "GatedMatMul@feed-forward", "PleGate@per-layer-embedding"})
+    EXPECT_EQ(calls.at(each), layers) << each;
+}
+
+TEST(OmittingOps, MakesARecordedStepAnewWithoutACallAndWhole) {
+  HostOps inner(Precision::kFp32);
+  OmittingOps ops(inner);
+  std::vector<float> x{1, 2};
+  const float bias[] = {10, 20};
+  const auto body = [&] {
+    ops.At({0, "some place"});
+    ops.AddBias(x.data(), bias, 1, 2);
+    ops.AddBias(x.data(), bias, 1, 2);
+  };
+  const std::unique_ptr<StepGraph> graph = ops.Capture(body);
+  graph->Launch();
+  EXPECT_EQ(x, (std::vector<float>{21, 42}));
+  EXPECT_EQ(ops.calls(), (std::map<std::string, int>{{"AddBias@some-place", 2}}));
+  ops.Omit("AddBias@some-place");
+  graph->Launch();
+  EXPECT_EQ(x, (std::vector<float>{21, 42}));
+  ops.AddBias(x.data(), bias, 1, 2);
+  EXPECT_EQ(x, (std::vector<float>{31, 62})) << "outside recorded steps nothing is left out";
+  ops.Omit("");
+  graph->Launch();
+  EXPECT_EQ(x, (std::vector<float>{51, 102}));
 }
 
 TEST_F(Bench, NoSpeedWithoutCoverage) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -42,7 +43,8 @@ std::vector<TimingGroup> GroupsOf(Workbench& bench, const BenchArguments& argume
 BenchTable TableFor(const std::vector<TimingGroup>& groups) {
   std::size_t width = 4;
   for (const TimingGroup& group : groups)
-    for (const BenchCase& item : group.rows) width = std::max(width, item.id().size() + (item.name == "ops" ? 28 : 0));
+    for (const BenchCase& item : group.rows)
+      width = std::max(width, item.id().size() + (item.name == "ops" || item.name == "ablation" ? 36 : 0));
   return BenchTable(width);
 }
 
@@ -78,8 +80,9 @@ class BenchRun {
       for (ReportBenchmark& row : rows) {
         progress_.Clear();
         table_.Row(row, report_.limits);
-        report_.benchmarks.push_back(std::move(row));
       }
+      table_.Costs(rows, report_.limits);
+      std::move(rows.begin(), rows.end(), std::back_inserter(report_.benchmarks));
       Update();
     }
     bench_.Forget();

@@ -49,11 +49,26 @@ void BenchTable::Row(const ReportBenchmark& row, const std::vector<HardwareLimit
         products ? Percent(figures.fraction_of_gemm) + " gemm" : Percent(figures.fraction_of_copy) + " copy";
     double clock = 0;
     for (const TimedSeries& series : row.series) clock = std::max(clock, series.activity.sm_clock_mhz.median);
-    Tell("{:>9} {:>9} {:>9} {:>8} {:>13} {:>15} {:>9}  {}\n", HumanSeconds(row.floor_s), HumanSeconds(figures.p50_s),
-         HumanSeconds(figures.p99_s), Percent(figures.fraction_of_floor), limit, HumanRate(figures.rate, row.unit),
+    const bool placed = row.floor_s > 0;  // a step without some of its calls is not
+    Tell("{:>9} {:>9} {:>9} {:>8} {:>13} {:>15} {:>9}  {}\n", placed ? HumanSeconds(row.floor_s) : "-",
+         HumanSeconds(figures.p50_s), HumanSeconds(figures.p99_s), placed ? Percent(figures.fraction_of_floor) : "-",
+         placed ? limit : "-", placed ? HumanRate(figures.rate, row.unit) : "-",
          clock > 0 ? fmt::format("{:.0f} MHz", clock) : "-", Colorized(parity, parity, stdout));
   }
   std::fflush(stdout);
+}
+
+void BenchTable::Costs(const std::vector<ReportBenchmark>& rows, const std::vector<HardwareLimits>& limits) const {
+  if (rows.empty() || rows.front().axes.Text("without").empty()) return;
+  const double whole = FiguresOf(rows.front(), limits).p50_s;
+  Tell("what the calls cost a step of {}:\n", HumanSeconds(whole));
+  for (const ReportBenchmark& row : rows) {
+    const auto calls = row.counts.find("calls");
+    if (row.status != Status::kPass || calls == row.counts.end()) continue;
+    const double cost = whole - FiguresOf(row, limits).p50_s;
+    Tell("  {:36} {:4} calls {:9.4f} ms {:9.3f} us each\n", row.axes.Text("without"), calls->second, 1e3 * cost,
+         1e6 * cost / static_cast<double>(calls->second));
+  }
 }
 
 void BenchTable::Print(const HardwareLimits& limits) const {

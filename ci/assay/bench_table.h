@@ -15,6 +15,8 @@ class BenchTable {
   void Header() const;
   void Row(const ReportBenchmark& row, const std::vector<HardwareLimits>& limits) const;
   void Print(const HardwareLimits& limits) const;
+  // Of the rows of an ablation, what the calls that they lack cost the step; nothing of others.
+  void Costs(const std::vector<ReportBenchmark>& rows, const std::vector<HardwareLimits>& limits) const;
 
  private:
   std::size_t width_;

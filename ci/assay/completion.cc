@@ -41,7 +41,7 @@ std::map<std::string, Words> Values() {
           {"--device", devices},
           {"--require", devices},
           {"--dtype", PrecisionNames()},
-          {"--what", {"decode", "prefill", "load", "ops"}}};
+          {"--what", {"decode", "prefill", "load", "ops", "ablation"}}};
 }
 
 std::string Bash(const CLI::App& app) {

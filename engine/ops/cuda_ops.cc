@@ -127,7 +127,7 @@ CudaOps::CudaOps(const CudaOptions& options)
   const DeviceScope scope(options.device);
   ctx_.device = options.device;
   ctx_.stream = stream_.get();
-  ctx_.pdl = options.pdl && KernelsWait(options.device);
+  LetOverlap(options.pdl);
   ctx_.fault = faults_->on_device();
   ctx_.semaphores_used = &semaphores_used_;
   Begin();
@@ -161,6 +161,8 @@ CudaOps::~CudaOps() {
   ASSAY_CUDA_NOEXCEPT(cudaStreamSynchronize(stream_.get()));
   cublas_ = CublasHandle();
 }
+
+void CudaOps::LetOverlap(bool on) { ctx_.pdl = on && ctx_.launches && KernelsWait(ctx_.device); }
 
 void CudaOps::LogKernels(bool on) {
   if (on) log_ = KernelLog();

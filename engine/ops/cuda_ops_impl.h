@@ -36,6 +36,7 @@ class CudaOps final : public Ops, public WorkspaceSource {
   }
   std::size_t workspace_bytes() const override { return asked_; }
   void Reserve(std::size_t workspace_bytes) override { Grown(workspace_bytes); }
+  void LetOverlap(bool on) override;
 
   void Embed(const EmbedArgs& args) override;
   void PleInput(const PleInputArgs& args) override;

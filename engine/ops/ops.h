@@ -92,6 +92,9 @@ class Ops {
   // The most workspace that a call has asked for so far. Reserve sets so much aside for calls to come.
   virtual std::size_t workspace_bytes() const = 0;
   virtual void Reserve(std::size_t workspace_bytes) = 0;
+  // Whether a kernel may start before its predecessor has ended, where the device can; at first it may. Changes no
+  // result. For measurements.
+  virtual void LetOverlap(bool on) { static_cast<void>(on); }
 
   // Names what follows; no work.
   virtual void At(Site site) { site_ = site; }

@@ -1,5 +1,6 @@
-// Keys of a row cut into chunks. The length of a chunk depends on the row's own number of keys alone, so that partial
-// sums and their merge are the same for every N, every neighbour and every grid.
+// Keys of a row cut into chunks. The length of a chunk depends on the row's own number of keys and on how many chunks
+// are joined to one: none in batch-invariant mode, so that partial sums and their merge are the same there for every N,
+// every neighbour and every grid.
 #pragma once
 
 #include <algorithm>
@@ -19,14 +20,20 @@ struct KeySpan {
   int chunks;
 };
 
+// A block must not read so many more than others have that all wait for it.
+constexpr int kMostJoinedKeys = 1024;
+
 // Short chunks when there are few keys (a single row must fill the device), long ones when partial results would cost
-// more.
-ASSAY_HD inline int ChunkLength(int keys) { return keys <= 2048 ? 64 : keys <= 8192 ? 128 : 256; }
+// more, or when there are rows enough.
+ASSAY_HD inline int ChunkLength(int keys, int joined = 1) {
+  const int length = joined * (keys <= 2048 ? 64 : keys <= 8192 ? 128 : 256);
+  return length < kMostJoinedKeys ? length : kMostJoinedKeys;
+}
 
 // Aligned chunks begin at multiples of their length, so that consecutive rows have the same ones.
-ASSAY_HD inline KeySpan SpanOf(int position, int window, bool aligned) {
+ASSAY_HD inline KeySpan SpanOf(int position, int window, bool aligned, int joined = 1) {
   const int first = window > 0 && position >= window ? position - window + 1 : 0, end = position + 1;
-  const int length = ChunkLength(end - first), start = aligned ? first / length * length : first;
+  const int length = ChunkLength(end - first, joined), start = aligned ? first / length * length : first;
   return {first, end, start, length, (end - start + length - 1) / length};
 }
 
@@ -39,10 +46,10 @@ inline int RowsTogether(int heads, int most) {
 }
 
 // The most chunks of any row with at most `keys` keys; `straddles`: aligned ones, which may begin before the first key.
-inline int MostChunks(int keys, bool straddles) {
+inline int MostChunks(int keys, bool straddles, int joined = 1) {
   int most = 1;
   for (const int bound : {keys, keys < 2048 ? keys : 2048, keys < 8192 ? keys : 8192}) {
-    const int length = ChunkLength(bound), chunks = (bound + length - 1) / length;
+    const int length = ChunkLength(bound, joined), chunks = (bound + length - 1) / length;
     most = chunks > most ? chunks : most;
   }
   return most + (straddles ? 1 : 0);

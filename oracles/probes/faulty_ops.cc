@@ -33,8 +33,8 @@ const std::vector<FaultInfo>& Faults() {
   return faults;
 }
 
-void FaultyOps::Before(const char* op) {
-  if (calls_++ != throw_at_) return;
+bool FaultyOps::Before(const char* op) {
+  if (calls_++ != throw_at_) return true;
   engaged_ = true;
   throw DeviceError(fmt::format("{} of layer {}, {}: failure injected", op, site().layer, site().step), lost_);
 }

@@ -64,7 +64,7 @@ class FaultyOps : public ForwardingOps {
 
  private:
   bool Is(Fault fault) const { return fault_ == fault; }
-  void Before(const char* op) override;  // counts and, when armed, throws
+  bool Before(const char* op) override;  // counts and, when armed, throws
   // A copy of one of the rows' device arrays, changed by `edit`; lives until the next call for the same `slot`.
   using Ints = std::vector<std::int32_t>;
   const std::int32_t* Edited(const std::int32_t* values, int count, int slot, const std::function<void(Ints&)>& edit);

@@ -27,86 +27,73 @@ class ForwardingOps : public Ops {
   std::size_t own_bytes() const override { return inner_.own_bytes(); }
   std::size_t workspace_bytes() const override { return inner_.workspace_bytes(); }
   void Reserve(std::size_t workspace_bytes) override { inner_.Reserve(workspace_bytes); }
+  void LetOverlap(bool on) override { inner_.LetOverlap(on); }
   void At(Site site) override {
     Ops::At(site);
     inner_.At(site);
   }
   void Embed(const EmbedArgs& args) override {
-    Before("Embed");
-    inner_.Embed(args);
+    if (Before("Embed")) inner_.Embed(args);
   }
   void PleInput(const PleInputArgs& args) override {
-    Before("PleInput");
-    inner_.PleInput(args);
+    if (Before("PleInput")) inner_.PleInput(args);
   }
   void Norm(const NormArgs& args) override {
-    Before("Norm");
-    inner_.Norm(args);
+    if (Before("Norm")) inner_.Norm(args);
   }
   void Residual(const ResidualArgs& args) override {
-    Before("Residual");
-    inner_.Residual(args);
+    if (Before("Residual")) inner_.Residual(args);
   }
   void AddBias(float* x, const float* bias, int rows, int width) override {
-    Before("AddBias");
-    inner_.AddBias(x, bias, rows, width);
+    if (Before("AddBias")) inner_.AddBias(x, bias, rows, width);
   }
   void Join(const JoinArgs& args) override {
-    Before("Join");
-    inner_.Join(args);
+    if (Before("Join")) inner_.Join(args);
   }
   void MatMul(float* out, const Weight& w, const void* x, int rows) override {
-    Before("MatMul");
-    inner_.MatMul(out, w, x, rows);
+    if (Before("MatMul")) inner_.MatMul(out, w, x, rows);
   }
   void GatedMatMul(void* operand, const Weight& w, const void* x, int rows, Activation activation) override {
-    Before("GatedMatMul");
-    inner_.GatedMatMul(operand, w, x, rows, activation);
+    if (Before("GatedMatMul")) inner_.GatedMatMul(operand, w, x, rows, activation);
   }
   void PleGate(const PleGateArgs& args) override {
-    Before("PleGate");
-    inner_.PleGate(args);
+    if (Before("PleGate")) inner_.PleGate(args);
   }
   void Qkv(const QkvArgs& args) override {
-    Before("Qkv");
-    inner_.Qkv(args);
+    if (Before("Qkv")) inner_.Qkv(args);
   }
   void Attention(const AttentionArgs& args) override {
-    Before("Attention");
-    inner_.Attention(args);
+    if (Before("Attention")) inner_.Attention(args);
   }
   void Route(const RouteArgs& args) override {
-    Before("Route");
-    inner_.Route(args);
+    if (Before("Route")) inner_.Route(args);
   }
   void ExpertGated(const ExpertGatedArgs& args) override {
-    Before("ExpertGated");
-    inner_.ExpertGated(args);
+    if (Before("ExpertGated")) inner_.ExpertGated(args);
   }
   void ExpertDown(const ExpertDownArgs& args) override {
-    Before("ExpertDown");
-    inner_.ExpertDown(args);
+    if (Before("ExpertDown")) inner_.ExpertDown(args);
   }
   void Logits(const LogitsArgs& args) override {
-    Before("Logits");
-    inner_.Logits(args);
+    if (Before("Logits")) inner_.Logits(args);
   }
   void GatherRows(void* out, const void* in, const std::int32_t* index, int count, std::int64_t row_bytes) override {
-    Before("GatherRows");
-    inner_.GatherRows(out, in, index, count, row_bytes);
+    if (Before("GatherRows")) inner_.GatherRows(out, in, index, count, row_bytes);
   }
   void Advance(const AdvanceArgs& args) override {
-    Before("Advance");
-    inner_.Advance(args);
+    if (Before("Advance")) inner_.Advance(args);
   }
   std::unique_ptr<StepGraph> Capture(const std::function<void()>& body) override { return inner_.Capture(body); }
   void Synchronize() override { inner_.Synchronize(); }
   std::unique_ptr<OpsClock> MakeClock() override { return inner_.MakeClock(); }
 
  protected:
-  // Called before every op of the seam is forwarded. A probe that overrides an op calls it itself, or forwards through
-  // ForwardingOps.
-  virtual void Before(const char* op) { static_cast<void>(op); }
+  // Called before every op of the seam; says whether it is forwarded. A probe that overrides an op calls it itself, or
+  // forwards through ForwardingOps.
+  virtual bool Before(const char* op) {
+    static_cast<void>(op);
+    return true;
+  }
 
   Ops& inner_;
 };

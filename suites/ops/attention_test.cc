@@ -1,6 +1,11 @@
 // Attention on the device alone: a segment's bits do not depend on its neighbours, nor a prompt's on its chunks.
+#include <fmt/core.h>
+
+#include <memory>
 #include <utility>
 
+#include "engine/ops/cuda_ops.h"
+#include "engine/ops/host_ops.h"
 #include "suites/ops/checks.h"
 
 namespace assay {
@@ -95,6 +100,30 @@ TEST_P(AttentionTest, CutsDoNotMatterInBatchInvariantMode) {
     for (const int window : {0, 2050})
       ExpectParts(*both.device, {"late", 64, group, 1, window, 2200, {{0, 60, 0, 2030}}},
                   {{0, 1}, {1, 17}, {18, 1}, {19, 41}});
+}
+
+// Where few multiprocessors have many rows to read keys for, chunks are joined.
+TEST_P(AttentionTest, JoinedChunksGiveWhatTheHostDoes) {
+  if (const Support support = CudaOpsAvailable(0); !support) GTEST_SKIP() << support.reason;
+  DeviceFixture host(std::make_unique<HostOps>(GetParam()));
+  for (const int sm_count : {1, 12, 20}) {
+    DeviceFixture device(MakeCudaOps({.precision = GetParam(), .sm_count = sm_count}));
+    for (const int head_dim : {64, 128, 256, 512}) {
+      for (const int window : {0, 300}) {
+        AttentionShape shape{"joined", head_dim, 4, 1, window, 900, {}};
+        for (const int position : {0, 63, 64, 299, 511, 512, 890})
+          shape.segments.push_back({0, 1, static_cast<int>(shape.segments.size()), position});
+        SCOPED_TRACE(fmt::format("head_dim {}, window {}, {} multiprocessors", head_dim, window, sm_count));
+        const OpCase item = AttentionCase(shape, MakeAttentionInputs(shape, 88));
+        host.Clear();
+        device.Clear();
+        const PreparedOp wanted = item.prepare(host), op = item.prepare(device);
+        const auto expected = Outputs(host, wanted), found = Outputs(device, op);
+        ExpectAgree(op, found, expected);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, AttentionTest, testing::ValuesIn(kKvPrecisions), ModeName);

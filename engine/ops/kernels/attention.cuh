@@ -13,6 +13,7 @@ struct AttentionShape {
   int window;    // 0: all keys
   float scale2;  // scale * log2(e): weights are powers of 2
   bool aligned;  // chunks of keys begin at multiples of their length: batch-invariant mode, DecodeKind::kTogether
+  int joined;    // chunks of keys that are taken as one
 };
 
 // Calls f(integral_constant) with the head_dim of a tensor-core path; false when there is none for this mode.
@@ -48,7 +49,7 @@ void WithHalfOperand(Precision precision, F&& f) {
 AttentionShape ShapeOf(const KernelContext& ctx, const Ops::AttentionArgs& args);
 
 // The most chunks that the keys of any row of the call are cut into.
-int ChunkCapacity(const KernelContext& ctx, const Ops::AttentionArgs& args);
+int ChunkCapacity(const KernelContext& ctx, const Ops::AttentionArgs& args, int joined = 1);
 
 // Takes any even head_dim in any mode, on CUDA cores in float32. With `split` the keys of a row are split over blocks
 // as in decode; else each row has one block.

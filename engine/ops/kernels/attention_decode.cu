@@ -2,8 +2,10 @@
 // launch for all rows: blocks over (row, kv head, chunk of keys), all query heads of a kv head together, in
 // batch-invariant mode consecutive rows as well, then a merge of the chunks in their order.
 //
-// Chunks are fixed by the row (split_keys.h); the grid only says how many blocks share them, so it may follow a bound
-// that is known when a step is captured.
+// Chunks are fixed by the row and by how many are joined (split_keys.h); the grid only says how many blocks share them,
+// so it may follow a bound that is known when a step is captured.
+#include <algorithm>
+
 #include "engine/ops/kernels/attention_split.cuh"
 #include "engine/ops/kernels/flash.cuh"
 
@@ -14,28 +16,38 @@ constexpr int kHeadTile = 16;  // query heads of a block: the rows of one tensor
 
 // How the decode kernel is made.
 enum class DecodeKind : std::uint8_t {
-  kFewBlocks,
+  kFewBlocks,   // each with as many warps as its head has work for, because latency is all that counts
   kManyBlocks,  // that share the multiprocessors
   kTogether,    // aligned chunks, for any number of blocks: as many consecutive rows of a session share one as a
                 // fragment holds
 };
 
 // Keys of a tile, by the bytes of one. A tile has as many as a chunk, because a single row must not wait for a second
-// tile; where many blocks share the multiprocessors it has half as many for wide heads, because more blocks fit then.
-constexpr int TileKeys(int key_bytes, bool many_blocks) {
-  return key_bytes > 512 || (many_blocks && key_bytes > 256) ? 32 : 64;
-}
-// Whether there is a kernel for many blocks: of registers for narrow heads all have enough, and wider keys leave shared
-// memory for too few.
+// tile; where blocks share the multiprocessors it has half as many for wide heads, because more blocks fit then.
+constexpr int TileKeys(int key_bytes, bool share) { return share && key_bytes > 256 ? 32 : 64; }
+// Whether registers decide how many blocks of a multiprocessor fit: for narrow heads all have enough, and wider keys
+// leave shared memory for too few.
 constexpr bool SharesSm(int head_dim, int key_bytes) { return head_dim > 128 && key_bytes <= 512; }
+constexpr int Warps(int head_dim, DecodeKind kind) { return kind == DecodeKind::kFewBlocks && head_dim > 64 ? 8 : 4; }
 template <class T, class Cached, int kHeadDim, DecodeKind kKind>
-using DecodeFlash =
-    Flash<T, Cached, kHeadDim, 1, 4, TileKeys(kHeadDim * sizeof(Cached), kKind != DecodeKind::kFewBlocks), true>;
-constexpr int kManyBlocksPerSm = 3;  // of one multiprocessor; above this there are many
+using DecodeFlash = Flash<T, Cached, kHeadDim, 1, Warps(kHeadDim, kKind),
+                          TileKeys(kHeadDim * sizeof(Cached), kKind != DecodeKind::kFewBlocks), true>;
+constexpr int kFewBlocksPerSm = 2;  // of one multiprocessor; above this there are many
+constexpr int kManyResident = 4;    // blocks that registers are shared by where they decide
 template <class Cached, int kHeadDim, DecodeKind kKind>
 constexpr int kDecodeBlocks = (kKind != DecodeKind::kFewBlocks) && SharesSm(kHeadDim, kHeadDim * sizeof(Cached))
-                                  ? kManyBlocksPerSm + 1
+                                  ? kManyResident
                                   : 1;
+
+// How many of many blocks run on a multiprocessor at a time, as far as shared memory and registers are known here.
+template <class T, class Cached, int kHeadDim>
+int Resident(const KernelContext& ctx) {
+  constexpr std::size_t kReserved = 1024;  // of shared memory, by the system for each block
+  constexpr int kMost = SharesSm(kHeadDim, kHeadDim * sizeof(Cached)) ? kManyResident : 5;
+  const std::size_t fit =
+      ctx.shared_memory / (DecodeFlash<T, Cached, kHeadDim, DecodeKind::kManyBlocks>::kShared + kReserved);
+  return std::clamp(static_cast<int>(fit), 1, kMost);
+}
 
 // How many rows from `row` on one block takes: consecutive ones of a session whose positions have the same quotient by
 // `together`; 0 where the row before takes this one. It depends on where a text is cut, but no result of a row does.
@@ -54,7 +66,8 @@ __device__ __forceinline__ int RowsOfBlock(const std::int32_t* position, const s
 // Successors may start only after the wait, because the product that follows reads its weights ahead as soon as it
 // starts, and those reads must not delay this kernel's own loads.
 template <class T, class Cached, int kHeadDim, DecodeKind kKind>
-__global__ void __launch_bounds__(128, (kDecodeBlocks<Cached, kHeadDim, kKind>))
+__global__ void __launch_bounds__(DecodeFlash<T, Cached, kHeadDim, kKind>::kThreads,
+                                  (kDecodeBlocks<Cached, kHeadDim, kKind>))
     DecodeKernel(T* out, const T* q, KvView kv, const std::int32_t* position, const std::int32_t* session,
                  Partials partials, AttentionShape shape, int together, std::uint64_t* fault) {
   using Tile = DecodeFlash<T, Cached, kHeadDim, kKind>;
@@ -66,7 +79,7 @@ __global__ void __launch_bounds__(128, (kDecodeBlocks<Cached, kHeadDim, kKind>))
   const int rows =
       kTogether ? RowsOfBlock(position, session, static_cast<int>(row), static_cast<int>(gridDim.x), together) : 1;
   // Of the last row, whose keys begin and end last.
-  KeySpan span = SpanOf(position[row + max(rows, 1) - 1], shape.window, kTogether);
+  KeySpan span = SpanOf(position[row + max(rows, 1) - 1], shape.window, kTogether, shape.joined);
   WaitForPredecessors();
   LetSuccessorsStart();
   if (rows == 0) return;
@@ -135,15 +148,16 @@ __global__ void __launch_bounds__(128, (kDecodeBlocks<Cached, kHeadDim, kKind>))
 }  // namespace
 
 void LaunchAttentionDecode(const KernelContext& ctx, const Ops::AttentionArgs& args) {
-  const AttentionShape shape = ShapeOf(ctx, args);
+  AttentionShape shape = ShapeOf(ctx, args);
   const int blocks = args.kv->kv_heads * ((shape.group + kHeadTile - 1) / kHeadTile);
   const bool fast = WithFastHeadDim(ctx.precision, args.kv->head_dim, [&](auto head_dim) {
     WithHalfOperand(ctx.precision, [&](auto type, auto cached) {
       using T = decltype(type);
       using Cached = decltype(cached);
       constexpr int kHeadDim = decltype(head_dim)::value;
-      const Partials partials = PartialsIn(ctx, args);
       const std::int64_t others = std::int64_t{args.rows->count} * blocks;
+      shape.joined = JoinedChunks(ctx, others, ChunkCapacity(ctx, args), Resident<T, Cached, kHeadDim>(ctx));
+      const Partials partials = PartialsIn(ctx, args, shape.joined);
       const auto launch = [&](auto kind, int together) {
         using Tile = DecodeFlash<T, Cached, kHeadDim, decltype(kind)::value>;
         Launch(DecodeKernel<T, Cached, kHeadDim, decltype(kind)::value>,
@@ -151,16 +165,15 @@ void LaunchAttentionDecode(const KernelContext& ctx, const Ops::AttentionArgs& a
                Tile::kShared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv,
                args.rows->position, args.rows->session, partials, shape, together, ctx.fault);
       };
-      const bool many_blocks = others * partials.capacity > std::int64_t{kManyBlocksPerSm} * ctx.sm_count;
-      constexpr DecodeKind kMany =
-          SharesSm(kHeadDim, kHeadDim * sizeof(Cached)) ? DecodeKind::kManyBlocks : DecodeKind::kFewBlocks;
+      const bool many_blocks = others * partials.capacity > std::int64_t{kFewBlocksPerSm} * ctx.sm_count;
+      constexpr DecodeKind kMany = kHeadDim > 64 ? DecodeKind::kManyBlocks : DecodeKind::kFewBlocks;
       if (ctx.batch_invariant)  // tiles of another length round differently: the number of rows must not decide
         launch(std::integral_constant<DecodeKind, DecodeKind::kTogether>{}, RowsTogether(shape.group, kHeadTile));
       else if (many_blocks)
         launch(std::integral_constant<DecodeKind, kMany>{}, 1);
       else
         launch(std::integral_constant<DecodeKind, DecodeKind::kFewBlocks>{}, 1);
-      LaunchMerge(ctx, args, partials);
+      LaunchMerge(ctx, args, shape, partials);
     });
   });
   if (!fast) LaunchAttentionGeneric(ctx, args, true);

@@ -123,7 +123,7 @@ void LaunchAttentionGeneric(const KernelContext& ctx, const Ops::AttentionArgs& 
              args.rows->position, args.rows->session, partials, shape, ctx.fault);
     });
   });
-  LaunchMerge(ctx, args, partials);
+  LaunchMerge(ctx, args, shape, partials);
 }
 
 }  // namespace assay

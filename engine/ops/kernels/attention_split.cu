@@ -1,5 +1,7 @@
 // Merges the chunks of a row in their order. A kernel of its own: a last-arriving block would read all partial results
 // of long contexts at one multiprocessor's bandwidth.
+#include <algorithm>
+
 #include "engine/ops/kernels/attention_split.cuh"
 #include "engine/ops/kernels/flash.cuh"
 
@@ -33,7 +35,7 @@ __global__ void __launch_bounds__(kMergeThreads)
     else
       *reinterpret_cast<float2*>(v) = *reinterpret_cast<const float2*>(from + std::int64_t{c} * head_dim);
   };
-  const KeySpan span = SpanOf(position[row], shape.window, shape.aligned);
+  const KeySpan span = SpanOf(position[row], shape.window, shape.aligned, shape.joined);
   const int chunks = min(span.chunks, partials.capacity);
   if (early) LetSuccessorsStart();
   WaitForPredecessors();
@@ -85,14 +87,22 @@ __global__ void __launch_bounds__(kMergeThreads)
 
 }  // namespace
 
-int ChunkCapacity(const KernelContext& ctx, const Ops::AttentionArgs& args) {
+int ChunkCapacity(const KernelContext& ctx, const Ops::AttentionArgs& args, int joined) {
   const int bound = args.rows->context_bound > 0 ? args.rows->context_bound : args.kv->slots;
   const bool windowed = args.window > 0 && args.window < bound;
-  return MostChunks(windowed ? args.window : bound, windowed && ctx.batch_invariant);
+  return MostChunks(windowed ? args.window : bound, windowed && ctx.batch_invariant, joined);
 }
 
 AttentionShape ShapeOf(const KernelContext& ctx, const Ops::AttentionArgs& args) {
-  return {args.heads, args.heads / args.kv->kv_heads, args.window, args.scale * kLog2E, ctx.batch_invariant};
+  return {args.heads, args.heads / args.kv->kv_heads, args.window, args.scale * kLog2E, ctx.batch_invariant, 1};
+}
+
+int JoinedChunks(const KernelContext& ctx, std::int64_t others, int capacity, int resident) {
+  if (ctx.batch_invariant || others * capacity <= std::int64_t{resident} * ctx.sm_count) return 1;
+  const auto share = [](std::int64_t all, std::int64_t of) { return (all + of - 1) / of; };
+  const std::int64_t busy = share(std::int64_t{7} * ctx.sm_count, 8), parts = share(busy, others),
+                     joined = share(capacity, parts);
+  return static_cast<int>(others * share(capacity, joined) >= busy ? joined : capacity / parts);
 }
 
 unsigned ChunkBlocks(const KernelContext& ctx, std::int64_t others, int capacity) {
@@ -100,15 +110,16 @@ unsigned ChunkBlocks(const KernelContext& ctx, std::int64_t others, int capacity
   return static_cast<unsigned>(wanted < capacity ? (wanted > 0 ? wanted : 1) : capacity);
 }
 
-Partials PartialsIn(const KernelContext& ctx, const Ops::AttentionArgs& args) {
-  const int capacity = ChunkCapacity(ctx, args), rows = args.rows->count, head_dim = args.kv->head_dim;
+Partials PartialsIn(const KernelContext& ctx, const Ops::AttentionArgs& args, int joined) {
+  const int capacity = ChunkCapacity(ctx, args, joined), rows = args.rows->count, head_dim = args.kv->head_dim;
   if (capacity == 1) return {nullptr, nullptr, 1};
   auto* values = static_cast<float*>(ctx.Workspace(DecodePartialBytes(rows, args.heads, head_dim, capacity)));
   const std::size_t count = std::int64_t{rows} * args.heads * capacity;
   return {values, reinterpret_cast<float2*>(values + count * head_dim), capacity};
 }
 
-void LaunchMerge(const KernelContext& ctx, const Ops::AttentionArgs& args, const Partials& partials) {
+void LaunchMerge(const KernelContext& ctx, const Ops::AttentionArgs& args, const AttentionShape& shape,
+                 const Partials& partials) {
   if (partials.capacity == 1) return;
   const int head_dim = args.kv->head_dim, vector = head_dim % 4 == 0 ? 4 : 2, units = head_dim / vector;
   int groups = kMergeThreads / units;
@@ -118,8 +129,8 @@ void LaunchMerge(const KernelContext& ctx, const Ops::AttentionArgs& args, const
   WithOperand(ctx.precision, [&](auto type) {
     using T = decltype(type);
     Launch(vector == 4 ? MergeKernel<T, 4> : MergeKernel<T, 2>, dim3(U(args.rows->count), U(args.heads)),
-           dim3(U(threads)), shared, ctx, static_cast<T*>(args.out), partials, args.rows->position, ShapeOf(ctx, args),
-           head_dim, groups, args.rows->count == 1);
+           dim3(U(threads)), shared, ctx, static_cast<T*>(args.out), partials, args.rows->position, shape, head_dim,
+           groups, args.rows->count == 1);
   });
 }
 

@@ -30,13 +30,19 @@ __device__ __forceinline__ int ChunksOf(const KeySpan& span, const Partials& par
 
 inline unsigned U(int v) { return static_cast<unsigned>(v); }
 
+// How many chunks of a row are joined to one. `others`: (row, kv head, head tile)s, each with up to `capacity` chunks.
+// As long as a block for every chunk finds room, `resident` on each multiprocessor, none are; else as many as leave
+// nearly every multiprocessor a block, because blocks that come later wait, and partial results cost memory traffic.
+int JoinedChunks(const KernelContext& ctx, std::int64_t others, int capacity, int resident);
+
 // How many blocks share the chunks of one (row, kv head, head tile), of which there are `others`.
 unsigned ChunkBlocks(const KernelContext& ctx, std::int64_t others, int capacity);
 
 // In workspace, with room for the chunks of every row; none when no row has more than one.
-Partials PartialsIn(const KernelContext& ctx, const Ops::AttentionArgs& args);
+Partials PartialsIn(const KernelContext& ctx, const Ops::AttentionArgs& args, int joined = 1);
 
 // Adds up the chunks of each row in their order. Does nothing without partial results.
-void LaunchMerge(const KernelContext& ctx, const Ops::AttentionArgs& args, const Partials& partials);
+void LaunchMerge(const KernelContext& ctx, const Ops::AttentionArgs& args, const AttentionShape& shape,
+                 const Partials& partials);
 
 }  // namespace assay

@@ -27,8 +27,8 @@ void LaunchGatherRows(const KernelContext& ctx, void* out, const void* in, const
 void LaunchAdvance(const KernelContext& ctx, const Ops::AdvanceArgs& args);
 
 // Picks the path: keys split over blocks when every segment is short (decode), tiles of consecutive rows otherwise
-// (prefill). A row's result depends on its session's cache and on the path alone: not on N, on neighbours or on
-// context_bound.
+// (prefill). A row's result depends on its session's cache and on the path; in decode, but not in batch-invariant mode,
+// on N and context_bound too, which say how finely keys are split.
 void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args);
 void LaunchAttentionDecode(const KernelContext& ctx, const Ops::AttentionArgs& args);   // any rows
 void LaunchAttentionPrefill(const KernelContext& ctx, const Ops::AttentionArgs& args);  // any rows

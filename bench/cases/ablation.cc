@@ -1,0 +1,90 @@
+#include <numeric>
+
+#include "bench/cases/cases.h"
+#include "bench/cases/decode_batch.h"
+#include "bench/support/omitting_ops.h"
+#include "bench/support/roofline.h"
+#include "bench/support/timing.h"
+
+namespace assay {
+namespace {
+
+class Ablation {
+ public:
+  Ablation(const BenchCase& item, BenchState& state)
+      : item_(item),
+        state_(state),
+        shape_{item.Number("n"), item.Number("context")},
+        own_(state.bench.MakeOps(state.target)),
+        ops_(*own_),
+        timer_(ops_),
+        batch_(state, shape_, timer_) {}
+
+  std::vector<TimedRow> Run() {
+    batch_.Run();  // records the step
+    batch_.Check(state_.setting);
+    const std::map<std::string, int> calls = ops_.calls();
+    std::vector<TimedRow> rows;
+    rows.push_back(Time(kNothingOmitted, "nothing left out"));
+    const WeightStore& store = state_.bench.Store(state_.target);
+    FillNeeds(&rows.front().row,
+              DecodeCost(MakeCostModel(store, state_.target.precision, state_.target.device.on_host()), shape_.sessions,
+                         shape_.context + DecodeShape::kLead + 0.5 * (DecodeShape::kTimed + 1)),
+              state_.setting.limits, 1);
+    ops_.LetOverlap(false);
+    rows.push_back(Time("overlap", "no kernel starts before its predecessor has ended"));
+    ops_.LetOverlap(true);
+    for (const auto& [call, count] : calls) {
+      ops_.Omit(call);
+      rows.push_back(Time(call, fmt::format("{} calls left out, so that what it computes means nothing", count)));
+      rows.back().row.counts["calls"] = count;
+    }
+    return rows;
+  }
+
+ private:
+  TimedRow Time(const std::string& without, const std::string& contains) {
+    TimedRow timed{RowOf(item_), {}};
+    ReportBenchmark& row = timed.row;
+    row.axes.Set("without", without);
+    const auto series = [&] {
+      const std::vector<double> seconds = batch_.RunUnchecked().seconds;
+      return std::accumulate(seconds.begin(), seconds.end(), 0.0);
+    };
+    timer_.LogKernels(true);
+    series();
+    timer_.LogKernels(false);
+    timed.kernels = timer_.LoggedKernels();
+    const double budget = kShareOfMany * state_.setting.seconds, once = WarmUp(series, budget);
+    RunTimed(row.id(), RepeatsWithin(budget, once, 12, 2), [&] {
+      state_.activity.Start();
+      row.series.push_back({batch_.RunUnchecked().seconds, state_.activity.Stop()});
+      return std::accumulate(row.series.back().seconds.begin(), row.series.back().seconds.end(), 0.0);
+    });
+    row.unit = "step";
+    row.contains = fmt::format(
+        "a recorded step of all sessions, {}; what a row lacks of the one without=nothing is "
+        "what the calls cost, and no speed of the engine",
+        contains);
+    return timed;
+  }
+
+  const BenchCase& item_;
+  BenchState& state_;
+  const DecodeShape shape_;
+  const std::unique_ptr<Ops> own_;
+  OmittingOps ops_;
+  StepTimer timer_;
+  DecodeBatch batch_;
+};
+
+}  // namespace
+
+std::vector<TimedRow> TimeAblation(const BenchCase& item, BenchState& state) {
+  Require<Unsupported>(state.bench.provider().Describe().protocol == 0,
+                       "calls can be left out of steps of the engine of this tree alone");
+  RequireRoom(state, DecodeShape{item.Number("n"), item.Number("context")}.options());
+  return Ablation(item, state).Run();
+}
+
+}  // namespace assay
