@@ -6,6 +6,7 @@
 
 #include "engine/ops/cuda_ops.h"
 #include "engine/ops/host_ops.h"
+#include "engine/ops/ops_factory.h"
 #include "suites/ops/checks.h"
 
 namespace assay {
@@ -123,6 +124,34 @@ TEST_P(AttentionTest, JoinedChunksGiveWhatTheHostDoes) {
         if (HasFatalFailure()) return;
       }
     }
+  }
+}
+
+// A memory plan looks at some numbers of rows and at the longest context. Needs no GPU.
+TEST(AttentionWorkspace, GrowsWithRowsAndContext) {
+  if (const Support support = PlanningAvailable(Device::Cuda(0)); !support) GTEST_SKIP() << support.reason;
+  for (const int head_dim : {128, 256, 512}) {
+    const auto asked = [&](int count, int bound) {
+      const std::unique_ptr<Ops> ops = MakeCudaPlanningOps({}, ShapeForPlans(0));
+      const KvView kv{nullptr, nullptr, 8192, 2, head_dim};
+      Rows rows{};
+      rows.count = count;
+      rows.context_bound = bound;
+      ops->Attention({nullptr, nullptr, &kv, &rows, 8, 0, 1.0f});
+      return ops->workspace_bytes();
+    };
+    for (const int bound : {545, 1024, 8192})
+      for (int count = 2; count <= 130; ++count)
+        ASSERT_GE(asked(count, bound), asked(count - 1, bound)) << count << " rows, up to " << bound << " keys";
+    for (const int count : {1, 8, 33, 64, 128}) {
+      std::size_t before = 0;
+      for (const int bound : {256, 512, 1024, 2048, 4096, 8192}) {
+        const std::size_t bytes = asked(count, bound);
+        ASSERT_GE(bytes, before) << count << " rows, up to " << bound << " keys";
+        before = bytes;
+      }
+    }
+    EXPECT_GT(asked(8, 8192), 0u);
   }
 }
 

@@ -111,9 +111,12 @@ unsigned ChunkBlocks(const KernelContext& ctx, std::int64_t others, int capacity
 }
 
 Partials PartialsIn(const KernelContext& ctx, const Ops::AttentionArgs& args, int joined) {
-  const int capacity = ChunkCapacity(ctx, args, joined), rows = args.rows->count, head_dim = args.kv->head_dim;
+  const int capacity = ChunkCapacity(ctx, args, joined), most = ChunkCapacity(ctx, args), rows = args.rows->count,
+            head_dim = args.kv->head_dim;
+  if (most == 1) return {nullptr, nullptr, 1};
+  // For as many as if none were joined: a memory plan looks at some numbers of rows, and fewer must not need more.
+  auto* values = static_cast<float*>(ctx.Workspace(DecodePartialBytes(rows, args.heads, head_dim, most)));
   if (capacity == 1) return {nullptr, nullptr, 1};
-  auto* values = static_cast<float*>(ctx.Workspace(DecodePartialBytes(rows, args.heads, head_dim, capacity)));
   const std::size_t count = std::int64_t{rows} * args.heads * capacity;
   return {values, reinterpret_cast<float2*>(values + count * head_dim), capacity};
 }
