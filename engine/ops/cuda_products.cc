@@ -8,29 +8,35 @@
 namespace assay {
 namespace {
 
-// Up to how many activation rows each path is taken in fp16 and bf16 modes; above them cuBLAS is.
+// Up to how many activation rows each path is taken in fp16 and bf16 modes, tried in this order; above them cuBLAS is.
 struct PathLimits {
-  int dot, skinny, stream;
+  int dot = 0, skinny_tma = 0, skinny = 0, stream = 0;
 };
-constexpr PathLimits kPlain16 = {1, 16, 0};
-// Quantised: the library would read twice the bytes or more.
-constexpr PathLimits kExpanded16 = {1, 64, 0};
-// On devices that stream them. A product that many blocks share spends some microseconds on their sums, which a large
-// weight does not notice.
-constexpr PathLimits kStreamed16 = {1, 32, 256};
-constexpr PathLimits kLargeStreamed16 = {1, 8, 256};
+constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;   // elements
 constexpr std::int64_t kLargeWeight = std::int64_t{48} << 20;  // elements
-// One with longer rows than it has rows is large at half of that, because the skinny path cuts it over blocks as well.
-bool IsLarge(const WeightView& w) { return w.rows * w.cols >= (w.cols > w.rows ? kLargeWeight / 2 : kLargeWeight); }
-// Of either kind, when the weight is so small that only the path's own latency counts. One with more rows than columns
-// fills the device for the tensor cores, which wait for no sums of other blocks then.
-constexpr PathLimits kSmall16 = {8, 64, 0}, kSmallTall16 = {4, 64, 0}, kExpandedSmallTall16 = {1, 64, 0};
-constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;  // elements
+constexpr std::int64_t kWideWeight = 4096;                     // rows and columns
 
-// Where weights of skinny products can be copied ahead, that path up to so many rows. Of plain weights wide ones take
-// it: a multiprocessor divides its memory anew for it, which costs steps of narrow layers more than it gains.
-constexpr int kSkinnyTma16 = 8;
-constexpr std::int64_t kWideWeight = 4096;  // rows and columns
+// `streams`, `copies_ahead`: StreamTakes, SkinnyTmaTakes. `expanded`: the library would read weights of the mode's
+// type, twice the bytes or more.
+PathLimits LimitsOf(const WeightView& w, bool expanded, bool streams, bool copies_ahead) {
+  const std::int64_t elements = w.rows * w.cols;
+  // Of a small weight only the path's own latency counts. One with more rows than columns fills the device for the
+  // tensor cores, which wait for no sums of other blocks then.
+  if (elements <= kSmallWeight) return {.dot = w.rows <= w.cols ? 8 : expanded ? 1 : 4, .skinny = 64};
+  // A multiprocessor divides its memory anew for copies ahead, which costs steps of narrow layers more than it gains.
+  const bool wide = std::min(w.rows, w.cols) >= kWideWeight;
+  if (!expanded) return {.dot = 1, .skinny_tma = copies_ahead && wide ? 8 : 0, .skinny = 16};
+  // Of one row dot reads as fast, but takes CUDA cores longer to expand four bits than memory to deliver them. Without
+  // copies ahead tensor cores lose less to their tiles if tiles are many.
+  const bool slow_dot = w.type == DType::kQ4_0 && (copies_ahead || elements >= kLargeWeight);
+  PathLimits limits{.dot = slow_dot ? 0 : 1, .skinny_tma = copies_ahead ? 8 : 0, .skinny = 64};
+  if (!streams) return limits;
+  // A product that many blocks share spends some microseconds on their sums, which a large weight does not notice. One
+  // with longer rows than it has rows is large at half of that, because the skinny path cuts it over blocks as well.
+  limits.skinny = elements >= (w.cols > w.rows ? kLargeWeight / 2 : kLargeWeight) ? 8 : 32;
+  limits.stream = 256;
+  return limits;
+}
 
 // Gated products of more rows are streamed: the library leaves float32 sums, which a kernel of its own reads.
 constexpr int kLibraryGated16 = 512;
@@ -79,21 +85,9 @@ GemmPath CudaOps::PathOf(const Product& p) const {
   // By the weight alone: few rows of a small one would wait for the sums of others longer than for its bytes.
   if (ctx_.batch_invariant) return streams && elements > kSmallWeight ? GemmPath::kStream : GemmPath::kSkinny;
   if (!expanded && StreamsGated(p)) return GemmPath::kStream;
-  const PathLimits small = p.w.rows <= p.w.cols ? kSmall16 : expanded ? kExpandedSmallTall16 : kSmallTall16;
-  const PathLimits limits = elements <= kSmallWeight ? small
-                            : !expanded              ? kPlain16
-                            : !streams               ? kExpanded16
-                            : IsLarge(p.w)           ? kLargeStreamed16
-                                                     : kStreamed16;
-  const bool four_bits = p.w.type == DType::kQ4_0;
-  if (elements > kSmallWeight && p.rows <= kSkinnyTma16 && SkinnyTmaTakes(ctx_, p)) {
-    // Of one row dot reads as fast, but takes CUDA cores longer to expand four bits than memory to deliver them.
-    const bool wide = std::min(p.w.rows, p.w.cols) >= kWideWeight;
-    if (p.rows == 1 ? four_bits : expanded || wide) return GemmPath::kSkinnyTma;
-  }
-  // Without copies ahead tensor cores lose less to their tiles than CUDA cores to expanding four bits if tiles are
-  // many.
-  if (p.rows <= limits.dot && !(elements >= kLargeWeight && four_bits)) return GemmPath::kDot;
+  const PathLimits limits = LimitsOf(p.w, expanded, streams, SkinnyTmaTakes(ctx_, p));
+  if (p.rows <= limits.dot) return GemmPath::kDot;
+  if (p.rows <= limits.skinny_tma) return GemmPath::kSkinnyTma;
   if (p.rows <= limits.skinny) return GemmPath::kSkinny;
   return p.rows <= limits.stream ? GemmPath::kStream : GemmPath::kLibrary;
 }
