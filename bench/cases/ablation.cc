@@ -1,4 +1,8 @@
+#include <functional>
+#include <map>
+#include <memory>
 #include <numeric>
+#include <utility>
 
 #include "bench/cases/cases.h"
 #include "bench/cases/decode_batch.h"
@@ -25,30 +29,32 @@ class Ablation {
     batch_.Check(state_.setting);
     const std::map<std::string, int> calls = ops_.calls();
     std::vector<TimedRow> rows;
-    rows.push_back(Time(kNothingOmitted, "nothing left out"));
+    const auto same = [&] { return batch_.Run(); };
+    const auto any = [&] { return batch_.RunUnchecked(); };
+    rows.push_back(Time(kNothingOmitted, "nothing left out", same));
     const WeightStore& store = state_.bench.Store(state_.target);
     FillNeeds(&rows.front().row,
               DecodeCost(MakeCostModel(store, state_.target.precision, state_.target.device.on_host()), shape_.sessions,
                          shape_.context + DecodeShape::kLead + 0.5 * (DecodeShape::kTimed + 1)),
               state_.setting.limits, 1);
     ops_.LetOverlap(false);
-    rows.push_back(Time("overlap", "no kernel starts before its predecessor has ended"));
+    rows.push_back(Time("overlap", "no kernel starts before its predecessor has ended", same));
     ops_.LetOverlap(true);
     for (const auto& [call, count] : calls) {
       ops_.Omit(call);
-      rows.push_back(Time(call, fmt::format("{} calls left out, so that what it computes means nothing", count)));
+      rows.push_back(Time(call, fmt::format("{} calls left out, so that what it computes means nothing", count), any));
       rows.back().row.counts["calls"] = count;
     }
     return rows;
   }
 
  private:
-  TimedRow Time(const std::string& without, const std::string& contains) {
+  TimedRow Time(const std::string& without, const std::string& contains, const std::function<TimedSteps()>& run) {
     TimedRow timed{RowOf(item_), {}};
     ReportBenchmark& row = timed.row;
     row.axes.Set("without", without);
     const auto series = [&] {
-      const std::vector<double> seconds = batch_.RunUnchecked().seconds;
+      const std::vector<double> seconds = run().seconds;
       return std::accumulate(seconds.begin(), seconds.end(), 0.0);
     };
     timer_.LogKernels(true);
@@ -58,7 +64,8 @@ class Ablation {
     const double budget = kShareOfMany * state_.setting.seconds, once = WarmUp(series, budget);
     RunTimed(row.id(), RepeatsWithin(budget, once, 12, 2), [&] {
       state_.activity.Start();
-      row.series.push_back({batch_.RunUnchecked().seconds, state_.activity.Stop()});
+      std::vector<double> seconds = run().seconds;
+      row.series.push_back({std::move(seconds), state_.activity.Stop()});
       return std::accumulate(row.series.back().seconds.begin(), row.series.back().seconds.end(), 0.0);
     });
     row.unit = "step";

@@ -11,7 +11,7 @@ class OmittingGraph final : public StepGraph {
   OmittingGraph(OmittingOps& ops, std::function<void()> body) : ops_(ops), body_(std::move(body)) { Record(); }
 
   void Launch() override {
-    if (setting_ != ops_.setting_) Record();
+    if (graph_ == nullptr || setting_ != ops_.setting_) Record();
     graph_->Launch();
   }
   std::int64_t nodes() const override { return graph_->nodes(); }
@@ -20,7 +20,6 @@ class OmittingGraph final : public StepGraph {
  private:
   void Record() {
     graph_.reset();  // first: its memory is counted on
-    setting_ = ops_.setting_;
     graph_ = ops_.ForwardingOps::Capture([this] {
       struct Recording {
         explicit Recording(bool& on) : on_(on) { on_ = true; }
@@ -31,6 +30,7 @@ class OmittingGraph final : public StepGraph {
       ops_.calls_.clear();
       body_();
     });
+    setting_ = ops_.setting_;
   }
 
   OmittingOps& ops_;

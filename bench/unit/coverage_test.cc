@@ -54,7 +54,7 @@ TEST(Covering, HasTheTargetAndTheAxesOfItsBenchmarkForEveryModel) {
     for (const Precision precision : {Precision::kFp32, Precision::kBf16})
       for (const bool invariant : {false, true}) {
         const Target target{model, Device::Cuda(1), precision, 3, invariant};
-        for (const BenchCase& item : List(target, {"decode", "prefill", "ops"})) {
+        for (const BenchCase& item : List(target, {"decode", "prefill", "ops", "ablation"})) {
           const std::vector<Case> cases = item.covering(bench);
           ASSERT_FALSE(cases.empty()) << item.id();
           EXPECT_EQ(cases.back().axes, item.axes) << item.id();

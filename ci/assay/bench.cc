@@ -44,7 +44,7 @@ BenchTable TableFor(const std::vector<TimingGroup>& groups) {
   std::size_t width = 4;
   for (const TimingGroup& group : groups)
     for (const BenchCase& item : group.rows)
-      width = std::max(width, item.id().size() + (item.name == "ops" || item.name == "ablation" ? 36 : 0));
+      width = std::max(width, item.id().size() + (item.name == "ops" || item.name == "ablation" ? 40 : 0));
   return BenchTable(width);
 }
 

@@ -59,7 +59,7 @@ void BenchTable::Row(const ReportBenchmark& row, const std::vector<HardwareLimit
 }
 
 void BenchTable::Costs(const std::vector<ReportBenchmark>& rows, const std::vector<HardwareLimits>& limits) const {
-  if (rows.empty() || rows.front().axes.Text("without").empty()) return;
+  if (rows.empty() || rows.front().axes.Text("without").empty() || rows.front().status != Status::kPass) return;
   const double whole = FiguresOf(rows.front(), limits).p50_s;
   Tell("what the calls cost a step of {}:\n", HumanSeconds(whole));
   for (const ReportBenchmark& row : rows) {

@@ -59,7 +59,7 @@ constexpr int kShortSegment = 8;                          // rows of a segment t
 constexpr std::size_t kShortPartials = 64 * 1024 * 1024;  // bytes of partial results short segments may use
 
 // Longer segments go to the packed kernel, which takes runs of consecutive long segments together (prefill). The choice
-// follows from the segment's own length, so that its results do not depend on its neighbours.
+// follows from the segment's own length, so that results of a long one do not depend on its neighbours.
 inline bool TakesPackedKernel(const Segment& segment) { return segment.rows > kShortSegment; }
 
 // The most segments that one launch of the packed kernel takes: the longest run of long ones.

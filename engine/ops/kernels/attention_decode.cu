@@ -165,7 +165,9 @@ void LaunchAttentionDecode(const KernelContext& ctx, const Ops::AttentionArgs& a
                Tile::kShared, ctx, static_cast<T*>(args.out), static_cast<const T*>(args.q), *args.kv,
                args.rows->position, args.rows->session, partials, shape, together, ctx.fault);
       };
-      const bool many_blocks = others * partials.capacity > std::int64_t{kFewBlocksPerSm} * ctx.sm_count;
+      // Some devices have less shared memory than tiles of wide heads take.
+      const bool fits = DecodeFlash<T, Cached, kHeadDim, DecodeKind::kFewBlocks>::kShared <= ctx.shared_memory;
+      const bool many_blocks = !fits || others * partials.capacity > std::int64_t{kFewBlocksPerSm} * ctx.sm_count;
       constexpr DecodeKind kMany = kHeadDim > 64 ? DecodeKind::kManyBlocks : DecodeKind::kFewBlocks;
       if (ctx.batch_invariant)  // tiles of another length round differently: the number of rows must not decide
         launch(std::integral_constant<DecodeKind, DecodeKind::kTogether>{}, RowsTogether(shape.group, kHeadTile));

@@ -100,10 +100,10 @@ __global__ void __launch_bounds__(PrefillFlash<T, Cached, kHeadDim>::kThreads, 1
 
 }  // namespace
 
-// A segment's kernel follows from its own length, so that its results do not depend on its neighbours, and in
-// batch-invariant mode not on how a text is cut: there all rows are taken as in decode. Runs of short segments and of
-// long ones are launches of their own, of short ones as many as workspace for them asks: decode rows followed by a
-// chunk of a prompt are two.
+// A segment's kernel follows from its own length, so that results of a long one do not depend on its neighbours (of a
+// short one they do as far as its chunks are joined), and in batch-invariant mode nothing does, nor on how a text is
+// cut: there all rows are taken as in decode. Runs of short segments and of long ones are launches of their own, of
+// short ones as many as workspace for them asks: decode rows followed by a chunk of a prompt are two.
 void LaunchAttention(const KernelContext& ctx, const Ops::AttentionArgs& args) {
   const Rows& rows = *args.rows;
   if (rows.host_segment == nullptr) return LaunchAttentionDecode(ctx, args);

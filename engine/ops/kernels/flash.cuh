@@ -4,8 +4,8 @@
 // Warps form a grid of kWarpRows x kSplit. A warp owns 16 queries and 1 / kSplit of the head's dimensions of the
 // output; for the scores it owns 1 / kSplit of a tile's keys instead, and with kSplit > 1 scores are exchanged through
 // shared memory. So the accumulators of 512-wide heads fit in registers, and a single row of 16 queries still keeps
-// four warps busy. kExactP keeps the softmax weights as a sum of two operands (error 2^-17 instead of 2^-9); decode can
-// afford the products.
+// four or eight warps busy. kExactP keeps the softmax weights as a sum of two operands (error 2^-17 instead of 2^-9);
+// decode can afford the products.
 //
 // Keys and values of type e4m3 are widened to fp16, which holds each of their numbers, on the way from shared memory
 // (flash_tiles.cuh) into the fragments: fp16 because that takes one instruction for two of them.

@@ -52,6 +52,8 @@ template <class... Params, class... Args>
 void LaunchClusters(unsigned cluster, void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t smem,
                     const KernelContext& ctx, Args&&... args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  Require<Error>(smem <= ctx.shared_memory, "a kernel needs {} bytes of shared memory, {} are to be had", smem,
+                 ctx.shared_memory);
   if (ctx.counters != nullptr) ++ctx.counters->kernel_launches;
   if (!ctx.launches) return;
   // Above 48 KiB, what a kernel declares itself (at most 8 beside so little) counted in, it must be asked for.
