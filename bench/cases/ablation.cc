@@ -1,13 +1,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <numeric>
 #include <utility>
 
 #include "bench/cases/cases.h"
 #include "bench/cases/decode_batch.h"
 #include "bench/support/omitting_ops.h"
-#include "bench/support/roofline.h"
 #include "bench/support/timing.h"
 
 namespace assay {
@@ -32,11 +30,7 @@ class Ablation {
     const auto same = [&] { return batch_.Run(); };
     const auto any = [&] { return batch_.RunUnchecked(); };
     rows.push_back(Time(kNothingOmitted, "nothing left out", same));
-    const WeightStore& store = state_.bench.Store(state_.target);
-    FillNeeds(&rows.front().row,
-              DecodeCost(MakeCostModel(store, state_.target.precision, state_.target.device.on_host()), shape_.sessions,
-                         shape_.context + DecodeShape::kLead + 0.5 * (DecodeShape::kTimed + 1)),
-              state_.setting.limits, 1);
+    FillStepNeeds(&rows.front().row, state_, shape_, 1);
     ops_.LetOverlap(false);
     rows.push_back(Time("overlap", "no kernel starts before its predecessor has ended", same));
     ops_.LetOverlap(true);
@@ -53,10 +47,7 @@ class Ablation {
     TimedRow timed{RowOf(item_), {}};
     ReportBenchmark& row = timed.row;
     row.axes.Set("without", without);
-    const auto series = [&] {
-      const std::vector<double> seconds = run().seconds;
-      return std::accumulate(seconds.begin(), seconds.end(), 0.0);
-    };
+    const auto series = [&] { return Sum(run().seconds); };
     timer_.LogKernels(true);
     series();
     timer_.LogKernels(false);
@@ -66,7 +57,7 @@ class Ablation {
       state_.activity.Start();
       std::vector<double> seconds = run().seconds;
       row.series.push_back({std::move(seconds), state_.activity.Stop()});
-      return std::accumulate(row.series.back().seconds.begin(), row.series.back().seconds.end(), 0.0);
+      return Sum(row.series.back().seconds);
     });
     row.unit = "step";
     row.contains = fmt::format(

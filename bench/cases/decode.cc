@@ -1,15 +1,11 @@
 #include <algorithm>
-#include <numeric>
 
 #include "bench/cases/cases.h"
 #include "bench/cases/decode_batch.h"
-#include "bench/support/roofline.h"
 #include "bench/support/timing.h"
 
 namespace assay {
 namespace {
-
-double Sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
 
 // Steps of a system of another process, each by the system's own clock, all of them by the host's as well.
 std::vector<TimedRow> TimeDecodeOfProcess(const BenchCase& item, BenchState& state, const DecodeShape& shape) {
@@ -50,10 +46,7 @@ std::vector<TimedRow> TimeDecodeOfProcess(const BenchCase& item, BenchState& sta
     row.series.push_back({std::move(steps), state.activity.Stop()});
     return Sum(row.series.back().seconds);
   });
-  const WeightStore& store = state.bench.Store(state.target);
-  const CostModel model = MakeCostModel(store, state.target.precision, state.target.device.on_host());
-  const double keys = shape.context + DecodeShape::kLead + 0.5 * (DecodeShape::kTimed + 1);
-  FillNeeds(&row, DecodeCost(model, shape.sessions, keys), state.setting.limits, shape.sessions);
+  FillStepNeeds(&row, state, shape, shape.sessions);
   row.unit = "token";
   row.contains = fmt::format("one step of all sessions, in series of {} after {} that is not counted, ",
                              DecodeShape::kTimed, DecodeShape::kLead) +
@@ -87,19 +80,16 @@ std::vector<TimedRow> TimeDecode(const BenchCase& item, BenchState& state) {
     for (const auto& [name, count] : steps.counts) row.counts[name] = std::max(row.counts[name], count);
     return Sum(row.series.back().seconds);
   });
-  const WeightStore& store = state.bench.Store(state.target);
-  const CostModel model = MakeCostModel(store, state.target.precision, state.target.device.on_host());
-  // Keys visible to the timed steps on average, each row's own included.
-  const double keys = shape.context + DecodeShape::kLead + 0.5 * (DecodeShape::kTimed + 1);
-  FillNeeds(&row, DecodeCost(model, shape.sessions, keys), state.setting.limits, shape.sessions);
+  FillStepNeeds(&row, state, shape, shape.sessions);
+  const ModelSpec& spec = state.bench.Spec(state.target);
   row.counts["peak_bytes"] = static_cast<std::int64_t>(ops->memory().PeakBytes());
   row.unit = "token";
   row.contains = fmt::format(
       "one replay of the recorded step for all sessions: embedding, {}all {} layers with cache writes and attention, "
       "head, {}argmax, tokens and positions fed back on the device. From the end of a step to the end of the next, in "
       "series of {} after {} that is not counted, back to back; tokens are read back after each series, outside",
-      model.spec.ple_width > 0 ? "per-layer embeddings, " : "", model.spec.layer_count(),
-      model.spec.softcap > 0 ? "softcap, " : "", DecodeShape::kTimed, DecodeShape::kLead);
+      spec.ple_width > 0 ? "per-layer embeddings, " : "", spec.layer_count(), spec.softcap > 0 ? "softcap, " : "",
+      DecodeShape::kTimed, DecodeShape::kLead);
   return {std::move(timed)};
 }
 

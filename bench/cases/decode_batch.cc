@@ -3,7 +3,17 @@
 #include <span>
 #include <utility>
 
+#include "bench/support/roofline.h"
+#include "bench/support/timing.h"
+
 namespace assay {
+
+void FillStepNeeds(ReportBenchmark* row, BenchState& state, const DecodeShape& shape, double work) {
+  const CostModel model =
+      MakeCostModel(state.bench.Store(state.target), state.target.precision, state.target.device.on_host());
+  const double keys = shape.context + DecodeShape::kLead + 0.5 * (DecodeShape::kTimed + 1);
+  FillNeeds(row, DecodeCost(model, shape.sessions, keys), state.setting.limits, work);
+}
 
 DecodeBatch::DecodeBatch(BenchState& state, const DecodeShape& shape, StepTimer& timer)
     : shape_(shape), timer_(timer), system_(state.bench.OpenEngine(state.target, shape.options(), timer)) {

@@ -10,6 +10,9 @@
 
 namespace assay {
 
+// What a timed step of that shape needs (FillNeeds), with the keys visible on average, each row's own included.
+void FillStepNeeds(ReportBenchmark* row, BenchState& state, const DecodeShape& shape, double work);
+
 class DecodeBatch {
  public:
   static constexpr int kChecked = 8;  // steps of the timed text that are held against steps that read their logits back

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <tuple>
 
 #include "bench/cases/cases.h"
@@ -133,18 +132,15 @@ TimedRow TimeCalls(const TimedCase& timed_case, const PreparedOp& op, const Benc
     row.counts = steps.counts;
     return steps.seconds;
   };
-  const auto sum = [](const std::vector<double>& seconds) {
-    return std::accumulate(seconds.begin(), seconds.end(), 0.0);
-  };
   replay();
   ops.LogKernels(false);
   timed.kernels = ops.LoggedKernels();
   const double budget = kShareOfMany * state.setting.seconds;
-  const double once = WarmUp([&] { return sum(replay()); }, budget);
+  const double once = WarmUp([&] { return Sum(replay()); }, budget);
   RunTimed(row.id(), RepeatsWithin(budget, once, 12, 4), [&] {
     state.activity.Start();
     std::vector<double> seconds = replay();
-    const double total = sum(seconds);
+    const double total = Sum(seconds);
     for (double& one : seconds) one /= op.calls;
     row.series.push_back({std::move(seconds), state.activity.Stop()});
     return total;

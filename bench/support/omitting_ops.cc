@@ -11,7 +11,7 @@ class OmittingGraph final : public StepGraph {
   OmittingGraph(OmittingOps& ops, std::function<void()> body) : ops_(ops), body_(std::move(body)) { Record(); }
 
   void Launch() override {
-    if (graph_ == nullptr || setting_ != ops_.setting_) Record();
+    if (setting_ != ops_.setting_) Record();
     graph_->Launch();
   }
   std::int64_t nodes() const override { return graph_->nodes(); }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <numeric>
 #include <thread>
 
 #include "reports/format/activity.h"
@@ -47,6 +48,8 @@ std::vector<double> RunTimed(const std::string& name, int repeats, const std::fu
   if (thrown) std::rethrow_exception(thrown);
   return seconds;
 }
+
+double Sum(const std::vector<double>& seconds) { return std::accumulate(seconds.begin(), seconds.end(), 0.0); }
 
 double SecondsOf(const std::function<void()>& body) {
   const auto start = std::chrono::steady_clock::now();

@@ -18,6 +18,8 @@ inline constexpr double kShareOfMany = 0.1;
 // seconds. What it throws is thrown here.
 std::vector<double> RunTimed(const std::string& name, int repeats, const std::function<double()>& body);
 
+double Sum(const std::vector<double>& seconds);
+
 // Wall time of `body`.
 double SecondsOf(const std::function<void()>& body);
 

@@ -43,17 +43,20 @@ void BenchTable::Row(const ReportBenchmark& row, const std::vector<HardwareLimit
     Tell("{} {}\n", Colorized(status, status, stdout), row.reason);
   } else {
     const Figures figures = FiguresOf(row, limits);
-    // The limit that stands nearer: what the row is bound by.
-    const bool products = figures.fraction_of_gemm > figures.fraction_of_copy;
-    const std::string limit =
-        products ? Percent(figures.fraction_of_gemm) + " gemm" : Percent(figures.fraction_of_copy) + " copy";
+    std::string floor = "-", of_floor = "-", of_limit = "-", rate = "-";  // of a step without some of its calls
+    if (row.floor_s > 0) {
+      floor = HumanSeconds(row.floor_s);
+      of_floor = Percent(figures.fraction_of_floor);
+      // The limit that stands nearer: what the row is bound by.
+      const bool products = figures.fraction_of_gemm > figures.fraction_of_copy;
+      of_limit = products ? Percent(figures.fraction_of_gemm) + " gemm" : Percent(figures.fraction_of_copy) + " copy";
+      rate = HumanRate(figures.rate, row.unit);
+    }
     double clock = 0;
     for (const TimedSeries& series : row.series) clock = std::max(clock, series.activity.sm_clock_mhz.median);
-    const bool placed = row.floor_s > 0;  // a step without some of its calls is not
-    Tell("{:>9} {:>9} {:>9} {:>8} {:>13} {:>15} {:>9}  {}\n", placed ? HumanSeconds(row.floor_s) : "-",
-         HumanSeconds(figures.p50_s), HumanSeconds(figures.p99_s), placed ? Percent(figures.fraction_of_floor) : "-",
-         placed ? limit : "-", placed ? HumanRate(figures.rate, row.unit) : "-",
-         clock > 0 ? fmt::format("{:.0f} MHz", clock) : "-", Colorized(parity, parity, stdout));
+    Tell("{:>9} {:>9} {:>9} {:>8} {:>13} {:>15} {:>9}  {}\n", floor, HumanSeconds(figures.p50_s),
+         HumanSeconds(figures.p99_s), of_floor, of_limit, rate, clock > 0 ? fmt::format("{:.0f} MHz", clock) : "-",
+         Colorized(parity, parity, stdout));
   }
   std::fflush(stdout);
 }

@@ -40,6 +40,15 @@ inline void ExpectAgree(const PreparedOp& op, const OutputValues& found, const O
       ADD_FAILURE() << line;
 }
 
+// What `item` writes on `device` against what it writes on `host`.
+inline void ExpectMatchesHost(const OpCase& item, DeviceFixture& host, DeviceFixture& device) {
+  host.Clear();
+  device.Clear();
+  const PreparedOp wanted = item.prepare(host), op = item.prepare(device);
+  const auto expected = Outputs(host, wanted), found = Outputs(device, op);
+  ExpectAgree(op, found, expected);
+}
+
 // The name of a mode as a test parameter.
 inline std::string ModeName(const testing::TestParamInfo<Precision>& mode) { return Name(mode.param); }
 

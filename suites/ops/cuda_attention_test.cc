@@ -28,12 +28,7 @@ TEST_P(JoinedChunksTest, GiveWhatTheHostDoes) {
         for (const int position : positions)
           shape.segments.push_back({0, 1, static_cast<int>(shape.segments.size()), position});
         SCOPED_TRACE(fmt::format("head_dim {}, window {}, {} multiprocessors", head_dim, window, sm_count));
-        const OpCase item = AttentionCase(shape, MakeAttentionInputs(shape, 88));
-        host.Clear();
-        device.Clear();
-        const PreparedOp wanted = item.prepare(host), op = item.prepare(device);
-        const auto expected = Outputs(host, wanted), found = Outputs(device, op);
-        ExpectAgree(op, found, expected);
+        ExpectMatchesHost(AttentionCase(shape, MakeAttentionInputs(shape, 88)), host, device);
         if (HasFatalFailure()) return;
       }
     }
@@ -42,16 +37,23 @@ TEST_P(JoinedChunksTest, GiveWhatTheHostDoes) {
 
 INSTANTIATE_TEST_SUITE_P(Modes, JoinedChunksTest, testing::ValuesIn(kKvPrecisions), ModeName);
 
+// A call of attention as a plan makes it, of a row each or of one prompt.
+void Plan(Ops& ops, int head_dim, int count, int bound, const Segment* prompt = nullptr) {
+  const KvView kv{nullptr, nullptr, 8192, 2, head_dim};
+  Rows rows{};
+  rows.count = count;
+  rows.context_bound = bound;
+  rows.segments = prompt != nullptr ? 1 : 0;
+  rows.host_segment = prompt;
+  ops.Attention({nullptr, nullptr, &kv, &rows, 8, 0, 1.0f});
+}
+
 // By the launches of an H100, two where chunks are left to merge and one where they are all joined. Needs no GPU.
 TEST(JoinedChunks, AreThoseOfMoreBlocksThanRunAtATime) {
   const auto launches = [](int rows_at_once, int bound, bool batch_invariant) {
     const std::unique_ptr<Ops> ops =
         MakeCudaPlanningOps({.batch_invariant = batch_invariant}, {"NVIDIA H100 80GB HBM3", 132, 90, 232448});
-    const KvView kv{nullptr, nullptr, 8192, 2, 256};
-    Rows rows{};
-    rows.count = rows_at_once;
-    rows.context_bound = bound;
-    ops->Attention({nullptr, nullptr, &kv, &rows, 8, 0, 1.0f});
+    Plan(*ops, 256, rows_at_once, bound);
     return ops->counters().kernel_launches;
   };
   EXPECT_EQ(launches(1, 64, false), 1) << "one chunk";
@@ -72,15 +74,9 @@ TEST(AttentionKernels, FitSmallDevices) {
                                                            {"NVIDIA L40S", 142, 89, 101376});
       for (const int head_dim : {32, 64, 128, 256, 512}) {
         for (const int count : {1, 8, 64}) {
-          const KvView kv{nullptr, nullptr, 2048, 2, head_dim};
-          const Segment segment{0, count, 0, 0};
-          Rows rows{};
-          rows.count = count;
-          rows.context_bound = 1024;
-          EXPECT_NO_THROW(ops->Attention({nullptr, nullptr, &kv, &rows, 8, 0, 1.0f}));
-          rows.segments = 1;
-          rows.host_segment = &segment;  // one prompt
-          EXPECT_NO_THROW(ops->Attention({nullptr, nullptr, &kv, &rows, 8, 0, 1.0f}));
+          const Segment prompt{0, count, 0, 0};
+          EXPECT_NO_THROW(Plan(*ops, head_dim, count, 1024));
+          EXPECT_NO_THROW(Plan(*ops, head_dim, count, 1024, &prompt));
         }
       }
     }
@@ -92,11 +88,7 @@ TEST(AttentionWorkspace, GrowsWithRowsAndContext) {
   for (const int head_dim : {128, 256, 512}) {
     const auto asked = [&](int count, int bound) {
       const std::unique_ptr<Ops> ops = MakeCudaPlanningOps({}, ShapeForPlans(0));
-      const KvView kv{nullptr, nullptr, 8192, 2, head_dim};
-      Rows rows{};
-      rows.count = count;
-      rows.context_bound = bound;
-      ops->Attention({nullptr, nullptr, &kv, &rows, 8, 0, 1.0f});
+      Plan(*ops, head_dim, count, bound);
       return ops->workspace_bytes();
     };
     for (const int bound : {545, 1024, 8192})

@@ -49,11 +49,7 @@ TEST_P(ProductPathTest, MatchesHost) {
       device(MakeCudaOps({.precision = precision, .gemm_path = GetParam().path, .sm_count = GetParam().sm_count}));
   for (const OpCase& item : GetParam().list.cases()) {
     SCOPED_TRACE(item.id());
-    host.Clear();
-    device.Clear();
-    const PreparedOp wanted = item.prepare(host), op = item.prepare(device);
-    const auto expected = Outputs(host, wanted), found = Outputs(device, op);
-    ExpectAgree(op, found, expected);
+    ExpectMatchesHost(item, host, device);
     if (HasFatalFailure()) return;
   }
 }
