@@ -33,9 +33,13 @@ struct Path {
   GemmPath path;
   bool batch_invariant = false;
 };
-constexpr Path kPaths[] = {{"dot", GemmPath::kDot},         {"skinny", GemmPath::kSkinny},
-                           {"tma", GemmPath::kSkinnyTma},   {"stream", GemmPath::kStream},
-                           {"library", GemmPath::kLibrary}, {"invariant", GemmPath::kAuto, true}};
+constexpr Path kPaths[] = {{"dot", GemmPath::kDot},
+                           {"skinny", GemmPath::kSkinny},
+                           {"tma", GemmPath::kSkinnyTma},
+                           {"tiled", GemmPath::kTiled},
+                           {"stream", GemmPath::kStream},
+                           {"library", GemmPath::kLibrary},
+                           {"invariant", GemmPath::kAuto, true}};
 
 // What is measured; an empty list: all there are.
 struct Selection {

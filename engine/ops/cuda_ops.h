@@ -12,7 +12,7 @@
 namespace assay {
 
 // The paths to compute a product (kernels/product.h). kAuto picks by the limits in cuda_products.cc.
-enum class GemmPath { kAuto, kDot, kSkinny, kSkinnyTma, kStream, kLibrary };
+enum class GemmPath { kAuto, kDot, kSkinny, kSkinnyTma, kTiled, kStream, kLibrary };
 
 struct CudaOptions {
   Precision precision = Precision::kBf16;

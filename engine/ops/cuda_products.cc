@@ -1,4 +1,4 @@
-// Products of CudaOps: which of the five paths (kernels/product.h) computes one, and the cuBLAS path itself.
+// Products of CudaOps: which of the six paths (kernels/product.h) computes one, and the cuBLAS path itself.
 #include <algorithm>
 
 #include "engine/ops/cuda_ops_impl.h"
@@ -10,22 +10,27 @@ namespace {
 
 // Up to how many activation rows each path is taken in fp16 and bf16 modes, tried in this order; above them cuBLAS is.
 struct PathLimits {
-  int dot = 0, skinny_tma = 0, skinny = 0, stream = 0;
+  int dot = 0, skinny_tma = 0, skinny = 0, tiled = 0, stream = 0;
 };
 constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;   // elements
 constexpr std::int64_t kLargeWeight = std::int64_t{48} << 20;  // elements
 constexpr std::int64_t kWideWeight = 4096;                     // rows and columns
 
-// `streams`, `copies_ahead`: StreamTakes, SkinnyTmaTakes. `expanded`: the library would read weights of the mode's
-// type, twice the bytes or more.
-PathLimits LimitsOf(const WeightView& w, bool expanded, bool streams, bool copies_ahead) {
+// `streams`, `copies_ahead`: StreamTakes, SkinnyTmaTakes. `tiled`: as far as tiles are faster than the library; 0: the
+// path does not take it. `expanded`: the library would read weights of the mode's type, twice the bytes or more.
+PathLimits LimitsOf(const WeightView& w, bool expanded, bool streams, bool copies_ahead, int tiled) {
   const std::int64_t elements = w.rows * w.cols;
   // Of a small weight only the path's own latency counts. One with more rows than columns fills the device for the
   // tensor cores, which wait for no sums of other blocks then.
-  if (elements <= kSmallWeight) return {.dot = w.rows <= w.cols ? 8 : expanded ? 1 : 4, .skinny = 64};
-  // A multiprocessor divides its memory anew for copies ahead, which costs steps of narrow layers more than it gains.
-  const bool wide = std::min(w.rows, w.cols) >= kWideWeight;
-  if (!expanded) return {.dot = 1, .skinny_tma = copies_ahead && wide ? 8 : 0, .skinny = 16};
+  if (elements <= kSmallWeight) {
+    const int dot = w.rows <= w.cols ? 8 : expanded ? 1 : 4;
+    return {.dot = dot, .skinny = tiled > 0 ? 0 : 64, .tiled = tiled};
+  }
+  if (!expanded) {
+    // A multiprocessor divides its memory anew for tiles, which costs steps of narrow layers more than few rows gain.
+    const bool wide = std::min(w.rows, w.cols) >= kWideWeight;
+    return {.dot = 1, .skinny = tiled == 0 ? 16 : wide ? 0 : 8, .tiled = tiled};
+  }
   // Of one row dot reads as fast, but takes CUDA cores longer to expand four bits than memory to deliver them. Without
   // copies ahead tensor cores lose less to their tiles if tiles are many.
   const bool slow_dot = w.type == DType::kQ4_0 && (copies_ahead || elements >= kLargeWeight);
@@ -38,8 +43,9 @@ PathLimits LimitsOf(const WeightView& w, bool expanded, bool streams, bool copie
   return limits;
 }
 
-// Gated products of more rows are streamed: the library leaves float32 sums, which a kernel of its own reads.
-constexpr int kLibraryGated16 = 512;
+// Up to so many rows tiles are faster than the library, and gated products of more than kLibraryGated16 are streamed:
+// of those the library leaves float32 sums, which a kernel of its own reads.
+constexpr int kTiled16 = 64, kTiledGated16 = 128, kLibraryGated16 = 512;
 
 constexpr int kPlainDot32 = 4, kExpandedDot32 = 16;  // the same in fp32 mode, where dot is the only other path
 
@@ -74,6 +80,7 @@ Product Plain(const Weight& w, const void* x, int rows) {
 
 GemmPath CudaOps::PathOf(const Product& p) const {
   const bool expanded = !LibraryReads(p.w, ctx_.precision), streams = StreamTakes(ctx_, p);
+  if (options_.gemm_path == GemmPath::kTiled && !TiledTakes(ctx_, p)) return GemmPath::kSkinny;
   if (options_.gemm_path == GemmPath::kStream && !streams) return GemmPath::kSkinny;
   if (options_.gemm_path == GemmPath::kSkinnyTma && !SkinnyTmaTakes(ctx_, p)) return GemmPath::kSkinny;
   if (options_.gemm_path != GemmPath::kAuto) return options_.gemm_path;
@@ -85,11 +92,17 @@ GemmPath CudaOps::PathOf(const Product& p) const {
   // By the weight alone: few rows of a small one would wait for the sums of others longer than for its bytes.
   if (ctx_.batch_invariant) return streams && elements > kSmallWeight ? GemmPath::kStream : GemmPath::kSkinny;
   if (!expanded && StreamsGated(p)) return GemmPath::kStream;
-  const PathLimits limits = LimitsOf(p.w, expanded, streams, SkinnyTmaTakes(ctx_, p));
+  const PathLimits limits = LimitsOf(p.w, expanded, streams, SkinnyTmaTakes(ctx_, p), TiledRows(p));
   if (p.rows <= limits.dot) return GemmPath::kDot;
   if (p.rows <= limits.skinny_tma) return GemmPath::kSkinnyTma;
   if (p.rows <= limits.skinny) return GemmPath::kSkinny;
+  if (p.rows <= limits.tiled) return GemmPath::kTiled;
   return p.rows <= limits.stream ? GemmPath::kStream : GemmPath::kLibrary;
+}
+
+int CudaOps::TiledRows(const Product& p) const {
+  if (!TiledTakes(ctx_, p)) return 0;
+  return p.epilogue == Epilogue::kGated ? kTiledGated16 : kTiled16;
 }
 
 bool CudaOps::StreamsGated(const Product& p) const {
@@ -201,6 +214,8 @@ void CudaOps::Run(const Product& p) {
       return LaunchSkinny(ctx_, p);
     case GemmPath::kSkinnyTma:
       return LaunchSkinnyTma(ctx_, p);
+    case GemmPath::kTiled:
+      return LaunchTiled(ctx_, p);
     case GemmPath::kStream:
       return LaunchStream(ctx_, p);
     default:

@@ -35,7 +35,9 @@ std::vector<ProductPath> ProductPaths() {
   }
   for (const OpCaseList& list : ProductCases()) {  // experts do not take it
     if (list.precision.operands == DType::kF32) continue;
-    for (const int sm_count : {0, kFewMultiprocessors}) all.push_back({list, GemmPath::kSkinnyTma, sm_count});
+    const bool quantised = list.name.ends_with("Q8_0") || list.name.ends_with("Q4_0");
+    for (const int sm_count : {0, kFewMultiprocessors})
+      all.push_back({list, quantised ? GemmPath::kSkinnyTma : GemmPath::kTiled, sm_count});
   }
   return all;
 }
@@ -59,11 +61,51 @@ INSTANTIATE_TEST_SUITE_P(Ops, ProductPathTest, testing::ValuesIn(ProductPaths())
                            return path.param.list.name +
                                   (path.param.path == GemmPath::kSkinny      ? "_skinny"
                                    : path.param.path == GemmPath::kSkinnyTma ? "_skinny_tma"
+                                   : path.param.path == GemmPath::kTiled     ? "_tiled"
                                                                              : "_stream") +
                                   (path.param.sm_count == kManyMultiprocessors  ? "_many"
                                    : path.param.sm_count == kFewMultiprocessors ? "_few"
                                                                                 : "");
                          });
+
+// A tile's weight rows are chosen so that tiles fill 16 multiprocessors: alone, or in clusters of two or four.
+class TiledProductTest : public testing::TestWithParam<int> {};
+
+TEST_P(TiledProductTest, MatchesHost) {
+  if (const Support support = CudaOpsAvailable(0); !support) GTEST_SKIP() << support.reason;
+  DeviceFixture host(std::make_unique<HostOps>(Precision::kBf16)),
+      device(MakeCudaOps({.gemm_path = GemmPath::kTiled, .sm_count = kFewMultiprocessors}));
+  struct Tiles {
+    int count, cols;
+  };
+  for (const Tiles tiles : {Tiles{16, 200}, {33, 136}, {8, 4096}, {3, 4096}}) {
+    const std::int64_t out = std::int64_t{tiles.count} * GetParam();
+    const auto parts = [&](const std::vector<std::int64_t>& rows, WeightUse use) {
+      std::vector<HostTensor> tensors;
+      for (const std::int64_t r : rows)
+        tensors.push_back(RandomTensor(DType::kBF16, {1, r, tiles.cols}, 73 + tensors.size()));
+      return PreparedFrom(std::make_shared<WeightParts>(WeightParts{tensors, use}));
+    };
+    const WeightsOf plain = parts({out}, WeightUse::kMatrix), odd = parts({out - 3}, WeightUse::kMatrix);
+    for (const int rows : {3, 16, 64, 70, 128, 131}) {
+      const Values x = LazyNumbers(72, static_cast<std::size_t>(rows * tiles.cols));
+      std::vector<OpCase> cases = {MatMulCase({DType::kBF16, out, tiles.cols, rows}, plain, x),
+                                   MatMulCase({DType::kBF16, out - 3, tiles.cols, rows}, odd, x)};
+      if (out % 16 == 0)
+        cases.push_back(GatedCase({DType::kBF16, out, tiles.cols, rows}, parts({out / 2, out / 2}, WeightUse::kGated),
+                                  x, Activation::kGeluTanh));
+      for (const OpCase& item : cases) {
+        SCOPED_TRACE(item.id());
+        ExpectMatchesHost(item, host, device);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, TiledProductTest,
+                         testing::Values(16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 112, 128, 160),
+                         testing::PrintToStringParamName());
 
 class ProductOrderTest : public testing::TestWithParam<std::tuple<GemmPath, DType>> {};
 
@@ -104,15 +146,22 @@ std::string NameOf(const testing::TestParamInfo<std::tuple<GemmPath, DType>>& te
   const char* const name = path == GemmPath::kDot         ? "dot"
                            : path == GemmPath::kSkinny    ? "skinny"
                            : path == GemmPath::kSkinnyTma ? "skinny_tma"
+                           : path == GemmPath::kTiled     ? "tiled"
                                                           : "stream";
   return fmt::format("{}_{}", name, Name(stored));
 }
 
-INSTANTIATE_TEST_SUITE_P(Ops, ProductOrderTest,
-                         testing::Combine(testing::Values(GemmPath::kDot, GemmPath::kSkinny, GemmPath::kSkinnyTma,
-                                                          GemmPath::kStream),
-                                          testing::Values(DType::kBF16, DType::kQ8_0, DType::kQ4_0)),
-                         NameOf);
+// Those that take the weight themselves, not on behalf of another.
+std::vector<std::tuple<GemmPath, DType>> OrderedProducts() {
+  std::vector<std::tuple<GemmPath, DType>> all;
+  for (const DType stored : {DType::kBF16, DType::kQ8_0, DType::kQ4_0})
+    for (const GemmPath path : {GemmPath::kDot, GemmPath::kSkinny, GemmPath::kStream,
+                                stored == DType::kBF16 ? GemmPath::kTiled : GemmPath::kSkinnyTma})
+      all.emplace_back(path, stored);
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, ProductOrderTest, testing::ValuesIn(OrderedProducts()), NameOf);
 
 class InvariantProductTest : public testing::TestWithParam<OpCaseList> {};
 

@@ -1,12 +1,15 @@
 // Products of a weight with few or many activation rows, and the epilogue that follows them in the same kernel.
 //
-// Five paths to compute one product, all with float32 accumulation:
+// Six paths to compute one product, all with float32 accumulation:
 //   LaunchDot     CUDA cores. A warp owns two or four weight rows (a lane strides over k), any mode, any format.
 //   LaunchSkinny  tensor cores, fp16 and bf16 modes. Weights are the M operand, 8 NT activation rows the N operand;
 //                 eight warps of a block share 16 weight rows and interleave k in 64-byte groups, so a block reads
 //                 rows as runs.
-//   LaunchSkinnyTma  the same tiles with NT = 1; weights come through shared memory, copied by the tensor memory
-//                 accelerator of compute capability 9.0.
+//   LaunchSkinnyTma  the same tiles with NT = 1; quantised weights come through shared memory, copied by the tensor
+//                 memory accelerator of compute capability 9.0.
+//   LaunchTiled   tensor cores of compute capability 9.0, plain weights: up to 64 activation rows are the M operand,
+//   and
+//                 each multiprocessor takes a tile of as many weight rows.
 //   LaunchStream  tensor cores of compute capability 9.0: weights stream through a ring in shared memory. Of more than
 //                 128 rows, two blocks share the activations of a tile, quantised weights in batch-invariant mode
 //                 alone.
@@ -54,11 +57,16 @@ void LaunchDot(const KernelContext& ctx, const Product& p);
 // Any rows; fp16 and bf16 modes, weights plain in the mode's type or split.
 void LaunchSkinny(const KernelContext& ctx, const Product& p);
 
-// Any rows, eight of them a launch; fp16 and bf16 modes, devices and products of which SkinnyTmaTakes says so: a weight
-// row must be whole chunks of 256 bytes (512 columns of four bits). How many rows and multiprocessors there are decides
-// where k is cut.
+// Any rows, eight of them a launch; fp16 and bf16 modes, quantised weights, devices and products of which
+// SkinnyTmaTakes says so: a weight row must be whole chunks of 256 bytes (512 columns of four bits). How many rows and
+// multiprocessors there are decides where k is cut.
 bool SkinnyTmaTakes(const KernelContext& ctx, const Product& p);
 void LaunchSkinnyTma(const KernelContext& ctx, const Product& p);
+
+// Any rows, 64 or 128 of them a launch; fp16 and bf16 modes, devices and products of which TiledTakes says so: plain
+// weights of the mode's type.
+bool TiledTakes(const KernelContext& ctx, const Product& p);
+void LaunchTiled(const KernelContext& ctx, const Product& p);
 
 // Any rows; fp16 and bf16 modes, devices and products of which StreamTakes says so.
 bool StreamTakes(const KernelContext& ctx, const Product& p);

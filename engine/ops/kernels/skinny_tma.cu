@@ -1,9 +1,9 @@
-// Products of few activation rows on tensor cores of compute capability 9.0, with weights copied by the tensor memory
-// accelerator. As in skinny.cuh a tile is 16 weight rows by 8 activation rows and the warps of a block share k, but
-// weights come through rings in shared memory instead of registers: a warp waits for its oldest copy alone, and what is
-// in flight does not follow from how many registers there are. Each warp fills a ring of its own and takes every
-// kWarps-th chunk of k, from one tile to the next; another warp adds their sums and makes results, so that nobody waits
-// for the end of a tile. Activations are copied whole before the first tile.
+// Products of quantised weights and few activation rows on tensor cores of compute capability 9.0, with weights copied
+// by the tensor memory accelerator. As in skinny.cuh a tile is 16 weight rows by 8 activation rows and the warps of a
+// block share k, but weights come through rings in shared memory instead of registers: a warp waits for its oldest copy
+// alone, and what is in flight does not follow from how many registers there are. Each warp fills a ring of its own and
+// takes every kWarps-th chunk of k, from one tile to the next; another warp adds their sums and makes results, so that
+// nobody waits for the end of a tile. Activations are copied whole before the first tile.
 #include <algorithm>
 
 #include "engine/ops/kernels/skinny.cuh"
@@ -28,7 +28,7 @@ struct Chunk {
   static constexpr int kGroups = kChunkBytes / kGroupBytes;
   static constexpr int kColumns = 32 * Format::kBlocks * kGroups;
   static constexpr int kWeights = kTileRows * kChunkBytes;
-  static constexpr int kScaleRow = Format::kScaled ? kColumns / 32 * 2 : 0;
+  static constexpr int kScaleRow = kColumns / 32 * 2;
   static constexpr int kBytes = kWeights + kTileRows * kScaleRow;
   static_assert(kScaleRow % 16 == 0 && kBytes % 128 == 0);
 };
@@ -88,8 +88,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     const std::uint32_t to = ring_at + (warp * shape.stages + stage) * C::kBytes, barrier = full + 8 * stage;
     ArriveExpecting(barrier, C::kBytes);
     CopyBox<true>(to, weights, {chunk * kChunkBytes, row, 0, pair, 0}, barrier);
-    if constexpr (Format::kScaled)
-      CopyBox<true>(to + C::kWeights, scales, {chunk * C::kScaleRow, row, 0, pair, 0}, barrier);
+    CopyBox<true>(to + C::kWeights, scales, {chunk * C::kScaleRow, row, 0, pair, 0}, barrier);
   };
   if (warp < kWarps) {
     if (lane == 0) {
@@ -130,7 +129,7 @@ __global__ void __launch_bounds__(kThreads, 1)
         uint4 scales_a{}, scales_b{};
 #pragma unroll
         for (int j = 0; j < C::kGroups; ++j) {
-          if (Format::kScaled && j % kScaleGroups == 0) {
+          if (j % kScaleGroups == 0) {
             const unsigned char* const from = lane_scales + offset + j / kScaleGroups * 16;
             scales_a = *reinterpret_cast<const uint4*>(from);
             scales_b = *reinterpret_cast<const uint4*>(from + 8 * C::kScaleRow);
@@ -223,17 +222,16 @@ void LaunchTiles(const KernelContext& ctx, const Product& p) {
   Launch(SkinnyTmaKernel<Format, T>, dim3(static_cast<unsigned>(blocks), 1, static_cast<unsigned>(splits)),
          dim3(kThreads), kWarps * shape.stages * C::kBytes + x_bytes + kAlignment, ctx, p, shape, split,
          MapOfTiles(ctx, p, p.w.data, p.w.row_bytes, kTileRows, kChunkBytes, CU_TENSOR_MAP_SWIZZLE_NONE),
-         Format::kScaled
-             ? MapOfTiles(ctx, p, p.w.scales, p.w.stride / 16, kTileRows, C::kScaleRow, CU_TENSOR_MAP_SWIZZLE_NONE)
-             : CUtensorMap{});
+         MapOfTiles(ctx, p, p.w.scales, p.w.stride / 16, kTileRows, C::kScaleRow, CU_TENSOR_MAP_SWIZZLE_NONE));
 }
 
 }  // namespace
 
 bool SkinnyTmaTakes(const KernelContext& ctx, const Product& p) {
 #ifdef ASSAY_STREAM
-  return ctx.compute_capability == 90 && ctx.precision.operands != DType::kF32 && WholeRows(p) &&
-         p.w.row_bytes % kChunkBytes == 0 && (p.epilogue != Epilogue::kGated || p.w.rows % kTileRows == 0) &&
+  return ctx.compute_capability == 90 && ctx.precision.operands != DType::kF32 && p.w.layout == WeightLayout::kSplit &&
+         WholeRows(p) && p.w.row_bytes % kChunkBytes == 0 &&
+         (p.epilogue != Epilogue::kGated || p.w.rows % kTileRows == 0) &&
          (RowTiles(p, 1) <= kSemaphores || SplitsOf(p, kMostRows) == 1);
 #else
   static_cast<void>(ctx), static_cast<void>(p);
@@ -243,14 +241,14 @@ bool SkinnyTmaTakes(const KernelContext& ctx, const Product& p) {
 
 void LaunchSkinnyTma(const KernelContext& ctx, const Product& all) {
   With16Bit(ctx.precision, [&](auto t) {
-    WithWeightFormat<decltype(t)>(all.w, [&](auto format) {
-      using T = decltype(t);
-      using Format = decltype(format);
-      for (int row = 0; row < all.rows; row += kMostRows) {
-        const Product p = RowsOf<T>(all, row, std::min(all.rows - row, kMostRows));
-        LaunchTiles<Format, T>(ctx, p);
-      }
-    });
+    using T = decltype(t);
+    for (int row = 0; row < all.rows; row += kMostRows) {
+      const Product p = RowsOf<T>(all, row, std::min(all.rows - row, kMostRows));
+      if (p.w.type == DType::kQ8_0)
+        LaunchTiles<Q8Format, T>(ctx, p);
+      else
+        LaunchTiles<Q4Format, T>(ctx, p);
+    }
   });
 }
 

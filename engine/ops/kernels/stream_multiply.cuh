@@ -69,11 +69,12 @@ __device__ __forceinline__ void MultiplyPlain(float (&sum)[kWidth / 2], RingRead
   int before = -1;  // the stage whose products may still run
   for (int step = 0; step < steps; ++step) {
     reader.template Wait<kSchedule>();
-    const std::uint32_t w = reader.weights(reader.stage) + group * 64 * 128, x = reader.activations(reader.stage);
+    const std::uint32_t w = SharedOperandLow(reader.weights(reader.stage) + group * 64 * 128),
+                        x = SharedOperandLow(reader.activations(reader.stage));
     FenceProducts();
 #pragma unroll
     for (int i = 0; i < 4; ++i)
-      Warpgroup<T, kWidth>::Multiply(sum, SharedOperand(w + 32 * i), SharedOperand(x + 32 * i), true);
+      Warpgroup<T, kWidth>::Multiply(sum, SharedOperandOf(w + 2 * i), SharedOperandOf(x + 2 * i), true);
     CommitProducts();
     if (before >= 0) {
       WaitProducts<1>();
@@ -104,7 +105,7 @@ __device__ __forceinline__ void MultiplyExpanded(float (&sum)[kWidth / 2], RingR
   expand(0);
   for (int step = 0; step < steps; ++step) {
     const int stage = reader.stage;
-    const std::uint32_t x = reader.activations(stage);
+    const std::uint32_t x = SharedOperandLow(reader.activations(stage));
 #pragma unroll
     for (int first = 0; first < 4; first += kTogether) {
       float dot[kTogether][kWidth / 2];
@@ -112,9 +113,9 @@ __device__ __forceinline__ void MultiplyExpanded(float (&sum)[kWidth / 2], RingR
 #pragma unroll
       for (int i = first; i < first + kTogether; ++i) {
         const ExpandedBlock& block = blocks[i % (2 * kTogether)];
-        const std::uint32_t at = x + i / 2 * N * 128 + i % 2 * 64;
-        Warpgroup<T, kWidth>::Multiply(dot[i - first], block.first, SharedOperand(at), false);
-        Warpgroup<T, kWidth>::Multiply(dot[i - first], block.second, SharedOperand(at + 32), true);
+        const std::uint32_t at = x + (i / 2 * N * 128 + i % 2 * 64) / 16;
+        Warpgroup<T, kWidth>::Multiply(dot[i - first], block.first, SharedOperandOf(at), false);
+        Warpgroup<T, kWidth>::Multiply(dot[i - first], block.second, SharedOperandOf(at + 2), true);
       }
       CommitProducts();
       if (first + kTogether < 4) {

@@ -91,42 +91,63 @@ __device__ __forceinline__ void StoreTransposed(std::uint32_t to, std::uint32_t 
 }
 
 // Operand in shared memory: rows of 64 16-bit elements (128 bytes) along k, 8-row groups one after the other, 16-byte
-// chunk c of row r at c ^ (r % 8); `address` is a multiple of 1024 plus where in the row the product begins.
-__device__ __forceinline__ std::uint64_t SharedOperand(std::uint32_t address) {
-  return (std::uint64_t{1} << 62) | (std::uint64_t{1024 >> 4} << 32) | (std::uint64_t{1} << 16) |
-         ((address & 0x3ffffu) >> 4);
+// chunk c of row r at c ^ (r % 8); `address` is a multiple of 1024 plus where in the row the product begins. The lower
+// half of what says so to a product, in units of 16 bytes, from which the whole is made where it is used: so an
+// addition of 32 bits leads from one product to the next.
+__device__ __forceinline__ std::uint32_t SharedOperandLow(std::uint32_t address) {
+  return (1u << 16) | ((address & 0x3ffffu) >> 4);
+}
+__device__ __forceinline__ std::uint64_t SharedOperandOf(std::uint32_t low) {
+  return (std::uint64_t{1} << 62) | (std::uint64_t{1024 >> 4} << 32) | low;
 }
 
-// sum[N / 2] (+)= 64 x 16 weights times 16 x N activations. Lane t of quad g of warp w has the sums of weight rows
-// 16 w + g (sum[4 j], sum[4 j + 1]) and 16 w + g + 8 (sum[4 j + 2], sum[4 j + 3]), activation rows 8 j + 2 t and + 1.
-// Weights come from shared memory, or from registers in the layout of mma.m16n8k16.
+// sum[N / 2] (+)= 64 rows of a by N rows of b, over 16 columns. Lane t of quad g of warp w has the sums of rows 16 w +
+// g (sum[4 j], sum[4 j + 1]) and 16 w + g + 8 (sum[4 j + 2], sum[4 j + 3]) of a, rows 8 j + 2 t and + 1 of b. Both come
+// from shared memory, or a from registers in the layout of mma.m16n8k16.
 template <class T, int N>
 struct Warpgroup;
 
 #define ASSAY_S4(i) "+f"(s[i]), "+f"(s[i + 1]), "+f"(s[i + 2]), "+f"(s[i + 3])
 #define ASSAY_S8(i) ASSAY_S4(i), ASSAY_S4(i + 4)
-#define ASSAY_S16(i) ASSAY_S8(i), ASSAY_S8(i + 8)
-#define ASSAY_S32(i) ASSAY_S16(i), ASSAY_S16(i + 16)
-#define ASSAY_S64(i) ASSAY_S32(i), ASSAY_S32(i + 32)
-#define ASSAY_S96(i) ASSAY_S64(i), ASSAY_S32(i + 64)
-#define ASSAY_S128(i) ASSAY_S64(i), ASSAY_S64(i + 64)
+#define ASSAY_S12(i) ASSAY_S8(i), ASSAY_S4(i + 8)
+#define ASSAY_S16(i) ASSAY_S12(i), ASSAY_S4(i + 12)
+#define ASSAY_S20(i) ASSAY_S16(i), ASSAY_S4(i + 16)
+#define ASSAY_S24(i) ASSAY_S20(i), ASSAY_S4(i + 20)
+#define ASSAY_S28(i) ASSAY_S24(i), ASSAY_S4(i + 24)
+#define ASSAY_S32(i) ASSAY_S28(i), ASSAY_S4(i + 28)
+#define ASSAY_S36(i) ASSAY_S32(i), ASSAY_S4(i + 32)
+#define ASSAY_S40(i) ASSAY_S36(i), ASSAY_S4(i + 36)
+#define ASSAY_S44(i) ASSAY_S40(i), ASSAY_S4(i + 40)
+#define ASSAY_S48(i) ASSAY_S44(i), ASSAY_S4(i + 44)
+#define ASSAY_S56(i) ASSAY_S48(i), ASSAY_S8(i + 48)
+#define ASSAY_S64(i) ASSAY_S56(i), ASSAY_S8(i + 56)
+#define ASSAY_S80(i) ASSAY_S64(i), ASSAY_S16(i + 64)
+#define ASSAY_S96(i) ASSAY_S80(i), ASSAY_S16(i + 80)
+#define ASSAY_S128(i) ASSAY_S96(i), ASSAY_S32(i + 96)
 #define ASSAY_L4 "%0, %1, %2, %3"
 #define ASSAY_L8 ASSAY_L4 ", %4, %5, %6, %7"
-#define ASSAY_L16 ASSAY_L8 ", %8, %9, %10, %11, %12, %13, %14, %15"
-#define ASSAY_L32 ASSAY_L16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-#define ASSAY_L64                                                                                \
-  ASSAY_L32                                                                                      \
-  ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, " \
-  "%50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define ASSAY_L96                                                                           \
-  ASSAY_L64                                                                                 \
-  ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, " \
-  "%81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
-#define ASSAY_L128                                                                           \
-  ASSAY_L96                                                                                  \
-  ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, " \
-  "%111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, "     \
-  "%125, %126, %127"
+#define ASSAY_L12 ASSAY_L8 ", %8, %9, %10, %11"
+#define ASSAY_L16 ASSAY_L12 ", %12, %13, %14, %15"
+#define ASSAY_L20 ASSAY_L16 ", %16, %17, %18, %19"
+#define ASSAY_L24 ASSAY_L20 ", %20, %21, %22, %23"
+#define ASSAY_L28 ASSAY_L24 ", %24, %25, %26, %27"
+#define ASSAY_L32 ASSAY_L28 ", %28, %29, %30, %31"
+#define ASSAY_L36 ASSAY_L32 ", %32, %33, %34, %35"
+#define ASSAY_L40 ASSAY_L36 ", %36, %37, %38, %39"
+#define ASSAY_L44 ASSAY_L40 ", %40, %41, %42, %43"
+#define ASSAY_L48 ASSAY_L44 ", %44, %45, %46, %47"
+#define ASSAY_L56 ASSAY_L48 ", %48, %49, %50, %51, %52, %53, %54, %55"
+#define ASSAY_L64 ASSAY_L56 ", %56, %57, %58, %59, %60, %61, %62, %63"
+#define ASSAY_L80 \
+  ASSAY_L64       \
+  ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"
+#define ASSAY_L96 \
+  ASSAY_L80       \
+  ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define ASSAY_L128                                                                                 \
+  ASSAY_L96                                                                                        \
+  ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
+  "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 
 // O0 to O5: the numbers of the operands behind the sums.
 #define ASSAY_WARPGROUP_PRODUCT(T, TYPE, N, SUMS, O0, O1, O2, O3, O4, O5)                                            \
@@ -153,9 +174,19 @@ struct Warpgroup;
 #define ASSAY_WARPGROUP_PRODUCTS(T, TYPE)                             \
   ASSAY_WARPGROUP_PRODUCT(T, TYPE, 8, 4, 4, 5, 6, 7, 8, 9)            \
   ASSAY_WARPGROUP_PRODUCT(T, TYPE, 16, 8, 8, 9, 10, 11, 12, 13)       \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 24, 12, 12, 13, 14, 15, 16, 17)    \
   ASSAY_WARPGROUP_PRODUCT(T, TYPE, 32, 16, 16, 17, 18, 19, 20, 21)    \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 40, 20, 20, 21, 22, 23, 24, 25)    \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 48, 24, 24, 25, 26, 27, 28, 29)    \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 56, 28, 28, 29, 30, 31, 32, 33)    \
   ASSAY_WARPGROUP_PRODUCT(T, TYPE, 64, 32, 32, 33, 34, 35, 36, 37)    \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 72, 36, 36, 37, 38, 39, 40, 41)    \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 80, 40, 40, 41, 42, 43, 44, 45)    \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 88, 44, 44, 45, 46, 47, 48, 49)    \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 96, 48, 48, 49, 50, 51, 52, 53)    \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 112, 56, 56, 57, 58, 59, 60, 61)   \
   ASSAY_WARPGROUP_PRODUCT(T, TYPE, 128, 64, 64, 65, 66, 67, 68, 69)   \
+  ASSAY_WARPGROUP_PRODUCT(T, TYPE, 160, 80, 80, 81, 82, 83, 84, 85)   \
   ASSAY_WARPGROUP_PRODUCT(T, TYPE, 192, 96, 96, 97, 98, 99, 100, 101) \
   ASSAY_WARPGROUP_PRODUCT(T, TYPE, 256, 128, 128, 129, 130, 131, 132, 133)
 ASSAY_WARPGROUP_PRODUCTS(__half, "f16")
