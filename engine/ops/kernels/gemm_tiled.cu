@@ -21,7 +21,7 @@ constexpr int kGroupThreads = 128;  // a warpgroup
 constexpr int kGroupRows = 64;      // activation rows that it multiplies
 constexpr int kBoxBytes = 128;      // of a row: 64 columns
 constexpr int kMostStages = 24;
-constexpr int kMostCluster = 4;
+constexpr int kMostCluster = 4, kMostRowsOfFour = 48;  // more weight rows take clusters of two at most
 constexpr int kAlignment = 1024;
 
 // Boxes of a stage, each R weight rows and the activation rows. Small ones are multiplied in less time than a stage
@@ -36,8 +36,15 @@ struct TiledShape {
   int steps = 0;   // stages of a weight row
   int tiles = 0;   // of R weight rows
   int stages = 0;  // of the ring
-  int x_rows = 0;  // activation rows that are copied: a multiple of 8
   int cluster = 1;
+};
+
+// What one step along k holds.
+template <int R, int kGroups>
+struct TiledStage {
+  static constexpr int kWeights = R * kBoxBytes;
+  static constexpr int kBox = kWeights + kGroups * kGroupRows * kBoxBytes;
+  static constexpr int kBytes = kBoxes<R> * kBox;
 };
 
 #ifdef ASSAY_WARPGROUP
@@ -102,14 +109,12 @@ __global__ void __launch_bounds__(kGroups* kGroupThreads + 32, 1)
     TiledKernel(Product p, TiledShape shape, const __grid_constant__ CUtensorMap weights,
                 const __grid_constant__ CUtensorMap activations) {
 #ifdef ASSAY_WARPGROUP
-  constexpr std::uint32_t kWeightBytes = R * kBoxBytes;
+  using S = TiledStage<R, kGroups>;
   constexpr int kMultipliers = kGroups * kGroupThreads;
   extern __shared__ unsigned char unaligned[];
   __shared__ std::uint64_t barriers[2 * kMostStages];
   const std::uint32_t full = SharedAddress(barriers), empty = full + 8 * kMostStages;
   const std::uint32_t start = SharedAddress(unaligned), ring = (start + kAlignment - 1) / kAlignment * kAlignment;
-  const std::uint32_t box_bytes = kWeightBytes + static_cast<std::uint32_t>(shape.x_rows * kBoxBytes),
-                      stage_bytes = kBoxes<R> * box_bytes;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   if (threadIdx.x == 0) {
     for (int s = 0; s < shape.stages; ++s) {
@@ -134,18 +139,18 @@ __global__ void __launch_bounds__(kGroups* kGroupThreads + 32, 1)
       const bool gated = p.epilogue == Epilogue::kGated;
       int tile = first, step = 0;
       const auto copy_weights = [&](int stage) {
-        ArriveExpecting(full + 8 * stage, stage_bytes);
+        ArriveExpecting(full + 8 * stage, static_cast<std::uint32_t>(kBoxes<R> * (R + p.rows) * kBoxBytes));
 #pragma unroll
         for (int b = 0; b < kBoxes<R>; ++b) {
           const int column = ((begin + step) * kBoxes<R> + b) * kBoxBytes;
-          CopyBox<true>(ring + stage * stage_bytes + b * box_bytes, weights,
+          CopyBox<true>(ring + stage * S::kBytes + b * S::kBox, weights,
                         {column, gated ? 0 : tile * R, 0, gated ? tile * (R / 16) : 0, 0}, full + 8 * stage);
         }
       };
       const auto copy_activations = [&](int stage, int at) {
 #pragma unroll
         for (int b = 0; b < kBoxes<R>; ++b)
-          CopyBox(ring + stage * stage_bytes + b * box_bytes + kWeightBytes, activations,
+          CopyBox(ring + stage * S::kBytes + b * S::kBox + S::kWeights, activations,
                   int2{((begin + at) * kBoxes<R> + b) * kBoxBytes, 0}, full + 8 * stage);
       };
       const auto next = [&] {
@@ -172,6 +177,15 @@ __global__ void __launch_bounds__(kGroups* kGroupThreads + 32, 1)
     return;
   }
 
+  // Rows behind the last activation row are multiplied like the others: zeros take the least power.
+  const int none = (kGroups * kGroupRows - p.rows) * (kBoxBytes / 16);
+  for (int box = 0; box < shape.stages * kBoxes<R>; ++box) {
+    auto* const behind =
+        reinterpret_cast<uint4*>(unaligned + (ring - start) + box * S::kBox + S::kWeights + p.rows * kBoxBytes);
+    for (int i = static_cast<int>(threadIdx.x); i < none; i += kMultipliers) behind[i] = {0, 0, 0, 0};
+  }
+  FenceShared();
+  asm volatile("bar.sync 1, %0;" ::"n"(kMultipliers) : "memory");
   WaitForPredecessors();
   const std::uint32_t ring_operand = SharedOperandLow(ring);
   const int group = warp / (kGroupThreads / 32), row = 16 * warp + lane / 4;
@@ -191,8 +205,8 @@ __global__ void __launch_bounds__(kGroups* kGroupThreads + 32, 1)
       FenceProducts();
 #pragma unroll
       for (int b = 0; b < kBoxes<R>; ++b) {
-        const std::uint32_t w = ring_operand + (stage * stage_bytes + b * box_bytes) / 16,
-                            x = w + (kWeightBytes + group * kGroupRows * kBoxBytes) / 16;
+        const std::uint32_t w = ring_operand + (stage * S::kBytes + b * S::kBox) / 16,
+                            x = w + (S::kWeights + group * kGroupRows * kBoxBytes) / 16;
 #pragma unroll
         for (int i = 0; i < 4; ++i)
           Warpgroup<T, R>::Multiply(sum, SharedOperandOf(x + 2 * i), SharedOperandOf(w + 2 * i), true);
@@ -209,9 +223,8 @@ __global__ void __launch_bounds__(kGroups* kGroupThreads + 32, 1)
     release(before);
     if (shared_tile) {
       const int thread = static_cast<int>(threadIdx.x);
-      float4* const sums =
-          reinterpret_cast<float4*>(unaligned + (ring - start) + shape.stages * stage_bytes +
-                                    kGroups * kGroupRows * kBoxBytes);  // [cluster - 1][R / 8][kMultipliers]
+      float4* const sums = reinterpret_cast<float4*>(unaligned + (ring - start) +
+                                                     shape.stages * S::kBytes);  // [cluster - 1][R / 8][kMultipliers]
       if (rank != 0 && 16 * warp < p.rows) {
         const std::uint32_t to = SharedAddress(sums + (rank - 1) * (R / 8) * kMultipliers + thread);
 #pragma unroll
@@ -258,10 +271,11 @@ TiledCut CutOf(const Product& p, int sm_count) {
     if (p.epilogue == Epilogue::kGated && rows % 16 != 0) continue;
     const int tiles = CeilDiv(p.w.rows, rows);
     for (int cluster = 1; cluster <= kMostCluster; cluster *= 2) {
-      // Of a cluster each block takes a stage or more, all run at a time, and those of four may not find room
-      // everywhere.
-      const int room = cluster > 2 ? sm_count * 3 / 4 : sm_count;
-      if (cluster > 1 && (2 * cluster > boxes || tiles * cluster > room)) continue;
+      // Blocks of a cluster have a stage or more each, and run at a time. Clusters of four may not find room
+      // everywhere, and many sums would leave no room for the ring.
+      const int most = cluster > 2 ? sm_count * 3 / 4 : sm_count;
+      if (cluster > 1 && (2 * cluster > boxes || tiles * cluster > most)) continue;
+      if (cluster > 2 && rows > kMostRowsOfFour) continue;
       const std::int64_t turns = CeilDiv(std::int64_t{tiles} * cluster, sm_count);
       const std::int64_t cost =
           turns * (rows + kActivationCost) * CeilDiv(boxes, cluster) + (cluster > 1 ? kClusterCost : 0);
@@ -273,27 +287,24 @@ TiledCut CutOf(const Product& p, int sm_count) {
 
 template <class T, int R, int kGroups>
 void LaunchTiles(const KernelContext& ctx, const Product& p, int cluster) {
+  using S = TiledStage<R, kGroups>;
   TiledShape shape;
   shape.steps = CeilDiv(2 * p.w.cols, kBoxBytes * kBoxes<R>);
   shape.tiles = CeilDiv(p.w.rows, R);
-  shape.x_rows = (p.rows + 7) / 8 * 8;
   shape.cluster = cluster;
-  const int stage_bytes = kBoxes<R> * (R + shape.x_rows) * kBoxBytes,
-            sums = (cluster - 1) * (R / 8) * kGroups * kGroupThreads * static_cast<int>(sizeof(float4)),
-            // Behind the last activations that are copied products read anything, up to their group's rows.
-      beside = kAlignment + kGroups * kGroupRows * kBoxBytes + sums,
-            room = static_cast<int>(ctx.shared_memory) - 2 * kMostStages * 8 - beside;
+  const int sums = (cluster - 1) * (R / 8) * kGroups * kGroupThreads * static_cast<int>(sizeof(float4)),
+            beside = kAlignment + sums, room = static_cast<int>(ctx.shared_memory) - 2 * kMostStages * 8 - beside;
   const int blocks = cluster > 1 ? shape.tiles * cluster : std::min(shape.tiles, ctx.sm_count),
             steps = CeilDiv(shape.steps, cluster) * CeilDiv(shape.tiles * cluster, blocks);  // of a block
-  shape.stages = std::max(1, std::min({kMostStages, steps, room / stage_bytes}));
+  shape.stages = std::max(1, std::min({kMostStages, steps, room / S::kBytes}));
   CUtensorMap activations = {};
   if (ctx.launches) {
     const auto row = static_cast<cuuint64_t>(2 * p.w.cols);
     activations = MakeTensorMap<2>(p.x, {row, static_cast<cuuint64_t>(p.rows)}, {row},
-                                   {kBoxBytes, static_cast<cuuint32_t>(shape.x_rows)}, CU_TENSOR_MAP_SWIZZLE_128B);
+                                   {kBoxBytes, static_cast<cuuint32_t>(p.rows)}, CU_TENSOR_MAP_SWIZZLE_128B);
   }
   LaunchClusters(static_cast<unsigned>(cluster), TiledKernel<T, R, kGroups>, dim3(static_cast<unsigned>(blocks)),
-                 dim3(kGroups * kGroupThreads + 32), shape.stages * stage_bytes + beside, ctx, p, shape,
+                 dim3(kGroups * kGroupThreads + 32), shape.stages * S::kBytes + beside, ctx, p, shape,
                  MapOfTiles(ctx, p, p.w.data, p.w.row_bytes, R, kBoxBytes, CU_TENSOR_MAP_SWIZZLE_128B), activations);
 }
 
