@@ -80,8 +80,6 @@ class CudaOps final : public Ops, public WorkspaceSource {
   void Forward(const char* op, const Args& args);
 
   GemmPath PathOf(const Product& p) const;
-  // Up to how many rows the tiled path is taken; 0: it does not take this product.
-  int TiledRows(const Product& p) const;
   // Whether a gated product has so many rows that an epilogue of its own would cost more than the library saves.
   bool StreamsGated(const Product& p) const;
   // Streams a gated product of a weight that the library would have expanded as well; false: this is none.

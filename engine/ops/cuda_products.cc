@@ -43,9 +43,9 @@ PathLimits LimitsOf(const WeightView& w, bool expanded, bool streams, bool copie
   return limits;
 }
 
-// Up to so many rows tiles are faster than the library, and gated products of more than kLibraryGated16 are streamed:
-// of those the library leaves float32 sums, which a kernel of its own reads.
-constexpr int kTiled16 = 64, kTiledGated16 = 128, kLibraryGated16 = 512;
+// Up to so many rows tiles are faster than the library. Of gated products the library leaves float32 sums, which a
+// kernel of its own reads: tiles take as many as one launch does, and more than kLibraryGated16 are streamed.
+constexpr int kTiled16 = 64, kLibraryGated16 = 512;
 
 constexpr int kPlainDot32 = 4, kExpandedDot32 = 16;  // the same in fp32 mode, where dot is the only other path
 
@@ -80,7 +80,8 @@ Product Plain(const Weight& w, const void* x, int rows) {
 
 GemmPath CudaOps::PathOf(const Product& p) const {
   const bool expanded = !LibraryReads(p.w, ctx_.precision), streams = StreamTakes(ctx_, p);
-  if (options_.gemm_path == GemmPath::kTiled && !TiledTakes(ctx_, p)) return GemmPath::kSkinny;
+  const int tiled = TiledRows(ctx_, p);
+  if (options_.gemm_path == GemmPath::kTiled && tiled == 0) return GemmPath::kSkinny;
   if (options_.gemm_path == GemmPath::kStream && !streams) return GemmPath::kSkinny;
   if (options_.gemm_path == GemmPath::kSkinnyTma && !SkinnyTmaTakes(ctx_, p)) return GemmPath::kSkinny;
   if (options_.gemm_path != GemmPath::kAuto) return options_.gemm_path;
@@ -92,17 +93,13 @@ GemmPath CudaOps::PathOf(const Product& p) const {
   // By the weight alone: few rows of a small one would wait for the sums of others longer than for its bytes.
   if (ctx_.batch_invariant) return streams && elements > kSmallWeight ? GemmPath::kStream : GemmPath::kSkinny;
   if (!expanded && StreamsGated(p)) return GemmPath::kStream;
-  const PathLimits limits = LimitsOf(p.w, expanded, streams, SkinnyTmaTakes(ctx_, p), TiledRows(p));
+  const PathLimits limits = LimitsOf(p.w, expanded, streams, SkinnyTmaTakes(ctx_, p),
+                                     p.epilogue == Epilogue::kGated ? tiled : std::min(tiled, kTiled16));
   if (p.rows <= limits.dot) return GemmPath::kDot;
   if (p.rows <= limits.skinny_tma) return GemmPath::kSkinnyTma;
   if (p.rows <= limits.skinny) return GemmPath::kSkinny;
   if (p.rows <= limits.tiled) return GemmPath::kTiled;
   return p.rows <= limits.stream ? GemmPath::kStream : GemmPath::kLibrary;
-}
-
-int CudaOps::TiledRows(const Product& p) const {
-  if (!TiledTakes(ctx_, p)) return 0;
-  return p.epilogue == Epilogue::kGated ? kTiledGated16 : kTiled16;
 }
 
 bool CudaOps::StreamsGated(const Product& p) const {

@@ -102,9 +102,11 @@ TEST_F(KernelFaults, APositionBeforeTheFirst) {
 }
 
 TEST_F(KernelFaults, AnArrivalCounterLeftDirty) {
-  for (const GemmPath path : {GemmPath::kSkinny, GemmPath::kSkinnyTma}) {  // those whose products are split
+  // Those whose products are split, with weights that they take.
+  for (const auto& [path, stored] :
+       {std::pair{GemmPath::kSkinny, DType::kBF16}, std::pair{GemmPath::kSkinnyTma, DType::kQ8_0}}) {
     fixture_ = std::make_unique<DeviceFixture>(MakeCudaOps({.gemm_path = path}));
-    const auto weight = ops().Prepare({RandomTensor(DType::kBF16, {1, 64, 8192}, 1)}, WeightUse::kMatrix);
+    const auto weight = ops().Prepare({RandomTensor(stored, {1, 64, 8192}, 1)}, WeightUse::kMatrix);
     constexpr int kRows = 8;
     const void* x = fixture_->InOperand(Numbers(2, std::size_t{kRows} * 8192));
     const auto logits = [&] {

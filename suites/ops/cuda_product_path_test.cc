@@ -68,7 +68,8 @@ INSTANTIATE_TEST_SUITE_P(Ops, ProductPathTest, testing::ValuesIn(ProductPaths())
                                                                                 : "");
                          });
 
-// A tile's weight rows are chosen so that tiles fill 16 multiprocessors: alone, or in clusters of two or four.
+// So many weight rows that tiles of the parameter's fill 16 multiprocessors: alone, in clusters of two, of four; and so
+// many that blocks take several tiles, of whatever height.
 class TiledProductTest : public testing::TestWithParam<int> {};
 
 TEST_P(TiledProductTest, MatchesHost) {
@@ -113,13 +114,13 @@ class ProductOrderTest : public testing::TestWithParam<std::tuple<GemmPath, DTyp
 // ended; in a build with late blocks its last one is late.
 TEST_P(ProductOrderTest, WaitsForWhatMakesItsActivations) {
   if (const Support support = CudaOpsAvailable(0); !support) GTEST_SKIP() << support.reason;
-  constexpr int kCols = 2560, kOut = 1040;
+  constexpr int kCols = 2560, kOut = 8320;  // more than rings hold
   const auto& [path, stored] = GetParam();
   DeviceFixture fixture(MakeCudaOps({.gemm_path = path}));
   Ops& ops = fixture.ops();
   const auto weight = ops.Prepare({RandomTensor(stored, {1, kOut, kCols}, 61)}, WeightUse::kMatrix);
   const float* const norm = fixture.In(Numbers(62, kCols, 0.3f, 1.0f));
-  for (const int rows : {1, 8}) {
+  for (const int rows : {1, 8, 70}) {
     SCOPED_TRACE(rows);
     const auto operands = static_cast<std::size_t>(rows) * kCols, results = static_cast<std::size_t>(rows) * kOut;
     const float* const x = fixture.In(Numbers(63, operands));

@@ -246,7 +246,7 @@ __global__ void __launch_bounds__(kGroups* kGroupThreads + 32, 1)
     FinishTile<T, R>(p, tile, sum, row, lane % 4);
   }
 #else
-  __trap();  // code for another architecture: TiledTakes does not let it come to this
+  __trap();  // code for another architecture: TiledRows does not let it come to this
 #endif
 }
 
@@ -296,7 +296,10 @@ void LaunchTiles(const KernelContext& ctx, const Product& p, int cluster) {
             beside = kAlignment + sums, room = static_cast<int>(ctx.shared_memory) - 2 * kMostStages * 8 - beside;
   const int blocks = cluster > 1 ? shape.tiles * cluster : std::min(shape.tiles, ctx.sm_count),
             steps = CeilDiv(shape.steps, cluster) * CeilDiv(shape.tiles * cluster, blocks);  // of a block
-  shape.stages = std::max(1, std::min({kMostStages, steps, room / S::kBytes}));
+  shape.stages = std::min({kMostStages, steps, room / S::kBytes});
+  // A stage is given back when products of the next have begun.
+  Require<Error>(shape.stages >= std::min(2, steps), "{} bytes of shared memory hold no ring of a tile",
+                 ctx.shared_memory);
   CUtensorMap activations = {};
   if (ctx.launches) {
     const auto row = static_cast<cuuint64_t>(2 * p.w.cols);
@@ -309,20 +312,31 @@ void LaunchTiles(const KernelContext& ctx, const Product& p, int cluster) {
 }
 
 // Calls f(std::integral_constant<int, rows>) with one of kRows.
-template <int... kIndex, class F>
-void WithRows(std::integer_sequence<int, kIndex...>, int rows, F&& f) {
-  static_cast<void>(((rows == kRows[kIndex] && (f(std::integral_constant<int, kRows[kIndex]>{}), true)) || ...));
+template <class F>
+void WithRows(int rows, F&& f) {
+  [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) {
+    static_cast<void>(((rows == kRows[kIndex] && (f(std::integral_constant<int, kRows[kIndex]>{}), true)) || ...));
+  }
+  (std::make_integer_sequence<int, static_cast<int>(std::size(kRows))>{});
 }
 
 }  // namespace
 
-bool TiledTakes(const KernelContext& ctx, const Product& p) {
+int TiledRows(const KernelContext& ctx, const Product& p) {
 #ifdef ASSAY_STREAM
-  return ctx.compute_capability == 90 && ctx.precision.operands != DType::kF32 && p.w.layout == WeightLayout::kPlain &&
-         AlignedRows(p) && (p.epilogue != Epilogue::kGated || p.w.rows % 16 == 0);
+  const auto begins_on = [](const void* at, std::uintptr_t bytes) {
+    return reinterpret_cast<std::uintptr_t>(at) % bytes == 0;
+  };
+  if (ctx.compute_capability != 90 || ctx.precision.operands == DType::kF32 || p.w.layout != WeightLayout::kPlain ||
+      !AlignedRows(p) || !begins_on(p.out, 8) || !begins_on(p.operand, 4) ||
+      (p.epilogue == Epilogue::kGated && p.w.rows % 16 != 0))
+    return 0;
+  int most = 0;
+  WithRows(CutOf(p, ctx.sm_count).rows, [&](auto r) { most = kMostGroups<decltype(r)::value> * kGroupRows; });
+  return most;
 #else
   static_cast<void>(ctx), static_cast<void>(p);
-  return false;
+  return 0;
 #endif
 }
 
@@ -330,7 +344,7 @@ void LaunchTiled(const KernelContext& ctx, const Product& all) {
   const TiledCut cut = CutOf(all, ctx.sm_count);
   With16Bit(ctx.precision, [&](auto t) {
     using T = decltype(t);
-    WithRows(std::make_integer_sequence<int, static_cast<int>(std::size(kRows))>{}, cut.rows, [&](auto r) {
+    WithRows(cut.rows, [&](auto r) {
       constexpr int R = decltype(r)::value, kMost = kMostGroups<R> * kGroupRows;
       for (int row = 0; row < all.rows; row += kMost) {
         const Product p = RowsOf<T>(all, row, std::min(all.rows - row, kMost));

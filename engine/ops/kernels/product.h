@@ -7,9 +7,8 @@
 //                 rows as runs.
 //   LaunchSkinnyTma  the same tiles with NT = 1; quantised weights come through shared memory, copied by the tensor
 //                 memory accelerator of compute capability 9.0.
-//   LaunchTiled   tensor cores of compute capability 9.0, plain weights: up to 64 activation rows are the M operand,
-//   and
-//                 each multiprocessor takes a tile of as many weight rows.
+//   LaunchTiled   tensor cores of compute capability 9.0, plain weights. Activation rows are the M operand; tiles have
+//                 as many weight rows as leave no multiprocessor idle.
 //   LaunchStream  tensor cores of compute capability 9.0: weights stream through a ring in shared memory. Of more than
 //                 128 rows, two blocks share the activations of a tile, quantised weights in batch-invariant mode
 //                 alone.
@@ -63,9 +62,9 @@ void LaunchSkinny(const KernelContext& ctx, const Product& p);
 bool SkinnyTmaTakes(const KernelContext& ctx, const Product& p);
 void LaunchSkinnyTma(const KernelContext& ctx, const Product& p);
 
-// Any rows, 64 or 128 of them a launch; fp16 and bf16 modes, devices and products of which TiledTakes says so: plain
-// weights of the mode's type.
-bool TiledTakes(const KernelContext& ctx, const Product& p);
+// Any rows, 64 or 128 of them a launch, as TiledRows says; fp16 and bf16 modes. TiledRows is 0 for devices and products
+// that this path does not take: it takes plain weights of the mode's type.
+int TiledRows(const KernelContext& ctx, const Product& p);
 void LaunchTiled(const KernelContext& ctx, const Product& p);
 
 // Any rows; fp16 and bf16 modes, devices and products of which StreamTakes says so.
