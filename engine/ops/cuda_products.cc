@@ -15,6 +15,9 @@ struct PathLimits {
 constexpr std::int64_t kSmallWeight = std::int64_t{1} << 20;   // elements
 constexpr std::int64_t kLargeWeight = std::int64_t{48} << 20;  // elements
 constexpr std::int64_t kWideWeight = 4096;                     // rows and columns
+// Activation rows, for which layers of narrow weights keep out of tiles: a multiprocessor divides its memory anew for
+// them, which costs a step more than they gain.
+constexpr int kFewRows16 = 8;
 
 // `streams`, `copies_ahead`: StreamTakes, SkinnyTmaTakes. `tiled`: as far as tiles are faster than the library; 0: the
 // path does not take it. `expanded`: the library would read weights of the mode's type, twice the bytes or more.
@@ -24,12 +27,11 @@ PathLimits LimitsOf(const WeightView& w, bool expanded, bool streams, bool copie
   // tensor cores, which wait for no sums of other blocks then.
   if (elements <= kSmallWeight) {
     const int dot = w.rows <= w.cols ? 8 : expanded ? 1 : 4;
-    return {.dot = dot, .skinny = tiled > 0 ? 0 : 64, .tiled = tiled};
+    return {.dot = dot, .skinny = tiled > 0 ? kFewRows16 : 64, .tiled = tiled};
   }
   if (!expanded) {
-    // A multiprocessor divides its memory anew for tiles, which costs steps of narrow layers more than few rows gain.
     const bool wide = std::min(w.rows, w.cols) >= kWideWeight;
-    return {.dot = 1, .skinny = tiled == 0 ? 16 : wide ? 0 : 8, .tiled = tiled};
+    return {.dot = 1, .skinny = tiled == 0 ? 16 : wide ? 0 : kFewRows16, .tiled = tiled};
   }
   // Of one row dot reads as fast, but takes CUDA cores longer to expand four bits than memory to deliver them. Without
   // copies ahead tensor cores lose less to their tiles if tiles are many.
