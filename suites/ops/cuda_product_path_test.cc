@@ -108,6 +108,32 @@ INSTANTIATE_TEST_SUITE_P(Ops, TiledProductTest,
                          testing::Values(16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 112, 128, 160),
                          testing::PrintToStringParamName());
 
+// Kernels of a gated product of 20480 x 2560 as a plan launches them: one with tiles or mma.sync, two with the library,
+// whose sums an epilogue of its own reads.
+std::int64_t GatedLaunches(const CudaShape& shape, int rows) {
+  const std::unique_ptr<Ops> ops = MakeCudaPlanningOps({}, shape);
+  HostTensor half;
+  half.type = DType::kBF16;
+  half.rows = 10240;
+  half.cols = 2560;
+  half.fill = SyntheticFill{1, 0.02f, 0.0f};
+  const auto weight = ops->Prepare({half, half}, WeightUse::kGated);
+  const auto before = ops->counters().kernel_launches;
+  ops->GatedMatMul(nullptr, *weight, nullptr, rows, Activation::kGeluTanh);
+  return ops->counters().kernel_launches - before;
+}
+
+// Needs no GPU.
+TEST(GatedProducts, AreTilesUpTo128Rows) {
+  const CudaShape h100{"NVIDIA H100 80GB HBM3", 132, 90, 232448}, l40s{"NVIDIA L40S", 142, 89, 101376};
+  // Where there is such code, so many rows are streamed.
+  if (GatedLaunches(h100, 513) == 2) GTEST_SKIP() << "this build has no code for compute capability 9.0";
+  for (const int rows : {1, 8, 9, 16, 17, 64, 128}) EXPECT_EQ(GatedLaunches(h100, rows), 1) << rows;
+  EXPECT_EQ(GatedLaunches(h100, 129), 2) << "a second launch would read all weights again";
+  EXPECT_EQ(GatedLaunches(l40s, 16), 1);
+  EXPECT_EQ(GatedLaunches(l40s, 17), 2) << "there is no such path";
+}
+
 class ProductOrderTest : public testing::TestWithParam<std::tuple<GemmPath, DType>> {};
 
 // Activations hold NaN until the kernel before the product writes them. A product may start before that kernel has
