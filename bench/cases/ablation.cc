@@ -47,18 +47,12 @@ class Ablation {
     TimedRow timed{RowOf(item_), {}};
     ReportBenchmark& row = timed.row;
     row.axes.Set("without", without);
-    const auto series = [&] { return Sum(run().seconds); };
     timer_.LogKernels(true);
-    series();
+    run();
     timer_.LogKernels(false);
     timed.kernels = timer_.LoggedKernels();
-    const double budget = kShareOfMany * state_.setting.seconds, once = WarmUp(series, budget);
-    RunTimed(row.id(), RepeatsWithin(budget, once, 12, 2), [&] {
-      state_.activity.Start();
-      std::vector<double> seconds = run().seconds;
-      row.series.push_back({std::move(seconds), state_.activity.Stop()});
-      return Sum(row.series.back().seconds);
-    });
+    row.series = TimeSeries(
+        row.id(), kShareOfMany * state_.setting.seconds, 2, [&] { return run().seconds; }, state_.activity);
     row.unit = "step";
     row.contains = fmt::format(
         "a recorded step of all sessions, {}; what a row lacks of the one without=nothing is "

@@ -37,15 +37,7 @@ std::vector<TimedRow> TimeDecodeOfProcess(const BenchCase& item, BenchState& sta
   run();
   RequireGreedy(*system, sessions, first, texts, DecodeBatch::kChecked, state.setting);
   rewind();
-  const double seconds = state.setting.seconds;
-  const double once = WarmUp([&] { return Sum(run()); }, seconds);
-  clock.Restart();
-  RunTimed(item.id(), RepeatsWithin(seconds, once, 12, 1), [&] {
-    state.activity.Start();
-    std::vector<double> steps = run();
-    row.series.push_back({std::move(steps), state.activity.Stop()});
-    return Sum(row.series.back().seconds);
-  });
+  row.series = TimeSeries(item.id(), state.setting.seconds, 1, run, state.activity, [&] { clock.Restart(); });
   FillStepNeeds(&row, state, shape, shape.sessions);
   row.unit = "token";
   row.contains = fmt::format("one step of all sessions, in series of {} after {} that is not counted, ",
@@ -71,15 +63,12 @@ std::vector<TimedRow> TimeDecode(const BenchCase& item, BenchState& state) {
   timed.kernels = timer.LoggedKernels();
   batch.Check(state.setting);
 
-  const double seconds = state.setting.seconds;
-  const double once = WarmUp([&] { return Sum(batch.Run().seconds); }, seconds);
-  RunTimed(item.id(), RepeatsWithin(seconds, once, 12, 1), [&] {
-    state.activity.Start();
+  const auto series = [&] {
     TimedSteps steps = batch.Run();
-    row.series.push_back({std::move(steps.seconds), state.activity.Stop()});
     for (const auto& [name, count] : steps.counts) row.counts[name] = std::max(row.counts[name], count);
-    return Sum(row.series.back().seconds);
-  });
+    return std::move(steps.seconds);
+  };
+  row.series = TimeSeries(item.id(), state.setting.seconds, 1, series, state.activity);
   FillStepNeeds(&row, state, shape, shape.sessions);
   const ModelSpec& spec = state.bench.Spec(state.target);
   row.counts["peak_bytes"] = static_cast<std::int64_t>(ops->memory().PeakBytes());

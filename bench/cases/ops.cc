@@ -135,16 +135,9 @@ TimedRow TimeCalls(const TimedCase& timed_case, const PreparedOp& op, const Benc
   replay();
   ops.LogKernels(false);
   timed.kernels = ops.LoggedKernels();
-  const double budget = kShareOfMany * state.setting.seconds;
-  const double once = WarmUp([&] { return Sum(replay()); }, budget);
-  RunTimed(row.id(), RepeatsWithin(budget, once, 12, 4), [&] {
-    state.activity.Start();
-    std::vector<double> seconds = replay();
-    const double total = Sum(seconds);
-    for (double& one : seconds) one /= op.calls;
-    row.series.push_back({std::move(seconds), state.activity.Stop()});
-    return total;
-  });
+  row.series = TimeSeries(row.id(), kShareOfMany * state.setting.seconds, 4, replay, state.activity);
+  for (TimedSeries& series : row.series)
+    for (double& one : series.seconds) one /= op.calls;
   FillNeeds(&row, {.weight_bytes = op.cost.bytes, .linear_flops = op.cost.flops}, state.setting.limits, 1);
   row.counts["calls"] = op.calls;
   row.unit = "call";

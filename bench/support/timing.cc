@@ -76,6 +76,22 @@ int RepeatsWithin(double budget, double seconds, int wanted, int least) {
   return std::clamp(fit > wanted ? wanted : static_cast<int>(fit), least, std::max(least, wanted));
 }
 
+std::vector<TimedSeries> TimeSeries(const std::string& name, double budget, int least,
+                                    const std::function<std::vector<double>()>& body, ActivitySampler& activity,
+                                    const std::function<void()>& warmed) {
+  constexpr int kMost = 12;
+  const double once = WarmUp([&] { return Sum(body()); }, budget);
+  warmed();
+  std::vector<TimedSeries> series;
+  RunTimed(name, RepeatsWithin(budget, once, kMost, least), [&] {
+    activity.Start();
+    std::vector<double> seconds = body();
+    series.push_back({std::move(seconds), activity.Stop()});
+    return Sum(series.back().seconds);
+  });
+  return series;
+}
+
 namespace {
 
 std::vector<TimedSeries> RunRested(const std::string& name, int repeats, double rest,

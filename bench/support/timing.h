@@ -30,6 +30,13 @@ double WarmUp(const std::function<double()>& body, double budget);
 // How many repeats of something that takes `seconds` fit the budget: `wanted` when possible, never fewer than `least`.
 int RepeatsWithin(double budget, double seconds, int wanted = 30, int least = 3);
 
+// What is timed in series, each call of `body` one of them, which gives the seconds of its units: after warming up for
+// `budget` seconds at most as many as fit into another budget, `least` to twelve, the device's activity beside each.
+// `warmed` is called in between.
+std::vector<TimedSeries> TimeSeries(
+    const std::string& name, double budget, int least, const std::function<std::vector<double>()>& body,
+    ActivitySampler& activity, const std::function<void()>& warmed = [] {});
+
 // What was timed while the device ran freely.
 struct PacedSeries {
   std::vector<TimedSeries> series;

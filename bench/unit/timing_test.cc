@@ -105,6 +105,31 @@ class Paced : public testing::Test {
   const DeviceActivity free_ = Throttle(0), capped_ = Throttle(kPowerCap);
 };
 
+// Series of two units that take 0.1 s each: three warm up, which is half of the budget, and five fit into another.
+TEST(Timing, SeriesAreCountedAndWatchedWhenWarm) {
+  MadeUpActivity activity({Throttle(0)});
+  int calls = 0, warm_after = 0;
+  const auto body = [&] {
+    EXPECT_EQ(activity.running(), warm_after > 0) << "what warms up is not watched, what is timed is";
+    ++calls;
+    return std::vector<double>{0.1, 0.1};
+  };
+  const auto series = TimeSeries("series", 1.0, 2, body, activity, [&] { warm_after = calls; });
+  EXPECT_EQ(warm_after, 3);
+  ASSERT_EQ(series.size(), 5u);
+  EXPECT_EQ(calls, 8);
+  EXPECT_EQ(series[4].seconds, (std::vector<double>{0.1, 0.1}));
+  EXPECT_EQ(series[4].activity.samples, 20);
+  EXPECT_EQ(TimeSeries(
+                "few", 0.1, 2, [] { return std::vector<double>{1.0}; }, activity)
+                .size(),
+            2u);
+  EXPECT_EQ(TimeSeries(
+                "many", 9, 2, [] { return std::vector<double>{0.001}; }, activity)
+                .size(),
+            12u);
+}
+
 TEST_F(Paced, WhatRunsFreelyIsTimedOnceWithoutRest) {
   const PacedSeries paced = Time({free_, Throttle(kIdle)});  // idleness lowers nothing that matters
   EXPECT_EQ(calls_, kRepeats);
