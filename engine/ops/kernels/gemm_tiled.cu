@@ -62,7 +62,7 @@ __device__ __forceinline__ void FetchMap(const CUtensorMap& map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
 }
 
-// Two results of activation row `row`, of weight rows `o` and `o` + 1. Of gated products `up` are the partners of `v`.
+// Two results of activation row `row`, of weight rows `o` and `o` + 1.
 template <class T>
 __device__ __forceinline__ void StorePair(const Product& p, std::int64_t row, std::int64_t o, float2 v) {
   if (p.epilogue == Epilogue::kStore && p.w.rows % 2 == 0) {
@@ -72,6 +72,7 @@ __device__ __forceinline__ void StorePair(const Product& p, std::int64_t row, st
     ApplyEpilogue<T>(p, row, o + 1, v.y);
   }
 }
+// The same of gate rows, whose up rows have the dot products `up`.
 template <class T>
 __device__ __forceinline__ void StoreGatedPair(const Product& p, std::int64_t row, std::int64_t o, float2 v,
                                                float2 up) {
