@@ -8,6 +8,7 @@
 #include "engine/ops/cuda_ops.h"
 #include "engine/ops/host_ops.h"
 #include "suites/ops/checks.h"
+#include "suites/ops/cuda_shapes.h"
 
 namespace assay {
 namespace {
@@ -51,8 +52,7 @@ void Plan(Ops& ops, int head_dim, int count, int bound, const Segment* prompt = 
 // By the launches of an H100, two where chunks are left to merge and one where they are all joined. Needs no GPU.
 TEST(JoinedChunks, AreThoseOfMoreBlocksThanRunAtATime) {
   const auto launches = [](int rows_at_once, int bound, bool batch_invariant) {
-    const std::unique_ptr<Ops> ops =
-        MakeCudaPlanningOps({.batch_invariant = batch_invariant}, {"NVIDIA H100 80GB HBM3", 132, 90, 232448});
+    const std::unique_ptr<Ops> ops = MakeCudaPlanningOps({.batch_invariant = batch_invariant}, H100Shape());
     Plan(*ops, 256, rows_at_once, bound);
     return ops->counters().kernel_launches;
   };
@@ -70,8 +70,8 @@ TEST(JoinedChunks, AreThoseOfMoreBlocksThanRunAtATime) {
 TEST(AttentionKernels, FitSmallDevices) {
   for (const Precision precision : kKvPrecisions) {
     for (const bool batch_invariant : {false, true}) {
-      const std::unique_ptr<Ops> ops = MakeCudaPlanningOps({.precision = precision, .batch_invariant = batch_invariant},
-                                                           {"NVIDIA L40S", 142, 89, 101376});
+      const std::unique_ptr<Ops> ops =
+          MakeCudaPlanningOps({.precision = precision, .batch_invariant = batch_invariant}, L40sShape());
       for (const int head_dim : {32, 64, 128, 256, 512}) {
         for (const int count : {1, 8, 64}) {
           const Segment prompt{0, count, 0, 0};

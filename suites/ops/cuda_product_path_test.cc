@@ -8,6 +8,7 @@
 #include "engine/ops/cuda_ops.h"
 #include "engine/ops/host_ops.h"
 #include "suites/ops/checks.h"
+#include "suites/ops/cuda_shapes.h"
 
 namespace assay {
 namespace {
@@ -16,6 +17,14 @@ namespace {
 constexpr int kManyMultiprocessors = 1000;
 // So few that prompts of some hundred rows take the largest tiles, and that blocks of skinny products have several.
 constexpr int kFewMultiprocessors = 16;
+
+const char* NameOf(GemmPath path) {
+  return path == GemmPath::kDot         ? "dot"
+         : path == GemmPath::kSkinny    ? "skinny"
+         : path == GemmPath::kSkinnyTma ? "skinny_tma"
+         : path == GemmPath::kTiled     ? "tiled"
+                                        : "stream";
+}
 
 struct ProductPath {
   OpCaseList list;
@@ -58,11 +67,7 @@ TEST_P(ProductPathTest, MatchesHost) {
 
 INSTANTIATE_TEST_SUITE_P(Ops, ProductPathTest, testing::ValuesIn(ProductPaths()),
                          [](const testing::TestParamInfo<ProductPath>& path) {
-                           return path.param.list.name +
-                                  (path.param.path == GemmPath::kSkinny      ? "_skinny"
-                                   : path.param.path == GemmPath::kSkinnyTma ? "_skinny_tma"
-                                   : path.param.path == GemmPath::kTiled     ? "_tiled"
-                                                                             : "_stream") +
+                           return path.param.list.name + "_" + NameOf(path.param.path) +
                                   (path.param.sm_count == kManyMultiprocessors  ? "_many"
                                    : path.param.sm_count == kFewMultiprocessors ? "_few"
                                                                                 : "");
@@ -125,7 +130,7 @@ std::int64_t GatedLaunches(const CudaShape& shape, int rows) {
 
 // Needs no GPU.
 TEST(GatedProducts, AreTilesUpTo128Rows) {
-  const CudaShape h100{"NVIDIA H100 80GB HBM3", 132, 90, 232448}, l40s{"NVIDIA L40S", 142, 89, 101376};
+  const CudaShape h100 = H100Shape(), l40s = L40sShape();
   // Where there is such code, so many rows are streamed.
   if (GatedLaunches(h100, 513) == 2) GTEST_SKIP() << "this build has no code for compute capability 9.0";
   for (const int rows : {1, 8, 9, 16, 17, 64, 128}) EXPECT_EQ(GatedLaunches(h100, rows), 1) << rows;
@@ -168,16 +173,6 @@ TEST_P(ProductOrderTest, WaitsForWhatMakesItsActivations) {
   }
 }
 
-std::string NameOf(const testing::TestParamInfo<std::tuple<GemmPath, DType>>& test) {
-  const auto& [path, stored] = test.param;
-  const char* const name = path == GemmPath::kDot         ? "dot"
-                           : path == GemmPath::kSkinny    ? "skinny"
-                           : path == GemmPath::kSkinnyTma ? "skinny_tma"
-                           : path == GemmPath::kTiled     ? "tiled"
-                                                          : "stream";
-  return fmt::format("{}_{}", name, Name(stored));
-}
-
 // Those that take the weight themselves, not on behalf of another.
 std::vector<std::tuple<GemmPath, DType>> OrderedProducts() {
   std::vector<std::tuple<GemmPath, DType>> all;
@@ -188,7 +183,9 @@ std::vector<std::tuple<GemmPath, DType>> OrderedProducts() {
   return all;
 }
 
-INSTANTIATE_TEST_SUITE_P(Ops, ProductOrderTest, testing::ValuesIn(OrderedProducts()), NameOf);
+INSTANTIATE_TEST_SUITE_P(Ops, ProductOrderTest, testing::ValuesIn(OrderedProducts()), [](const auto& product) {
+  return fmt::format("{}_{}", NameOf(std::get<0>(product.param)), Name(std::get<1>(product.param)));
+});
 
 class InvariantProductTest : public testing::TestWithParam<OpCaseList> {};
 

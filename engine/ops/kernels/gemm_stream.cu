@@ -184,7 +184,7 @@ void LaunchStreamK(const KernelContext& ctx, const Product& p) {
   const SplitSums split = SplitOver(ctx, std::size_t{2} * cut.shares * kTileRows * N * sizeof(float), cut.tiles);
   Launch(StreamKernel<Format, T, N, Schedule::kStreamK>, dim3(static_cast<unsigned>(cut.shares)), dim3(kThreads),
          S::kCount * S::kBytes + 1024, ctx, p, cut, split, ExpertTiles{}, MapOfWeights<Format, N>(ctx, p),
-         MapOfActivations<kBoxRows<Schedule::kStreamK, N>>(ctx, p));
+         MapOfActivations(ctx, p, kBoxRows<Schedule::kStreamK, N>));
 }
 
 template <class Format, class T, int N>
@@ -196,7 +196,7 @@ void LaunchWholeTiles(const KernelContext& ctx, const Product& p, const StreamCu
   LaunchClusters(kBlocks, StreamKernel<Format, T, N, Schedule::kDataParallel>,
                  dim3(static_cast<unsigned>(std::min(clusters, at_once)) * kBlocks), dim3(kThreads),
                  S::kCount * S::kBytes + 1024, ctx, p, cut, SplitSums{}, ExpertTiles{}, MapOfWeights<Format, N>(ctx, p),
-                 MapOfActivations<kBoxRows<Schedule::kDataParallel, N>>(ctx, p));
+                 MapOfActivations(ctx, p, kBoxRows<Schedule::kDataParallel, N>));
 }
 
 // In the tiles that registers allow: two sums of each result are kept where a tile has parts, and of quantised weights

@@ -251,8 +251,6 @@ __global__ void __launch_bounds__(kGroups* kGroupThreads + 32, 1)
 #endif
 }
 
-int CeilDiv(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b - 1) / b); }
-
 // How a product is cut.
 struct TiledCut {
   int rows = 0;     // R
@@ -301,15 +299,10 @@ void LaunchTiles(const KernelContext& ctx, const Product& p, int cluster) {
   // A stage is given back when products of the next have begun.
   Require<Error>(shape.stages >= std::min(2, steps), "{} bytes of shared memory hold no ring of a tile",
                  ctx.shared_memory);
-  CUtensorMap activations = {};
-  if (ctx.launches) {
-    const auto row = static_cast<cuuint64_t>(2 * p.w.cols);
-    activations = MakeTensorMap<2>(p.x, {row, static_cast<cuuint64_t>(p.rows)}, {row},
-                                   {kBoxBytes, static_cast<cuuint32_t>(p.rows)}, CU_TENSOR_MAP_SWIZZLE_128B);
-  }
   LaunchClusters(static_cast<unsigned>(cluster), TiledKernel<T, R, kGroups>, dim3(static_cast<unsigned>(blocks)),
                  dim3(kGroups * kGroupThreads + 32), shape.stages * S::kBytes + beside, ctx, p, shape,
-                 MapOfTiles(ctx, p, p.w.data, p.w.row_bytes, R, kBoxBytes, CU_TENSOR_MAP_SWIZZLE_128B), activations);
+                 MapOfTiles(ctx, p, p.w.data, p.w.row_bytes, R, kBoxBytes, CU_TENSOR_MAP_SWIZZLE_128B),
+                 MapOfActivations(ctx, p, p.rows));
 }
 
 // Calls f(std::integral_constant<int, rows>) with one of kRows.

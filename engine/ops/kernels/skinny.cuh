@@ -296,10 +296,12 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, (SkinnyShape<Format, NT, MT
   }
 }
 
+inline int CeilDiv(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b - 1) / b); }
+
 // Tiles of 16 * row_tile weight rows.
 inline int RowTiles(const Product& p, int row_tile) {
   const std::int64_t tiles = p.epilogue == Epilogue::kGated ? (p.w.rows / 2 + 7) / 8 : (p.w.rows + 15) / 16;
-  return static_cast<int>((tiles + row_tile - 1) / row_tile);
+  return CeilDiv(tiles, row_tile);
 }
 
 // Rows [row, row + count) of a product without experts.

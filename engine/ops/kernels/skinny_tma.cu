@@ -198,7 +198,6 @@ __global__ void __launch_bounds__(kThreads, 1)
 // up to a fifth, but steps slower by a tenth.
 constexpr int kMostActivationBytes = 96 * 1024;
 
-int CeilDiv(int a, int b) { return (a + b - 1) / b; }
 int SplitsOf(const Product& p, int rows) {
   return CeilDiv(static_cast<int>(2 * rows * p.w.cols), kMostActivationBytes);
 }

@@ -179,14 +179,6 @@ CUtensorMap MapOfWeights(const KernelContext& ctx, const Product& p) {
                     kBox == 64 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_128B);
 }
 
-// Activations of kRows rows and 64 columns at a time.
-template <int kRows>
-CUtensorMap MapOfActivations(const KernelContext& ctx, const Product& p) {
-  if (!ctx.launches) return {};
-  const auto row = static_cast<cuuint64_t>(2 * p.w.cols);
-  return MakeTensorMap<2>(p.x, {row, static_cast<cuuint64_t>(p.rows)}, {row}, {128, kRows}, CU_TENSOR_MAP_SWIZZLE_128B);
-}
-
 #ifdef ASSAY_WARPGROUP
 
 // A thread copies weights.

@@ -88,4 +88,12 @@ inline CUtensorMap MapOfTiles(const KernelContext& ctx, const Product& p, const 
                           {box_bytes, tile_rows, 1, 1, 1}, swizzle);
 }
 
+// Activations, `rows` rows and 64 columns at a time.
+inline CUtensorMap MapOfActivations(const KernelContext& ctx, const Product& p, int rows) {
+  if (!ctx.launches) return {};
+  const auto row = static_cast<cuuint64_t>(2 * p.w.cols);
+  return MakeTensorMap<2>(p.x, {row, static_cast<cuuint64_t>(p.rows)}, {row}, {128, static_cast<cuuint32_t>(rows)},
+                          CU_TENSOR_MAP_SWIZZLE_128B);
+}
+
 }  // namespace assay
